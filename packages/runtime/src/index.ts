@@ -1,1 +1,21 @@
-export {}
+export { tf } from "./tf.ts"
+export type {
+  DataType,
+  NamedTensorMap,
+  Scalar,
+  Tensor,
+  Tensor1D,
+  Tensor2D,
+  Tensor3D,
+  Tensor4D,
+  Variable
+} from "./tf.ts"
+export { BackendUnavailable, type MemoryReport, ModelRuntime, type ModelRuntimeShape } from "./model-runtime.ts"
+export { philoxStream, type RandomStream } from "./random.ts"
+export { gatedActivation, type GateFunction, squaredRelu } from "./ops/activation.ts"
+export { attention, type AttentionOptions, type RowSpans } from "./ops/attention.ts"
+export { embedding, gatherRows } from "./ops/embedding.ts"
+export { linear } from "./ops/linear.ts"
+export { layerNorm, rmsNorm } from "./ops/norms.ts"
+export { rotary, type RotaryAngles, rotaryAngles } from "./ops/rotary.ts"
+export { tokenLogProbs, type TokenLogProbs, type TokenLogProbsOptions } from "./ops/token-log-probs.ts"

@@ -1,0 +1,81 @@
+import { Context, Effect, Layer, Schema } from "effect"
+import { registerCpuFallbacks } from "./kernels/fallback.ts"
+import { tf } from "./tf.ts"
+import { wasmBackend } from "./backends/wasm.ts"
+
+/** A backend could not be started. */
+export class BackendUnavailable extends Schema.TaggedError<BackendUnavailable>()("BackendUnavailable", {
+  backend: Schema.String,
+  reason: Schema.String
+}) {
+  override get message() {
+    return `backend ${this.backend} cannot be used here: ${this.reason}`
+  }
+}
+
+export interface MemoryReport {
+  /** Live tensors, and the bytes of their values. */
+  readonly tensors: number
+  readonly bytes: number
+  /** Bytes the backend has taken from the system, where it can tell. */
+  readonly reservedBytes: number | undefined
+}
+
+export interface ModelRuntimeShape {
+  readonly backend: string
+  /** What the user is told: backend, device, threads. */
+  readonly description: string
+  readonly memory: () => MemoryReport
+}
+
+/** The one numeric engine of a process. Models, objectives and generators all compute through it. */
+export class ModelRuntime extends Context.Service<ModelRuntime, ModelRuntimeShape>()(
+  "@plumbline/runtime/ModelRuntime"
+) {
+  /** TensorFlow.js on WebAssembly with SIMD: needs nothing beyond the installation. */
+  static readonly layerWasm: Layer.Layer<ModelRuntime, BackendUnavailable> = Layer.effect(
+    ModelRuntime,
+    Effect.gen(function* () {
+      yield* start("wasm")
+      return ModelRuntime.of({
+        backend: "wasm",
+        description: "TensorFlow.js wasm (SIMD), 1 thread, float32",
+        memory: () => ({ ...measured(), reservedBytes: wasmBackend().wasm.HEAPU8.length })
+      })
+    })
+  )
+
+  /** TensorFlow.js in plain JavaScript: slow, and the reference that other backends are tested against. */
+  static readonly layerCpu: Layer.Layer<ModelRuntime, BackendUnavailable> = Layer.effect(
+    ModelRuntime,
+    Effect.gen(function* () {
+      yield* start("cpu")
+      return ModelRuntime.of({
+        backend: "cpu",
+        description: "TensorFlow.js in JavaScript, 1 thread, float32",
+        memory: () => ({ ...measured(), reservedBytes: undefined })
+      })
+    })
+  )
+}
+
+let fallbacksRegistered = false
+
+const start = (backend: "wasm" | "cpu"): Effect.Effect<void, BackendUnavailable> =>
+  Effect.tryPromise({
+    try: async () => {
+      if (!(await tf.setBackend(backend))) throw new Error("it did not initialise")
+      await tf.ready()
+      if (backend === "wasm" && !fallbacksRegistered) {
+        registerCpuFallbacks("wasm")
+        fallbacksRegistered = true
+      }
+    },
+    catch: (cause) =>
+      new BackendUnavailable({ backend, reason: cause instanceof Error ? cause.message : String(cause) })
+  })
+
+const measured = () => {
+  const { numBytes, numTensors } = tf.memory()
+  return { tensors: numTensors, bytes: numBytes }
+}

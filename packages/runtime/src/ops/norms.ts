@@ -1,0 +1,36 @@
+import { fused, hasKernel, LAYER_NORM, RMS_NORM } from "../kernels/names.ts"
+import { tf, type Tensor1D, type Tensor2D } from "../tf.ts"
+
+/**
+ * x / √(mean(x²) + ε) · weight, over the last axis.
+ *
+ * @param x      [N, D] float32
+ * @param weight [D] float32
+ * @returns      [N, D] float32
+ * @see Zhang & Sennrich 2019, https://arxiv.org/abs/1910.07467
+ */
+export const rmsNorm = (x: Tensor2D, weight: Tensor1D, epsilon: number): Tensor2D =>
+  hasKernel(RMS_NORM) ? fused(RMS_NORM, { x, weight }, { epsilon }) : composedRmsNorm(x, weight, epsilon)
+
+export const composedRmsNorm = (x: Tensor2D, weight: Tensor1D, epsilon: number): Tensor2D =>
+  tf.mul(tf.mul(x, tf.rsqrt(tf.add(tf.mean(tf.square(x), -1, true), epsilon))), weight)
+
+/**
+ * (x − mean) / √(var + ε) · weight + bias, over the last axis.
+ *
+ * @param x      [N, D] float32
+ * @param weight [D] float32
+ * @param bias   [D] float32
+ * @returns      [N, D] float32
+ * @see Ba et al. 2016, https://arxiv.org/abs/1607.06450
+ */
+export const layerNorm = (x: Tensor2D, weight: Tensor1D, bias: Tensor1D, epsilon: number): Tensor2D =>
+  hasKernel(LAYER_NORM)
+    ? fused(LAYER_NORM, { x, weight, bias }, { epsilon })
+    : composedLayerNorm(x, weight, bias, epsilon)
+
+export const composedLayerNorm = (x: Tensor2D, weight: Tensor1D, bias: Tensor1D, epsilon: number): Tensor2D => {
+  const centred = tf.sub(x, tf.mean(x, -1, true))
+  const scale = tf.rsqrt(tf.add(tf.mean(tf.square(centred), -1, true), epsilon))
+  return tf.add(tf.mul(tf.mul(centred, scale), weight), bias)
+}
