@@ -17,5 +17,7 @@ export { attention, type AttentionOptions, type RowSpans } from "./ops/attention
 export { embedding, gatherRows } from "./ops/embedding.ts"
 export { linear } from "./ops/linear.ts"
 export { layerNorm, rmsNorm } from "./ops/norms.ts"
+export { type AdamwItem, type AdamwStep, adamwUpdate, globalNorm } from "./ops/optimizer.ts"
 export { rotary, type RotaryAngles, rotaryAngles } from "./ops/rotary.ts"
 export { tokenLogProbs, type TokenLogProbs, type TokenLogProbsOptions } from "./ops/token-log-probs.ts"
+export { updateRows } from "./ops/update-rows.ts"

@@ -1,7 +1,10 @@
 import { Context, Effect, Layer, Schema } from "effect"
 import { registerCpuFallbacks } from "./kernels/fallback.ts"
+import { cpuMemory, silenceNodeBanner } from "./backends/cpu.ts"
+import { wasmBackend, wasmMemory } from "./backends/wasm.ts"
+import { hostKernels } from "./kernels/host-kernels.ts"
+import { registerHostKernels } from "./kernels/host-memory.ts"
 import { tf } from "./tf.ts"
-import { wasmBackend } from "./backends/wasm.ts"
 
 /** A backend could not be started. */
 export class BackendUnavailable extends Schema.TaggedError<BackendUnavailable>()("BackendUnavailable", {
@@ -59,21 +62,31 @@ export class ModelRuntime extends Context.Service<ModelRuntime, ModelRuntimeShap
   )
 }
 
-let fallbacksRegistered = false
+const started = new Set<string>()
 
 const start = (backend: "wasm" | "cpu"): Effect.Effect<void, BackendUnavailable> =>
   Effect.tryPromise({
     try: async () => {
+      silenceNodeBanner()
       if (!(await tf.setBackend(backend))) throw new Error("it did not initialise")
       await tf.ready()
-      if (backend === "wasm" && !fallbacksRegistered) {
-        registerCpuFallbacks("wasm")
-        fallbacksRegistered = true
-      }
+      if (!started.has(backend)) registerKernels[backend]()
+      started.add(backend)
     },
-    catch: (cause) =>
-      new BackendUnavailable({ backend, reason: cause instanceof Error ? cause.message : String(cause) })
+    catch: (cause) => new BackendUnavailable({ backend, reason: reasonOf(cause) })
   })
+
+const registerKernels = {
+  cpu: () => registerHostKernels("cpu", cpuMemory, hostKernels),
+  wasm: () => {
+    registerCpuFallbacks("wasm")
+    registerHostKernels("wasm", wasmMemory, hostKernels)
+  }
+}
+
+/** tfjs rejects with plain objects that have a message, too. */
+const reasonOf = (cause: unknown): string =>
+  typeof cause === "object" && cause !== null && "message" in cause ? String(cause.message) : String(cause)
 
 const measured = () => {
   const { numBytes, numTensors } = tf.memory()

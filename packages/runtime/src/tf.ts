@@ -1,10 +1,8 @@
-import tfjs from "@tensorflow/tfjs"
-
 /**
  * TensorFlow.js with its gradients registered. The runtime is the only importer of `@tensorflow/*`:
  * the engine and its kernel and gradient registries are process-wide, so there must be one copy.
  */
-export const tf = tfjs
+export * as tf from "@tensorflow/tfjs"
 
 export type {
   DataType,

@@ -9,6 +9,9 @@ export const LAYER_NORM = "PlumblineLayerNorm"
 export const ROTARY = "PlumblineRotary"
 export const GATED_ACTIVATION = "PlumblineGatedActivation"
 export const TOKEN_LOG_PROBS = "PlumblineTokenLogProbs"
+export const UPDATE_ROWS = "PlumblineUpdateRows"
+export const TENSOR_NORM = "PlumblineTensorNorm"
+export const ADAMW = "PlumblineAdamW"
 
 /** Whether the active backend implements `kernel`. */
 export const hasKernel = (kernel: string): boolean => tf.getKernel(kernel, tf.getBackend()) != null

@@ -1,0 +1,85 @@
+import { ADAMW, fused, hasKernel, TENSOR_NORM } from "../kernels/names.ts"
+import { tf, type Scalar, type Tensor, type Tensor1D, type Variable } from "../tf.ts"
+
+/**
+ * Euclidean norm of all elements of all gradients, in float64 on host backends. Reads the device once.
+ *
+ * @returns a plain number; NaN or ∞ where a gradient holds one
+ */
+export const globalNorm = (gradients: ReadonlyArray<Tensor>): number => {
+  if (gradients.length === 0) return 0
+  const norms = tf.tidy(() => tf.concat(gradients.map(tensorNorm)).dataSync())
+  let sum = 0
+  for (let i = 0; i < norms.length; i += 2) sum += (norms[i]! + norms[i + 1]!) ** 2
+  return Math.sqrt(sum)
+}
+
+/** [2] float32: the norm and what its rounding to float32 left. */
+const tensorNorm = (gradient: Tensor): Tensor1D =>
+  hasKernel(TENSOR_NORM)
+    ? fused(TENSOR_NORM, { x: gradient })
+    : (tf.stack([tf.sqrt(tf.sum(tf.square(gradient))) as Scalar, tf.scalar(0)]) as Tensor1D)
+
+export interface AdamwItem {
+  readonly parameter: Variable
+  readonly gradient: Tensor
+  readonly firstMoment: Variable
+  readonly secondMoment: Variable
+  readonly weightDecay: number
+}
+
+export interface AdamwStep {
+  readonly learningRate: number
+  readonly beta1: number
+  readonly beta2: number
+  readonly epsilon: number
+  /** Number of this step, from 1. */
+  readonly step: number
+  /** Factor on every gradient, as global-norm clipping needs it. */
+  readonly gradientScale: number
+}
+
+/**
+ * One AdamW step, in place, in the order of operations of torch.optim.AdamW:
+ *
+ *   p ← p·(1 − lr·wd);  m ← m + (1 − β₁)(g − m);  v ← β₂v + (1 − β₂)g²
+ *   p ← p − lr/(1 − β₁ᵗ) · m / (√v/√(1 − β₂ᵗ) + ε)
+ *
+ * @see Loshchilov & Hutter 2019, https://arxiv.org/abs/1711.05101
+ */
+export const adamwUpdate = (items: ReadonlyArray<AdamwItem>, step: AdamwStep): void => {
+  const update = hasKernel(ADAMW) ? fusedUpdate : composedAdamwUpdate
+  for (const item of items) update(item, step)
+}
+
+const fusedUpdate = (item: AdamwItem, step: AdamwStep): void => {
+  const { firstMoment, gradient, parameter, secondMoment } = item
+  const { beta1, beta2, epsilon, gradientScale } = step
+  const inputs = { parameter, gradient, firstMoment, secondMoment }
+  const attrs = { beta1, beta2, epsilon, gradientScale, ...factors(item, step) }
+  tf.tidy(() => {
+    const updated = fused<Array<Tensor>>(ADAMW, inputs, attrs)
+    // Written in place, except where another tensor shared the variable's memory and must keep its values.
+    for (const [i, variable] of [parameter, firstMoment, secondMoment].entries()) {
+      if (updated[i]!.dataId !== variable.dataId) variable.assign(updated[i]!)
+    }
+  })
+}
+
+const factors = ({ weightDecay }: AdamwItem, { beta1, beta2, learningRate, step }: AdamwStep) => ({
+  decay: 1 - learningRate * weightDecay,
+  stepSize: learningRate / (1 - beta1 ** step),
+  denominatorScale: 1 / Math.sqrt(1 - beta2 ** step)
+})
+
+export const composedAdamwUpdate = (item: AdamwItem, step: AdamwStep): void => {
+  const { firstMoment, gradient, parameter, secondMoment } = item
+  const { decay, denominatorScale, stepSize } = factors(item, step)
+  tf.tidy(() => {
+    const slope = tf.mul(gradient, step.gradientScale)
+    firstMoment.assign(tf.add(firstMoment, tf.mul(tf.sub(slope, firstMoment), 1 - step.beta1)))
+    secondMoment.assign(tf.add(tf.mul(secondMoment, step.beta2), tf.mul(tf.mul(slope, 1 - step.beta2), slope)))
+    const denominator = tf.add(tf.mul(tf.sqrt(secondMoment), denominatorScale), step.epsilon)
+    parameter.assign(tf.sub(tf.mul(parameter, decay), tf.div(tf.mul(firstMoment, stepSize), denominator)))
+  })
+}
