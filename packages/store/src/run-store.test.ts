@@ -61,7 +61,7 @@ describe("runs", () => {
         yield* store.appendMetrics("/runs/a", 1, { loss: 2 })
         yield* store.finish("/runs/a", "stopped")
         yield* store.register({ ...run("a", "2027-01-01T00:00:00.000Z"), config: { beta: 0.2 } })
-        const [only, ...others] = yield* store.runs
+        const [only, ...others] = yield* store.runs()
         assert.deepStrictEqual(others, [])
         assert.strictEqual(only!.status, "running")
         assert.strictEqual(only!.endedAt, null)
@@ -81,7 +81,7 @@ describe("runs", () => {
         yield* store.appendMetrics("/runs/a", 9, { loss: 0.5, kl: 3 })
         yield* store.appendMetrics("/runs/a", 10, { loss: 0.25, kl: 4 })
         yield* store.appendMetrics("/runs/b", 3, { accuracy: 1 })
-        const rows = (yield* store.runs).map(({ name, lastStep, lastLoss }) => [name, lastStep, lastLoss])
+        const rows = (yield* store.runs()).map(({ name, lastStep, lastLoss }) => [name, lastStep, lastLoss])
         assert.deepStrictEqual(rows, [
           ["c", null, null],
           ["b", 3, null],

@@ -27,7 +27,7 @@ export interface RunStoreShape {
   readonly register: (run: RunRegistration) => Effect.Effect<void, StoreUnavailable>
   readonly finish: (id: string, status: Exclude<RunStatus, "running">, error?: RunFailure) => OfRun<void>
   /** Newest first. */
-  readonly runs: Effect.Effect<ReadonlyArray<RunRecord>, StoreUnavailable>
+  readonly runs: () => Effect.Effect<ReadonlyArray<RunRecord>, StoreUnavailable>
   /** By run folder (absolute, or relative to the working directory) or by name; the newest of several. */
   readonly find: (nameOrFolder: string) => OfRun<RunRecord>
   readonly appendMetrics: (
@@ -99,7 +99,7 @@ const make = Effect.fnUntraced(function* (file: string): Effect.fn.Return<RunSto
       const endedAt = new Date(yield* Clock.currentTimeMillis).toISOString()
       yield* writeRun(id, (run) => runs.finish(run, status, endedAt, error))
     }),
-    runs: attempt(file, runs.all),
+    runs: () => attempt(file, runs.all),
     find: Effect.fn("RunStore.find")(function* (nameOrFolder) {
       const run = yield* attempt(file, () => runs.find(nameOrFolder, resolve(nameOrFolder)))
       return run === undefined ? yield* unknown(nameOrFolder) : run
