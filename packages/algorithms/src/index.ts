@@ -1,1 +1,11 @@
-export {}
+export { alphaDivergence, type Divergence, forwardKl, jensenShannon, reverseKl } from "./preference/divergence.ts"
+export { dpo, type DpoOptions } from "./preference/dpo.ts"
+export { hinge, type HingeOptions } from "./preference/hinge.ts"
+export { ipo, type IpoOptions } from "./preference/ipo.ts"
+export { chosenCrossEntropy, mix, type WeightedLoss } from "./preference/mix.ts"
+export { type PairBatch, type PairRows, type PairUnit, PreferenceData } from "./preference/pair-batch.ts"
+export { preference, preferenceObjective } from "./preference/preference.ts"
+export type { PairLogProbs, PreferenceLoss } from "./preference/preference-loss.ts"
+export { ReferenceLogProbs, responseLogProbs } from "./preference/reference-log-probs.ts"
+export { negativeLogLikelihood, type SupervisedBatch } from "./supervised/negative-log-likelihood.ts"
+export { sft, SupervisedData, type SupervisedUnit } from "./supervised/sft.ts"

@@ -1,1 +1,43 @@
-export {}
+export { accumulate, evaluate, type StepResult } from "./accumulate.ts"
+export type { Algorithm, HeldOut, Trainable } from "./algorithm.ts"
+export { type DataUnit, type MicroBatching, splitUnits, unitBatches } from "./batches.ts"
+export { checkpointFolder, checkpointSteps } from "./checkpoints.ts"
+export type { Dataset } from "./dataset.ts"
+export {
+  CheckpointUnusable,
+  NonFiniteStep,
+  OptionsInvalid,
+  OutputUnwritable,
+  RunExists,
+  RunLocked,
+  RunNotFound,
+  type TrainingError
+} from "./errors.ts"
+export type { LossSums, MicroBatch, Objective, Unit, UnitSum } from "./objective.ts"
+export { needed, NonNegative, NonNegativeInt, option, optional, Positive, PositiveInt, Share } from "./option.ts"
+export { batchFields, optimizationFields, runFields, TrainingOptions } from "./options.ts"
+export { decideProgress } from "./progress-decision.ts"
+export {
+  createRunFolder,
+  openRunFolder,
+  readRunDescription,
+  type RunDescription,
+  type RunFolder
+} from "./run-folder.ts"
+export { runTraining, type TrainingRun } from "./run.ts"
+export { RunJournal } from "./run-journal.ts"
+export { learningRateAt, ScheduleName } from "./schedule.ts"
+export { StopRequest } from "./stop-request.ts"
+export { train, type TrainOptions, type TrainResult } from "./train.ts"
+export { consoleSink } from "./sinks/console-sink.ts"
+export { jsonlSink } from "./sinks/jsonl-sink.ts"
+export {
+  CollectedMetrics,
+  MetricSink,
+  type MetricSinkShape,
+  SinkFailed,
+  type StepMetrics
+} from "./sinks/metric-sink.ts"
+export { Progress, type ProgressShape } from "./sinks/progress.ts"
+export { sqliteSink } from "./sinks/sqlite-sink.ts"
+export { tensorboardSink } from "./sinks/tensorboard-sink.ts"

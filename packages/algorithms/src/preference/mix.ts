@@ -1,0 +1,35 @@
+import { tf, type Tensor1D } from "@plumbline/runtime"
+import type { PreferenceLoss } from "./preference-loss.ts"
+
+export interface WeightedLoss {
+  readonly loss: PreferenceLoss
+  readonly weight: number
+}
+
+/** Cross-entropy of the chosen responses, a mean over their tokens: the part of a mix that keeps them likely. */
+export const chosenCrossEntropy: PreferenceLoss = {
+  name: "sft",
+  options: {},
+  beta: 1,
+  perPair: ({ chosen }) => tf.zerosLike(chosen),
+  crossEntropyWeight: 1
+}
+
+/**
+ * Weighted sum of losses; each keeps its own mean (over pairs, or over chosen tokens).
+ *
+ * `mix([{ loss: dpo({ beta }), weight: 1 }, { loss: chosenCrossEntropy, weight: α }])` is the DPO + NLL loss.
+ * Implicit rewards in the metrics use the first loss's β.
+ *
+ * @see Pang et al. 2024 (iterative reasoning preference optimization), eq. 1, https://arxiv.org/abs/2404.19733
+ */
+export const mix = (parts: readonly [WeightedLoss, ...ReadonlyArray<WeightedLoss>]): PreferenceLoss => ({
+  name: parts.map(({ loss }) => loss.name).join("+"),
+  options: parts.map(({ loss, weight }) => ({ loss: loss.name, weight, options: loss.options })),
+  beta: parts[0].loss.beta,
+  perPair: (pairs) =>
+    parts
+      .map(({ loss, weight }) => tf.mul<Tensor1D>(loss.perPair(pairs), weight))
+      .reduce((total, part) => tf.add(total, part)),
+  crossEntropyWeight: parts.reduce((total, { loss, weight }) => total + weight * (loss.crossEntropyWeight ?? 0), 0)
+})

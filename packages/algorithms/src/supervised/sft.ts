@@ -1,0 +1,47 @@
+import { collate, type TokenizedRow } from "@plumbline/data"
+import { type CausalLM, Policy } from "@plumbline/models"
+import { type Algorithm, type Dataset, type DataUnit, splitUnits, unitBatches } from "@plumbline/training"
+import { Context, Effect, Stream } from "effect"
+import { negativeLogLikelihood, type SupervisedBatch } from "./negative-log-likelihood.ts"
+
+/** A tokenized demonstration. */
+export interface SupervisedUnit extends DataUnit {
+  readonly row: TokenizedRow
+}
+
+export class SupervisedData extends Context.Service<SupervisedData, Dataset<SupervisedUnit>>()(
+  "@plumbline/algorithms/SupervisedData"
+) {}
+
+/**
+ * Supervised fine-tuning: maximise the likelihood of the demonstrated tokens that the loss mask counts.
+ *
+ * @see Ouyang et al. 2022, §3.5, https://arxiv.org/abs/2203.02155
+ */
+export const sft = (): Algorithm<{ readonly policy: CausalLM }, SupervisedBatch, never, Policy | SupervisedData> => ({
+  name: "sft",
+  config: {},
+  trainable: Effect.map(Policy, (policy) => ({ policy })),
+  stepsPerEpoch: Effect.map(SupervisedData, ({ sampler }) => sampler.stepsPerEpoch),
+  experience: (position) =>
+    Stream.unwrap(
+      Effect.map(SupervisedData, (data) =>
+        unitBatches(data.units, data.sampler, data.split, position).pipe(
+          Stream.map((microBatches) => microBatches.map((units) => supervisedBatch(data, units)))
+        )
+      )
+    ),
+  heldOut: Effect.map(SupervisedData, (data) =>
+    splitUnits(data.heldOut, data.split).map((units) => supervisedBatch(data, units))
+  ),
+  objective: negativeLogLikelihood
+})
+
+const supervisedBatch = (data: Dataset<SupervisedUnit>, units: ReadonlyArray<SupervisedUnit>): SupervisedBatch => ({
+  rows: collate(
+    units.map(({ row }) => row),
+    data
+  ),
+  tokens: units.reduce((total, { tokens }) => total + tokens, 0),
+  origins: units.map(({ origin }) => origin)
+})

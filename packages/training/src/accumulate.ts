@@ -1,0 +1,141 @@
+import { globalNorm, tf, type NamedTensorMap, type Tensor, type Tensor1D, type Variable } from "@plumbline/runtime"
+import type { Trainable } from "./algorithm.ts"
+import type { LossSums, MicroBatch, Objective, Unit, UnitSum } from "./objective.ts"
+
+export interface StepResult {
+  /** By variable name; the caller disposes. */
+  readonly gradients: NamedTensorMap
+  /** Means over the global batch: `loss`, `grad_norm` and the objective's own. */
+  readonly metrics: Readonly<Record<string, number>>
+  /** Origins of the data whose loss is not finite. */
+  readonly brokenOrigins: ReadonlyArray<string>
+}
+
+/** Loss and gradients of one global batch. The result does not depend on how it is split into micro-batches. */
+export const accumulate = <M extends Trainable, B extends MicroBatch>(
+  objective: Objective<M, B>,
+  models: M,
+  microBatches: ReadonlyArray<B>
+): StepResult => {
+  const counts = totalCounts(objective, microBatches)
+  const variables = Object.values(models).flatMap((model) => [...model.variables])
+  const records: Array<MicroBatchRecord> = []
+  let gradients: NamedTensorMap = {}
+  for (const batch of microBatches) {
+    const grads = microBatchGradients(objective, models, batch, counts, variables, records)
+    gradients = addInto(gradients, grads)
+  }
+  const { brokenOrigins, metrics } = readRecords(records, counts)
+  return { gradients, metrics: { ...metrics, grad_norm: globalNorm(Object.values(gradients)) }, brokenOrigins }
+}
+
+/** Loss and metrics of held-out micro-batches; no gradients. */
+export const evaluate = <M extends Trainable, B extends MicroBatch>(
+  objective: Objective<M, B>,
+  models: M,
+  microBatches: ReadonlyArray<B>
+): Omit<StepResult, "gradients"> => {
+  const records = microBatches.map((batch) =>
+    record(
+      batch,
+      tf.tidy(() => flatten(objective.loss(models, batch)))
+    )
+  )
+  return readRecords(records, totalCounts(objective, microBatches))
+}
+
+interface MicroBatchRecord {
+  readonly origins: ReadonlyArray<string>
+  readonly layout: ReadonlyArray<{
+    readonly name: string
+    readonly unit: Unit
+    readonly weight: number
+    readonly size: number
+  }>
+  /** Every term and metric end to end, kept until the step is read. */
+  readonly values: Tensor1D
+}
+
+const LOSS = "loss"
+
+const totalCounts = <M, B extends MicroBatch>(objective: Objective<M, B>, microBatches: ReadonlyArray<B>) => {
+  const totals: Record<Unit, number> = {}
+  for (const batch of microBatches) {
+    for (const [unit, count] of Object.entries(objective.counts(batch))) totals[unit] = (totals[unit] ?? 0) + count
+  }
+  return totals
+}
+
+const microBatchGradients = <M extends Trainable, B extends MicroBatch>(
+  objective: Objective<M, B>,
+  models: M,
+  batch: B,
+  counts: Readonly<Record<Unit, number>>,
+  variables: Array<Variable>,
+  records: Array<MicroBatchRecord>
+): NamedTensorMap => {
+  const { grads, value } = tf.variableGrads(() => {
+    const sums = objective.loss(models, batch)
+    records.push(record(batch, flatten(sums)))
+    const terms = sums.terms.map(({ unit, values, weight = 1 }) =>
+      tf.mul(tf.sum(values), weight / countOf(counts, unit))
+    )
+    return terms.reduce((total, term) => tf.add(total, term)).asScalar()
+  }, variables)
+  value.dispose()
+  return grads
+}
+
+const countOf = (counts: Readonly<Record<Unit, number>>, unit: Unit): number => {
+  const count = counts[unit]
+  if (count === undefined) throw new Error(`the objective does not count its unit "${unit}"`)
+  return count
+}
+
+const entries = (sums: LossSums): ReadonlyArray<readonly [string, UnitSum & { readonly weight?: number }]> => [
+  ...sums.terms.map((term) => [LOSS, term] as const),
+  ...Object.entries(sums.metrics)
+]
+
+const flatten = (sums: LossSums) => ({
+  layout: entries(sums).map(([name, { unit, values, weight = 1 }]) => ({ name, unit, weight, size: values.size })),
+  values: tf.keep(tf.concat(entries(sums).map(([, { values }]) => values)) as Tensor1D)
+})
+
+const record = (batch: MicroBatch, flat: Omit<MicroBatchRecord, "origins">): MicroBatchRecord => ({
+  origins: batch.origins,
+  ...flat
+})
+
+/** One host read for the whole step; sums in float64, so that a metric does not depend on the split either. */
+const readRecords = (records: ReadonlyArray<MicroBatchRecord>, counts: Readonly<Record<Unit, number>>) => {
+  const metrics: Record<string, number> = {}
+  const brokenOrigins = new Set<string>()
+  const all = tf.tidy(() => tf.concat(records.map(({ values }) => values)).dataSync())
+  for (const { values } of records) values.dispose()
+  let offset = 0
+  for (const { layout, origins } of records) {
+    for (const { name, size, unit, weight } of layout) {
+      let sum = 0
+      for (let i = 0; i < size; i++) {
+        const value = all[offset + i]!
+        sum += value
+        if (name === LOSS && !Number.isFinite(value)) brokenOrigins.add(origins[i] ?? `unit ${i} of the batch`)
+      }
+      offset += size
+      const count = countOf(counts, unit)
+      metrics[name] = (metrics[name] ?? 0) + (count === 0 ? 0 : (weight * sum) / count)
+    }
+  }
+  return { metrics, brokenOrigins: [...brokenOrigins] }
+}
+
+const addInto = (total: NamedTensorMap, grads: NamedTensorMap): NamedTensorMap => {
+  const sum: NamedTensorMap = {}
+  for (const [name, grad] of Object.entries(grads)) {
+    const before: Tensor | undefined = total[name]
+    sum[name] = before === undefined ? grad : tf.add(before, grad)
+    if (before !== undefined) tf.dispose([before, grad])
+  }
+  return sum
+}

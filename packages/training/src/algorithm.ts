@@ -1,0 +1,31 @@
+import type { Model } from "@plumbline/models"
+import type { Effect, Stream } from "effect"
+import type { MicroBatch, Objective } from "./objective.ts"
+
+/** The models whose variables a step updates, by role. */
+export type Trainable = Readonly<Record<string, Model>>
+
+/** Data of a held-out pass: the micro-batches of one evaluation. */
+export type HeldOut<Batch> = ReadonlyArray<Batch>
+
+/**
+ * An alignment algorithm is where its experience comes from, plus the loss on it.
+ *
+ * `R` is every service the algorithm needs. A recipe that forgets one does not compile.
+ */
+export interface Algorithm<Models extends Trainable, Batch extends MicroBatch, E = never, R = never> {
+  readonly name: string
+  /** Plain data, recorded with the run. */
+  readonly config: unknown
+  readonly trainable: Effect.Effect<Models, E, R>
+  /** Steps in one pass over the data. */
+  readonly stepsPerEpoch: Effect.Effect<number, E, R>
+  /**
+   * Global batches from the step after `position` on; one element holds the micro-batches of one optimizer
+   * step. A pure function of the position and the models' weights, so a resumed run sees what it would have seen.
+   */
+  readonly experience: (position: number) => Stream.Stream<ReadonlyArray<Batch>, E, R>
+  /** Held-out data, when the run has any. */
+  readonly heldOut?: Effect.Effect<HeldOut<Batch>, E, R>
+  readonly objective: Objective<Models, Batch>
+}

@@ -1,0 +1,40 @@
+import { type BatchSampler, splitByCount, splitByTokens } from "@plumbline/data"
+import { Stream } from "effect"
+
+/** One thing the data is made of: a row, or a pair of rows that stay together. */
+export interface DataUnit {
+  /** Tokens of all its rows. */
+  readonly tokens: number
+  /** Where it came from, e.g. "train.jsonl:17". */
+  readonly origin: string
+}
+
+/** How a global batch is split; no choice changes the step. */
+export type MicroBatching = { readonly count: number } | { readonly tokens: number }
+
+/**
+ * Global batches of `units` from the step after `position` on, endlessly, each split into micro-batches.
+ *
+ * The units of a step are a pure function of the sampler and the step, so a resumed run goes on exactly.
+ */
+export const unitBatches = <U extends DataUnit>(
+  units: ReadonlyArray<U>,
+  sampler: BatchSampler,
+  split: MicroBatching,
+  position: number
+): Stream.Stream<ReadonlyArray<ReadonlyArray<U>>> =>
+  Stream.iterate(position, (step) => step + 1).pipe(
+    Stream.map((step) => {
+      const globalBatch = Array.from(sampler.indices(step), (index) => units[index]!)
+      return splitUnits(globalBatch, split)
+    })
+  )
+
+/** Units in micro-batches of a number of units, or of at most a number of tokens. */
+export const splitUnits = <U extends DataUnit>(
+  units: ReadonlyArray<U>,
+  split: MicroBatching
+): ReadonlyArray<ReadonlyArray<U>> =>
+  "count" in split
+    ? splitByCount(units, split.count)
+    : splitByTokens(units, { tokens: (unit) => unit.tokens, budget: split.tokens })

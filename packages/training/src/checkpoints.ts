@@ -1,0 +1,120 @@
+import { assignParameters, readSafetensors, saveModel, writeSafetensors } from "@plumbline/models"
+import { tf, type Tensor } from "@plumbline/runtime"
+import { Effect } from "effect"
+import { existsSync, mkdirSync, readdirSync, readFileSync, renameSync, rmSync } from "node:fs"
+import { join } from "node:path"
+import type { Trainable } from "./algorithm.ts"
+import { CheckpointUnusable, OutputUnwritable } from "./errors.ts"
+import type { Optimizer } from "./optimizer.ts"
+import { syncFolder, writeFileAtomically, writing } from "./run-folder.ts"
+
+/** What goes on with a run beside weights and moments. Data order and random streams are functions of the step. */
+export interface LoopState {
+  readonly step: number
+  /** Tokens seen so far. */
+  readonly numTokens: number
+  /** Seconds trained so far, over all resumes. */
+  readonly seconds: number
+  readonly best: { readonly step: number; readonly value: number } | undefined
+}
+
+export interface CheckpointContents {
+  readonly models: Trainable
+  readonly optimizer: Optimizer
+  readonly state: LoopState
+  /** Files that make each model's folder usable alone, such as the tokenizer's. */
+  readonly extraFiles: Readonly<Record<string, Uint8Array | string>>
+}
+
+const STATE = "state.json"
+const OPTIMIZER = "optimizer.safetensors"
+const STEP_FOLDER = /^step-(\d+)$/
+
+/** checkpoints/step-N of a run. */
+export const checkpointFolder = (runFolder: string, step: number): string =>
+  join(runFolder, "checkpoints", `step-${step}`)
+
+/** Steps with a whole checkpoint, ascending. */
+export const checkpointSteps = (runFolder: string): ReadonlyArray<number> => {
+  const folder = join(runFolder, "checkpoints")
+  if (!existsSync(folder)) return []
+  const steps = readdirSync(folder).flatMap((name) => STEP_FOLDER.exec(name)?.[1] ?? [])
+  return steps.map(Number).sort((a, b) => a - b)
+}
+
+/**
+ * Writes checkpoints/step-N under a temporary name, syncs it and renames it: a checkpoint is whole or absent.
+ *
+ * @returns its folder
+ */
+export const saveCheckpoint = Effect.fn("saveCheckpoint")(function* (runFolder: string, contents: CheckpointContents) {
+  const { extraFiles, models, optimizer, state } = contents
+  const folder = checkpointFolder(runFolder, state.step)
+  const temporary = join(runFolder, "checkpoints", `.step-${state.step}.tmp`)
+  yield* writing(temporary, () => {
+    rmSync(temporary, { recursive: true, force: true })
+    mkdirSync(temporary, { recursive: true })
+  })
+  for (const [role, model] of Object.entries(models)) {
+    yield* saveModel(model, join(temporary, role), { extraFiles }).pipe(unwritable(temporary))
+  }
+  yield* writeSafetensors(join(temporary, OPTIMIZER), optimizer.state()).pipe(unwritable(temporary))
+  yield* writeFileAtomically(join(temporary, STATE), JSON.stringify({ ...state, optimizerSteps: optimizer.steps() }))
+  yield* writing(folder, () => {
+    rmSync(folder, { recursive: true, force: true })
+    renameSync(temporary, folder)
+    syncFolder(join(runFolder, "checkpoints"))
+  })
+  return folder
+})
+
+/** Puts a checkpoint's weights and moments into `models` and `optimizer`, bit for bit. */
+export const restoreCheckpoint = Effect.fn("restoreCheckpoint")(function* (
+  folder: string,
+  models: Trainable,
+  optimizer: Optimizer
+) {
+  const { optimizerSteps, ...state } = yield* Effect.try({
+    try: () => JSON.parse(readFileSync(join(folder, STATE), "utf8")) as LoopState & { readonly optimizerSteps: number },
+    catch: (cause) => new CheckpointUnusable({ folder, reason: String(cause) })
+  })
+  for (const [role, model] of Object.entries(models)) {
+    yield* withTensors(folder, join(role, "model.safetensors"), (weights) => assignParameters(model, weights))
+  }
+  yield* withTensors(folder, OPTIMIZER, (moments) => optimizer.restore(optimizerSteps, moments))
+  return state as LoopState
+})
+
+/** Removes checkpoints beyond the newest `keep` and the best; @returns the steps removed. */
+export const pruneCheckpoints = (
+  runFolder: string,
+  keep: number,
+  best: number | undefined
+): Effect.Effect<ReadonlyArray<number>, OutputUnwritable> =>
+  writing(runFolder, () => {
+    const removed = checkpointSteps(runFolder)
+      .slice(0, -keep)
+      .filter((step) => step !== best)
+    for (const step of removed) rmSync(checkpointFolder(runFolder, step), { recursive: true, force: true })
+    return removed
+  })
+
+const withTensors = (folder: string, file: string, use: (tensors: ReadonlyMap<string, Tensor>) => void) =>
+  Effect.flatMap(
+    readSafetensors(join(folder, file)).pipe(
+      Effect.mapError((cause) => new CheckpointUnusable({ folder, reason: cause.message }))
+    ),
+    (tensors) =>
+      Effect.try({
+        try: () => use(tensors),
+        catch: (cause) =>
+          new CheckpointUnusable({ folder, reason: cause instanceof Error ? cause.message : String(cause) })
+      }).pipe(Effect.ensuring(Effect.sync(() => tf.dispose([...tensors.values()]))))
+  )
+
+const unwritable =
+  (path: string) =>
+  <A, E extends { readonly message: string }, R>(
+    effect: Effect.Effect<A, E, R>
+  ): Effect.Effect<A, OutputUnwritable, R> =>
+    Effect.mapError(effect, (cause) => new OutputUnwritable({ path, reason: cause.message }))

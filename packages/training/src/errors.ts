@@ -1,0 +1,78 @@
+import { Schema } from "effect"
+
+/** A metric of this step, `loss` and `grad_norm` included, is not finite. The step was not applied. */
+export class NonFiniteStep extends Schema.TaggedError<NonFiniteStep>()("NonFiniteStep", {
+  step: Schema.Int,
+  metric: Schema.String,
+  value: Schema.Number,
+  rows: Schema.Array(Schema.String)
+}) {
+  override get message() {
+    const shown = this.rows.slice(0, 8).join(", ")
+    const more = this.rows.length > 8 ? ` and ${this.rows.length - 8} more` : ""
+    return (
+      `step ${this.step}: ${this.metric} is ${this.value}; the step was not applied and the last checkpoint is whole. ` +
+      `Rows: ${shown}${more}. Try a lower learning rate, or look at these rows`
+    )
+  }
+}
+
+/** The run folder holds a run already. */
+export class RunExists extends Schema.TaggedError<RunExists>()("RunExists", { folder: Schema.String }) {
+  override get message() {
+    return `${this.folder} already holds a run: continue it with "plumb resume ${this.folder}", or choose another --output`
+  }
+}
+
+/** There is no run to resume. */
+export class RunNotFound extends Schema.TaggedError<RunNotFound>()("RunNotFound", {
+  folder: Schema.String,
+  reason: Schema.String
+}) {
+  override get message() {
+    return `no run to resume at ${this.folder}: ${this.reason}`
+  }
+}
+
+/** Another live process is writing the run. */
+export class RunLocked extends Schema.TaggedError<RunLocked>()("RunLocked", {
+  folder: Schema.String,
+  pid: Schema.Int
+}) {
+  override get message() {
+    return `${this.folder} is being written by process ${this.pid}; stop that process first (if it is gone, remove ${this.folder}/run.lock)`
+  }
+}
+
+/** The run folder cannot be written. */
+export class OutputUnwritable extends Schema.TaggedError<OutputUnwritable>()("OutputUnwritable", {
+  path: Schema.String,
+  reason: Schema.String
+}) {
+  override get message() {
+    return `cannot write ${this.path}: ${this.reason}`
+  }
+}
+
+/** A checkpoint is not what this run can continue from. */
+export class CheckpointUnusable extends Schema.TaggedError<CheckpointUnusable>()("CheckpointUnusable", {
+  folder: Schema.String,
+  reason: Schema.String
+}) {
+  override get message() {
+    return `checkpoint ${this.folder} cannot be used: ${this.reason}`
+  }
+}
+
+/** Options that contradict each other. */
+export class OptionsInvalid extends Schema.TaggedError<OptionsInvalid>()("OptionsInvalid", {
+  option: Schema.String,
+  reason: Schema.String
+}) {
+  override get message() {
+    return `${this.option}: ${this.reason}`
+  }
+}
+
+export type TrainingError =
+  NonFiniteStep | RunExists | RunNotFound | RunLocked | OutputUnwritable | CheckpointUnusable | OptionsInvalid
