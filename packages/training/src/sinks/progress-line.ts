@@ -14,6 +14,8 @@ export interface Snapshot {
   readonly highlights: ReadonlyArray<string>
 }
 
+/** The bar takes this share of the terminal, so that it stays in place while the text beside it changes length. */
+const BAR_SHARE = 1 / 8
 const BAR_WIDEST = 30
 const BAR_NARROWEST = 8
 
@@ -41,19 +43,23 @@ export const plainLine = (snapshot: Snapshot): string =>
     ...remaining(snapshot)
   ].join("  ")
 
-/** For a terminal, `width` columns at most: the same with a bar, which gives way first where there is little room. */
+const barSegments = (fraction: number, width: number): ReadonlyArray<Segment> => {
+  const columns = Math.min(BAR_WIDEST, Math.floor(width * BAR_SHARE))
+  if (columns < BAR_NARROWEST) return []
+  return [{ text: "▕" }, { text: progressBar(fraction, columns), style: "cyan" }, { text: "▏ " }]
+}
+
+/** For a terminal, cut to `width` columns: the same with a bar where there is room for one. */
 export const liveLine = (snapshot: Snapshot, width: number, colour: boolean): string => {
   const { label, step, total } = snapshot
-  const after: ReadonlyArray<Segment> = [
-    { text: `${step}/${total} ${percent(snapshot)}` },
+  const done = `${String(step).padStart(String(total).length)}/${total} ${percent(snapshot).padStart(4)}`
+  const segments: ReadonlyArray<Segment> = [
+    { text: label, style: "bold" },
+    { text: " " },
+    ...barSegments(step / Math.max(1, total), width),
+    { text: done },
     ...remaining(snapshot).map((text) => ({ text: `  ${text}`, style: "dim" as const })),
     ...measurements(snapshot).map((text) => ({ text: `  ${text}` }))
   ]
-  const taken = after.reduce((sum, { text }) => sum + [...text].length, [...label].length + 1)
-  const barWidth = Math.min(BAR_WIDEST, width - taken - "▕▏ ".length)
-  const bar: ReadonlyArray<Segment> =
-    barWidth < BAR_NARROWEST
-      ? []
-      : [{ text: "▕" }, { text: progressBar(step / Math.max(1, total), barWidth), style: "cyan" }, { text: "▏ " }]
-  return renderLine([{ text: label, style: "bold" }, { text: " " }, ...bar, ...after], width, colour)
+  return renderLine(segments, width, colour)
 }

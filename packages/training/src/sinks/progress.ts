@@ -70,7 +70,8 @@ export const progressOutput = (
     write: (text) => void stream.write(text),
     live,
     colour: live && (environment["NO_COLOR"] ?? "") === "",
-    columns: () => stream.columns ?? 80
+    // Some pseudo-terminals say 0.
+    columns: () => stream.columns || 80
   }
 }
 
