@@ -64,6 +64,26 @@ export class CheckpointUnusable extends Schema.TaggedError<CheckpointUnusable>()
   }
 }
 
+/** A file that the run needs cannot be read. */
+export class InputUnreadable extends Schema.TaggedError<InputUnreadable>()("InputUnreadable", {
+  path: Schema.String,
+  reason: Schema.String
+}) {
+  override get message() {
+    return `cannot read ${this.path}: ${this.reason}`
+  }
+}
+
+/** A file that the run was started with is not the same any more, so it cannot go on exactly. */
+export class InputChanged extends Schema.TaggedError<InputChanged>()("InputChanged", {
+  folder: Schema.String,
+  path: Schema.String
+}) {
+  override get message() {
+    return `${this.path} has changed, or moved, since ${this.folder} was started: the run cannot go on as it was. Put the file back, or start a new run`
+  }
+}
+
 /** Options that contradict each other. */
 export class OptionsInvalid extends Schema.TaggedError<OptionsInvalid>()("OptionsInvalid", {
   option: Schema.String,

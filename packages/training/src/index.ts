@@ -5,6 +5,8 @@ export { checkpointFolder, checkpointSteps } from "./checkpoints.ts"
 export type { Dataset } from "./dataset.ts"
 export {
   CheckpointUnusable,
+  InputChanged,
+  InputUnreadable,
   NonFiniteStep,
   OptionsInvalid,
   OutputUnwritable,

@@ -14,16 +14,16 @@ import {
 } from "node:fs"
 import { dirname, join, resolve } from "node:path"
 import { OutputUnwritable, RunExists, RunLocked, RunNotFound } from "./errors.ts"
+import type { Invocation } from "./run-context.ts"
 
 /** What a run was started with: enough to continue it, and to know later what made its numbers. */
 export interface RunDescription {
   readonly name: string
   readonly algorithm: string
   readonly startedAt: string
-  /** How to start it again: a command of the CLI and its resolved options. */
-  readonly invocation: { readonly command: string; readonly options: unknown }
+  readonly invocation: Invocation
   readonly versions: Readonly<Record<string, string>>
-  /** sha256 of each data file and of the model's weights, by path. */
+  /** sha256 of each file the run reads, by path. */
   readonly digests: Readonly<Record<string, string>>
 }
 
@@ -59,6 +59,9 @@ export const openRunFolder = (
     yield* lock(absolute)
     return { folder: absolute, description }
   })
+
+/** Whether a run was started in `folder`. */
+export const isRunFolder = (folder: string): boolean => existsSync(join(folder, DESCRIPTION))
 
 export const readRunDescription = (folder: string): Effect.Effect<RunDescription, RunNotFound> =>
   Effect.try({

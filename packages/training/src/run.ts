@@ -1,12 +1,15 @@
 import { saveModel } from "@plumbline/models"
 import { RunStore } from "@plumbline/store"
-import { Clock, Effect, type Scope } from "effect"
-import { join } from "node:path"
+import { ModelRuntime } from "@plumbline/runtime"
+import { Clock, Effect } from "effect"
+import { basename, join } from "node:path"
 import type { Algorithm, Trainable } from "./algorithm.ts"
-import { OutputUnwritable } from "./errors.ts"
+import { InputChanged, OutputUnwritable } from "./errors.ts"
+import { fileDigests } from "./file-digests.ts"
 import type { MicroBatch } from "./objective.ts"
 import type { LoopOptions } from "./options.ts"
-import { createRunFolder, openRunFolder, type RunDescription, type RunFolder } from "./run-folder.ts"
+import { RunContext } from "./run-context.ts"
+import { createRunFolder, isRunFolder, openRunFolder, type RunDescription, type RunFolder } from "./run-folder.ts"
 import { RunJournal } from "./run-journal.ts"
 import { consoleSink } from "./sinks/console-sink.ts"
 import { jsonlSink } from "./sinks/jsonl-sink.ts"
@@ -18,36 +21,33 @@ import { planLoop, train, type TrainResult } from "./train.ts"
 export interface TrainingRun<M extends Trainable, B extends MicroBatch, E, R> {
   readonly algorithm: Algorithm<M, B, E, R>
   readonly options: LoopOptions
-  /** The run's folder: run.json, metrics.jsonl, checkpoints/, tensorboard/, and final/ at the end. */
-  readonly output: string
-  /** Goes on with the run in `output` instead of starting one there. */
-  readonly resume: boolean
-  readonly description: Omit<RunDescription, "startedAt" | "algorithm">
+  /** Files the run depends on (data, weights): their digests are recorded, and must be the same on resume. */
+  readonly inputs?: ReadonlyArray<string>
   /** Files that go with every saved model, such as the tokenizer's. */
-  readonly extraFiles: Readonly<Record<string, Uint8Array | string>>
+  readonly extraFiles?: Readonly<Record<string, Uint8Array | string>>
   /** Metrics that the progress line shows beside the loss. */
   readonly highlights?: ReadonlyArray<string>
 }
 
 /**
- * A whole run: its folder and lock, its rows in the store, the loop, and the trained models as Hugging Face
- * folders (`final/`, or `final/ROLE` where several are trained).
+ * A whole run in the folder of the `RunContext`: its lock, its rows in the store, the loop, and the trained
+ * models as Hugging Face folders (`final/`, or `final/ROLE` where several are trained).
  *
  * Everything that can be wrong with models, data and options fails before the folder is made.
  */
 export const runTraining = Effect.fn("runTraining")(function* <M extends Trainable, B extends MicroBatch, E, R>(
   run: TrainingRun<M, B, E, R>
 ) {
-  const { algorithm, options } = run
+  const { algorithm, extraFiles = {}, options } = run
   yield* algorithm.trainable
   const heldOut = algorithm.heldOut === undefined ? [] : yield* algorithm.heldOut
   const plan = yield* planLoop(options, yield* algorithm.stepsPerEpoch, heldOut.length > 0)
-  const { description, folder } = yield* openRun(run)
+  const { description, folder } = yield* openRun(algorithm.name, run.inputs ?? [])
   const store = yield* RunStore
   yield* store.register({ id: folder, folder, config: description.invocation, ...named(description) })
-  const sinks = yield* openSinks(folder, run, plan.maxSteps)
-  return yield* train({ ...run, heldOut, folder }).pipe(
-    Effect.tap((result) => saveFinal(folder, run, result)),
+  const sinks = yield* openSinks(folder, description.name, plan.maxSteps, run.highlights ?? [])
+  return yield* train({ algorithm, options, extraFiles, heldOut, folder }).pipe(
+    Effect.tap((result) => saveFinal(folder, extraFiles, result)),
     Effect.tap((result) => store.finish(folder, result.status)),
     Effect.tapError((error) => store.finish(folder, "failed", failure(error))),
     Effect.provideService(MetricSink, sinks),
@@ -55,32 +55,46 @@ export const runTraining = Effect.fn("runTraining")(function* <M extends Trainab
   )
 }, Effect.scoped)
 
-const openRun = Effect.fnUntraced(function* <M extends Trainable, B extends MicroBatch, E, R>(
-  run: TrainingRun<M, B, E, R>
-): Effect.fn.Return<RunFolder, Effect.Error<ReturnType<typeof openRunFolder | typeof createRunFolder>>, Scope.Scope> {
-  if (run.resume) return yield* openRunFolder(run.output)
+const openRun = Effect.fnUntraced(function* (algorithm: string, inputs: ReadonlyArray<string>) {
+  const { invocation, output, resume } = yield* RunContext
+  const { backend } = yield* ModelRuntime
+  const digests = yield* fileDigests(inputs)
+  if (resume && isRunFolder(output)) {
+    const opened = yield* openRunFolder(output)
+    yield* sameInputs(opened, digests)
+    return opened
+  }
   const startedAt = new Date(yield* Clock.currentTimeMillis).toISOString()
-  return yield* createRunFolder(run.output, { ...run.description, algorithm: run.algorithm.name, startedAt })
+  const versions = { node: process.version, backend }
+  return yield* createRunFolder(output, { name: basename(output), algorithm, startedAt, invocation, versions, digests })
 })
+
+const sameInputs = ({ description, folder }: RunFolder, digests: RunDescription["digests"]) =>
+  Effect.forEach(
+    Object.entries(description.digests).filter(([path, digest]) => digests[path] !== digest),
+    ([path]) => new InputChanged({ folder, path }),
+    { discard: true }
+  )
 
 const named = ({ algorithm, name, startedAt }: RunDescription) => ({ algorithm, name, startedAt })
 
 const openSinks = Effect.fnUntraced(function* (
   folder: string,
-  run: { readonly description: { readonly name: string }; readonly highlights?: ReadonlyArray<string> },
-  total: number
+  label: string,
+  total: number,
+  highlights: ReadonlyArray<string>
 ) {
   return MetricSink.all([
     yield* jsonlSink(join(folder, "metrics.jsonl")),
     yield* sqliteSink(folder),
     yield* tensorboardSink(join(folder, "tensorboard")),
-    yield* consoleSink({ label: run.description.name, total, highlights: run.highlights ?? [] })
+    yield* consoleSink({ label, total, highlights })
   ])
 })
 
 const saveFinal = Effect.fnUntraced(function* <M extends Trainable>(
   folder: string,
-  { extraFiles }: { readonly extraFiles: Readonly<Record<string, Uint8Array | string>> },
+  extraFiles: Readonly<Record<string, Uint8Array | string>>,
   { models, status }: TrainResult<M>
 ) {
   if (status !== "finished") return
