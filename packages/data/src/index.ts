@@ -1,1 +1,64 @@
-export {}
+export * from "./errors.ts"
+export {
+  collate,
+  type CollateOptions,
+  type RowLayout,
+  rowTokens,
+  scoredCount,
+  type ScoredRows,
+  type TokenizedRow,
+  type TokenRows
+} from "./rows.ts"
+export { splitByCount, splitByTokens, type TokenBudget } from "./packing.ts"
+export { batchSampler, type BatchSampler, epochOrder, type SamplerOptions } from "./sampler.ts"
+export type {
+  Conversation,
+  Message,
+  Origin,
+  PreferenceRecord,
+  PromptRecord,
+  SupervisedRecord,
+  UnpairedRecord
+} from "./records/records.ts"
+export { loadPreferences } from "./records/preferences.ts"
+export { loadPrompts } from "./records/prompts.ts"
+export { loadSupervised } from "./records/supervised.ts"
+export { loadUnpaired } from "./records/unpaired.ts"
+export {
+  byteTokenizer,
+  CHATML_SPECIALS,
+  CHATML_TEMPLATE,
+  type SpecialTokenOptions
+} from "./tokenizer/byte-tokenizer.ts"
+export { loadTokenizer } from "./tokenizer/load-tokenizer.ts"
+export {
+  type ChatOptions,
+  type DecodeOptions,
+  type EncodedChat,
+  type EncodeOptions,
+  Tokenizer,
+  tokenizerFiles,
+  type TokenizerShape
+} from "./tokenizer/tokenizer.ts"
+export { TIKTOKEN_ENCODINGS, type TiktokenEncoding, tiktokenTokenizer } from "./tokenizer/tiktoken-encodings.ts"
+export { trainByteLevelBpe, type TrainBpeOptions } from "./tokenizer/train-bpe.ts"
+export {
+  type TokenizedPreference,
+  tokenizeChat,
+  tokenizeCompletion,
+  tokenizePreference,
+  tokenizePrompt,
+  tokenizeSupervised,
+  tokenizeText,
+  tokenizeUnpaired
+} from "./tokenise/completion.ts"
+export {
+  type LengthLimit,
+  preferenceDataset,
+  supervisedDataset,
+  type TokenizedDataset,
+  unpairedDataset,
+  type UnpairedRow
+} from "./tokenise/dataset.ts"
+export { type Fitted, fitToLength, type LengthPolicy } from "./tokenise/fit-to-length.ts"
+export { checkVocabulary } from "./tokenizer/check-vocabulary.ts"

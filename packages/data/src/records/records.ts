@@ -1,0 +1,52 @@
+export interface Message {
+  readonly role: string
+  readonly content: string
+}
+
+/** Plain text, or a list of chat messages that a chat template renders. */
+export type Conversation = string | ReadonlyArray<Message>
+
+/** Where a record stood, so that later errors can name it. */
+export interface Origin {
+  readonly file: string
+  /** From 1. */
+  readonly line: number
+}
+
+export type SupervisedRecord = (
+  | { readonly kind: "completion"; readonly prompt: Conversation; readonly completion: Conversation }
+  | { readonly kind: "chat"; readonly messages: ReadonlyArray<Message> }
+  | { readonly kind: "text"; readonly text: string }
+) & {
+  /** Other top-level numbers of the row, e.g. HelpSteer's helpfulness. */
+  readonly attributes?: Readonly<Record<string, number>>
+  readonly origin?: Origin
+}
+
+/** Prompt and both sides are of one kind: all strings or all message lists. */
+export interface PreferenceRecord {
+  readonly prompt: Conversation
+  readonly chosen: Conversation
+  readonly rejected: Conversation
+  readonly chosenReward?: number
+  readonly rejectedReward?: number
+  readonly origin?: Origin
+}
+
+/** A response judged on its own: `label` true = desirable. */
+export interface UnpairedRecord {
+  readonly prompt: Conversation
+  readonly completion: Conversation
+  readonly label: boolean
+  readonly origin?: Origin
+}
+
+export type PromptRecord = (
+  | { readonly kind: "text"; readonly text: string }
+  | { readonly kind: "chat"; readonly messages: ReadonlyArray<Message> }
+  | { readonly kind: "ids"; readonly ids: Int32Array }
+) & {
+  /** The whole row, for rewards that need its answer. */
+  readonly fields?: Readonly<Record<string, unknown>>
+  readonly origin?: Origin
+}

@@ -1,0 +1,48 @@
+import { Effect, Schema } from "effect"
+import { attempt } from "../errors.ts"
+import { type RawRow, readRows } from "../files/read-rows.ts"
+import { ConversationField, toConversation } from "./fields.ts"
+import { decodeRow, type Form, form, notEmpty, originOf } from "./forms.ts"
+import { PREFERENCE_FORMS } from "./preferences.ts"
+import type { UnpairedRecord } from "./records.ts"
+import { sameKind } from "./supervised.ts"
+
+/**
+ * Responses judged one by one: prompt + completion | response + label (true or 1 = desirable).
+ * A row of a preference file gives two: its chosen side as desirable, then its rejected side as not.
+ */
+export const loadUnpaired = Effect.fn("loadUnpaired")(function* (path: string) {
+  const rows = yield* readRows(path)
+  return yield* attempt(() => rows.flatMap((row) => decodeRow(FORMS, row)))
+})
+
+const Label = Schema.Union([Schema.Boolean, Schema.Literals([0, 1])])
+
+const labelledForm = (completionName: string): Form<ReadonlyArray<UnpairedRecord>> =>
+  form(
+    { prompt: ConversationField, [completionName]: ConversationField, label: Label },
+    {},
+    (values: Readonly<Record<string, unknown>>, row: RawRow) => {
+      const prompt = toConversation(values.prompt as typeof ConversationField.Type)
+      const completion = toConversation(values[completionName] as typeof ConversationField.Type)
+      notEmpty(row, completionName, completion)
+      const label = values.label === true || values.label === 1
+      return [{ ...sameKind(prompt, completion), label, origin: originOf(row) }]
+    }
+  )
+
+const FORMS: ReadonlyArray<Form<ReadonlyArray<UnpairedRecord>>> = [
+  labelledForm("completion"),
+  labelledForm("response"),
+  ...PREFERENCE_FORMS.map(({ required, decode }) => ({
+    required,
+    decode: (row: RawRow): ReadonlyArray<UnpairedRecord> => {
+      const { prompt, chosen, rejected } = decode(row)
+      const origin = originOf(row)
+      return [
+        { prompt, completion: chosen, label: true, origin },
+        { prompt, completion: rejected, label: false, origin }
+      ]
+    }
+  }))
+]

@@ -1,0 +1,126 @@
+import { Template } from "@huggingface/jinja"
+import { ChatTemplateInvalid } from "../errors.ts"
+import type { Message } from "../records/records.ts"
+import type { ChatOptions } from "./tokenizer.ts"
+
+/** Half-open range of UTF-16 positions in a rendered chat. */
+export type TextSpan = readonly [start: number, end: number]
+
+export interface ChatTemplate {
+  readonly source: string
+  readonly render: (messages: ReadonlyArray<Message>, options: ChatOptions) => string
+  /** The rendered chat and where the assistant wrote in it. */
+  readonly renderWithSpans: (
+    messages: ReadonlyArray<Message>,
+    options: ChatOptions
+  ) => { readonly text: string; readonly spans: ReadonlyArray<TextSpan> }
+}
+
+export interface ChatTemplateOptions {
+  readonly tokenizer: string
+  /** bos_token, eos_token, …: variables of the template. */
+  readonly specials: Readonly<Record<string, string>>
+}
+
+/**
+ * A Jinja chat template as transformers runs it. Its methods throw {@link ChatTemplateInvalid}.
+ *
+ * Spans come from `{% generation %}` markers; without them from what each assistant turn adds to the turns before it, which
+ * needs a template that only ever appends.
+ */
+export const chatTemplate = (source: string, { tokenizer, specials }: ChatTemplateOptions): ChatTemplate => {
+  const refuse = (reason: string) => new ChatTemplateInvalid({ tokenizer, reason })
+  const render = (
+    template: Template,
+    messages: ReadonlyArray<Message>,
+    { addGenerationPrompt }: ChatOptions
+  ): string => {
+    try {
+      const variables = { tools: null, documents: null, ...specials, messages }
+      return template.render({ ...variables, add_generation_prompt: addGenerationPrompt })
+    } catch (cause) {
+      throw refuse((cause as Error).message)
+    }
+  }
+  const parse = (text: string): Template => {
+    try {
+      return new Template(text)
+    } catch (cause) {
+      throw refuse(`not a template: ${(cause as Error).message}`)
+    }
+  }
+  const marked = markGeneration(source)
+  const plain = parse(marked.template.replaceAll(OPEN, "").replaceAll(CLOSE, ""))
+  const withMarks = marked.found ? parse(marked.template) : undefined
+  const whole = (messages: ReadonlyArray<Message>, options: ChatOptions) => render(plain, messages, options)
+  return {
+    source,
+    render: whole,
+    renderWithSpans: (messages, options) => {
+      const text = whole(messages, options)
+      if (withMarks !== undefined) {
+        const spans = markedSpans(render(withMarks, messages, options), text)
+        if (spans === undefined) throw refuse("its generation markers do not enclose plain stretches of the text")
+        return { text, spans }
+      }
+      return { text, spans: turnSpans(text, messages, whole, refuse) }
+    }
+  }
+}
+
+// Unicode noncharacters, which no interchanged text contains
+const OPEN = "\uFDD0"
+const CLOSE = "\uFDD1"
+
+/**
+ * Puts sentinel characters where the generation tags stand, with the whitespace control of Jinja's trim_blocks and
+ * lstrip_blocks applied to those tags; the engine only deletes them.
+ */
+const markGeneration = (source: string): { readonly template: string; readonly found: boolean } => {
+  let found = false
+  const template = source
+    .replace(/^[ \t]*(\{[#%-])/gm, "$1")
+    .replace(/(\s*)\{%(-?)\s*(end)?generation\s*(-?)%\}(\s*)/g, (_, before, left, end, right, after) => {
+      found = true
+      const head = left === "-" ? "" : before
+      const tail = right === "-" ? "" : after.replace(/^\n/, "")
+      return head + (end === undefined ? OPEN : CLOSE) + tail
+    })
+  return { template, found }
+}
+
+/** Spans between sentinels, in positions of the text without them; undefined where the two texts differ otherwise. */
+const markedSpans = (marked: string, text: string): ReadonlyArray<TextSpan> | undefined => {
+  const spans: Array<TextSpan> = []
+  let position = 0
+  let opened: number | undefined
+  for (const part of marked.split(/([\uFDD0\uFDD1])/)) {
+    if (part === OPEN && opened === undefined) opened = position
+    else if (part === CLOSE && opened !== undefined) {
+      if (position > opened) spans.push([opened, position])
+      opened = undefined
+    } else if (part === OPEN || part === CLOSE || !text.startsWith(part, position)) return undefined
+    else position += part.length
+  }
+  return position === text.length && opened === undefined ? spans : undefined
+}
+
+type Render = (messages: ReadonlyArray<Message>, options: ChatOptions) => string
+
+const turnSpans = (
+  text: string,
+  messages: ReadonlyArray<Message>,
+  render: Render,
+  refuse: (reason: string) => ChatTemplateInvalid
+): ReadonlyArray<TextSpan> =>
+  messages.flatMap((message, turn) => {
+    if (message.role !== "assistant") return []
+    const before = render(messages.slice(0, turn), { addGenerationPrompt: true })
+    const after = render(messages.slice(0, turn + 1), { addGenerationPrompt: false })
+    if (!after.startsWith(before) || !text.startsWith(after)) {
+      throw refuse(
+        `not prefix-preserving: turn ${turn + 1} changes the text before it, so no assistant mask can be made`
+      )
+    }
+    return [[before.length, after.length] as const]
+  })
