@@ -1,0 +1,49 @@
+import { gatherRows, linear, type Tensor, type Tensor2D, tf, tokenLogProbs, type Variable } from "@plumbline/runtime"
+import type { DecoderConfig, JsonObject } from "./config/decoder-config.ts"
+import { decoder } from "./decoder/decoder.ts"
+import { outputMatrixName } from "./decoder/parameter-table.ts"
+import { parameterWeights, type Weights } from "./decoder/weights.ts"
+import type { CausalLM } from "./model.ts"
+
+export interface CausalLMParts {
+  readonly name: string
+  readonly config: DecoderConfig
+  readonly parameters: ReadonlyMap<string, Tensor>
+  readonly variables: ReadonlyArray<Variable>
+  readonly generationConfig?: JsonObject | undefined
+  readonly dispose: () => void
+  /** How blocks see the parameters: `parameterWeights(parameters)`, unless adapters wrap it. */
+  readonly weights?: Weights
+}
+
+/** A language model over parameters that somebody else made and owns. */
+export const causalLM = (parts: CausalLMParts): CausalLM => {
+  const { config, dispose, generationConfig, name, parameters, variables } = parts
+  const weights = parts.weights ?? parameterWeights(parameters)
+  const body = decoder(config, weights)
+  const outputMatrix = () => weights.tensor(outputMatrixName(config)) as Tensor2D
+  const logitsAt = (states: Tensor2D, index: Int32Array) => linear(gatherRows(states, index), outputMatrix())
+  return {
+    name,
+    config,
+    generationConfig,
+    endTokens: endTokens(generationConfig?.["eos_token_id"] ?? config.source["eos_token_id"]),
+    variables,
+    parameters,
+    dispose,
+    hiddenStates: body.hiddenStates,
+    tokenLogProbs: (rows, options) =>
+      tf.tidy(() => {
+        const { index, targets } = rows.scored
+        const scored = tokenLogProbs(gatherRows(body.hiddenStates(rows), index), outputMatrix(), targets, options)
+        return { ...scored }
+      }),
+    logits: (rows, index) => tf.tidy(() => logitsAt(body.hiddenStates(rows), index)),
+    createCache: body.createCache,
+    step: (rows, cache, index) => tf.tidy(() => logitsAt(body.step(rows, cache), index))
+  }
+}
+
+/** `eos_token_id` is a number, a list of them, or absent. */
+const endTokens = (id: unknown): ReadonlyArray<number> =>
+  [id].flat().filter((token): token is number => typeof token === "number")

@@ -1,0 +1,50 @@
+import { Effect, Schema } from "effect"
+import { readFile, stat } from "node:fs/promises"
+import { join } from "node:path"
+import { decodeConfig } from "../config/decode-config.ts"
+import type { DecoderConfig, JsonObject } from "../config/decoder-config.ts"
+import { ConfigInvalid, type ConfigError, ModelNotFound } from "../errors.ts"
+import { builtInFamilies } from "../families/families.ts"
+import type { Family } from "../families/family.ts"
+
+/** The config of a model folder; touches no weights. */
+export const readConfig = Effect.fn("readConfig")(function* (
+  folder: string,
+  families: ReadonlyArray<Family> = builtInFamilies
+): Effect.fn.Return<DecoderConfig, ConfigError> {
+  const json = yield* readJson(folder, "config.json")
+  if (json === undefined) {
+    const exists = yield* Effect.promise(() =>
+      stat(folder)
+        .then(() => true)
+        .catch(() => false)
+    )
+    return yield* new ModelNotFound({ folder, reason: exists ? "it has no config.json" : "no such folder" })
+  }
+  return yield* decodeConfig(folder, json, families)
+})
+
+/** generation_config.json, or undefined where there is none. */
+export const readGenerationConfig = (folder: string) => readJson(folder, "generation_config.json")
+
+const decodeObject = Schema.decodeUnknownEffect(Schema.fromJsonString(Schema.Record(Schema.String, Schema.Unknown)))
+
+/** A JSON object of the folder, or undefined where the file does not exist. */
+export const readJson = Effect.fnUntraced(function* (
+  folder: string,
+  name: string
+): Effect.fn.Return<JsonObject | undefined, ModelNotFound | ConfigInvalid> {
+  const text = yield* Effect.tryPromise({
+    try: () => readFile(join(folder, name), "utf8").catch(ignoreAbsent),
+    catch: (cause) => new ModelNotFound({ folder, reason: `${name} cannot be read: ${(cause as Error).message}` })
+  })
+  if (text === undefined) return undefined
+  return yield* decodeObject(text).pipe(
+    Effect.mapError(() => new ConfigInvalid({ file: join(folder, name), field: "", reason: "is not a JSON object" }))
+  )
+})
+
+const ignoreAbsent = (cause: NodeJS.ErrnoException): undefined => {
+  if (cause.code !== "ENOENT" && cause.code !== "ENOTDIR") throw cause
+  return undefined
+}

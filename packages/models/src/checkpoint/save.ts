@@ -1,0 +1,117 @@
+import { Effect } from "effect"
+import { open } from "node:fs/promises"
+import { basename, join } from "node:path"
+import type { JsonObject } from "../config/decoder-config.ts"
+import { SaveFailed } from "../errors.ts"
+import type { CausalLM } from "../model.ts"
+import type { WeightType } from "../safetensors/dtype.ts"
+import { storedBytes, writeSafetensors, type WrittenTensor } from "../safetensors/writer.ts"
+import { replaceFolder } from "./replace-folder.ts"
+import { INDEX_FILE, WEIGHTS_FILE } from "./weights-files.ts"
+
+export interface SaveOptions {
+  /** Stored type of the weights; float32 loses nothing. */
+  readonly dtype?: WeightType
+  /** Further files of the folder by name, e.g. the tokenizer's. */
+  readonly extraFiles?: Readonly<Record<string, string | Uint8Array>>
+  /** Bytes of weights a file holds at most; 5 GB when absent. */
+  readonly maxShardBytes?: number
+}
+
+/**
+ * Writes a folder that transformers opens: config.json, safetensors, generation_config.json where the model has one.
+ * A folder that is already there is replaced once the new one is complete, or left untouched.
+ */
+export const saveModel = Effect.fn("saveModel")(function* (
+  model: CausalLM,
+  folder: string,
+  { dtype = "float32", extraFiles = {}, maxShardBytes = 5e9 }: SaveOptions = {}
+): Effect.fn.Return<void, SaveFailed> {
+  const stray = Object.keys(extraFiles).find((name) => name !== basename(name))
+  if (stray !== undefined) return yield* new SaveFailed({ folder, reason: `${stray} is not a plain file name` })
+  yield* Effect.tryPromise({
+    try: () =>
+      replaceFolder(folder, async (temporary) => {
+        await writeWeights(temporary, model, dtype, maxShardBytes)
+        for (const [name, content] of Object.entries({ ...jsonFiles(model, dtype), ...extraFiles })) {
+          await writeSynced(join(temporary, name), content)
+        }
+      }),
+    catch: (cause) => new SaveFailed({ folder, reason: reasonOf(cause as NodeJS.ErrnoException) })
+  })
+})
+
+const jsonFiles = ({ config, generationConfig }: CausalLM, dtype: WeightType): Record<string, string> => ({
+  "config.json": json(withType(config.source, dtype)),
+  ...(generationConfig === undefined ? {} : { "generation_config.json": json(generationConfig) })
+})
+
+const json = (value: JsonObject): string => `${JSON.stringify(value, null, 2)}\n`
+
+/** transformers 5 writes `dtype`, earlier versions `torch_dtype`; the layout that was there is kept. */
+const withType = (source: JsonObject, dtype: WeightType): JsonObject => ({
+  ...source,
+  ...("torch_dtype" in source ? { torch_dtype: dtype } : {}),
+  ...("dtype" in source || !("torch_dtype" in source) ? { dtype } : {})
+})
+
+const writeWeights = async (
+  folder: string,
+  model: CausalLM,
+  dtype: WeightType,
+  maxShardBytes: number
+): Promise<void> => {
+  const tensors = [...model.parameters].map(([name, tensor]): WrittenTensor => ({
+    name,
+    shape: tensor.shape,
+    values: async () => (await tensor.data()) as Float32Array
+  }))
+  const shards = split(tensors, dtype, maxShardBytes)
+  if (shards.length === 1) return writeSafetensors(join(folder, WEIGHTS_FILE), tensors, dtype)
+  const weightMap: Record<string, string> = {}
+  for (const [i, shard] of shards.entries()) {
+    const name = `model-${digits(i + 1)}-of-${digits(shards.length)}.safetensors`
+    await writeSafetensors(join(folder, name), shard, dtype)
+    for (const tensor of shard) weightMap[tensor.name] = name
+  }
+  const total = tensors.reduce((sum, tensor) => sum + storedBytes(tensor, dtype), 0)
+  await writeSynced(join(folder, INDEX_FILE), json({ metadata: { total_size: total }, weight_map: weightMap }))
+}
+
+const digits = (count: number): string => String(count).padStart(5, "0")
+
+/** Tensors in their order, each file as full as it may be. */
+const split = (tensors: ReadonlyArray<WrittenTensor>, dtype: WeightType, maxShardBytes: number) => {
+  const shards: Array<Array<WrittenTensor>> = [[]]
+  let filled = 0
+  for (const tensor of tensors) {
+    const bytes = storedBytes(tensor, dtype)
+    if (filled > 0 && filled + bytes > maxShardBytes) {
+      shards.push([])
+      filled = 0
+    }
+    shards.at(-1)!.push(tensor)
+    filled += bytes
+  }
+  return shards
+}
+
+const writeSynced = async (file: string, content: string | Uint8Array): Promise<void> => {
+  const handle = await open(file, "w")
+  try {
+    await handle.writeFile(content)
+    await handle.sync()
+  } finally {
+    await handle.close()
+  }
+}
+
+const REASONS: Readonly<Record<string, string>> = {
+  ENOSPC: "the disk is full",
+  EROFS: "the file system is read-only",
+  EACCES: "permission denied",
+  EPERM: "permission denied",
+  ENOTDIR: "a part of the path is a file"
+}
+
+const reasonOf = ({ code, message }: NodeJS.ErrnoException): string => REASONS[code ?? ""] ?? message

@@ -1,0 +1,56 @@
+import { Schema } from "effect"
+
+const Count = Schema.Int.check(Schema.isGreaterThan(0))
+const Positive = Schema.Finite.check(Schema.isGreaterThan(0))
+const optional = Schema.optionalKey
+
+/** The fields of config.json that decide what is computed. Others are kept and ignored: real files have many. */
+export const ConfigSchema = Schema.Struct({
+  model_type: Schema.String,
+  vocab_size: optional(Count),
+  hidden_size: optional(Count),
+  intermediate_size: optional(Count),
+  num_hidden_layers: optional(Count),
+  num_attention_heads: optional(Count),
+  num_key_value_heads: optional(Schema.NullOr(Count)),
+  head_dim: optional(Schema.NullOr(Count)),
+  hidden_act: optional(Schema.String),
+  max_position_embeddings: optional(Count),
+  initializer_range: optional(Positive),
+  rms_norm_eps: optional(Positive),
+  norm_eps: optional(Positive),
+  tie_word_embeddings: optional(Schema.Boolean),
+  attention_bias: optional(Schema.Boolean),
+  mlp_bias: optional(Schema.Boolean),
+  attention_dropout: optional(Schema.NullOr(Schema.Finite)),
+  sliding_window: optional(Schema.NullOr(Count)),
+  use_sliding_window: optional(Schema.Boolean),
+  max_window_layers: optional(Schema.Int),
+  layer_types: optional(Schema.NullOr(Schema.Array(Schema.String))),
+  partial_rotary_factor: optional(Schema.NullOr(Positive)),
+  rope_theta: optional(Schema.NullOr(Positive)),
+  rope_scaling: optional(Schema.NullOr(Schema.Record(Schema.String, Schema.Unknown))),
+  rope_parameters: optional(Schema.NullOr(Schema.Record(Schema.String, Schema.Unknown))),
+  original_max_position_embeddings: optional(Schema.NullOr(Count)),
+  quantization_config: optional(Schema.Unknown)
+})
+
+export type ConfigFields = typeof ConfigSchema.Type
+
+/** The fields that every model has. */
+type Always =
+  | "vocab_size"
+  | "hidden_size"
+  | "intermediate_size"
+  | "num_hidden_layers"
+  | "num_attention_heads"
+  | "hidden_act"
+  | "max_position_embeddings"
+  | "initializer_range"
+  | "tie_word_embeddings"
+
+/** A family's values for absent fields. */
+export type ConfigDefaults = Required<Pick<ConfigFields, Always>> & Omit<ConfigFields, Always | "model_type">
+
+/** config.json with its family's defaults filled in. */
+export type FullConfig = ConfigFields & ConfigDefaults

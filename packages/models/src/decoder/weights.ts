@@ -1,0 +1,23 @@
+import { linear, type Tensor, type Tensor1D, type Tensor2D } from "@plumbline/runtime"
+
+/** How blocks reach their parameters. Adapters wrap it, so a block never knows whether it is adapted. */
+export interface Weights {
+  /** A parameter as it is: embeddings, norms, the output matrix. */
+  readonly tensor: (name: string) => Tensor
+  /** The linear layer `name`, [N, I] → [N, O]: x·Wᵀ, plus its bias where the model has one. */
+  readonly linear: (x: Tensor2D, name: string) => Tensor2D
+}
+
+/** The parameters themselves, by name; looked up at every use, so replaced tensors are seen. */
+export const parameterWeights = (parameters: ReadonlyMap<string, Tensor>): Weights => {
+  const tensor = (name: string): Tensor => {
+    const found = parameters.get(name)
+    if (found === undefined) throw new Error(`the model has no parameter ${name}`)
+    return found
+  }
+  return {
+    tensor,
+    linear: (x, name) =>
+      linear(x, tensor(`${name}.weight`) as Tensor2D, parameters.get(`${name}.bias`) as Tensor1D | undefined)
+  }
+}

@@ -1,0 +1,43 @@
+import type { Biases } from "../config/decoder-config.ts"
+import type { ConfigDefaults, FullConfig } from "../config/config-schema.ts"
+import type { Mlp } from "../decoder/mlp.ts"
+import type { Norm } from "../decoder/norm.ts"
+
+/** Hugging Face names of a decoder's parts; those of a layer are relative to `layer(i)`, those of an MLP to `mlp`. */
+export interface ParameterNames {
+  readonly embedding: string
+  readonly layer: (index: number) => string
+  readonly attentionNorm: string
+  readonly query: string
+  readonly key: string
+  readonly value: string
+  readonly attentionOutput: string
+  readonly queryNorm: string
+  readonly keyNorm: string
+  readonly mlpNorm: string
+  readonly mlp: string
+  readonly finalNorm: string
+  readonly output: string
+}
+
+/** A decoder family: the properties in which its blocks differ from others', and how its config.json states them. */
+export interface Family {
+  /** `model_type` of config.json. */
+  readonly modelType: string
+  /** Class that transformers opens it with. */
+  readonly architecture: string
+  readonly names: ParameterNames
+  readonly norm: Norm
+  readonly epsilonField: "rms_norm_eps" | "norm_eps"
+  /** Norm of each query and key head, where the family has one. */
+  readonly queryKeyNorm?: Norm
+  /** By `hidden_act`. */
+  readonly mlps: Readonly<Record<string, Mlp>>
+  /** Whether `partial_rotary_factor` may rotate only a part of each head. */
+  readonly partialRotary: boolean
+  readonly biases: (config: FullConfig) => Biases
+  /** [layers] */
+  readonly windows: (config: FullConfig) => ReadonlyArray<number | undefined>
+  /** What transformers assumes where config.json is silent. */
+  readonly defaults: ConfigDefaults
+}

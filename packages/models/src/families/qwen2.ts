@@ -1,0 +1,34 @@
+import { rootMeanSquare } from "../decoder/norm.ts"
+import type { Family } from "./family.ts"
+import { gatedMlps } from "./gated-mlps.ts"
+import { llamaNames } from "./llama-names.ts"
+import { slidingByLayer } from "./windows.ts"
+
+/** Qwen2 and 2.5: biases on query, key and value. @see Yang et al. 2024, https://arxiv.org/abs/2407.10671 */
+export const qwen2: Family = {
+  modelType: "qwen2",
+  architecture: "Qwen2ForCausalLM",
+  names: llamaNames,
+  norm: rootMeanSquare,
+  epsilonField: "rms_norm_eps",
+  mlps: gatedMlps,
+  partialRotary: false,
+  biases: () => ({ queryKeyValue: true, attentionOutput: false, mlp: false }),
+  windows: slidingByLayer,
+  defaults: {
+    vocab_size: 151936,
+    hidden_size: 4096,
+    intermediate_size: 22016,
+    num_hidden_layers: 32,
+    num_attention_heads: 32,
+    num_key_value_heads: 32,
+    hidden_act: "silu",
+    max_position_embeddings: 32768,
+    initializer_range: 0.02,
+    rms_norm_eps: 1e-6,
+    tie_word_embeddings: false,
+    use_sliding_window: false,
+    sliding_window: 4096,
+    max_window_layers: 28
+  }
+}

@@ -1,0 +1,37 @@
+import type { ScoredRows, TokenRows } from "@plumbline/data"
+import type { Tensor, Tensor2D, TokenLogProbs, TokenLogProbsOptions, Variable } from "@plumbline/runtime"
+import type { DecoderConfig, JsonObject } from "./config/decoder-config.ts"
+import type { KeyValueCache } from "./decoder/key-value-cache.ts"
+
+export interface Model {
+  readonly name: string
+  /** What an optimizer updates, in the order of `parameters`; empty when frozen. */
+  readonly variables: ReadonlyArray<Variable>
+  /** By Hugging Face name. */
+  readonly parameters: ReadonlyMap<string, Tensor>
+  readonly dispose: () => void
+}
+
+/** A decoder with an output matrix. Its functions are synchronous, leak no tensor, and return nats and logits in float32. */
+export interface CausalLM extends Model {
+  readonly config: DecoderConfig
+  /** generation_config.json, where the model came with one. */
+  readonly generationConfig: JsonObject | undefined
+  /** Token ids that end a response; empty when neither config names one. */
+  readonly endTokens: ReadonlyArray<number>
+  /** [N, D] after the final norm; differentiable */
+  readonly hiddenStates: (rows: TokenRows) => Tensor2D
+  /** [M], one for each scored token; `logProbs` is differentiable */
+  readonly tokenLogProbs: (rows: ScoredRows, options?: TokenLogProbsOptions) => TokenLogProbs
+  /** [M, V] what the tokens at flat positions `index` predict; differentiable */
+  readonly logits: (rows: TokenRows, index: Int32Array) => Tensor2D
+  /** Room for `capacity` tokens in each row. */
+  readonly createCache: (rows: number, capacity: number) => KeyValueCache
+  /**
+   * Feeds new tokens, one span a cache row: length 0 skips the row, positions go on from `cache.lengths`. The cache
+   * then holds them too.
+   *
+   * @returns [M, V] logits at the flat positions `index`
+   */
+  readonly step: (rows: TokenRows, cache: KeyValueCache, index: Int32Array) => Tensor2D
+}

@@ -1,0 +1,24 @@
+import type { DecoderConfig } from "./config/decoder-config.ts"
+import { elementCount } from "./decoder/parameter.ts"
+import { causalParameters } from "./decoder/parameter-table.ts"
+
+/** Numbers in the model's weights; a tied output matrix counts once. */
+export const parameterCount = (config: DecoderConfig): number =>
+  causalParameters(config).reduce((total, { shape }) => total + elementCount(shape), 0)
+
+/**
+ * Model FLOPs of training on one token of rows of `length` tokens, forward and backward:
+ *
+ *   6·N + 12·H·d·Σ_layers (w − w²/2T),   w = min(window, T)
+ *
+ * which for full attention is 6·N + 6·layers·H·d·T. N counts the output matrix and not an embedding of its own,
+ * whose rows are looked up. A forward pass alone is a third of it.
+ */
+export const flopsPerToken = (config: DecoderConfig, length: number): number => {
+  const lookedUp = config.tiedEmbeddings ? 0 : config.vocabulary * config.width
+  const keys = config.windows.reduce((total: number, window = length) => {
+    const seen = Math.min(window, length)
+    return total + seen - (seen * seen) / (2 * length)
+  }, 0)
+  return 6 * (parameterCount(config) - lookedUp) + 12 * config.heads * config.headWidth * keys
+}

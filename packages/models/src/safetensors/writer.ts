@@ -1,0 +1,55 @@
+import { type FileHandle, open } from "node:fs/promises"
+import { elementCount } from "../decoder/parameter.ts"
+import { type WeightType, writtenTypes } from "./dtype.ts"
+
+/** A tensor to be written; its values are asked for when their turn comes. */
+export interface WrittenTensor {
+  readonly name: string
+  readonly shape: ReadonlyArray<number>
+  readonly values: () => Promise<Float32Array>
+}
+
+export const storedBytes = ({ shape }: WrittenTensor, type: WeightType): number =>
+  elementCount(shape) * writtenTypes[type].bytes
+
+/** Writes a safetensors file, one tensor in memory at a time, and waits until it is on the disk. */
+export const writeSafetensors = async (
+  file: string,
+  tensors: ReadonlyArray<WrittenTensor>,
+  type: WeightType
+): Promise<void> => {
+  const handle = await open(file, "wx")
+  try {
+    await writeFully(handle, header(tensors, type))
+    for (const { values } of tensors) await writeFully(handle, writtenTypes[type].narrow(await values()))
+    await handle.sync()
+  } finally {
+    await handle.close()
+  }
+}
+
+/** Eight bytes of length, then JSON padded with spaces so that the data begin at a multiple of eight. */
+const header = (tensors: ReadonlyArray<WrittenTensor>, type: WeightType): Uint8Array => {
+  const entries: Record<string, unknown> = { __metadata__: { format: "pt" } }
+  let end = 0
+  for (const tensor of tensors) {
+    const start = end
+    end += storedBytes(tensor, type)
+    entries[tensor.name] = { dtype: writtenTypes[type].name, shape: tensor.shape, data_offsets: [start, end] }
+  }
+  const json = new TextEncoder().encode(JSON.stringify(entries))
+  const bytes = new Uint8Array(8 + Math.ceil(json.length / 8) * 8).fill(0x20)
+  new DataView(bytes.buffer).setBigUint64(0, BigInt(bytes.length - 8), true)
+  bytes.set(json, 8)
+  return bytes
+}
+
+/** Node writes at most 2³¹ − 1 bytes at a time, and may write fewer than asked. */
+const MAX_WRITE = 2 ** 30
+
+const writeFully = async (handle: FileHandle, bytes: Uint8Array): Promise<void> => {
+  for (let done = 0; done < bytes.length;) {
+    const { bytesWritten } = await handle.write(bytes, done, Math.min(MAX_WRITE, bytes.length - done))
+    done += bytesWritten
+  }
+}
