@@ -9,14 +9,14 @@ export interface Model {
   readonly variables: ReadonlyArray<Variable>
   /** By Hugging Face name. */
   readonly parameters: ReadonlyMap<string, Tensor>
+  readonly config: DecoderConfig
+  /** generation_config.json, where the model came with one. */
+  readonly generationConfig: JsonObject | undefined
   readonly dispose: () => void
 }
 
 /** A decoder with an output matrix. Its functions are synchronous, leak no tensor, and return nats and logits in float32. */
 export interface CausalLM extends Model {
-  readonly config: DecoderConfig
-  /** generation_config.json, where the model came with one. */
-  readonly generationConfig: JsonObject | undefined
   /** Token ids that end a response; empty when neither config names one. */
   readonly endTokens: ReadonlyArray<number>
   /** [N, D] after the final norm; differentiable */

@@ -1,5 +1,5 @@
-import { assignParameters, readSafetensors, saveModel, writeSafetensors } from "@plumbline/models"
-import { tf, type Tensor } from "@plumbline/runtime"
+import { readTensors, restoreWeights, saveModel, writeTensors } from "@plumbline/models"
+import { tf } from "@plumbline/runtime"
 import { Effect } from "effect"
 import { existsSync, mkdirSync, readdirSync, readFileSync, renameSync, rmSync } from "node:fs"
 import { join } from "node:path"
@@ -58,7 +58,7 @@ export const saveCheckpoint = Effect.fn("saveCheckpoint")(function* (runFolder: 
   for (const [role, model] of Object.entries(models)) {
     yield* saveModel(model, join(temporary, role), { extraFiles }).pipe(unwritable(temporary))
   }
-  yield* writeSafetensors(join(temporary, OPTIMIZER), optimizer.state()).pipe(unwritable(temporary))
+  yield* writeTensors(join(temporary, OPTIMIZER), optimizer.state()).pipe(unwritable(temporary))
   yield* writeFileAtomically(join(temporary, STATE), JSON.stringify({ ...state, optimizerSteps: optimizer.steps() }))
   yield* writing(folder, () => {
     rmSync(folder, { recursive: true, force: true })
@@ -79,9 +79,14 @@ export const restoreCheckpoint = Effect.fn("restoreCheckpoint")(function* (
     catch: (cause) => new CheckpointUnusable({ folder, reason: String(cause) })
   })
   for (const [role, model] of Object.entries(models)) {
-    yield* withTensors(folder, join(role, "model.safetensors"), (weights) => assignParameters(model, weights))
+    yield* restoreWeights(model, join(folder, role)).pipe(unusable(folder))
   }
-  yield* withTensors(folder, OPTIMIZER, (moments) => optimizer.restore(optimizerSteps, moments))
+  const moments = yield* readTensors(join(folder, OPTIMIZER)).pipe(unusable(folder))
+  yield* Effect.try({
+    try: () => optimizer.restore(optimizerSteps, moments),
+    catch: (cause) => new CheckpointUnusable({ folder, reason: cause instanceof Error ? cause.message : String(cause) })
+  })
+  tf.dispose([...moments.values()])
   return state as LoopState
 })
 
@@ -99,18 +104,12 @@ export const pruneCheckpoints = (
     return removed
   })
 
-const withTensors = (folder: string, file: string, use: (tensors: ReadonlyMap<string, Tensor>) => void) =>
-  Effect.flatMap(
-    readSafetensors(join(folder, file)).pipe(
-      Effect.mapError((cause) => new CheckpointUnusable({ folder, reason: cause.message }))
-    ),
-    (tensors) =>
-      Effect.try({
-        try: () => use(tensors),
-        catch: (cause) =>
-          new CheckpointUnusable({ folder, reason: cause instanceof Error ? cause.message : String(cause) })
-      }).pipe(Effect.ensuring(Effect.sync(() => tf.dispose([...tensors.values()]))))
-  )
+const unusable =
+  (folder: string) =>
+  <A, E extends { readonly message: string }, R>(
+    effect: Effect.Effect<A, E, R>
+  ): Effect.Effect<A, CheckpointUnusable, R> =>
+    Effect.mapError(effect, (cause) => new CheckpointUnusable({ folder, reason: cause.message }))
 
 const unwritable =
   (path: string) =>

@@ -1,3 +1,5 @@
+export { recipe, type Recipe, type RecipeServices } from "./recipe.ts"
+export { type Invocation, RunContext, type RunContextShape, stage } from "./run-context.ts"
 export { accumulate, evaluate, type StepResult } from "./accumulate.ts"
 export type { Algorithm, HeldOut, Trainable } from "./algorithm.ts"
 export { type DataUnit, type MicroBatching, splitUnits, unitBatches } from "./batches.ts"
@@ -21,6 +23,7 @@ export { batchFields, optimizationFields, runFields, TrainingOptions } from "./o
 export { decideProgress } from "./progress-decision.ts"
 export {
   createRunFolder,
+  isRunFolder,
   openRunFolder,
   readRunDescription,
   type RunDescription,

@@ -82,8 +82,9 @@ export const adamw = (models: Trainable, { beta1, beta2, epsilon, weightDecay }:
     restore: (restored, state) => {
       steps = restored
       for (const { first, name, second } of slots) {
-        first.assign(required(state, `first/${name}`))
-        second.assign(required(state, `second/${name}`))
+        // clones, because a variable takes its new tensor over
+        first.assign(tf.clone(required(state, `first/${name}`)))
+        second.assign(tf.clone(required(state, `second/${name}`)))
       }
     },
     dispose: () => {

@@ -1,12 +1,6 @@
-import { collate, type ScoredRows, scoredCount, type TokenizedRow } from "@plumbline/data"
-import type { Dataset, DataUnit, MicroBatch } from "@plumbline/training"
-import { Context } from "effect"
-
-/** A tokenized preference pair. */
-export interface PairUnit extends DataUnit {
-  readonly chosen: TokenizedRow
-  readonly rejected: TokenizedRow
-}
+import { collate, type ScoredRows, scoredCount } from "@plumbline/data"
+import type { Dataset, MicroBatch } from "@plumbline/training"
+import type { PairUnit } from "./preference-data.ts"
 
 /** P pairs as 2·P rows: the chosen responses first, then the rejected ones in the same order. */
 export interface PairRows extends MicroBatch {
@@ -21,21 +15,17 @@ export interface PairBatch extends PairRows {
   readonly referenceLogProbs: Float32Array
 }
 
-export class PreferenceData extends Context.Service<PreferenceData, Dataset<PairUnit>>()(
-  "@plumbline/algorithms/PreferenceData"
-) {}
-
 export const pairRows = (
   data: Pick<Dataset<PairUnit>, "layout" | "padId">,
   units: ReadonlyArray<PairUnit>
 ): PairRows => ({
   pairs: units.length,
   units,
-  rows: collate([...units.map(({ chosen }) => chosen), ...units.map(({ rejected }) => rejected)], data),
+  rows: collate([...units.map(({ row }) => row.chosen), ...units.map(({ row }) => row.rejected)], data),
   tokens: units.reduce((total, { tokens }) => total + tokens, 0),
   origins: units.map(({ origin }) => origin)
 })
 
 /** [P] scored tokens of one side. */
 export const sideLengths = (units: ReadonlyArray<PairUnit>, side: "chosen" | "rejected"): Float32Array =>
-  Float32Array.from(units, (unit) => scoredCount(unit[side]))
+  Float32Array.from(units, (unit) => scoredCount(unit.row[side]))

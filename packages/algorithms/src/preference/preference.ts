@@ -3,7 +3,8 @@ import { sumByRow } from "@plumbline/numerics"
 import { tf, type Tensor1D } from "@plumbline/runtime"
 import { type Algorithm, type Objective, splitUnits, unitBatches } from "@plumbline/training"
 import { Effect, Stream } from "effect"
-import { type PairBatch, pairRows, type PairUnit, PreferenceData, sideLengths } from "./pair-batch.ts"
+import { type PairBatch, pairRows, sideLengths } from "./pair-batch.ts"
+import { type PairUnit, PreferenceData } from "./preference-data.ts"
 import type { PreferenceLoss } from "./preference-loss.ts"
 import { ReferenceLogProbs } from "./reference-log-probs.ts"
 
@@ -73,10 +74,7 @@ export const preferenceObjective = (loss: PreferenceLoss): Objective<Models, Pai
     const pair = (values: Tensor1D) => ({ unit: "pair", values })
     const entropies = byResponse(entropy)
     return {
-      terms: [
-        pair(perPair),
-        { unit: "chosen token", values: tf.neg(chosenOf(responses)), weight: loss.crossEntropyWeight ?? 0 }
-      ].filter(({ weight = 1 }: { readonly weight?: number }) => weight !== 0),
+      terms: [pair(perPair), ...chosenNll(loss.crossEntropyWeight ?? 0, chosenOf(responses))],
       metrics: {
         "rewards/chosen": pair(tf.mul(loss.beta, chosen)),
         "rewards/rejected": pair(tf.mul(loss.beta, rejected)),
@@ -90,3 +88,6 @@ export const preferenceObjective = (loss: PreferenceLoss): Objective<Models, Pai
     }
   }
 })
+
+const chosenNll = (weight: number, chosenLogProbs: Tensor1D) =>
+  weight === 0 ? [] : [{ unit: "chosen token", values: tf.neg(chosenLogProbs), weight }]

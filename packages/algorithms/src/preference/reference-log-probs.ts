@@ -2,11 +2,12 @@ import type { TokenizedRow } from "@plumbline/data"
 import { type CausalLM, ReferencePolicy, weightsDigest } from "@plumbline/models"
 import { sumByRow } from "@plumbline/numerics"
 import { tf } from "@plumbline/runtime"
-import { RunStore, type StoreError } from "@plumbline/store"
+import { RunStore } from "@plumbline/store"
 import { splitUnits } from "@plumbline/training"
 import { Context, Effect, Layer } from "effect"
 import { createHash } from "node:crypto"
-import { type PairRows, pairRows, PreferenceData } from "./pair-batch.ts"
+import { type PairRows, pairRows } from "./pair-batch.ts"
+import { PreferenceData } from "./preference-data.ts"
 
 export interface ReferenceLogProbsShape {
   /** [2·P] float32, nats: log π_ref of each response, in the order of the batch's rows. */
@@ -27,23 +28,19 @@ export class ReferenceLogProbs extends Context.Service<ReferenceLogProbs, Refere
    * One pass of the reference policy over all the data before training; the store keeps the results, so
    * another run on the same reference and data makes none.
    */
-  static readonly layerPrecomputed: Layer.Layer<
-    ReferenceLogProbs,
-    StoreError,
-    ReferencePolicy | PreferenceData | RunStore
-  > = Layer.effect(
+  static readonly layerPrecomputed = Layer.effect(
     ReferenceLogProbs,
     Effect.gen(function* () {
       const reference = yield* ReferencePolicy
       const data = yield* PreferenceData
       const store = yield* RunStore
-      const model = yield* Effect.sync(() => weightsDigest(reference))
+      const model = yield* weightsDigest(reference)
       const units = [...data.units, ...data.heldOut]
       const known = yield* store.logProbs(
         model,
-        units.flatMap(({ chosen, rejected }) => [rowKey(chosen), rowKey(rejected)])
+        units.flatMap(({ row }) => [rowKey(row.chosen), rowKey(row.rejected)])
       )
-      const unknown = units.filter(({ chosen, rejected }) => !known.has(rowKey(chosen)) || !known.has(rowKey(rejected)))
+      const unknown = units.filter(({ row }) => !known.has(rowKey(row.chosen)) || !known.has(rowKey(row.rejected)))
       for (const part of splitUnits(unknown, data.split)) {
         const batch = pairRows(data, part)
         const logProbs = responseLogProbs(reference, batch)
@@ -61,8 +58,8 @@ export const responseLogProbs = (model: CausalLM, { pairs, rows }: PairRows): Fl
   tf.tidy(() => sumByRow(model.tokenLogProbs(rows).logProbs, rows.scored.rows, 2 * pairs).dataSync() as Float32Array)
 
 const rowKeys = ({ units }: PairRows): ReadonlyArray<string> => [
-  ...units.map(({ chosen }) => rowKey(chosen)),
-  ...units.map(({ rejected }) => rowKey(rejected))
+  ...units.map(({ row }) => rowKey(row.chosen)),
+  ...units.map(({ row }) => rowKey(row.rejected))
 ]
 
 /** What a log-prob depends on besides the weights: the tokens and which of them are scored. */

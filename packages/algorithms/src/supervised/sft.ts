@@ -1,17 +1,9 @@
-import { collate, type TokenizedRow } from "@plumbline/data"
+import { collate } from "@plumbline/data"
 import { type CausalLM, Policy } from "@plumbline/models"
-import { type Algorithm, type Dataset, type DataUnit, splitUnits, unitBatches } from "@plumbline/training"
-import { Context, Effect, Stream } from "effect"
+import { type Algorithm, type Dataset, splitUnits, unitBatches } from "@plumbline/training"
+import { Effect, Stream } from "effect"
 import { negativeLogLikelihood, type SupervisedBatch } from "./negative-log-likelihood.ts"
-
-/** A tokenized demonstration. */
-export interface SupervisedUnit extends DataUnit {
-  readonly row: TokenizedRow
-}
-
-export class SupervisedData extends Context.Service<SupervisedData, Dataset<SupervisedUnit>>()(
-  "@plumbline/algorithms/SupervisedData"
-) {}
+import { SupervisedData, type SupervisedUnit } from "./supervised-data.ts"
 
 /**
  * Supervised fine-tuning: maximise the likelihood of the demonstrated tokens that the loss mask counts.

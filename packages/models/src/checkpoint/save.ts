@@ -3,7 +3,7 @@ import { open } from "node:fs/promises"
 import { basename, join } from "node:path"
 import type { JsonObject } from "../config/decoder-config.ts"
 import { SaveFailed } from "../errors.ts"
-import type { CausalLM } from "../model.ts"
+import type { Model } from "../model.ts"
 import type { WeightType } from "../safetensors/dtype.ts"
 import { storedBytes, writeSafetensors, type WrittenTensor } from "../safetensors/writer.ts"
 import { replaceFolder } from "./replace-folder.ts"
@@ -23,7 +23,7 @@ export interface SaveOptions {
  * A folder that is already there is replaced once the new one is complete, or left untouched.
  */
 export const saveModel = Effect.fn("saveModel")(function* (
-  model: CausalLM,
+  model: Model,
   folder: string,
   { dtype = "float32", extraFiles = {}, maxShardBytes = 5e9 }: SaveOptions = {}
 ): Effect.fn.Return<void, SaveFailed> {
@@ -41,7 +41,7 @@ export const saveModel = Effect.fn("saveModel")(function* (
   })
 })
 
-const jsonFiles = ({ config, generationConfig }: CausalLM, dtype: WeightType): Record<string, string> => ({
+const jsonFiles = ({ config, generationConfig }: Model, dtype: WeightType): Record<string, string> => ({
   "config.json": json(withType(config.source, dtype)),
   ...(generationConfig === undefined ? {} : { "generation_config.json": json(generationConfig) })
 })
@@ -55,12 +55,7 @@ const withType = (source: JsonObject, dtype: WeightType): JsonObject => ({
   ...("dtype" in source || !("torch_dtype" in source) ? { dtype } : {})
 })
 
-const writeWeights = async (
-  folder: string,
-  model: CausalLM,
-  dtype: WeightType,
-  maxShardBytes: number
-): Promise<void> => {
+const writeWeights = async (folder: string, model: Model, dtype: WeightType, maxShardBytes: number): Promise<void> => {
   const tensors = [...model.parameters].map(([name, tensor]): WrittenTensor => ({
     name,
     shape: tensor.shape,

@@ -1,0 +1,26 @@
+import { batchFields, optimizationFields, runFields, runTraining } from "@plumbline/training"
+import { Effect, Schema } from "effect"
+import { fileFields } from "../command-fields.ts"
+import { modelFiles, policyFolder, tokenizerOutput } from "../model-folder.ts"
+import { sft } from "./sft.ts"
+import { SupervisedData } from "./supervised-data.ts"
+
+export const SftOptions = Schema.Struct({ ...fileFields, ...batchFields, ...optimizationFields, ...runFields })
+export type SftOptions = typeof SftOptions.Type
+
+/** `plumb sft`: fine-tunes the model of a folder on the demonstrations of a file. */
+export const sftCommand = {
+  name: "sft",
+  summary: "supervised fine-tuning on prompts with completions, chats or texts",
+  options: SftOptions,
+  run: (options: SftOptions) =>
+    Effect.gen(function* () {
+      return yield* runTraining({
+        algorithm: sft(),
+        options,
+        inputs: [...modelFiles(options.model), options.train, ...(options.eval === undefined ? [] : [options.eval])],
+        extraFiles: yield* tokenizerOutput,
+        highlights: ["mean_token_accuracy"]
+      })
+    }).pipe(Effect.provide(SupervisedData.layerFiles(options)), Effect.provide(policyFolder(options.model)))
+}

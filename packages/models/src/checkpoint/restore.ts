@@ -1,0 +1,52 @@
+import { tf, type Tensor, type Variable } from "@plumbline/runtime"
+import { Effect } from "effect"
+import { type CheckpointInvalid, type LoadError, SaveFailed } from "../errors.ts"
+import type { Model } from "../model.ts"
+import { openSafetensors } from "../safetensors/reader.ts"
+import { writeSafetensors } from "../safetensors/writer.ts"
+import { readParameters } from "./read-parameters.ts"
+
+/** Sets a trainable model's weights to those of a folder of the same architecture, one tensor at a time. */
+export const restoreWeights = Effect.fn("restoreWeights")(function* (
+  model: Model,
+  folder: string
+): Effect.fn.Return<void, LoadError> {
+  const specs = [...model.parameters].map(([name, { shape }]) => ({ name, shape, initial: "zeros" as const }))
+  yield* readParameters(folder, model.config, specs, ({ name, shape }, values) => {
+    const tensor = tf.tensor(values, [...shape])
+    // the variable takes the tensor over
+    ;(model.parameters.get(name) as Variable).assign(tensor)
+  })
+})
+
+/** Every tensor of a safetensors file as float32; the caller disposes. */
+export const readTensors = Effect.fn("readTensors")(function* (
+  file: string
+): Effect.fn.Return<ReadonlyMap<string, Tensor>, CheckpointInvalid> {
+  return yield* Effect.scoped(
+    Effect.gen(function* () {
+      const opened = yield* openSafetensors(file)
+      const tensors = new Map<string, Tensor>()
+      for (const [name, { shape }] of opened.tensors) {
+        tensors.set(name, tf.tensor(yield* opened.read(name), [...shape]))
+      }
+      return tensors
+    })
+  )
+})
+
+/** Writes tensors as float32 into a new safetensors file and waits until they are on the disk. */
+export const writeTensors = (file: string, tensors: ReadonlyMap<string, Tensor>): Effect.Effect<void, SaveFailed> =>
+  Effect.tryPromise({
+    try: () =>
+      writeSafetensors(
+        file,
+        [...tensors].map(([name, tensor]) => ({
+          name,
+          shape: tensor.shape,
+          values: async () => (await tensor.data()) as Float32Array
+        })),
+        "float32"
+      ),
+    catch: (cause) => new SaveFailed({ folder: file, reason: cause instanceof Error ? cause.message : String(cause) })
+  })
