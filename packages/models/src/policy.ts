@@ -1,4 +1,4 @@
-import { ModelRuntime } from "@plumbline/runtime"
+import type { ModelRuntime } from "@plumbline/runtime"
 import { Context, Effect, Layer } from "effect"
 import { loadCausalLM } from "./checkpoint/load.ts"
 import type { LoadError } from "./errors.ts"

@@ -27,8 +27,8 @@ export const loadCausalLM = Effect.fn("loadCausalLM")(function* (
   const config = yield* readConfig(folder, families)
   const generationConfig = yield* readGenerationConfig(folder)
   const store = parameterStore(name, trainable)
-  yield* readParameters(folder, config, causalParameters(config), ({ name, shape }, values) =>
-    store.add(name, tf.tensor(values, [...shape]))
+  yield* readParameters(folder, config, causalParameters(config), (spec, values) =>
+    store.add(spec.name, tf.tensor(values, [...spec.shape]))
   ).pipe(Effect.onExit((exit) => Effect.sync(() => Exit.isFailure(exit) && store.dispose())))
   const { dispose, parameters } = store
   return causalLM({ name, config, generationConfig, parameters, variables: store.variables(), dispose })

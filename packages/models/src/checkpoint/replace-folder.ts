@@ -30,7 +30,7 @@ export const replaceFolder = async (folder: string, fill: (temporary: string) =>
 
 /** Only a model folder or an empty one may be replaced. */
 const refuseForeign = async (target: string): Promise<void> => {
-  const names = await readdir(target).catch((cause: NodeJS.ErrnoException) => {
+  const names = await readdir(target).catch((cause: NodeJS.ErrnoException): Array<string> => {
     if (cause.code === "ENOENT") return []
     throw cause
   })

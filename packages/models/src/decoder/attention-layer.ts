@@ -35,8 +35,8 @@ export const attentionLayer = (
   const name = partOf(config, layer)
   const split = (part: "query" | "key" | "value", count: number): Tensor3D =>
     tf.reshape(weights.linear(x, name(part)), [-1, count, headWidth])
-  const normed = (norm: "queryNorm" | "keyNorm", heads: Tensor3D): Tensor3D =>
-    normedHeads(family.queryKeyNorm, weights, name(norm), heads, normEpsilon)
+  const normed = (norm: "queryNorm" | "keyNorm", parts: Tensor3D): Tensor3D =>
+    normedHeads(family.queryKeyNorm, weights, name(norm), parts, normEpsilon)
   const q = rotary(normed("queryNorm", split("query", heads)), angles)
   const k = rotary(normed("keyNorm", split("key", keyValueHeads)), angles)
   const mixed = attend(layer, q, k, split("value", keyValueHeads))
