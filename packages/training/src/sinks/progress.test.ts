@@ -49,6 +49,19 @@ describe("where the output is no terminal", () => {
     })
   )
 
+  it.effect("prints the last step when it is done, not when the run has closed", () =>
+    Effect.gen(function* () {
+      const { written, output } = recording(false)
+      yield* Effect.gen(function* () {
+        const task = yield* (yield* Progress).begin({ label: "sft", total: 2 })
+        yield* task.advance(1, {})
+        yield* task.advance(2, {})
+        assert.deepStrictEqual(written.map(stepOf), [1, 2])
+      }).pipe(Effect.scoped, Effect.provide(Progress.layerTo(output)))
+      assert.strictEqual(written.length, 2)
+    })
+  )
+
   it.effect("prints the last step of a run that ended early, once", () =>
     Effect.gen(function* () {
       const { written, output } = recording(false)
