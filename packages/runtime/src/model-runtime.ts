@@ -1,9 +1,12 @@
 import { Context, Effect, Layer, Schema } from "effect"
 import { registerCpuFallbacks } from "./kernels/fallback.ts"
 import { cpuMemory, silenceNodeBanner } from "./backends/cpu.ts"
-import { wasmBackend, wasmMemory } from "./backends/wasm.ts"
+import { wasmBackend } from "./backends/wasm.ts"
+import { registerGradients } from "./kernels/gradients.ts"
 import { hostKernels } from "./kernels/host-kernels.ts"
-import { registerHostKernels } from "./kernels/host-memory.ts"
+import { registerKernels } from "./kernels/host-memory.ts"
+import { wasmKernels } from "./kernels/wasm/kernels.ts"
+import { loadNative } from "./kernels/wasm/native.ts"
 import { tf } from "./tf.ts"
 
 /** A backend could not be started. */
@@ -70,17 +73,19 @@ const start = (backend: "wasm" | "cpu"): Effect.Effect<void, BackendUnavailable>
       silenceNodeBanner()
       if (!(await tf.setBackend(backend))) throw new Error("it did not initialise")
       await tf.ready()
-      if (!started.has(backend)) registerKernels[backend]()
+      if (started.size === 0) registerGradients()
+      if (!started.has(backend)) prepare[backend]()
       started.add(backend)
     },
     catch: (cause) => new BackendUnavailable({ backend, reason: reasonOf(cause) })
   })
 
-const registerKernels = {
-  cpu: () => registerHostKernels("cpu", cpuMemory, hostKernels),
+const prepare = {
+  cpu: () => registerKernels("cpu", cpuMemory(), hostKernels),
   wasm: () => {
+    const memory = loadNative()
+    registerKernels("wasm", memory, { ...hostKernels, ...wasmKernels() })
     registerCpuFallbacks("wasm")
-    registerHostKernels("wasm", wasmMemory, hostKernels)
   }
 }
 

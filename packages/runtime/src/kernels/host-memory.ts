@@ -1,4 +1,4 @@
-import { tf, type DataType, type Tensor } from "../tf.ts"
+import { tf, type DataType } from "../tf.ts"
 
 /** A tensor as kernels see it. */
 export interface TensorInfo {
@@ -23,24 +23,29 @@ export interface HostMemory {
   readonly written: (tensor: TensorInfo) => void
 }
 
-export type HostKernel = (
-  inputs: Readonly<Record<string, TensorInfo>>,
-  attrs: Readonly<Record<string, any>>,
-  memory: HostMemory
-) => TensorInfo | Array<TensorInfo>
+/** A tensor that may be written in place of `tensor`: itself, or a copy where other tensors share its values. */
+export const writable = (tensor: TensorInfo, memory: HostMemory): TensorInfo => {
+  if (!memory.isShared(tensor)) return memory.share(tensor)
+  const copy = memory.allocate(tensor.shape)
+  memory.view(copy).set(memory.view(tensor))
+  return copy
+}
 
-/** Registers kernels written against HostMemory for one backend. */
-export const registerHostKernels = (
+/** A kernel over the memory M of a backend. Each kernel states its own inputs and attributes; tfjs does not type them. */
+export type Kernel<in M> = (inputs: Record<string, TensorInfo>, attrs: any, memory: M) => TensorInfo | Array<TensorInfo>
+
+/** Registers kernels for one backend, in place of those of the same name that it has. */
+export const registerKernels = <M>(
   backendName: string,
-  memory: () => HostMemory,
-  kernels: Readonly<Record<string, HostKernel>>
+  memory: M,
+  kernels: Readonly<Record<string, Kernel<M>>>
 ): void => {
   for (const [kernelName, kernel] of Object.entries(kernels)) {
+    if (tf.getKernel(kernelName, backendName) != null) tf.unregisterKernel(kernelName, backendName)
     tf.registerKernel({
       kernelName,
       backendName,
-      kernelFunc: ({ inputs, attrs }) =>
-        kernel(inputs as unknown as Record<string, Tensor>, attrs as Record<string, unknown>, memory()) as never
+      kernelFunc: ({ attrs, inputs }) => kernel(inputs as unknown as Record<string, TensorInfo>, attrs, memory) as never
     })
   }
 }

@@ -1,16 +1,46 @@
 import { tf, type NamedTensorMap, type Tensor } from "../tf.ts"
 
-/** Kernels of our own. A backend that registers one is used; without it the op runs composed of tfjs ops. */
+// Kernels of our own. A backend that registers one is used; without it the op runs composed of tfjs ops. A backend that
+// registers a kernel listed with a gradient kernel registers that one too: ./gradients.ts calls it.
+
+/** {x, weight} → x·Wᵀ. Its gradient is two products of tf.matMul. */
 export const LINEAR = "PlumblineLinear"
+/** {q, k, v} → [out, log of each query's normalizer [N, H]]; attrs are AttentionOptions. */
 export const ATTENTION = "PlumblineAttention"
+/** {q, k, v, out, logNormalizer, dy} → [dq, dk, dv] */
+export const ATTENTION_GRADIENT = "PlumblineAttentionGradient"
+/** {weight}, {ids} → rows */
 export const EMBEDDING = "PlumblineEmbedding"
+/** {dy}, {ids, rows} → [rows, D], rows of equal ids added up in order */
+export const EMBEDDING_GRADIENT = "PlumblineEmbeddingGradient"
+/** {x, weight}, {epsilon} → y */
 export const RMS_NORM = "PlumblineRmsNorm"
+/** {x, weight, dy}, {epsilon} → [dx, dweight] */
+export const RMS_NORM_GRADIENT = "PlumblineRmsNormGradient"
+/** {x, weight, bias}, {epsilon} → y */
 export const LAYER_NORM = "PlumblineLayerNorm"
+/** {x, weight, dy}, {epsilon} → [dx, dweight, dbias] */
+export const LAYER_NORM_GRADIENT = "PlumblineLayerNormGradient"
+/** {x, cos, sin}, {inverse} → rotated; the inverse rotation is the gradient */
 export const ROTARY = "PlumblineRotary"
+/** {gate, up}, {activation} → act(gate)·up */
 export const GATED_ACTIVATION = "PlumblineGatedActivation"
+/** {gate, up, dy}, {activation} → [dgate, dup] */
+export const GATED_ACTIVATION_GRADIENT = "PlumblineGatedActivationGradient"
+/**
+ * {hidden, weight}, {targets, temperature, softCap, withSlopes} → [log-probs, entropy, correct, log of the normalizer]
+ * and, withSlopes, [M, D]: the gradient of each log-prob with respect to its hidden state.
+ */
 export const TOKEN_LOG_PROBS = "PlumblineTokenLogProbs"
+/** {hidden, weight, logNormalizer, dy}, {targets, temperature, softCap} → dweight */
+export const TOKEN_LOG_PROBS_WEIGHT_GRADIENT = "PlumblineTokenLogProbsWeightGradient"
+/** {x, factors} → each row of x times its factor */
+export const SCALE_ROWS = "PlumblineScaleRows"
+/** {target, source}, {index} → target with those rows replaced, in place where nothing shares its memory */
 export const UPDATE_ROWS = "PlumblineUpdateRows"
+/** {x} → [2]: √Σx² and what its rounding to float32 left */
 export const TENSOR_NORM = "PlumblineTensorNorm"
+/** {parameter, gradient, firstMoment, secondMoment} → [parameter, firstMoment, secondMoment], in place where unshared */
 export const ADAMW = "PlumblineAdamW"
 
 /** Whether the active backend implements `kernel`. */

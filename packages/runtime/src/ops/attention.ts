@@ -30,10 +30,29 @@ export interface AttentionOptions {
  * @param v [M, K, d] float32
  * @returns [N, H, d] float32
  */
-export const attention = (q: Tensor3D, k: Tensor3D, v: Tensor3D, options: AttentionOptions): Tensor3D =>
-  hasKernel(ATTENTION)
-    ? fused(ATTENTION, { q, k, v }, options as unknown as Record<string, unknown>)
-    : composedAttention(q, k, v, options)
+export const attention = (q: Tensor3D, k: Tensor3D, v: Tensor3D, options: AttentionOptions): Tensor3D => {
+  checkSpans(q, k, options)
+  if (!hasKernel(ATTENTION)) return composedAttention(q, k, v, options)
+  const [out, logNormalizer] = fused<Array<Tensor>>(ATTENTION, { q, k, v }, { ...options })
+  logNormalizer!.dispose()
+  return out as Tensor3D
+}
+
+/** Kernels read memory by these numbers, so they are checked before. */
+const checkSpans = (q: Tensor3D, k: Tensor3D, { keys, queries }: AttentionOptions): void => {
+  if (q.shape[1] % k.shape[1] !== 0) throw new RangeError(`${k.shape[1]} key heads do not divide ${q.shape[1]} heads`)
+  let queriesEnd = 0
+  let keysEnd = 0
+  queries.starts.forEach((start, row) => {
+    const [length, keyStart, keyLength] = [queries.lengths[row]!, keys.starts[row]!, keys.lengths[row]!]
+    if (start < queriesEnd || keyStart < keysEnd) throw new RangeError(`row ${row} overlaps the row before it`)
+    if (keyLength < length) throw new RangeError(`row ${row} has ${length} queries but ${keyLength} keys`)
+    queriesEnd = start + length
+    keysEnd = keyStart + keyLength
+  })
+  if (queriesEnd > q.shape[0]) throw new RangeError(`rows end at token ${queriesEnd} of ${q.shape[0]} queries`)
+  if (keysEnd > k.shape[0]) throw new RangeError(`rows end at token ${keysEnd} of ${k.shape[0]} keys`)
+}
 
 export const composedAttention = (q: Tensor3D, k: Tensor3D, v: Tensor3D, options: AttentionOptions): Tensor3D => {
   const [tokens, heads, width] = q.shape
@@ -54,13 +73,14 @@ export const composedAttention = (q: Tensor3D, k: Tensor3D, v: Tensor3D, options
   return pieces.length === 1 ? (pieces[0] as Tensor3D) : (tf.concat(pieces, 0) as Tensor3D)
 }
 
+const take = (x: Tensor3D, start: number, count: number) => tf.slice(x, [start, 0, 0], [count, -1, -1])
+
 const rowAttention = (q: Tensor3D, k: Tensor3D, v: Tensor3D, row: number, options: AttentionOptions): Tensor3D => {
   const [, heads, width] = q.shape
   const keyHeads = k.shape[1]
   const group = heads / keyHeads
   const length = options.queries.lengths[row]!
   const keyLength = options.keys.lengths[row]!
-  const take = (x: Tensor3D, start: number, count: number) => tf.slice(x, [start, 0, 0], [count, -1, -1])
   const rowKeys = take(k, options.keys.starts[row]!, keyLength)
   const rowValues = take(v, options.keys.starts[row]!, keyLength)
   const grouped = tf.reshape(take(q, options.queries.starts[row]!, length), [length, keyHeads, group, width])

@@ -36,15 +36,24 @@ export const tokenLogProbs = (
   targets: Int32Array,
   options: TokenLogProbsOptions = {}
 ): TokenLogProbs => {
-  if (hasKernel(TOKEN_LOG_PROBS)) {
-    const [logProbs, entropy, correct] = fused<Array<Tensor>>(
-      TOKEN_LOG_PROBS,
-      { hidden, weight },
-      { targets, ...options }
-    )
-    return { logProbs: logProbs as Tensor1D, entropy: entropy as Tensor1D, correct: correct as Tensor1D }
+  checkTargets(targets, hidden, weight)
+  if (!hasKernel(TOKEN_LOG_PROBS)) return composedTokenLogProbs(hidden, weight, targets, options)
+  const { softCap = 0, temperature = 1 } = options
+  // Without the tape nobody will ask for the gradient that the forward pass can prepare.
+  const withSlopes = tf.engine().isTapeOn()
+  const attrs = { targets, temperature, softCap, withSlopes }
+  const [logProbs, entropy, correct, ...kept] = fused<Array<Tensor>>(TOKEN_LOG_PROBS, { hidden, weight }, attrs)
+  tf.dispose(kept)
+  return { logProbs: logProbs as Tensor1D, entropy: entropy as Tensor1D, correct: correct as Tensor1D }
+}
+
+const checkTargets = (targets: Int32Array, hidden: Tensor2D, weight: Tensor2D): void => {
+  const vocabulary = weight.shape[0]
+  if (targets.length !== hidden.shape[0]) {
+    throw new RangeError(`${targets.length} targets for ${hidden.shape[0]} hidden states`)
   }
-  return composedTokenLogProbs(hidden, weight, targets, options)
+  const outside = targets.findIndex((id) => id < 0 || id >= vocabulary)
+  if (outside >= 0) throw new RangeError(`target ${targets[outside]} (at ${outside}) of a vocabulary of ${vocabulary}`)
 }
 
 export const composedTokenLogProbs = (
@@ -54,10 +63,10 @@ export const composedTokenLogProbs = (
   options: TokenLogProbsOptions = {}
 ): TokenLogProbs => {
   const packed = customGradient([hidden, weight], (inputs, save) => {
-    const [hidden, weight] = inputs as [Tensor2D, Tensor2D]
-    save([hidden, weight])
+    const [states, matrix] = inputs as [Tensor2D, Tensor2D]
+    save([states, matrix])
     const parts = chunks(targets).map(([start, ids]) =>
-      tf.tidy(() => forwardChunk(rows(hidden, start, ids.length), weight, ids, options))
+      tf.tidy(() => forwardChunk(rows(states, start, ids.length), matrix, ids, options))
     )
     return {
       value: tf.concat(parts, 1),

@@ -1,0 +1,8 @@
+export { gatedActivation, gatedActivationGradient } from "./activation"
+export { attentionRow, attentionRowGradient, attentionScratch } from "./attention"
+export { gemm, gemmScratch } from "./gemm"
+export { logitGradient, logitStatistics } from "./logits"
+export { layerNorm, layerNormGradient, rmsNorm, rmsNormGradient } from "./norms"
+export { adamw, norm } from "./optimizer"
+export { rotary } from "./rotary"
+export { gatherRows, scaleRows, scatterAddRows, transpose } from "./rows"

@@ -1,0 +1,4 @@
+import { ModelRuntime } from "../model-runtime.ts"
+import { backendSuite } from "../testing/backend-suite.ts"
+
+backendSuite("wasm", ModelRuntime.layerWasm)

@@ -1,0 +1,127 @@
+import { tf, type Tensor, type Tensor2D } from "../tf.ts"
+import {
+  ATTENTION,
+  ATTENTION_GRADIENT,
+  EMBEDDING,
+  EMBEDDING_GRADIENT,
+  fused,
+  GATED_ACTIVATION,
+  GATED_ACTIVATION_GRADIENT,
+  LAYER_NORM,
+  LAYER_NORM_GRADIENT,
+  LINEAR,
+  RMS_NORM,
+  RMS_NORM_GRADIENT,
+  ROTARY,
+  SCALE_ROWS,
+  TOKEN_LOG_PROBS,
+  TOKEN_LOG_PROBS_WEIGHT_GRADIENT
+} from "./names.ts"
+
+type Saved = ReadonlyArray<Tensor>
+
+/** A kernel's gradients, by input, each made only when something below that input is trained. */
+type Gradients = Readonly<Record<string, () => Tensor>>
+
+interface Gradient {
+  readonly inputsToSave?: ReadonlyArray<string>
+  readonly outputsToSave?: ReadonlyArray<boolean>
+  /** `dy` holds one gradient an output. */
+  readonly gradients: (dy: ReadonlyArray<Tensor>, saved: Saved, attrs: Record<string, unknown>) => Gradients
+}
+
+/**
+ * Gradients that come from one kernel are made at once, before tfjs asks for the first: it runs every thunk in a tidy of
+ * its own, which would free the second gradient at the end of the first.
+ */
+const together = (names: ReadonlyArray<string>, tensors: ReadonlyArray<Tensor>): Gradients =>
+  Object.fromEntries(names.map((name, i) => [name, () => tensors[i]!]))
+
+const linear: Gradient = {
+  inputsToSave: ["x", "weight"],
+  gradients: ([dy], [x, weight]) => ({
+    x: () => tf.matMul(dy!, weight!),
+    weight: () => tf.matMul(dy!, x!, true)
+  })
+}
+
+const attention: Gradient = {
+  inputsToSave: ["q", "k", "v"],
+  outputsToSave: [true, true],
+  gradients: ([dy], [q, k, v, out, logNormalizer], attrs) => {
+    const inputs = { q: q!, k: k!, v: v!, out: out!, logNormalizer: logNormalizer!, dy: dy! }
+    return together(["q", "k", "v"], fused<Array<Tensor>>(ATTENTION_GRADIENT, inputs, attrs))
+  }
+}
+
+const embedding: Gradient = {
+  inputsToSave: ["weight"],
+  gradients: ([dy], [weight], { ids }) => ({
+    weight: () => fused(EMBEDDING_GRADIENT, { dy: dy! }, { ids, rows: weight!.shape[0] })
+  })
+}
+
+const rmsNorm: Gradient = {
+  inputsToSave: ["x", "weight"],
+  gradients: ([dy], [x, weight], attrs) =>
+    together(["x", "weight"], fused<Array<Tensor>>(RMS_NORM_GRADIENT, { x: x!, weight: weight!, dy: dy! }, attrs))
+}
+
+const layerNorm: Gradient = {
+  inputsToSave: ["x", "weight"],
+  gradients: ([dy], [x, weight], attrs) =>
+    together(
+      ["x", "weight", "bias"],
+      fused<Array<Tensor>>(LAYER_NORM_GRADIENT, { x: x!, weight: weight!, dy: dy! }, attrs)
+    )
+}
+
+const rotary: Gradient = {
+  inputsToSave: ["cos", "sin"],
+  gradients: ([dy], [cos, sin], { inverse }) => ({
+    x: () => fused(ROTARY, { x: dy!, cos: cos!, sin: sin! }, { inverse: inverse !== true })
+  })
+}
+
+const gatedActivation: Gradient = {
+  inputsToSave: ["gate", "up"],
+  gradients: ([dy], [gate, up], attrs) =>
+    together(["gate", "up"], fused<Array<Tensor>>(GATED_ACTIVATION_GRADIENT, { gate: gate!, up: up!, dy: dy! }, attrs))
+}
+
+/** Only the log-probs carry a gradient; that of the hidden states was prepared in the forward pass, up to its factor. */
+const tokenLogProbs: Gradient = {
+  inputsToSave: ["hidden", "weight"],
+  outputsToSave: [false, false, false, true, true],
+  gradients: ([dy], [hidden, weight, logNormalizer, slopes], attrs) => ({
+    hidden: () => fused<Tensor2D>(SCALE_ROWS, { x: slopes!, factors: dy! }),
+    weight: () => {
+      const inputs = { hidden: hidden!, weight: weight!, logNormalizer: logNormalizer!, dy: dy! }
+      return fused<Tensor2D>(TOKEN_LOG_PROBS_WEIGHT_GRADIENT, inputs, attrs)
+    }
+  })
+}
+
+const gradients: Readonly<Record<string, Gradient>> = {
+  [LINEAR]: linear,
+  [ATTENTION]: attention,
+  [EMBEDDING]: embedding,
+  [RMS_NORM]: rmsNorm,
+  [LAYER_NORM]: layerNorm,
+  [ROTARY]: rotary,
+  [GATED_ACTIVATION]: gatedActivation,
+  [TOKEN_LOG_PROBS]: tokenLogProbs
+}
+
+/** Makes our kernels differentiable, on every backend that has them. Call it once. */
+export const registerGradients = (): void => {
+  for (const [kernelName, { gradients: make, inputsToSave = [], outputsToSave = [] }] of Object.entries(gradients)) {
+    tf.registerGradient({
+      kernelName,
+      inputsToSave: [...inputsToSave],
+      outputsToSave: [...outputsToSave],
+      gradFunc: (dy, saved, attrs) =>
+        make(Array.isArray(dy) ? dy : [dy], saved, attrs as Record<string, unknown>) as Record<string, () => Tensor>
+    })
+  }
+}

@@ -1,0 +1,28 @@
+import { Effect, type Layer } from "effect"
+import { beforeAll, describe, expect, it } from "vitest"
+import { type BackendUnavailable, ModelRuntime } from "../model-runtime.ts"
+import { attentionSuite } from "./attention-suite.ts"
+import { layerSuite } from "./layer-suite.ts"
+import { logProbSuite } from "./log-prob-suite.ts"
+import { optimizerSuite } from "./optimizer-suite.ts"
+import { tfjsSuite } from "./tfjs-suite.ts"
+
+/** What every backend of the runtime does, however it does it. Call it at the top of a test file. */
+export const backendSuite = (name: string, layer: Layer.Layer<ModelRuntime, BackendUnavailable>): void => {
+  describe(`backend ${name}`, () => {
+    beforeAll(() => Effect.runPromise(Effect.provide(ModelRuntime, layer)))
+
+    it("starts, says what it is and reports its memory", async () => {
+      const runtime = await Effect.runPromise(Effect.provide(ModelRuntime, layer))
+      expect(runtime.backend).toBe(name)
+      expect(runtime.description).not.toBe("")
+      expect(runtime.memory().tensors).toBe(0)
+    })
+
+    attentionSuite()
+    layerSuite()
+    logProbSuite()
+    optimizerSuite()
+    tfjsSuite()
+  })
+}

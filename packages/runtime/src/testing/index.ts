@@ -1,0 +1,1 @@
+export { backendSuite } from "./backend-suite.ts"
