@@ -1,0 +1,1 @@
+export { objectiveLaws, type ObjectiveCase } from "./objective-laws.ts"

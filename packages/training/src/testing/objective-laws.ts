@@ -1,0 +1,83 @@
+import { it } from "@effect/vitest"
+import { ModelRuntime, tf, type NamedTensorMap } from "@plumbline/runtime"
+import { Effect } from "effect"
+import { expect } from "vitest"
+import { accumulate } from "../accumulate.ts"
+import type { Trainable } from "../algorithm.ts"
+import type { MicroBatch, Objective } from "../objective.ts"
+
+export interface ObjectiveCase<M extends Trainable, B extends MicroBatch> {
+  readonly objective: Objective<M, B>
+  /** Makes the models; the laws dispose of them. */
+  readonly models: () => M
+  /** The same data in several splits and layouts; the first is one micro-batch. */
+  readonly splits: (models: M) => ReadonlyArray<ReadonlyArray<B>>
+}
+
+/**
+ * What every objective must satisfy: the step does not depend on how the global batch is split or laid out, and
+ * nothing is left in memory. Data differ in length, so that a dropped or doubled count shows.
+ */
+export const objectiveLaws = <M extends Trainable, B extends MicroBatch>(name: string, test: ObjectiveCase<M, B>) => {
+  const onWasm = (law: string, body: (models: M) => void) =>
+    it.effect(`${name}: ${law}`, () =>
+      Effect.provide(
+        Effect.sync(() => {
+          const models = test.models()
+          try {
+            body(models)
+          } finally {
+            for (const model of Object.values(models)) model.dispose()
+          }
+        }),
+        ModelRuntime.layerWasm
+      )
+    )
+
+  onWasm("loss, metrics and gradient norm are the same for every split, to 10⁻⁶", (models) => {
+    const [whole, ...others] = test.splits(models).map((split) => stepNumbers(test.objective, models, split))
+    expect(others.length).toBeGreaterThan(1)
+    for (const other of others) {
+      expect(Object.keys(other).sort()).toEqual(Object.keys(whole!).sort())
+      for (const [metric, value] of Object.entries(whole!)) {
+        const gap = Math.abs(other[metric]! - value) / Math.max(1e-2, Math.abs(value))
+        expect(gap, `${metric}: ${other[metric]} for ${value}`).toBeLessThan(1e-6)
+      }
+    }
+  })
+
+  onWasm("every gradient is the same for every split, to 10⁻⁵ of its norm", (models) => {
+    const [whole, ...others] = test.splits(models).map((split) => accumulate(test.objective, models, split).gradients)
+    for (const other of others) {
+      for (const [parameter, gap] of Object.entries(gaps(whole!, other))) expect(gap, parameter).toBeLessThan(1e-5)
+    }
+    tf.dispose([whole!, ...others] as never)
+  })
+
+  onWasm("leaves no tensor behind", (models) => {
+    const splits = test.splits(models)
+    stepNumbers(test.objective, models, splits[0]!)
+    const before = tf.memory().numTensors
+    for (const split of splits) stepNumbers(test.objective, models, split)
+    expect(tf.memory().numTensors).toBe(before)
+  })
+}
+
+const stepNumbers = <M extends Trainable, B extends MicroBatch>(
+  objective: Objective<M, B>,
+  models: M,
+  split: ReadonlyArray<B>
+): Readonly<Record<string, number>> => {
+  const { gradients, metrics } = accumulate(objective, models, split)
+  tf.dispose(gradients)
+  return metrics
+}
+
+/** ‖a − b‖ / ‖a‖ of each gradient. */
+const gaps = (a: NamedTensorMap, b: NamedTensorMap): Readonly<Record<string, number>> =>
+  Object.fromEntries(
+    Object.entries(a).map(([name, gradient]) => [
+      name,
+      tf.tidy(() => tf.div(tf.norm(tf.sub(gradient, b[name]!)), tf.add(tf.norm(gradient), 1e-12)).dataSync()[0]!)
+    ])
+  )

@@ -1,0 +1,237 @@
+import { it } from "@effect/vitest"
+import { type CausalLM } from "@plumbline/models"
+import { ModelRuntime, type Tensor } from "@plumbline/runtime"
+import { RunStore } from "@plumbline/store"
+import { Effect, Layer, Schema } from "effect"
+import { existsSync, mkdtempSync, readdirSync, readFileSync, rmSync, writeFileSync } from "node:fs"
+import { tmpdir } from "node:os"
+import { join } from "node:path"
+import { afterEach, beforeEach, describe, expect } from "vitest"
+import { checkpointSteps } from "./checkpoints.ts"
+import { TrainingOptions } from "./options.ts"
+import { RunContext } from "./run-context.ts"
+import { runTraining } from "./run.ts"
+import { Progress } from "./sinks/progress.ts"
+import { StopRequest } from "./stop-request.ts"
+import { toyAlgorithm, toyModel, type ToyOptions } from "./testing/toy-algorithm.ts"
+
+let folder: string
+beforeEach(() => void (folder = mkdtempSync(join(tmpdir(), "plumbline-train-"))))
+afterEach(() => rmSync(folder, { recursive: true, force: true }))
+
+interface Asked extends ToyOptions {
+  readonly resume?: boolean
+  readonly output?: string
+  readonly options?: Partial<TrainingOptions>
+  /** Asks the run to stop after this many steps. */
+  readonly stopAfter?: number
+  readonly inputs?: ReadonlyArray<string>
+  readonly policy?: CausalLM
+}
+
+const run = ({
+  inputs = [],
+  options = {},
+  output = "run",
+  resume = false,
+  stopAfter = Infinity,
+  ...toy
+}: Asked = {}) => {
+  const policy = toyModel()
+  let asked = 0
+  return runTraining({
+    algorithm: toyAlgorithm(policy, toy),
+    options: Schema.decodeUnknownSync(TrainingOptions)({
+      maxSteps: 7,
+      learningRate: 0.05,
+      evalEvery: 0,
+      saveEvery: 3,
+      ...options
+    }),
+    inputs
+  }).pipe(
+    Effect.provideService(StopRequest, () => ++asked >= stopAfter),
+    Effect.provide(
+      Layer.mergeAll(
+        RunContext.layer({ output: join(folder, output), resume, invocation: { command: "toy", options: {} } }),
+        Progress.layerSilent
+      )
+    )
+  )
+}
+
+const services = Layer.merge(ModelRuntime.layerWasm, RunStore.layerTest)
+
+const check = (name: string, body: () => Effect.Effect<void, unknown, ModelRuntime | RunStore>) =>
+  it.live(name, () => Effect.provide(Effect.suspend(body), services))
+
+/** Lines of metrics.jsonl without what the clock decides. */
+const metricLines = (output = "run") =>
+  readFileSync(join(folder, output, "metrics.jsonl"), "utf8")
+    .trim()
+    .split("\n")
+    .map((line) => {
+      const { "timers/step": _step, tokens_per_second: _speed, ...rest } = JSON.parse(line) as Record<string, number>
+      return rest
+    })
+
+const weights = (model: { readonly parameters: ReadonlyMap<string, Tensor> }) =>
+  [...model.parameters].map(([name, tensor]) => [name, [...tensor.dataSync()]])
+
+describe("runTraining", () => {
+  check("learns, writes a line a step, and leaves a model", () =>
+    Effect.gen(function* () {
+      const { metrics, status, step } = yield* run({ options: { maxSteps: 30 } })
+      expect([step, status]).toEqual([30, "finished"])
+      expect(metricLines().map((line) => line["step"])).toEqual(Array.from({ length: 30 }, (_, i) => i + 1))
+      expect(metrics["loss"]).toBeLessThan(metricLines()[0]!["loss"]! - 0.5)
+      expect(readdirSync(join(folder, "run", "final")).sort()).toEqual(["config.json", "model.safetensors"])
+      const [recorded] = yield* (yield* RunStore).runs()
+      expect([recorded!.status, recorded!.lastStep]).toEqual(["finished", 30])
+    })
+  )
+
+  for (const microBatchSize of [1, 3]) {
+    check(`takes the same steps in micro-batches of ${microBatchSize}`, () =>
+      Effect.gen(function* () {
+        yield* run({ output: "whole" })
+        yield* run({ output: "split", microBatchSize })
+        metricLines("split").forEach((line, i) => {
+          const whole = metricLines("whole")[i]!
+          expect(Math.abs(line["loss"]! / whole["loss"]! - 1)).toBeLessThan(1e-5)
+          expect(Math.abs(line["grad_norm"]! / whole["grad_norm"]! - 1)).toBeLessThan(1e-4)
+        })
+      })
+    )
+  }
+
+  for (const stopAfter of [1, 3, 5]) {
+    check(`goes on bit for bit after a stop at step ${stopAfter}`, () =>
+      Effect.gen(function* () {
+        const whole = yield* run({ output: "whole", options: { evalEvery: 3 } })
+        const stopped = yield* run({ options: { evalEvery: 3 }, stopAfter })
+        expect([stopped.step, stopped.status]).toEqual([stopAfter, "stopped"])
+        expect(existsSync(join(folder, "run", "final"))).toBe(false)
+        const resumed = yield* run({ options: { evalEvery: 3 }, resume: true })
+        expect(metricLines()).toEqual(metricLines("whole"))
+        expect(weights(resumed.models.policy)).toEqual(weights(whole.models.policy))
+      })
+    )
+  }
+
+  check("drops lines written after the last checkpoint, as after a kill", () =>
+    Effect.gen(function* () {
+      yield* run({ output: "whole" })
+      yield* run({ stopAfter: 5 })
+      rmSync(join(folder, "run", "checkpoints", "step-5"), { recursive: true })
+      yield* run({ resume: true })
+      expect(metricLines()).toEqual(metricLines("whole"))
+    })
+  )
+
+  check("keeps the newest checkpoints and the best by the monitored metric", () =>
+    Effect.gen(function* () {
+      const options = { maxSteps: 10, saveEvery: 1, keepCheckpoints: 2, monitor: "loss", monitorMode: "max" as const }
+      yield* run({ options })
+      const losses = metricLines().map((line) => line["loss"]!)
+      const worst = losses.indexOf(Math.max(...losses)) + 1
+      expect(checkpointSteps(join(folder, "run"))).toEqual([...new Set([worst, 9, 10])].sort((a, b) => a - b))
+      const recorded = yield* (yield* RunStore).checkpoints(join(folder, "run"))
+      expect(recorded.map(({ step }) => step)).toEqual(checkpointSteps(join(folder, "run")))
+    })
+  )
+
+  check("evaluates held-out data without moving the run", () =>
+    Effect.gen(function* () {
+      yield* run({ output: "plain" })
+      yield* run({ options: { evalEvery: 3 } })
+      expect(
+        metricLines()
+          .filter((line) => "eval_loss" in line)
+          .map((line) => line["step"])
+      ).toEqual([3, 6, 7])
+      const training = metricLines().map(({ eval_loss: _, ...rest }) => rest)
+      expect(training).toEqual(metricLines("plain"))
+    })
+  )
+
+  check("stops at the time limit with a checkpoint, and goes on from it", () =>
+    Effect.gen(function* () {
+      const stopped = yield* run({ options: { maxSeconds: 1e-9 } })
+      expect([stopped.step, stopped.status]).toEqual([1, "stopped"])
+      expect(checkpointSteps(join(folder, "run"))).toEqual([1])
+      expect((yield* run({ resume: true })).step).toBe(7)
+    })
+  )
+
+  check("names the rows of a step that is not finite, and does not apply it", () =>
+    Effect.gen(function* () {
+      const policy = toyModel()
+      const error = yield* Effect.flip(
+        run({ policy, brokenRow: 2, microBatchSize: 2, options: { saveEvery: 1, lrSchedule: "constant" } })
+      )
+      expect(error).toMatchObject({ _tag: "NonFiniteStep", metric: "loss", rows: ["toy.jsonl:2"] })
+      const [recorded] = yield* (yield* RunStore).runs()
+      expect([recorded!.status, recorded!.error?.tag]).toEqual(["failed", "NonFiniteStep"])
+      expect(readFileSync(join(folder, "run", "metrics.jsonl"), "utf8")).not.toMatch(/NaN|null/)
+      const applied = checkpointSteps(join(folder, "run")).at(-1) ?? 0
+      const before = yield* run({
+        output: "before",
+        options: { maxSteps: Math.max(1, applied), lrSchedule: "constant" }
+      })
+      expect((error as { readonly step: number }).step).toBe(applied + 1)
+      expect(applied === 0 ? weights(toyModel()) : weights(before.models.policy)).toEqual(weights(policy))
+    })
+  )
+
+  check("refuses a folder that holds a run", () =>
+    Effect.gen(function* () {
+      yield* run()
+      expect((yield* Effect.flip(run()))._tag).toBe("RunExists")
+    })
+  )
+
+  check("refuses a run that another process writes, and takes over a dead one's lock", () =>
+    Effect.gen(function* () {
+      yield* run({ stopAfter: 2 })
+      const lock = join(folder, "run", "run.lock")
+      writeFileSync(lock, JSON.stringify({ pid: process.ppid }))
+      expect(yield* Effect.flip(run({ resume: true }))).toMatchObject({ _tag: "RunLocked", pid: process.ppid })
+      writeFileSync(lock, JSON.stringify({ pid: process.ppid, started: "0" }))
+      expect((yield* run({ resume: true })).step).toBe(7)
+      expect(existsSync(lock)).toBe(false)
+    })
+  )
+
+  check("refuses to go on with other inputs", () =>
+    Effect.gen(function* () {
+      const data = join(folder, "data.jsonl")
+      writeFileSync(data, "one")
+      yield* run({ stopAfter: 2, inputs: [data] })
+      writeFileSync(data, "two")
+      expect(yield* Effect.flip(run({ resume: true, inputs: [data] }))).toMatchObject({
+        _tag: "InputChanged",
+        path: data
+      })
+    })
+  )
+
+  for (const [option, options] of [
+    ["--save-every", { evalEvery: 2, saveEvery: 3 }],
+    ["--monitor", { monitor: "lost" }]
+  ] as const) {
+    check(`refuses a contradicting ${option}`, () =>
+      Effect.gen(function* () {
+        expect(yield* Effect.flip(run({ options }))).toMatchObject({ _tag: "OptionsInvalid", option })
+      })
+    )
+  }
+
+  check("makes nothing when the output cannot be written", () =>
+    Effect.gen(function* () {
+      writeFileSync(join(folder, "file"), "")
+      expect((yield* Effect.flip(run({ output: "file/run" })))._tag).toBe("OutputUnwritable")
+      expect(readdirSync(folder)).toEqual(["file"])
+    })
+  )
+})
