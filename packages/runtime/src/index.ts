@@ -11,7 +11,7 @@ export type {
   Variable
 } from "./tf.ts"
 export { BackendUnavailable, type MemoryReport, ModelRuntime, type ModelRuntimeShape } from "./model-runtime.ts"
-export { philoxStream, type RandomStream } from "./random.ts"
+export { InvalidSeed, philoxStream, type RandomStream } from "./random.ts"
 export { gatedActivation, type GateFunction, squaredRelu } from "./ops/activation.ts"
 export { attention, type AttentionOptions, type RowSpans } from "./ops/attention.ts"
 export { embedding, gatherRows } from "./ops/embedding.ts"

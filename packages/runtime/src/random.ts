@@ -1,3 +1,12 @@
+import { Schema } from "effect"
+
+/** A seed of random numbers must be a whole number from 0 to 2⁵³ − 1. */
+export class InvalidSeed extends Schema.TaggedError<InvalidSeed>()("InvalidSeed", { seed: Schema.Number }) {
+  override get message() {
+    return `seed ${this.seed} is not a whole number from 0 to ${Number.MAX_SAFE_INTEGER}`
+  }
+}
+
 /** A named stream of random numbers: a pure function of (seed, name, index), the same on every backend. */
 export interface RandomStream {
   /** Uniform integer in [0, 2³²) at `index`. */
@@ -57,9 +66,11 @@ const multiplyHigh = (a: number, b: number): number => {
 /**
  * The stream called `name` of a run's `seed`.
  *
- * @param seed safe integer; all of its bits count
+ * @param seed whole number from 0 to 2⁵³ − 1; all of its bits count
+ * @throws InvalidSeed
  */
 export const philoxStream = (seed: number, name: string): RandomStream => {
+  if (!Number.isSafeInteger(seed) || seed < 0) throw new InvalidSeed({ seed })
   const key = [seed | 0, Math.floor(seed / 2 ** 32) | 0] as const
   const [nameLow, nameHigh] = hashName(name)
   let cachedBlock = -1

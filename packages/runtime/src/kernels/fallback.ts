@@ -1,9 +1,13 @@
-import { tf, type DataType } from "../tf.ts"
+import { tf } from "../tf.ts"
+import type { TensorInfo } from "./host-memory.ts"
 
-interface TensorData {
-  readonly dataId: object
-  readonly shape: number[]
-  readonly dtype: DataType
+type Inputs = Record<string, TensorInfo | ReadonlyArray<TensorInfo> | undefined>
+
+/** What a fallback needs of a backend, beside running kernels. */
+interface ReadableBackend {
+  readonly readSync: (dataId: object) => Float32Array
+  readonly write: (values: object, shape: ReadonlyArray<number>, dtype: string) => object
+  readonly disposeData: (dataId: object, force?: boolean) => boolean
 }
 
 /**
@@ -19,30 +23,44 @@ export const registerCpuFallbacks = (backend: string): ReadonlyArray<string> => 
     tf.registerKernel({
       kernelName,
       backendName: backend,
-      kernelFunc: ({ attrs, backend: own, inputs }) => {
-        const cpu: any = tf.engine().findBackend("cpu")
-        const made: Array<TensorData> = []
-        const toCpu = (tensor: any) => {
-          const copy = cpu.makeTensorInfo(tensor.shape, tensor.dtype, (own as any).readSync(tensor.dataId).slice())
-          made.push(copy)
-          return copy
-        }
-        const cpuInputs: any = {}
-        for (const [name, input] of Object.entries(inputs)) {
-          cpuInputs[name] = Array.isArray(input) ? input.map(toCpu) : input == null ? input : toCpu(input)
-        }
-        const outputs = kernelFunc({ inputs: cpuInputs, attrs: attrs as any, backend: cpu })
-        const toOwn = (info: TensorData) => {
-          const values = cpu.readSync(info.dataId)
-          const dataId = (own as any).write(values, info.shape, info.dtype)
-          made.push(info)
-          return { dataId, shape: info.shape, dtype: info.dtype }
-        }
-        const result = Array.isArray(outputs) ? outputs.map((info) => toOwn(info as any)) : toOwn(outputs as any)
-        for (const dataId of new Set(made.map((info) => info.dataId))) cpu.disposeData(dataId, true)
-        return result as any
-      }
+      kernelFunc: ({ attrs, backend: own, inputs }) =>
+        throughCpu(own as unknown as ReadableBackend, inputs as unknown as Inputs, (cpuInputs, cpu) =>
+          kernelFunc({ inputs: cpuInputs as never, attrs: attrs as never, backend: cpu as never })
+        ) as never
     })
   }
   return missing.map((kernel) => kernel.kernelName)
 }
+
+const throughCpu = (own: ReadableBackend, inputs: Inputs, run: (inputs: Inputs, cpu: ReadableBackend) => unknown) => {
+  const cpu = tf.engine().findBackend("cpu") as unknown as ReadableBackend
+  const onCpu = new Set<object>()
+  const toCpu = (tensor: TensorInfo): TensorInfo => {
+    const result = copy(tensor, own, cpu)
+    onCpu.add(result.dataId)
+    return result
+  }
+  const toOwn = (tensor: TensorInfo): TensorInfo => {
+    onCpu.add(tensor.dataId)
+    return copy(tensor, cpu, own)
+  }
+  try {
+    const cpuInputs = Object.fromEntries(
+      Object.entries(inputs).map(([name, input]) => [name, input && (isList(input) ? input.map(toCpu) : toCpu(input))])
+    )
+    const outputs = run(cpuInputs, cpu) as TensorInfo | ReadonlyArray<TensorInfo>
+    return isList(outputs) ? outputs.map(toOwn) : toOwn(outputs)
+  } finally {
+    for (const dataId of onCpu) cpu.disposeData(dataId, true)
+  }
+}
+
+/** The cpu backend keeps the array it is given, so it must not be a view of the other's memory. */
+const copy = ({ dataId, dtype, shape }: TensorInfo, from: ReadableBackend, to: ReadableBackend): TensorInfo => ({
+  dataId: to.write(from.readSync(dataId).slice(), shape, dtype),
+  shape,
+  dtype
+})
+
+const isList = (value: TensorInfo | ReadonlyArray<TensorInfo>): value is ReadonlyArray<TensorInfo> =>
+  Array.isArray(value)

@@ -62,7 +62,9 @@ export const finiteDifferences = (f: Op, inputs: ReadonlyArray<Tensor>, weights:
 /** Runs `body` in a tidy and fails if it leaves tensors behind, which a `keep` inside a kernel or gradient would. */
 export const leavesNothing = (body: () => void): void => {
   const before = tf.memory()
-  tf.tidy(body)
+  tf.tidy(() => {
+    body()
+  })
   const after = tf.memory()
   expect([after.numTensors, after.numDataBuffers]).toEqual([before.numTensors, before.numDataBuffers])
 }
