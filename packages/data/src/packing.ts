@@ -21,7 +21,7 @@ export const splitByTokens = <Unit>(
 ): ReadonlyArray<ReadonlyArray<Unit>> => {
   requirePositive(budget, "tokens in a micro-batch")
   const sizes = units.map(tokens)
-  const longestFirst = units.map((_, unit) => unit).sort((a, b) => sizes[b]! - sizes[a]! || a - b)
+  const longestFirst = units.map((_, unit) => unit).toSorted((a, b) => sizes[b]! - sizes[a]! || a - b)
   const bins: Array<{ room: number; readonly members: Array<number> }> = []
   for (const unit of longestFirst) {
     const size = sizes[unit]!
@@ -32,7 +32,7 @@ export const splitByTokens = <Unit>(
       open.members.push(unit)
     }
   }
-  const inOrder = bins.map((bin) => bin.members.sort((a, b) => a - b)).sort((a, b) => a[0]! - b[0]!)
+  const inOrder = bins.map((bin) => bin.members.toSorted((a, b) => a - b)).toSorted((a, b) => a[0]! - b[0]!)
   return inOrder.map((members) => members.map((unit) => units[unit]!))
 }
 

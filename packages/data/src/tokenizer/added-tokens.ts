@@ -57,7 +57,7 @@ const byFirstCharacter = (
   const candidates = tokens
     .map((token, i) => ({ token, content: contents[i]! }))
     .filter(({ content }) => content !== "")
-    .sort((a, b) => b.content.length - a.content.length)
+    .toSorted((a, b) => b.content.length - a.content.length)
   return Map.groupBy(candidates, ({ content }) => content[0]!)
 }
 

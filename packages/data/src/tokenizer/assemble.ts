@@ -6,7 +6,7 @@ import { decoderOf } from "./decoders.ts"
 import { type TokenizerDefinition, vocabularyEntries } from "./definition.ts"
 import { type Engine, engineOf, vocabularySize } from "./engines.ts"
 import { Tokenizer as LibraryTokenizer } from "./library-components.ts"
-import { type Surroundings, surroundingsOf } from "./post-processor.ts"
+import { surroundingsOf } from "./post-processor.ts"
 import { namedSpecials, type SpecialTokenFields, withSpecialTokens } from "./special-tokens.ts"
 import type { TokenizerShape } from "./tokenizer.ts"
 
@@ -47,7 +47,7 @@ const assemble = (parts: TokenizerParts): TokenizerShape => {
   const idOfSpecial = (content: string | undefined) => (content === undefined ? undefined : idOf.get(content))
   const eosId = idOfSpecial(specials.eos_token) ?? parts.stopIds[0]
   const bosId = idOfSpecial(specials.bos_token)
-  const { prefix, suffix } = surroundings(definition, config, { bosId, eosId })
+  const { prefix, suffix } = surroundingsOf(definition.post_processor)
   let made: Readonly<Record<string, string>> | undefined
   const files = () => (made ??= parts.files())
   const encodeText = textEncoder(definition, engine)
@@ -186,21 +186,6 @@ export const sharedPrefix = (a: ArrayLike<number>, b: ArrayLike<number>): number
   return shared
 }
 
-/** add_bos_token and add_eos_token, where present, replace the post-processor, as in transformers 5. */
-const surroundings = (
-  definition: TokenizerDefinition,
-  config: SpecialTokenFields,
-  { bosId, eosId }: { readonly bosId: number | undefined; readonly eosId: number | undefined }
-): Surroundings => {
-  if (typeof config.add_bos_token !== "boolean" && typeof config.add_eos_token !== "boolean") {
-    return surroundingsOf(definition.post_processor)
-  }
-  return {
-    prefix: config.add_bos_token === true && bosId !== undefined ? [bosId] : [],
-    suffix: config.add_eos_token === true && eosId !== undefined ? [eosId] : []
-  }
-}
-
 const tokenIds = (definition: TokenizerDefinition): ReadonlyMap<string, number> =>
   new Map([
     ...vocabularyEntries(definition.model),
@@ -209,6 +194,6 @@ const tokenIds = (definition: TokenizerDefinition): ReadonlyMap<string, number> 
 
 const digestOf = (files: Readonly<Record<string, string>>): string => {
   const hash = createHash("sha256")
-  for (const name of Object.keys(files).sort()) hash.update(`${name}\0${files[name]!.length}\0${files[name]}\0`)
+  for (const name of Object.keys(files).toSorted()) hash.update(`${name}\0${files[name]!.length}\0${files[name]}\0`)
   return hash.digest("hex")
 }

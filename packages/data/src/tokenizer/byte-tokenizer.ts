@@ -71,7 +71,8 @@ export const byteLevelDefinition = (vocabulary: ByteLevelVocabulary): TokenizerD
       fuse_unk: false,
       byte_fallback: false,
       ignore_merges: ignoreMerges,
-      vocab: Object.fromEntries(vocab),
+      // specials too: the Rust library renumbers an added token that its model does not know
+      vocab: Object.fromEntries([...specials, ...vocab]),
       merges
     }
   }

@@ -50,20 +50,19 @@ export const chatTemplate = (source: string, { tokenizer, specials }: ChatTempla
     }
   }
   const marked = markGeneration(source)
-  const plain = parse(marked.template.replaceAll(OPEN, "").replaceAll(CLOSE, ""))
-  const withMarks = marked.found ? parse(marked.template) : undefined
-  const whole = (messages: ReadonlyArray<Message>, options: ChatOptions) => render(plain, messages, options)
+  const parsed = parse(marked.template)
+  const renderMarked = (messages: ReadonlyArray<Message>, options: ChatOptions) => render(parsed, messages, options)
+  const renderPlain = (messages: ReadonlyArray<Message>, options: ChatOptions) =>
+    renderMarked(messages, options).replaceAll(OPEN, "").replaceAll(CLOSE, "")
   return {
     source,
-    render: whole,
+    render: renderPlain,
     renderWithSpans: (messages, options) => {
-      const text = whole(messages, options)
-      if (withMarks !== undefined) {
-        const spans = markedSpans(render(withMarks, messages, options), text)
-        if (spans === undefined) throw refuse("its generation markers do not enclose plain stretches of the text")
-        return { text, spans }
-      }
-      return { text, spans: turnSpans(text, messages, whole, refuse) }
+      const text = renderPlain(messages, options)
+      if (!marked.found) return { text, spans: turnSpans(text, messages, renderPlain, refuse) }
+      const spans = markedSpans(renderMarked(messages, options))
+      if (spans === undefined) throw refuse("its generation markers do not come in pairs")
+      return { text, spans }
     }
   }
 }
@@ -89,8 +88,8 @@ const markGeneration = (source: string): { readonly template: string; readonly f
   return { template, found }
 }
 
-/** Spans between sentinels, in positions of the text without them; undefined where the two texts differ otherwise. */
-const markedSpans = (marked: string, text: string): ReadonlyArray<TextSpan> | undefined => {
+/** Spans between sentinels, in positions of the text without them; undefined where they do not pair. */
+const markedSpans = (marked: string): ReadonlyArray<TextSpan> | undefined => {
   const spans: Array<TextSpan> = []
   let position = 0
   let opened: number | undefined
@@ -99,10 +98,10 @@ const markedSpans = (marked: string, text: string): ReadonlyArray<TextSpan> | un
     else if (part === CLOSE && opened !== undefined) {
       if (position > opened) spans.push([opened, position])
       opened = undefined
-    } else if (part === OPEN || part === CLOSE || !text.startsWith(part, position)) return undefined
+    } else if (part === OPEN || part === CLOSE) return undefined
     else position += part.length
   }
-  return position === text.length && opened === undefined ? spans : undefined
+  return opened === undefined ? spans : undefined
 }
 
 type Render = (messages: ReadonlyArray<Message>, options: ChatOptions) => string

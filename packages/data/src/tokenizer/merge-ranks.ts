@@ -26,7 +26,7 @@ export const rankedVocabulary = (model: ModelDefinition, added: ReadonlySet<stri
   if (BYTE_CHARACTERS.some((character) => !idOf.has(character))) return undefined
   const lastMerge = usedMerges(model, idOf, added)
   if (lastMerge === undefined) return undefined
-  const merged = [...lastMerge].sort(([, a], [, b]) => a.rank - b.rank).map(([token]) => token)
+  const merged = [...lastMerge].toSorted(([, a], [, b]) => a.rank - b.rank).map(([token]) => token)
   const tokens = [...BYTE_CHARACTERS, ...merged]
   const rankOf = new Map(tokens.map((token, rank) => [token, rank]))
   const tiktokenRank: PairRank = (left, right) => rankOf.get(left + right)

@@ -58,7 +58,9 @@ const TYPES: Readonly<Record<string, (component: Component) => PreTokenizer>> = 
   Whitespace: () =>
     eachWord(
       (word) =>
-        word.match(/[\p{Alphabetic}\p{M}\p{Nd}\p{Pc}]+|[^\p{Alphabetic}\p{M}\p{Nd}\p{Pc}\p{White_Space}]+/gu) ?? []
+        word.match(
+          /[\p{Alphabetic}\p{M}\p{Nd}\p{Pc}\u200c\u200d]+|[^\p{Alphabetic}\p{M}\p{Nd}\p{Pc}\u200c\u200d\p{White_Space}]+/gu
+        ) ?? []
     ),
   WhitespaceSplit: () => eachWord((word) => word.match(/\P{White_Space}+/gu) ?? []),
   CharDelimiterSplit: ({ delimiter }) => eachWord((word) => word.split(delimiter as string)),
@@ -135,7 +137,7 @@ const split = (text: string, delimiters: ReadonlyArray<Span>, behavior: Behavior
   const pieces = [
     ...delimiters.map(([from, to]) => ({ from, to, delimiter: true })),
     ...gaps(text, delimiters).map(([from, to]) => ({ from, to, delimiter: false }))
-  ].sort((a, b) => a.from - b.from)
+  ].toSorted((a, b) => a.from - b.from)
   if (behavior === "Removed")
     return pieces.filter((piece) => !piece.delimiter).map(({ from, to }) => text.slice(from, to))
   const cuts = pieces.filter((piece, i) => i === 0 || startsPart(pieces[i - 1]!.delimiter, piece.delimiter, behavior))

@@ -14,8 +14,6 @@ export interface SpecialTokenFields {
   readonly mask_token?: TokenField | null
   readonly additional_special_tokens?: ReadonlyArray<TokenField> | null
   readonly extra_special_tokens?: ReadonlyArray<TokenField> | Readonly<Record<string, TokenField>> | null
-  readonly add_bos_token?: boolean | null
-  readonly add_eos_token?: boolean | null
   readonly [key: string]: unknown
 }
 

@@ -20,7 +20,7 @@ export interface TrainBpeOptions extends SpecialTokenOptions {
  */
 export const trainByteLevelBpe = (texts: Iterable<string>, options: TrainBpeOptions): TokenizerShape => {
   const { specials, vocabSize } = options
-  const alphabet = [...BYTE_CHARACTERS].sort()
+  const alphabet = BYTE_CHARACTERS.toSorted()
   const smallest = specials.length + alphabet.length
   if (vocabSize < smallest)
     throw new RangeError(`a vocabulary of ${vocabSize} cannot hold ${smallest} bytes and specials`)
