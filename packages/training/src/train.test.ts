@@ -177,6 +177,7 @@ describe("runTraining", () => {
       const applied = checkpointSteps(join(folder, "run")).at(-1) ?? 0
       const before = yield* run({
         output: "before",
+        microBatchSize: 2,
         options: { maxSteps: Math.max(1, applied), lrSchedule: "constant" }
       })
       expect((error as { readonly step: number }).step).toBe(applied + 1)
