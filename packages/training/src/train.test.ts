@@ -33,11 +33,11 @@ const run = ({
   inputs = [],
   options = {},
   output = "run",
+  policy = toyModel(),
   resume = false,
   stopAfter = Infinity,
   ...toy
 }: Asked = {}) => {
-  const policy = toyModel()
   let asked = 0
   return runTraining({
     algorithm: toyAlgorithm(policy, toy),
