@@ -106,6 +106,7 @@ const REASONS: Readonly<Record<string, string>> = {
   EROFS: "the file system is read-only",
   EACCES: "permission denied",
   EPERM: "permission denied",
+  EEXIST: "a part of the path is a file",
   ENOTDIR: "a part of the path is a file"
 }
 
