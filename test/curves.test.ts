@@ -1,0 +1,69 @@
+import { mkdtempSync, readFileSync, rmSync, writeFileSync } from "node:fs"
+import { tmpdir } from "node:os"
+import { join } from "node:path"
+import { afterAll, beforeAll, describe, expect, it } from "vitest"
+import { plumb } from "./plumb.ts"
+import { golden, hasGolden } from "./reference-files.ts"
+
+interface Curve {
+  readonly steps: ReadonlyArray<Readonly<Record<string, number>>>
+}
+
+let folder: string
+beforeAll(() => void (folder = mkdtempSync(join(tmpdir(), "plumbline-curves-"))))
+afterAll(() => rmSync(folder, { recursive: true, force: true }))
+
+const read = <A>(file: string): A => JSON.parse(readFileSync(file, "utf8")) as A
+
+/** The preference rows as demonstrations: prompt → chosen. */
+const demonstrations = (): string => {
+  const file = join(folder, "demonstrations.jsonl")
+  const rows = readFileSync(join(golden, "preferences.jsonl"), "utf8").trim().split("\n")
+  const kept = rows.map((row) => JSON.parse(row) as { readonly prompt: string; readonly chosen: string })
+  writeFileSync(file, kept.map(({ chosen, prompt }) => JSON.stringify({ prompt, completion: chosen })).join("\n"))
+  return file
+}
+
+// how each curve was recorded, as flags; shared/golden/README.md
+const curves: ReadonlyArray<readonly [string, ReadonlyArray<string>]> = [
+  ["sft", []],
+  ["dpo-sigmoid", ["--beta", "0.1"]],
+  ["dpo-ipo", ["--loss", "ipo", "--beta", "0.1"]],
+  ["dpo-hinge", ["--loss", "hinge", "--beta", "0.1"]],
+  ["dpo-rpo-nll", ["--loss", "sigmoid,sft", "--loss-weights", "1,0.5", "--beta", "0.1"]],
+  ["dpo-accum", ["--micro-batch-size", "2", "--beta", "0.1"]],
+  ["dpo-sigmoid", ["--precompute-reference", "true", "--packing", "false"]]
+]
+
+const recipe =
+  "--batch-size 4 --max-steps 6 --learning-rate 1e-3 --lr-schedule constant --weight-decay 0 --max-grad-norm 1 --max-length 256 --shuffle false --precision float32"
+
+describe.skipIf(!hasGolden)("curves recorded with TRL", () => {
+  curves.forEach(([name, flags], i) => {
+    it(`${name} ${flags.join(" ")}`, async () => {
+      const command = name === "sft" ? "sft" : "dpo"
+      const train = command === "sft" ? demonstrations() : join(golden, "preferences.jsonl")
+      const output = join(folder, `${name}-${i}`)
+      const files = ["--model", join(golden, "models", "llama"), "--train", train, "--output", output]
+      const { code, stderr } = await plumb([command, ...files, ...recipe.split(" "), ...flags])
+      expect(code, stderr).toBe(0)
+      const lines = readFileSync(join(output, "metrics.jsonl"), "utf8").trim().split("\n")
+      const { steps } = read<Curve>(join(golden, "curves", `${name}.json`))
+      expect(lines.length).toBe(steps.length)
+      steps.forEach((expected, step) => expectStep(JSON.parse(lines[step]!) as Record<string, number>, expected))
+    })
+  })
+})
+
+const expectStep = (actual: Readonly<Record<string, number>>, expected: Readonly<Record<string, number>>) => {
+  const where = (name: string) => `step ${actual["step"]}, ${name}: ${actual[name]} for ${expected[name]}`
+  const relative = (name: string) => Math.abs(actual[name]! - expected[name]!) / Math.abs(expected[name]!)
+  expect(relative("loss"), where("loss")).toBeLessThan(1e-4)
+  expect(relative("grad_norm"), where("grad_norm")).toBeLessThan(1e-3)
+  expect(actual["learning_rate"]).toBe(expected["learning_rate"])
+  expect(actual["num_tokens"]).toBe(expected["num_tokens"])
+  for (const name of Object.keys(expected).filter((name) => /^(rewards|logps)\/|^entropy$|accuracy$/.test(name))) {
+    const scale = Math.max(1, Math.abs(expected[name]!))
+    expect(Math.abs(actual[name]! - expected[name]!) / scale, where(name)).toBeLessThan(1e-3)
+  }
+}

@@ -1,0 +1,16 @@
+import { existsSync } from "node:fs"
+import { fileURLToPath } from "node:url"
+import { join } from "node:path"
+
+/** The repository's root. */
+export const root = fileURLToPath(new URL("..", import.meta.url))
+
+const shared = join(root, "..", "shared")
+
+/** Recorded models and curves live beside the repository; tests that read them skip, visibly, where they are absent. */
+export const golden = join(shared, "golden")
+export const hasGolden = existsSync(golden)
+
+/** Real data sets, likewise. */
+export const realData = join(shared, "data")
+export const hasRealData = existsSync(realData)

@@ -1,0 +1,61 @@
+import { once } from "node:events"
+import { existsSync, mkdtempSync, readFileSync, rmSync } from "node:fs"
+import { tmpdir } from "node:os"
+import { join } from "node:path"
+import { setTimeout as sleep } from "node:timers/promises"
+import { philoxStream } from "@plumbline/runtime"
+import { afterAll, beforeAll, describe, expect, it } from "vitest"
+import { plumb, startPlumb } from "./plumb.ts"
+import { golden, hasGolden } from "./reference-files.ts"
+
+let folder: string
+beforeAll(() => void (folder = mkdtempSync(join(tmpdir(), "plumbline-resume-"))))
+afterAll(() => rmSync(folder, { recursive: true, force: true }))
+
+const STEPS = 40
+
+const args = (output: string) => [
+  ...["dpo", "--model", join(golden, "models", "llama"), "--train", join(golden, "preferences.jsonl")],
+  ...["--output", output, "--max-steps", String(STEPS), "--batch-size", "4", "--learning-rate", "1e-3"],
+  ...["--lr-schedule", "cosine", "--warmup-steps", "3", "--save-every", "3", "--seed", "7"]
+]
+
+/** Lines of metrics.jsonl without what the clock decides. */
+const lines = (output: string): ReadonlyArray<string> => {
+  const file = join(output, "metrics.jsonl")
+  if (!existsSync(file)) return []
+  const whole = readFileSync(file, "utf8").split("\n").slice(0, -1)
+  return whole.map((line) =>
+    JSON.stringify(JSON.parse(line), (key, value: unknown) =>
+      key.startsWith("timers/") || key === "tokens_per_second" ? undefined : value
+    )
+  )
+}
+
+/** Starts the run (or resumes it), kills it without warning once `step` has been written. */
+const killedAt = async (command: ReadonlyArray<string>, output: string, step: number): Promise<void> => {
+  const child = startPlumb(command)
+  const closed = once(child, "close")
+  while (lines(output).length < step && child.exitCode === null) await sleep(5)
+  child.kill("SIGKILL")
+  await closed
+}
+
+describe.skipIf(!hasGolden)("a run killed without warning", () => {
+  it("goes on to the same metrics and the same weights, bit for bit", async () => {
+    const whole = join(folder, "whole")
+    const killed = join(folder, "killed")
+    const finished = await plumb(args(whole))
+    expect(finished.code, finished.stderr).toBe(0)
+    const random = philoxStream(Date.now(), "kill")
+    const first = 1 + Math.floor(random.uniform(0) * (STEPS / 2))
+    await killedAt(args(killed), killed, first)
+    await killedAt(["resume", killed], killed, first + Math.floor(random.uniform(1) * (STEPS / 3)))
+    expect(lines(killed).length, `killed after ${first}`).toBeLessThan(STEPS)
+    const resumed = await plumb(["resume", killed])
+    expect(resumed.code, resumed.stderr).toBe(0)
+    expect(lines(killed), `killed after step ${first}`).toEqual(lines(whole))
+    const weights = (output: string) => readFileSync(join(output, "final", "model.safetensors"))
+    expect(weights(killed).equals(weights(whole))).toBe(true)
+  })
+})
