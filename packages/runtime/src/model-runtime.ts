@@ -73,7 +73,7 @@ const start = (backend: "wasm" | "cpu"): Effect.Effect<void, BackendUnavailable>
       silenceNodeBanner()
       if (!(await tf.setBackend(backend))) throw new Error("it did not initialise")
       await tf.ready()
-      if (started.size === 0) registerGradients()
+      registerGradients()
       if (!started.has(backend)) prepare[backend]()
       started.add(backend)
     },

@@ -113,9 +113,10 @@ const gradients: Readonly<Record<string, Gradient>> = {
   [TOKEN_LOG_PROBS]: tokenLogProbs
 }
 
-/** Makes our kernels differentiable, on every backend that has them. Call it once. */
+/** Makes our kernels differentiable, on every backend that has them. */
 export const registerGradients = (): void => {
   for (const [kernelName, { gradients: make, inputsToSave = [], outputsToSave = [] }] of Object.entries(gradients)) {
+    if (tf.getGradient(kernelName) != null) continue
     tf.registerGradient({
       kernelName,
       inputsToSave: [...inputsToSave],

@@ -33,7 +33,7 @@ import {
 import { batchMatMul, linear } from "./matmul.ts"
 import type { NativeMemory } from "./native.ts"
 import { adamw, tensorNorm } from "./optimizer.ts"
-import { embedding, embeddingGradient, scaleRows, transpose } from "./rows.ts"
+import { embedding, embeddingGradient, identity, scaleRows, transpose } from "./rows.ts"
 import { tokenLogProbs, tokenLogProbsWeightGradient } from "./token-log-probs.ts"
 
 /** A kernel of tfjs-backend-wasm itself. */
@@ -62,5 +62,6 @@ export const wasmKernels = (): Readonly<Record<string, Kernel<NativeMemory>>> =>
   [TENSOR_NORM]: tensorNorm,
   [ADAMW]: adamw,
   BatchMatMul: batchMatMul,
+  Identity: identity,
   Transpose: transpose(original("Transpose"))
 })

@@ -48,3 +48,6 @@ export const transpose =
     memory.native.transpose(memory.address(x!), memory.address(out), rows, columns)
     return out
   }
+
+/** tfjs's Identity, by which the tape saves tensors: a second reference, where tfjs-backend-wasm copies the values. */
+export const identity = ({ x }: Inputs, _: unknown, memory: NativeMemory): TensorInfo => memory.share(x!)

@@ -1,0 +1,134 @@
+/**
+ * `npm run bench`: how fast the embedded backend trains, and what share of its own matrix-product rate that is.
+ *
+ * A Llama of 4 layers, width 256, 4 heads, MLP 1024, vocabulary 4096 takes SFT steps (forward, backward, clipping,
+ * AdamW) on 8 packed rows of 256 tokens. The rate of tf.matMul is measured in the same process, on the same shapes.
+ */
+import { negativeLogLikelihood, type SupervisedBatch } from "@plumbline/algorithms"
+import { collate } from "@plumbline/data"
+import { type CausalLM, createModel, type DecoderTable, flopsPerToken, llama } from "@plumbline/models"
+import { adamwUpdate, ModelRuntime, philoxStream, type Tensor2D, tf } from "@plumbline/runtime"
+import { accumulate } from "@plumbline/training"
+import { Effect } from "effect"
+
+const ROWS = 8
+const LENGTH = 256
+const TOKENS = ROWS * LENGTH
+const STEPS = 7
+
+const table = {
+  family: llama,
+  vocabulary: 4096,
+  width: 256,
+  layers: 4,
+  heads: 4,
+  mlpWidth: 1024,
+  maxPositions: LENGTH
+} satisfies DecoderTable
+
+/** Products of one training step: rows, columns, depth, how often. Each linear layer has one forward, two backward. */
+const products = (): ReadonlyArray<readonly [m: number, n: number, k: number, count: number]> => {
+  const { layers, mlpWidth, vocabulary, width } = table
+  const layer = (inputs: number, outputs: number, count: number) =>
+    [
+      [TOKENS, outputs, inputs, count],
+      [TOKENS, inputs, outputs, count],
+      [outputs, inputs, TOKENS, count]
+    ] as const
+  return [...layer(width, width, 4 * layers), ...layer(width, mlpWidth, 3 * layers), ...layer(width, vocabulary, 1)]
+}
+
+const noise = (rows: number, columns: number): Tensor2D => {
+  const { normal } = philoxStream(1, "bench")
+  return tf.tensor2d(
+    Float32Array.from({ length: rows * columns }, (_, i) => normal(i % 4096)),
+    [rows, columns]
+  )
+}
+
+/** Seconds of the fastest of `times` runs. */
+const fastest = (times: number, run: () => void): number => {
+  let best = Infinity
+  for (let i = 0; i < times; i++) {
+    const start = performance.now()
+    run()
+    best = Math.min(best, (performance.now() - start) / 1000)
+  }
+  return best
+}
+
+/** FLOP/s of tf.matMul over the products of a step, each weighed by how much of the step it is. */
+const productRate = (): number => {
+  let flops = 0
+  let seconds = 0
+  for (const [m, n, k, count] of products()) {
+    const [a, b] = [noise(m, k), noise(k, n)]
+    seconds += count * fastest(4, () => tf.matMul(a, b).dispose())
+    flops += count * 2 * m * n * k
+    tf.dispose([a, b])
+  }
+  return flops / seconds
+}
+
+const batch = (): SupervisedBatch => {
+  const { uint32 } = philoxStream(2, "tokens")
+  const rows = Array.from({ length: ROWS }, (_, row) => ({
+    ids: Int32Array.from({ length: LENGTH }, (_, t) => uint32(row * LENGTH + t) % table.vocabulary),
+    lossMask: new Uint8Array(LENGTH).fill(1)
+  }))
+  return {
+    rows: collate(rows, { layout: "packed", padId: 0 }),
+    tokens: TOKENS,
+    origins: rows.map((_, row) => `row ${row}`)
+  }
+}
+
+const moments = (policy: CausalLM) =>
+  policy.variables.map((parameter) => ({
+    parameter,
+    firstMoment: tf.tidy(() => tf.variable(tf.zeros(parameter.shape))),
+    secondMoment: tf.tidy(() => tf.variable(tf.zeros(parameter.shape))),
+    weightDecay: 0.01
+  }))
+
+type Step = (number: number) => number
+
+/** One optimizer step; returns the loss before it. */
+const stepper =
+  (policy: CausalLM, state: ReturnType<typeof moments>, microBatch: SupervisedBatch): Step =>
+  (number) => {
+    const { gradients, metrics } = accumulate(negativeLogLikelihood, { policy }, [microBatch])
+    const items = state.map((item) => ({ ...item, gradient: gradients[item.parameter.name]! }))
+    const gradientScale = Math.min(1, 1 / metrics["grad_norm"]!)
+    const settings = { learningRate: 1e-3, beta1: 0.9, beta2: 0.999, epsilon: 1e-8, step: number, gradientScale }
+    adamwUpdate(items, settings)
+    tf.dispose(gradients)
+    return metrics["loss"]!
+  }
+
+const gigaflops = (rate: number) => `${(rate / 1e9).toFixed(1)} GFLOP/s`
+
+const bench = Effect.gen(function* () {
+  const runtime = yield* ModelRuntime
+  const policy = createModel(table, 1)
+  const step = stepper(policy, moments(policy), batch())
+  const first = step(1)
+  const seconds = Array.from({ length: STEPS }, (_, i) => fastest(1, () => void step(i + 2)))
+  const last = step(STEPS + 2)
+  const median = seconds.toSorted((a, b) => a - b)[Math.floor(STEPS / 2)]!
+  const achieved = (flopsPerToken(policy.config, LENGTH) * TOKENS) / median
+  const rate = productRate()
+  const { bytes, reservedBytes } = runtime.memory()
+  console.log(runtime.description)
+  console.log(`loss               ${first.toFixed(4)} → ${last.toFixed(4)} on one batch`)
+  console.log(`step               ${(median * 1000).toFixed(0)} ms (median of ${STEPS})`)
+  console.log(`training           ${Math.round(TOKENS / median)} tokens/s`)
+  console.log(`model              ${gigaflops(achieved)}`)
+  console.log(`matMul             ${gigaflops(rate)} on the shapes of the step`)
+  console.log(`share of matMul    ${((100 * achieved) / rate).toFixed(1)} %`)
+  console.log(
+    `memory             ${(bytes / 2 ** 20).toFixed(0)} MiB live, ${((reservedBytes ?? 0) / 2 ** 20).toFixed(0)} MiB reserved`
+  )
+})
+
+await Effect.runPromise(Effect.provide(bench, ModelRuntime.layerWasm))
