@@ -73,7 +73,7 @@ const productRate = (): number => {
 const batch = (): SupervisedBatch => {
   const { uint32 } = philoxStream(2, "tokens")
   const rows = Array.from({ length: ROWS }, (_, row) => ({
-    ids: Int32Array.from({ length: LENGTH }, (_, t) => uint32(row * LENGTH + t) % table.vocabulary),
+    ids: new Int32Array(LENGTH).map((__, t) => uint32(row * LENGTH + t) % table.vocabulary),
     lossMask: new Uint8Array(LENGTH).fill(1)
   }))
   return {

@@ -5,7 +5,7 @@ import { BackendUnavailable, ModelRuntime } from "./model-runtime.ts"
 const native = vi.hoisted(() => ({ broken: true }))
 
 vi.mock("./kernels/wasm/native.ts", async (original) => {
-  const real = await original<typeof import("./kernels/wasm/native.ts")>()
+  const real = await original<{ readonly loadNative: () => unknown }>()
   return {
     ...real,
     loadNative: () => {
