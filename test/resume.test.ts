@@ -14,11 +14,12 @@ afterAll(() => rmSync(folder, { recursive: true, force: true }))
 
 const STEPS = 40
 
-const args = (output: string) => [
-  ...["dpo", "--model", join(golden, "models", "llama"), "--train", join(golden, "preferences.jsonl")],
-  ...["--output", output, "--max-steps", String(STEPS), "--batch-size", "4", "--learning-rate", "1e-3"],
-  ...["--lr-schedule", "cosine", "--warmup-steps", "3", "--save-every", "3", "--seed", "7"]
-]
+const flags = `--max-steps ${STEPS} --batch-size 4 --learning-rate 1e-3 --lr-schedule cosine --warmup-steps 3 --save-every 3 --seed 7`
+
+const args = (output: string) => {
+  const files = ["--model", join(golden, "models", "llama"), "--train", join(golden, "preferences.jsonl")]
+  return ["dpo", ...files, "--output", output, ...flags.split(" ")]
+}
 
 /** Lines of metrics.jsonl without what the clock decides. */
 const lines = (output: string): ReadonlyArray<string> => {

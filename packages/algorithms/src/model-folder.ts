@@ -13,7 +13,7 @@ export const modelFiles = (folder: string): ReadonlyArray<string> =>
   existsSync(folder)
     ? readdirSync(folder)
         .filter((name) => /\.(safetensors|json|jinja)$/.test(name))
-        .sort()
+        .toSorted()
         .map((name) => join(folder, name))
     : []
 

@@ -58,7 +58,7 @@ const draw = (logits: Float32Array, { temperature, topK, topP }: SamplingOptions
 
 /** Token ids by falling logit, equal ones by id; the first k of them. */
 const ranked = (logits: Float32Array, topK: number): ReadonlyArray<number> => {
-  const ids = Array.from(logits, (_, id) => id).sort((a, b) => logits[b]! - logits[a]! || a - b)
+  const ids = Array.from(logits, (_, id) => id).toSorted((a, b) => logits[b]! - logits[a]! || a - b)
   return topK > 0 ? ids.slice(0, topK) : ids
 }
 

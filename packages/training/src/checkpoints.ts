@@ -39,7 +39,7 @@ export const checkpointSteps = (runFolder: string): ReadonlyArray<number> => {
   const folder = join(runFolder, "checkpoints")
   if (!existsSync(folder)) return []
   const steps = readdirSync(folder).flatMap((name) => STEP_FOLDER.exec(name)?.[1] ?? [])
-  return steps.map(Number).sort((a, b) => a - b)
+  return steps.map(Number).toSorted((a, b) => a - b)
 }
 
 /**

@@ -123,7 +123,7 @@ const oneStep = Effect.fnUntraced(function* <M extends Trainable, B extends Micr
     "timers/step": seconds
   }
   if (state.step === loop.before.step) yield* checkMonitor(loop, metrics)
-  if (decision.evaluate) Object.assign(metrics, yield* heldOutMetrics(loop))
+  if (decision.evaluate) Object.assign(metrics, heldOutMetrics(loop))
   yield* (yield* MetricSink).write(step, metrics)
   const saved = decision.save || (stop && loop.plan.saveEvery > 0) ? yield* checkpoint(loop, next, metrics) : next
   return { state: saved, metrics, goOn: !decision.end && !timeUp && !stop }
@@ -145,10 +145,10 @@ const applyStep = Effect.fnUntraced(function* <M extends Trainable, B extends Mi
   }
 })
 
-const heldOutMetrics = Effect.fnUntraced(function* <M extends Trainable, B extends MicroBatch>(loop: Loop<M, B>) {
+const heldOutMetrics = <M extends Trainable, B extends MicroBatch>(loop: Loop<M, B>): Record<string, number> => {
   const { metrics } = evaluate(loop.algorithm.objective, loop.models, loop.heldOut)
   return Object.fromEntries(Object.entries(metrics).map(([name, value]) => [`eval_${name}`, value]))
-})
+}
 
 const checkpoint = Effect.fnUntraced(function* <M extends Trainable, B extends MicroBatch>(
   loop: Loop<M, B>,
@@ -175,7 +175,7 @@ const checkMonitor = Effect.fnUntraced(function* <M extends Trainable, B extends
   const heldOutName = options.monitor.startsWith("eval_")
   if (heldOutName && heldOut.length === 0) return
   if (heldOutName ? options.monitor.slice("eval_".length) in metrics : options.monitor in metrics) return
-  const names = Object.keys(metrics).sort().join(", ")
+  const names = Object.keys(metrics).toSorted().join(", ")
   return yield* new OptionsInvalid({
     option: "--monitor",
     reason: `no metric is called "${options.monitor}"; this run has ${names}, and with --eval the same with eval_ in front`

@@ -38,7 +38,7 @@ export const objectiveLaws = <M extends Trainable, B extends MicroBatch>(name: s
     const [whole, ...others] = test.splits(models).map((split) => stepNumbers(test.objective, models, split))
     expect(others.length).toBeGreaterThan(1)
     for (const other of others) {
-      expect(Object.keys(other).sort()).toEqual(Object.keys(whole!).sort())
+      expect(Object.keys(other).toSorted()).toEqual(Object.keys(whole!).toSorted())
       for (const [metric, value] of Object.entries(whole!)) {
         const gap = Math.abs(other[metric]! - value) / Math.max(1e-2, Math.abs(value))
         expect(gap, `${metric}: ${other[metric]} for ${value}`).toBeLessThan(1e-6)
