@@ -30,6 +30,7 @@ const load = async <Record extends { origin?: unknown; fields?: unknown }>(
 const failure = <Record>(loader: Load<Record>, ...rows: Array<unknown>): Promise<DataError> =>
   Effect.runPromise(Effect.flip(loader(jsonl(rows))))
 
+const textColumn = (name: string) => ({ name, data: ["x", "y"], type: "STRING" as const })
 const user = (content: string) => ({ role: "user", content })
 const assistant = (content: string) => ({ role: "assistant", content })
 
@@ -164,10 +165,9 @@ describe("loadPreferences", () => {
   })
 
   it("refuses a NaN reward of a Parquet file", async () => {
-    const text = (name: string) => ({ name, data: ["x", "y"], type: "STRING" as const })
     const rewards = { name: "chosen_reward", data: [1, Number.NaN], type: "DOUBLE" as const }
     const path = join(folder, "nan.parquet")
-    const columnData = [text("prompt"), text("chosen"), text("rejected"), rewards]
+    const columnData = [...["prompt", "chosen", "rejected"].map(textColumn), rewards]
     writeFileSync(path, new Uint8Array(parquetWriteBuffer({ columnData })))
     expect(await Effect.runPromise(Effect.flip(loadPreferences(path)))).toMatchObject({
       _tag: "MalformedRecord",

@@ -17,9 +17,10 @@ const scored = (tokenizer: TokenizerShape, { ids, lossMask }: TokenizedRow): str
 
 const [BOS, EOS] = [300, 301]
 
+const special = (token: string) => ({ SpecialToken: { id: token, type_id: 0 } })
+
 /** Bytes, "ab" as one token, and a post-processor that adds `before` and `after`. */
 const wrapped = (before: ReadonlyArray<string>, after: ReadonlyArray<string>): TokenizerShape => {
-  const special = (token: string) => ({ SpecialToken: { id: token, type_id: 0 } })
   const ids = {
     "<s>": { id: "<s>", ids: [BOS], tokens: ["<s>"] },
     "</s>": { id: "</s>", ids: [EOS], tokens: ["</s>"] }
@@ -52,6 +53,12 @@ const TOKENIZERS: ReadonlyArray<readonly [string, TokenizerShape]> = [
   ["EOS behind", wrapped([], ["</s>"])],
   ["BOS and EOS", wrapped(["<s>"], ["</s>"])]
 ]
+
+const PIECES = ["a", "b", "ab", " ", "\n", "é", "日", "b a", "1", ""]
+const { uniform } = philoxStream(4, "completion")
+
+const randomText = (from: number): string =>
+  Array.from({ length: 4 }, (_, i) => PIECES[Math.floor(uniform(from + i) * PIECES.length)]).join("")
 
 describe("tokenizeCompletion", () => {
   it("scores the completion and its EOS, not the prompt", () => {
@@ -87,12 +94,8 @@ describe("tokenizeCompletion", () => {
   })
 
   it.each(TOKENIZERS)("is prompt ++ completion by construction on random text: %s (bug class 4)", (_, tokenizer) => {
-    const { uniform } = philoxStream(4, "completion")
-    const pieces = ["a", "b", "ab", " ", "\n", "é", "日", "b a", "1", ""]
-    const text = (from: number) =>
-      Array.from({ length: 4 }, (__, i) => pieces[Math.floor(uniform(from + i) * pieces.length)]).join("")
     for (let trial = 0; trial < 200; trial++) {
-      const [prompt, completion] = [text(trial * 8), text(trial * 8 + 4)]
+      const [prompt, completion] = [randomText(trial * 8), randomText(trial * 8 + 4)]
       const row = tokenizeCompletion(tokenizer, prompt, completion)
       const promptIds = [...tokenizePrompt(tokenizer, prompt)]
       expect([...row.ids.subarray(0, promptIds.length)]).toEqual(promptIds)

@@ -102,21 +102,20 @@ interface FirstBatch {
   readonly labels?: ReadonlyArray<ReadonlyArray<number>>
 }
 
+const expectSame = (rows: ReadonlyArray<TokenizedRow>, expected: FirstBatch, padId: number) => {
+  const batch = collate(rows, { layout: "padded-right", padId })
+  expect([...batch.tokens]).toEqual(expected.input_ids.flat())
+  expect([...batch.lengths]).toEqual(expected.attention_mask.map((mask) => mask.reduce((a, b) => a + b, 0)))
+  const scores = expected.labels?.flat().map((label) => label !== -100) ?? expected.completion_mask!.flat().map(Boolean)
+  const targets = scores.flatMap((counts, flat) => (counts ? [flat] : []))
+  expect([...batch.scored.index].map((flat) => flat + 1)).toEqual(targets)
+}
+
 describe.skipIf(!existsSync(GOLDEN))("TRL's first batch", () => {
   const data = join(GOLDEN, "preferences.jsonl")
   const tokenizer = () => Effect.runPromise(loadTokenizer(join(GOLDEN, "models/llama")))
   const firstBatch = (curve: string) =>
     (JSON.parse(readFileSync(join(GOLDEN, `curves/${curve}.json`), "utf8")) as { first_batch: FirstBatch }).first_batch
-
-  const expectSame = (rows: ReadonlyArray<TokenizedRow>, expected: FirstBatch, padId: number) => {
-    const batch = collate(rows, { layout: "padded-right", padId })
-    expect([...batch.tokens]).toEqual(expected.input_ids.flat())
-    expect([...batch.lengths]).toEqual(expected.attention_mask.map((mask) => mask.reduce((a, b) => a + b, 0)))
-    const scores =
-      expected.labels?.flat().map((label) => label !== -100) ?? expected.completion_mask!.flat().map(Boolean)
-    const targets = scores.flatMap((counts, flat) => (counts ? [flat] : []))
-    expect([...batch.scored.index].map((flat) => flat + 1)).toEqual(targets)
-  }
 
   it("of SFT is reproduced from a preference file's chosen sides", async () => {
     const [llama, records] = [await tokenizer(), await Effect.runPromise(loadSupervised(data))]

@@ -13,11 +13,10 @@ const CORPUS = [
   "naïve café “quotes” — 日本語のテキスト и русский текст"
 ]
 
-const PIECES = [
-  ..."the cat|sat on|Natalia|can't|WE'LL|12|3456|٣|½|é|e\u0301|日本語|русский|😀|👩‍👩‍👧| |  |\t|\n|\r\n|\u00a0|\u0085|\ufeff|...|_|ſ|'ſ".split(
+const PIECES =
+  "the cat|sat on|Natalia|can't|WE'LL|12|3456|٣|½|é|e\u0301|日本語|русский|😀|👩‍👩‍👧| |  |\t|\n|\r\n|\u00a0|\u0085|\ufeff|...|_|ſ|'ſ".split(
     "|"
   )
-]
 
 const randomText = (uniform: (index: number) => number, from: number): string =>
   Array.from({ length: 1 + Math.floor(uniform(from) * 12) }, (_, i) => {
@@ -33,6 +32,8 @@ const withMerges = (merges: ReadonlyArray<readonly [string, string]>, ignoreMerg
   const vocab = [...byteVocabulary(0), ...merged.map((token, i) => [token, 256 + i] as const)]
   return byteLevelDefinition({ vocab, merges, specials: [], pattern: GPT4_PATTERN, ignoreMerges })
 }
+
+const convertible = (definition: TokenizerDefinition) => rankedVocabulary(definition.model, new Set())
 
 describe("tiktoken and the Hugging Face library", () => {
   it.each([GPT4_PATTERN, GPT2_PATTERN])("give identical ids on random text, pattern %s", (pattern) => {
@@ -72,8 +73,6 @@ describe("tiktoken and the Hugging Face library", () => {
 })
 
 describe("rankedVocabulary", () => {
-  const convertible = (definition: TokenizerDefinition) => rankedVocabulary(definition.model, new Set())
-
   it("orders tokens by the merge that makes them", () => {
     const ranked = convertible(
       withMerges([
@@ -83,7 +82,7 @@ describe("rankedVocabulary", () => {
       ])
     )!
     expect(ranked.tokens.slice(256)).toEqual(["bc", "ab", "abc"])
-    expect([...ranked.ids.slice(256)]).toEqual([256, 257, 258])
+    expect(Array.from(ranked.ids).slice(256)).toEqual([256, 257, 258])
   })
 
   it("takes a list that names several ways to make a token, as Llama 3's does", () => {

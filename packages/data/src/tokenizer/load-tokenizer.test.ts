@@ -70,6 +70,14 @@ describe("loadTokenizer", () => {
     expect(tokenizer).toMatchObject({ padId: 259, vocabSize: 261 })
     expect([...tokenizer.encode("<a>")]).toEqual([260])
   })
+
+  it("adds transformers 4's added_tokens_decoder, special only where it says so", async () => {
+    const added = { "259": { content: "<x>", special: false }, "260": { content: "<y>", special: true } }
+    write("tokenizer_config.json", JSON.stringify({ added_tokens_decoder: added }))
+    const tokenizer = await load()
+    expect([...tokenizer.encode("<y><x>")]).toEqual([260, 259])
+    expect(tokenizer.decode([260, 259], { skipSpecialTokens: true })).toBe("<x>")
+  })
 })
 
 describe("checkVocabulary", () => {

@@ -24,72 +24,86 @@ export const rankedVocabulary = (model: ModelDefinition, added: ReadonlySet<stri
   if (model.type !== "BPE" || !plainByteLevel(model)) return undefined
   const idOf = new Map(vocabularyEntries(model))
   if (BYTE_CHARACTERS.some((character) => !idOf.has(character))) return undefined
-  const lastMerge = usedMerges(model, idOf, added)
-  if (lastMerge === undefined) return undefined
-  const merged = [...lastMerge].toSorted(([, a], [, b]) => a.rank - b.rank).map(([token]) => token)
-  const tokens = [...BYTE_CHARACTERS, ...merged]
+  const made = usedMerges(mergePairs(model))
+  const words = model.ignore_merges === true ? [...idOf.keys()] : []
+  if (made === undefined || words.some((word) => isMergeable(word, added) && !made.has(word))) return undefined
+  const tokens = [...BYTE_CHARACTERS, ...made.keys()]
   const rankOf = new Map(tokens.map((token, rank) => [token, rank]))
+  const byRank = new Map([...made].map(([token, merge]) => [token, { ...merge, rank: rankOf.get(token)! }]))
   const tiktokenRank: PairRank = (left, right) => rankOf.get(left + right)
-  const agrees = ([token, { left }]: readonly [string, LastMerge]) => lastPair(token, tiktokenRank)?.left === left
-  return [...lastMerge].every(agrees)
-    ? { tokens, ids: Int32Array.from(tokens, (token) => idOf.get(token)!) }
-    : undefined
+  const agrees = ({ left, right }: Merge) => meetsUnmerged(left, right, byRank, tiktokenRank)
+  if (![...made.values()].every(agrees) || tokens.some((token) => !idOf.has(token))) return undefined
+  return { tokens, ids: Int32Array.from(tokens, (token) => idOf.get(token)!) }
 }
 
 /** tiktoken's own text form of ranks: "! first-rank base64 base64 …". */
 export const tiktokenRanks = (tokens: ReadonlyArray<string>): string =>
   `! 0 ${tokens.map((token) => Buffer.from(tokenBytes(token)!).toString("base64")).join(" ")}`
 
-interface LastMerge {
-  readonly left: string
-  readonly rank: number
-}
-
-const plainByteLevel = (model: ModelDefinition): boolean =>
-  model.byte_fallback !== true && !model.continuing_subword_prefix && !model.end_of_word_suffix
-
-/** How each reachable token is made from its own bytes by the merge list. */
-const usedMerges = (model: ModelDefinition, idOf: ReadonlyMap<string, number>, added: ReadonlySet<string>) => {
-  const pairRank = new Map(mergePairs(model).map(([left, right], rank) => [`${left} ${right}`, rank]))
-  const rank: PairRank = (left, right) => pairRank.get(`${left} ${right}`)
-  const merges = new Map<string, LastMerge>()
-  const products =
-    model.ignore_merges === true ? [...idOf.keys()] : mergePairs(model).map(([left, right]) => left + right)
-  for (const token of products) {
-    if (token.length < 2 || merges.has(token) || added.has(token) || tokenBytes(token) === undefined) continue
-    const last = lastPair(token, rank)
-    // under ignore_merges a whole word becomes this token though merges never make it
-    if (last === undefined && model.ignore_merges === true) return undefined
-    if (last !== undefined && idOf.has(token)) merges.set(token, last)
-  }
-  return merges
-}
-
-type PairRank = (left: string, right: string) => number | undefined
-
-/** The merge that completes a token when its bytes are merged alone, lowest rank first, leftmost of equals. */
-const lastPair = (token: string, rankOf: PairRank): LastMerge | undefined => {
-  const parts = [...token]
-  for (;;) {
-    let best = -1
-    let bestRank = Infinity
-    for (let i = 0; i + 1 < parts.length; i++) {
-      const rank = rankOf(parts[i]!, parts[i + 1]!)
-      if (rank !== undefined && rank < bestRank) [best, bestRank] = [i, rank]
-    }
-    if (best === -1) return undefined
-    if (parts.length === 2) return { left: parts[0]!, rank: bestRank }
-    parts.splice(best, 2, parts[best]! + parts[best + 1]!)
-  }
-}
-
 /** Merge pairs of a ranked vocabulary, in rank order: the way back from tiktoken to a merge list. */
 export const mergesOfRanks = (tokens: ReadonlyArray<Uint8Array>): ReadonlyArray<readonly [string, string]> => {
   const names = tokens.map(byteLevelToken)
   const rankOf = new Map(names.map((name, rank) => [name, rank]))
-  return names.flatMap((name) => {
-    if (name.length === 1) return []
-    const last = lastPair(name, (left, right) => rankOf.get(left + right))
-    return last === undefined ? [] : [[last.left, name.slice(last.left.length)] as const]
+  const tiktokenRank: PairRank = (left, right) => rankOf.get(left + right)
+  const made = new Map<string, Merge>()
+  names.forEach((name, rank) => {
+    for (let cut = 1; cut < name.length; cut++) {
+      const [left, right] = [name.slice(0, cut), name.slice(cut)]
+      const known = [left, right].every((part) => part.length === 1 || made.has(part))
+      if (!known || !meetsUnmerged(left, right, made, tiktokenRank)) continue
+      made.set(name, { left, right, rank })
+      break
+    }
   })
+  return [...made.values()].map(({ left, right }) => [left, right])
+}
+
+/** The pair that makes a token, and the priority of that merge: the lowest goes first. */
+interface Merge {
+  readonly left: string
+  readonly right: string
+  readonly rank: number
+}
+
+type PairRank = (left: string, right: string) => number | undefined
+
+const plainByteLevel = (model: ModelDefinition): boolean =>
+  model.byte_fallback !== true && !model.continuing_subword_prefix && !model.end_of_word_suffix
+
+const isMergeable = (token: string, added: ReadonlySet<string>): boolean =>
+  token.length > 1 && !added.has(token) && tokenBytes(token) !== undefined
+
+/**
+ * The one merge of a list that makes each reachable token from its own bytes, in order. Undefined where a merge is
+ * listed before what makes its parts, so that merges need not happen in the order of the list.
+ */
+const usedMerges = (pairs: ReadonlyArray<readonly [string, string]>): ReadonlyMap<string, Merge> | undefined => {
+  const rankOfPair = new Map(pairs.map(([left, right], rank) => [`${left} ${right}`, rank]))
+  const pairRank: PairRank = (left, right) => rankOfPair.get(`${left} ${right}`)
+  const lastMade = new Map(pairs.map(([left, right], rank) => [left + right, rank]))
+  const made = new Map<string, Merge>()
+  for (const [rank, [left, right]] of pairs.entries()) {
+    const missing = [left, right].filter((part) => part.length > 1 && !made.has(part))
+    if (missing.some((part) => (lastMade.get(part) ?? -1) > rank)) return undefined
+    if (missing.length > 0 || made.has(left + right) || tokenBytes(left + right) === undefined) continue
+    if (meetsUnmerged(left, right, made, pairRank)) made.set(left + right, { left, right, rank })
+  }
+  return made
+}
+
+/**
+ * Whether two tokens come to stand side by side when their bytes are merged together: going back in time merge by merge,
+ * no pair across the border had priority over the merge undone. Of equal merges the left one goes first.
+ */
+const meetsUnmerged = (left: string, right: string, made: ReadonlyMap<string, Merge>, pairRank: PairRank): boolean => {
+  let [a, b] = [left, right]
+  for (;;) {
+    const [before, after] = [made.get(a), made.get(b)]
+    if (before === undefined && after === undefined) return true
+    const undoLeft = after === undefined || (before !== undefined && before.rank > after.rank)
+    if (undoLeft) a = before!.right
+    else b = after.left
+    const across = pairRank(a, b)
+    if (across !== undefined && across < (undoLeft ? before!.rank : after.rank + 1)) return false
+  }
 }

@@ -14,6 +14,8 @@ export interface SpecialTokenFields {
   readonly mask_token?: TokenField | null
   readonly additional_special_tokens?: ReadonlyArray<TokenField> | null
   readonly extra_special_tokens?: ReadonlyArray<TokenField> | Readonly<Record<string, TokenField>> | null
+  /** transformers 4 lists all added tokens here, by id. */
+  readonly added_tokens_decoder?: Readonly<Record<string, Partial<AddedToken> & { readonly content: string }>> | null
   readonly [key: string]: unknown
 }
 
@@ -25,18 +27,20 @@ export const namedSpecials = (fields: SpecialTokenFields): Readonly<Partial<Reco
   Object.fromEntries(NAMES.flatMap((name) => (fields[name] ? [[name, contentOf(fields[name])] as const] : [])))
 
 /**
- * Added tokens of a definition plus the special tokens that only the configuration names, as transformers adds
+ * Added tokens of a definition plus those that only the configuration names, as transformers adds
  * them: with the id the vocabulary has for their text, else the next free one.
  */
 export const withSpecialTokens = (definition: TokenizerDefinition, fields: SpecialTokenFields): TokenizerDefinition => {
   const known = new Map(definition.added_tokens.map((token) => [token.content, token]))
   const idOf = new Map(vocabularyEntries(definition.model))
   let next = [...idOf.values(), ...[...known.values()].map(({ id }) => id)].reduce((a, b) => Math.max(a, b), -1) + 1
-  for (const field of listed(fields)) {
+  const named = new Set(listed(fields).map(contentOf))
+  for (const field of [...Object.values(fields.added_tokens_decoder ?? {}), ...listed(fields)]) {
     const content = contentOf(field)
     if (known.has(content)) continue
-    const settings = typeof field === "string" ? {} : field
-    known.set(content, { normalized: false, ...settings, content, special: true, id: idOf.get(content) ?? next++ })
+    const settings: Partial<AddedToken> = typeof field === "string" ? {} : field
+    const special = named.has(content) || settings.special === true
+    known.set(content, { normalized: !special, ...settings, content, special, id: idOf.get(content) ?? next++ })
   }
   return { ...definition, added_tokens: [...known.values()] }
 }
