@@ -1,1 +1,2 @@
-export {}
+export { type CurvePoint, type ChartOptions, lineChart, sparkline } from "./chart.ts"
+export { type TableColumn, textTable } from "./table.ts"

@@ -1,0 +1,68 @@
+import type { Command } from "./command.ts"
+
+/** Commands that are no algorithm, by what they are for. */
+export const modelCommands: ReadonlyArray<Command> = [
+  {
+    name: "generate",
+    usage: "--model DIR (--prompt TEXT | --input FILE)",
+    summary: "continue prompts",
+    load: async () => (await import("./commands/generate.ts")).generateCommand
+  },
+  {
+    name: "score",
+    usage: "--model DIR (--text TEXT | --input FILE)",
+    summary: "log-probability of every token",
+    load: async () => (await import("./commands/score.ts")).scoreCommand
+  },
+  {
+    name: "tokenize",
+    usage: "--model DIR (--text TEXT | --input FILE)",
+    summary: "token ids of texts and chats",
+    load: async () => (await import("./commands/tokenize.ts")).tokenizeCommand
+  }
+]
+
+export const recipeCommand: Command = {
+  name: "run",
+  usage: "RECIPE.ts [--param value…]",
+  summary: "run a recipe; its parameters are flags",
+  load: async () => (await import("./commands/run.ts")).runCommand
+}
+
+export const runCommands: ReadonlyArray<Command> = [
+  {
+    name: "plan",
+    usage: "ALGORITHM …",
+    summary: "what a run will take: steps, time, memory, disk; starts nothing",
+    load: async () => (await import("./commands/plan.ts")).planCommand
+  },
+  {
+    name: "runs",
+    usage: "",
+    summary: "list the runs of a store",
+    load: async () => (await import("./commands/runs.ts")).runsCommand
+  },
+  {
+    name: "show",
+    usage: "RUN",
+    summary: "status, metrics and charts of a run",
+    load: async () => (await import("./commands/show.ts")).showCommand
+  },
+  {
+    name: "resume",
+    usage: "RUN",
+    summary: "go on with a run that was stopped or killed",
+    load: async () => (await import("./commands/resume.ts")).resumeCommand
+  }
+]
+
+/** One command for each built-in algorithm. */
+export const trainingCommands = async (): Promise<ReadonlyArray<Command>> => {
+  const { builtins } = await import("@plumbline/algorithms")
+  return builtins.map((builtin) => ({
+    name: builtin.name,
+    usage: "--model DIR --train FILE --output DIR",
+    summary: builtin.summary,
+    load: async () => (await import("./commands/train.ts")).trainCommand(builtin)
+  }))
+}

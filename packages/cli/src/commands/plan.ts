@@ -1,0 +1,116 @@
+import { type Builtin, builtins } from "@plumbline/algorithms"
+import { type DecoderConfig, readConfig } from "@plumbline/models"
+import { option, optional } from "@plumbline/training"
+import { Effect, Schema } from "effect"
+import { type MachineOptions, runtimeLayer } from "../backend.ts"
+import type { CommandLine } from "../command-line.ts"
+import type { CommandRun } from "../command.ts"
+import type { OptionSchema } from "../flags.ts"
+import { measureMatmulRate } from "../matmul-rate.ts"
+import { parseCommand } from "../parse-command.ts"
+import { type CostOptions, type Costs, costsOf } from "../plan-costs.ts"
+import { type PlanOptions, workloadOf } from "../plan-workload.ts"
+import { duration } from "../run-text.ts"
+import { suggestion } from "../suggest.ts"
+import { print, printJson } from "../terminal.ts"
+import { TextRequested, UsageError } from "../usage-error.ts"
+import { algorithmLine } from "./train.ts"
+
+/** Share of the matmul rate that training steps are assumed to reach. */
+const ASSUMED_SHARE = 0.5
+
+const USAGE = "ALGORITHM --model DIR --train FILE [--option value…]"
+
+/** Says what a run would take, and starts nothing. */
+export const planCommand: CommandRun = ([name, ...argv]) =>
+  Effect.gen(function* () {
+    const names = builtins.map((builtin) => builtin.name)
+    if (name === "--help" || name === "-h") return yield* new TextRequested({ text: generalHelp(names) })
+    const builtin = builtins.find((candidate) => candidate.name === name)
+    if (name === undefined || builtin === undefined) {
+      const problem =
+        name === undefined || name.startsWith("-")
+          ? `the algorithm comes first: plumb plan ${USAGE}`
+          : `there is no algorithm "${name}"${suggestion(name, names)}`
+      return yield* new UsageError({ problems: [problem], help: `algorithms: ${names.join(", ")}` })
+    }
+    const parsed = yield* parseCommand(planLine(builtin), argv)
+    const options = parsed.options as unknown as PlanOptions & CostOptions & MachineOptions & OwnOptions
+    const config = yield* readConfig(options.model)
+    const workload = yield* workloadOf(builtin.name, options.model, config.maxPositions, options)
+    const costs = costsOf(config, workload, options)
+    const rate = yield* measureMatmulRate(config).pipe(Effect.provide(runtimeLayer(options)))
+    const seconds = costs.flops / (rate * ASSUMED_SHARE)
+    yield* options.json ? printJson(planJson(costs, rate, seconds)) : print(planText(config, costs, rate, seconds))
+  })
+
+interface OwnOptions {
+  readonly model: string
+  readonly json: boolean
+}
+
+const generalHelp = (names: ReadonlyArray<string>) => `plumb plan ${USAGE}
+
+What a run will take: steps, time, memory, disk. Takes the options of the run, starts nothing and writes nothing.
+ALGORITHM: ${names.join(", ")}; plumb plan ${names[0]} --help lists its options.`
+
+const planLine = (builtin: Builtin): CommandLine<OptionSchema> => {
+  const line = algorithmLine(builtin, "plan ")
+  return {
+    ...line,
+    usage: "--model DIR --train FILE [--option value…]",
+    summary: `what this run will take, before it is started: ${line.summary}`,
+    options: Schema.Struct({
+      ...line.options.fields,
+      output: optional(Schema.NonEmptyString, "folder of the run; a plan needs none"),
+      json: option(Schema.Boolean, false, "one JSON object")
+    }),
+    group: (field) => (field === "json" ? "Other" : line.group(field))
+  }
+}
+
+const planJson = (costs: Costs, rate: number, seconds: number) => ({
+  parameters: costs.parameters,
+  rows: costs.rows,
+  steps: costs.steps,
+  tokens_per_step: Math.round(costs.tokensPerStep),
+  flops_per_step: Math.round(costs.flopsPerStep),
+  flops: Math.round(costs.flops),
+  memory_bytes: { ...costs.memory, total: memoryTotal(costs) },
+  matmul_flops_per_second: Math.round(rate),
+  assumed_share_of_matmul_rate: ASSUMED_SHARE,
+  seconds,
+  checkpoint_bytes: costs.checkpointBytes,
+  disk_bytes: costs.diskBytes
+})
+
+const planText = (config: DecoderConfig, costs: Costs, rate: number, seconds: number): string => {
+  const { activations, gradients, moments, reference, weights } = costs.memory
+  const copy = reference === 0 ? "" : `, reference copy ${bytes(reference)}`
+  const facts = [
+    ["model", `${count(costs.parameters)} parameters, ${config.layers} layers of width ${config.width}`],
+    ["data", `${costs.rows} rows, ${Math.round(costs.tokensPerStep)} tokens a step`],
+    ["steps", String(costs.steps)],
+    ["compute", `${count(costs.flopsPerStep)}FLOP a step, ${count(costs.flops)}FLOP in all`],
+    [
+      "time",
+      `about ${duration(seconds)}: ${count(rate)}FLOP/s of matrix products measured here, ${ASSUMED_SHARE * 100} % of it assumed`
+    ],
+    ["memory", `about ${bytes(memoryTotal(costs))}, float32`],
+    ["", `weights ${bytes(weights)}, gradients ${bytes(gradients)}, moments ${bytes(moments)}${copy}`],
+    ["", `activations about ${bytes(activations)} for the largest micro-batch (an estimate)`],
+    ["disk", `${bytes(costs.diskBytes)} at the end; a checkpoint takes ${bytes(costs.checkpointBytes)}`]
+  ]
+  return facts.map(([name, value]) => `${name!.padEnd(9)}${value}`).join("\n")
+}
+
+const memoryTotal = ({ memory }: Costs) => Object.values(memory).reduce((total, value) => total + value, 0)
+
+const scaled = (value: number, base: number, units: ReadonlyArray<string>): string => {
+  const power = Math.max(0, Math.min(units.length - 1, Math.floor(Math.log(Math.max(value, 1)) / Math.log(base))))
+  return `${Number((value / base ** power).toPrecision(3))} ${units[power]}`
+}
+
+/** `1.24 G` */
+const count = (value: number): string => scaled(value, 1000, ["", "k", "M", "G", "T", "P", "E"])
+const bytes = (value: number): string => scaled(value, 1024, ["B", "KiB", "MiB", "GiB", "TiB"])

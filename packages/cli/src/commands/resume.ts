@@ -1,0 +1,92 @@
+import { type Builtin, builtins } from "@plumbline/algorithms"
+import { type Invocation, isRunFolder, readRunDescription, RunNotFound } from "@plumbline/training"
+import { Effect, Result, Schema } from "effect"
+import { existsSync, readdirSync } from "node:fs"
+import { join, resolve } from "node:path"
+import type { CommandLine } from "../command-line.ts"
+import type { CommandRun } from "../command.ts"
+import { flagsOf } from "../flags.ts"
+import { loadRecipe } from "../load-recipe.ts"
+import { decodeOptions, parseCommand } from "../parse-command.ts"
+import { runFlagFields, type RunSettings } from "../run-services.ts"
+import { print } from "../terminal.ts"
+import { startRecipe } from "./run.ts"
+import { algorithmLine, startBuiltin } from "./train.ts"
+
+const NoOptions = Schema.Struct({})
+
+const line: CommandLine<typeof NoOptions> = {
+  name: "resume",
+  usage: "RUN",
+  summary: "goes on with a run from its newest checkpoint, with the options it was started with",
+  arguments: [{ name: "RUN", description: "folder of the run" }],
+  options: NoOptions,
+  group: () => "Options",
+  configFile: false
+}
+
+/** Goes on with a run that was stopped or killed. */
+export const resumeCommand: CommandRun = (argv) =>
+  Effect.gen(function* () {
+    const parsed = yield* parseCommand(line, argv)
+    const folder = parsed.arguments[0]!
+    const described = yield* describedIn(folder)
+    const { invocation } = yield* readRunDescription(described)
+    if (invocation.command === "run") return yield* resumeRecipe(folder, invocation)
+    if (existsSync(join(folder, "final"))) {
+      return yield* print(`${folder} is finished; its model is in ${join(folder, "final")}`)
+    }
+    const builtin = builtins.find(({ name }) => name === invocation.command)
+    if (builtin === undefined) {
+      const reason = `it was started by plumb ${invocation.command}, which this version does not have`
+      return yield* new RunNotFound({ folder, reason })
+    }
+    yield* resumeBuiltin(folder, builtin, invocation)
+  })
+
+/** The run itself, or a stage of it, whose invocation is the whole recipe's. */
+const describedIn = (folder: string): Effect.Effect<string, RunNotFound> => {
+  if (!existsSync(folder)) return Effect.fail(new RunNotFound({ folder, reason: "there is no such folder" }))
+  const stages = readdirSync(folder).map((name) => join(folder, name))
+  const found = [folder, ...stages].find((candidate) => isRunFolder(candidate))
+  return found === undefined
+    ? Effect.fail(new RunNotFound({ folder, reason: "neither it nor a folder in it has a run.json" }))
+    : Effect.succeed(found)
+}
+
+const resumeBuiltin = Effect.fnUntraced(function* (folder: string, builtin: Builtin, { options }: Invocation) {
+  const { options: schema } = algorithmLine(builtin)
+  const decoded = decodeOptions(schema, flagsOf(schema), options)
+  if (Result.isFailure(decoded)) return yield* unreadable(folder, decoded.failure)
+  // The folder may have moved since; the recorded options stay as they were.
+  yield* startBuiltin(builtin, { ...decoded.success.options, output: folder }, options, true)
+})
+
+const RecipeInvocation = Schema.Struct({
+  ...runFlagFields,
+  recipe: Schema.String,
+  params: Schema.Record(Schema.String, Schema.Unknown),
+  cwd: Schema.String
+})
+
+const resumeRecipe = Effect.fnUntraced(function* (folder: string, invocation: Invocation) {
+  const output = resolve(folder)
+  const {
+    cwd,
+    params,
+    recipe: file,
+    ...settings
+  } = yield* Schema.decodeUnknownEffect(RecipeInvocation)(invocation.options, {
+    errors: "all",
+    onExcessProperty: "error"
+  }).pipe(Effect.catch(({ message }) => unreadable(folder, [message])))
+  if (!existsSync(cwd)) return yield* unreadable(folder, [`it was started in ${cwd}, which is gone`])
+  // Parameters that are relative paths start there.
+  process.chdir(cwd)
+  const recipe = yield* loadRecipe(file)
+  const resumed: RunSettings = { ...settings, output }
+  yield* startRecipe(recipe, params, resumed, invocation, true)
+})
+
+const unreadable = (folder: string, problems: ReadonlyArray<string>): Effect.Effect<never, RunNotFound> =>
+  Effect.fail(new RunNotFound({ folder, reason: `its recorded options cannot be used: ${problems.join("; ")}` }))

@@ -1,0 +1,106 @@
+import { type Invocation, optional, StopRequest } from "@plumbline/training"
+import { Effect, Schema } from "effect"
+import { existsSync, readdirSync } from "node:fs"
+import { join, resolve } from "node:path"
+import { machineFields } from "../backend.ts"
+import type { CommandLine } from "../command-line.ts"
+import type { CommandRun } from "../command.ts"
+import type { OptionSchema } from "../flags.ts"
+import { type AnyRecipe, loadRecipe } from "../load-recipe.ts"
+import { parseCommand } from "../parse-command.ts"
+import { shellWord } from "../report-run.ts"
+import { runFlagFields, type RunSettings, withRunServices } from "../run-services.ts"
+import { storeBeside } from "../store-file.ts"
+import { print } from "../terminal.ts"
+import { TextRequested, UsageError } from "../usage-error.ts"
+
+const USAGE = "RECIPE.ts [--param value…] [--output DIR]"
+
+/** Runs a recipe file; its parameters are flags. */
+export const runCommand: CommandRun = ([file, ...argv]) =>
+  Effect.gen(function* () {
+    if (file === "--help" || file === "-h") return yield* new TextRequested({ text: GENERAL_HELP })
+    if (file === undefined || file.startsWith("-")) {
+      const problems = [`the recipe file comes first: plumb run ${USAGE}`]
+      return yield* new UsageError({ problems, help: "plumb run --help says more" })
+    }
+    const recipe = yield* loadRecipe(file)
+    const { encoded, options } = yield* parseCommand(recipeLine(file, recipe), argv)
+    const params = Object.fromEntries(Object.keys(recipe.params.fields).flatMap((key) => given(encoded, key)))
+    const chosen = options as unknown as Omit<RunSettings, "output"> & Partial<Pick<RunSettings, "output">>
+    const settings: RunSettings = { output: join("runs", recipe.name), ...chosen }
+    const invocation: Invocation = {
+      command: "run",
+      options: {
+        ...Object.fromEntries(Object.keys(runFlagFields).flatMap((key) => given(encoded, key))),
+        recipe: resolve(file),
+        params,
+        output: resolve(settings.output),
+        store: settings.store === undefined ? storeBeside(settings.output) : resolve(settings.store),
+        cwd: process.cwd()
+      }
+    }
+    yield* startRecipe(recipe, params, settings, invocation, false)
+  })
+
+const GENERAL_HELP = `plumb run ${USAGE}
+
+Runs a recipe: a TypeScript file whose default export is recipe({ name, params, run }).
+plumb run RECIPE.ts --help shows its parameters.`
+
+const recipeLine = (file: string, recipe: AnyRecipe): CommandLine<OptionSchema> => ({
+  name: `run ${file}`,
+  usage: "[--param value…] [--output DIR]",
+  summary: `recipe ${recipe.name}`,
+  arguments: [],
+  options: Schema.Struct({
+    ...recipe.params.fields,
+    ...runFlagFields,
+    output: optional(Schema.NonEmptyString, `folder of the run (default: runs/${recipe.name})`)
+  }),
+  group: (field) => {
+    if (field in machineFields) return "Machine"
+    return field in recipe.params.fields ? "Parameters" : "Files"
+  },
+  configFile: true
+})
+
+const given = (values: Readonly<Record<string, unknown>>, key: string): ReadonlyArray<readonly [string, unknown]> =>
+  key in values ? [[key, values[key]]] : []
+
+/** Starts a recipe, or goes on with it. @param params as plain data, every one resolved */
+export const startRecipe = Effect.fnUntraced(function* (
+  recipe: AnyRecipe,
+  params: Readonly<Record<string, unknown>>,
+  settings: RunSettings,
+  invocation: Invocation,
+  resume: boolean
+) {
+  const decoded = yield* Schema.decodeUnknownEffect(recipe.params as unknown as Schema.Codec<OptionSchema["Type"]>)(
+    params,
+    { errors: "all", onExcessProperty: "error" }
+  ).pipe(
+    Effect.mapError(
+      ({ message }) => new UsageError({ problems: [message], help: "plumb run RECIPE.ts --help lists the parameters" })
+    )
+  )
+  const { output } = settings
+  const stopped = yield* recipe
+    .run(decoded)
+    .pipe(
+      Effect.andThen(Effect.map(StopRequest, (isAsked) => isAsked())),
+      withRunServices({ settings, invocation, resume })
+    )
+  if (stopped) return yield* print(`stopped; go on: plumb resume ${shellWord(output)}`)
+  for (const folder of modelFolders(output)) yield* print(`model:   ${folder}`)
+  yield* print(`charts:  plumb show ${shellWord(output)}`)
+})
+
+/** Models that the stages of a recipe left. */
+const modelFolders = (output: string): ReadonlyArray<string> => {
+  if (!existsSync(output)) return []
+  const stages = readdirSync(output, { withFileTypes: true }).filter((entry) => entry.isDirectory())
+  return [output, ...stages.map(({ name }) => join(output, name))]
+    .map((folder) => join(folder, "final"))
+    .filter((folder) => existsSync(folder))
+}

@@ -1,0 +1,66 @@
+import type { Builtin } from "@plumbline/algorithms"
+import { batchFields, optimizationFields, runFields } from "@plumbline/training"
+import { Effect, Schema } from "effect"
+import { resolve } from "node:path"
+import { machineFields } from "../backend.ts"
+import type { CommandLine } from "../command-line.ts"
+import type { CommandRun } from "../command.ts"
+import type { OptionSchema } from "../flags.ts"
+import { parseCommand } from "../parse-command.ts"
+import { reportRun } from "../report-run.ts"
+import { runFlagFields, type RunSettings, withRunServices } from "../run-services.ts"
+import { storeBeside } from "../store-file.ts"
+
+const GROUPS: ReadonlyArray<readonly [string, object]> = [
+  ["Files", { model: 0, train: 0, eval: 0, output: 0, store: 0, config: 0 }],
+  ["Batches", batchFields],
+  ["Optimization", optimizationFields],
+  ["Evaluation, checkpoints and time", runFields],
+  ["Machine", machineFields]
+]
+
+/** The command line of an algorithm; `plan` takes the same. */
+export const algorithmLine = (builtin: Builtin, prefix = ""): CommandLine<OptionSchema> => ({
+  name: `${prefix}${builtin.name}`,
+  usage: "--model DIR --train FILE --output DIR [--eval FILE] [--option value…]",
+  summary: builtin.summary,
+  arguments: [],
+  options: Schema.Struct({ ...builtin.options.fields, ...runFlagFields }),
+  group: (field) => GROUPS.find(([, fields]) => field in fields)?.[0] ?? "Algorithm",
+  configFile: true
+})
+
+/** Options that are paths: a run records them absolute, so that it can go on from anywhere. */
+const PATHS = ["model", "train", "eval", "reference", "output"]
+
+const recorded = (encoded: Readonly<Record<string, unknown>>): Readonly<Record<string, unknown>> => {
+  const absolute = Object.entries(encoded).map(([field, value]) =>
+    PATHS.includes(field) && typeof value === "string" ? [field, resolve(value)] : [field, value]
+  )
+  const store =
+    encoded["store"] === undefined ? storeBeside(String(encoded["output"])) : resolve(String(encoded["store"]))
+  return { ...Object.fromEntries(absolute), store }
+}
+
+/** Trains with one built-in algorithm. */
+export const trainCommand =
+  (builtin: Builtin): CommandRun =>
+  (argv) =>
+    Effect.gen(function* () {
+      const { encoded, options } = yield* parseCommand(algorithmLine(builtin), argv)
+      yield* startBuiltin(builtin, options, recorded(encoded), false)
+    })
+
+/** Starts an algorithm, or goes on with it. @param options resolved; `invocation` is what run.json keeps of them */
+export const startBuiltin = Effect.fnUntraced(function* (
+  builtin: Builtin,
+  options: OptionSchema["Type"],
+  invocation: Readonly<Record<string, unknown>>,
+  resume: boolean
+) {
+  const settings = options as unknown as RunSettings
+  const result = yield* builtin
+    .run(options)
+    .pipe(withRunServices({ settings, resume, invocation: { command: builtin.name, options: invocation } }))
+  yield* reportRun(settings.output, result)
+})

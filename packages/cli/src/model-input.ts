@@ -1,0 +1,45 @@
+import { checkVocabulary, loadTokenizer, type PromptRecord } from "@plumbline/data"
+import { type CausalLM, loadCausalLM } from "@plumbline/models"
+import { Effect, Schema } from "effect"
+import { placeOf } from "./prompt-input.ts"
+
+/** A model of a folder for inference, and its tokenizer. The model goes with the scope. */
+export const openModel = Effect.fnUntraced(function* (folder: string) {
+  const tokenizer = yield* loadTokenizer(folder)
+  const model = yield* Effect.acquireRelease(loadCausalLM(folder, { trainable: false, name: "model" }), (loaded) =>
+    Effect.sync(loaded.dispose)
+  )
+  yield* checkVocabulary(tokenizer, model.config.vocabulary)
+  return { model, tokenizer }
+})
+
+/** A row that the model cannot read: it is empty, longer than the context, or has ids the model does not know. */
+export class RowUnusable extends Schema.TaggedError<RowUnusable>()("RowUnusable", {
+  place: Schema.String,
+  reason: Schema.String
+}) {
+  override get message() {
+    return `${this.place}: ${this.reason}`
+  }
+}
+
+/** Fails on the first row that the model cannot read. @param room tokens that must stay free behind a row */
+export const checkRows = (
+  { config }: CausalLM,
+  records: ReadonlyArray<PromptRecord>,
+  rows: ReadonlyArray<Int32Array>,
+  room: number
+) =>
+  Effect.forEach(
+    rows,
+    (ids, i) => {
+      const refuse = (reason: string) => Effect.fail(new RowUnusable({ place: placeOf(records[i]!), reason }))
+      const most = config.maxPositions - room
+      const unknown = ids.find((id) => id < 0 || id >= config.vocabulary)
+      if (ids.length === 0) return refuse("has no tokens")
+      if (ids.length > most) return refuse(`has ${ids.length} tokens, and the model's context leaves room for ${most}`)
+      if (unknown !== undefined) return refuse(`token id ${unknown} is outside the vocabulary of ${config.vocabulary}`)
+      return Effect.void
+    },
+    { discard: true }
+  )

@@ -1,0 +1,58 @@
+import { Cause, Result } from "effect"
+import { TextRequested, UsageError } from "./usage-error.ts"
+
+/** A failure of a command, ready for the terminal. */
+export interface Rendered {
+  readonly exitCode: 0 | 1 | 2
+  readonly standardOutput: string
+  readonly standardError: string
+}
+
+/** A next step, where the message itself does not name one. */
+const HINTS: Readonly<Record<string, string>> = {
+  BackendUnavailable: "another backend may work: --backend cpu needs nothing",
+  ConfigFileInvalid: "keys are the options in camelCase; --help lists the options",
+  EmptyDataset: "a data file has one JSON object a line",
+  FileMissing: "check the path; relative paths start at the working directory",
+  ModelNotFound: "a model folder has config.json, model.safetensors and tokenizer.json, as Hugging Face lays them out",
+  NoRowsLeft: "a larger --max-length may keep them",
+  RunUnknown: "plumb runs lists the runs of a store",
+  TooFewRows: "choose a smaller --batch-size",
+  VocabularyMismatch: "the tokenizer files and the weights are of different models"
+}
+
+const RED = "\u001b[31;1m"
+const RESET = "\u001b[0m"
+
+/** What went wrong on one screen; a defect prints where it happened and asks to be reported. */
+export const renderFailure = (cause: Cause.Cause<unknown>, colour: boolean): Rendered => {
+  const label = colour ? `${RED}error${RESET}` : "error"
+  const failed = Cause.findError(cause)
+  if (Result.isFailure(failed)) return defect(cause, label)
+  const error = failed.success
+  if (error instanceof TextRequested) return { exitCode: 0, standardOutput: `${error.text}\n`, standardError: "" }
+  const hint = error instanceof UsageError ? error.help : hintOf(error)
+  const lines = [
+    `${label}: ${messageOf(error).replaceAll("\n", "\n       ")}`,
+    ...(hint === undefined ? [] : [`hint: ${hint}`])
+  ]
+  return {
+    exitCode: error instanceof UsageError ? 2 : 1,
+    standardOutput: "",
+    standardError: `${lines.join("\n")}\n`
+  }
+}
+
+const messageOf = (error: unknown): string => {
+  const message = error instanceof Error ? error.message : String(error)
+  return message === "" ? String(error) : message
+}
+
+const hintOf = (error: unknown): string | undefined =>
+  typeof error === "object" && error !== null && "_tag" in error ? HINTS[String(error._tag)] : undefined
+
+const defect = (cause: Cause.Cause<unknown>, label: string): Rendered => ({
+  exitCode: 1,
+  standardOutput: "",
+  standardError: `${label}: this is a bug in Plumbline, please report it\n${Cause.pretty(cause)}\n`
+})

@@ -1,0 +1,40 @@
+import type { TrainResult } from "@plumbline/training"
+import { Effect } from "effect"
+import { textWidth } from "./help.ts"
+import { print } from "./terminal.ts"
+
+/** Says how a run ended, where its model is and what to do with it. */
+export const reportRun = Effect.fnUntraced(function* (
+  output: string,
+  { metrics, models, status, step }: TrainResult<unknown>
+) {
+  yield* print(`${status} at step ${step}`)
+  for (const line of metricLines(metrics, textWidth())) yield* print(`  ${line}`)
+  if (status === "stopped") {
+    return yield* print(`go on:   plumb resume ${shellWord(output)}`)
+  }
+  const final = `${output}/final`
+  const roles = Object.keys(models as Readonly<Record<string, unknown>>)
+  for (const folder of roles.length === 1 ? [final] : roles.map((role) => `${final}/${role}`)) {
+    yield* print(`model:   ${folder}`)
+    yield* print(`try it:  plumb generate --model ${shellWord(folder)} --prompt "…"`)
+  }
+  yield* print(`charts:  plumb show ${shellWord(output)}`)
+})
+
+/** Quoted where a shell would split or expand it. */
+export const shellWord = (text: string): string =>
+  /^[\w./:@%+=-]+$/.test(text) ? text : `'${text.replaceAll("'", `'\\''`)}'`
+
+/** `name value` pairs, as many on a line as fit. */
+export const metricLines = (metrics: Readonly<Record<string, number>>, width: number): ReadonlyArray<string> => {
+  const lines: Array<string> = []
+  for (const [name, value] of Object.entries(metrics)) {
+    if (name.startsWith("timers/")) continue
+    const pair = `${name} ${Number(value.toPrecision(5))}`
+    const last = lines.at(-1)
+    if (last !== undefined && last.length + pair.length + 5 <= width) lines[lines.length - 1] = `${last}   ${pair}`
+    else lines.push(pair)
+  }
+  return lines
+}
