@@ -129,17 +129,24 @@ describe("runTraining", () => {
     })
   )
 
-  check("keeps the newest checkpoints and the best by the monitored metric", () =>
-    Effect.gen(function* () {
-      const options = { maxSteps: 10, saveEvery: 1, keepCheckpoints: 2, monitor: "loss", monitorMode: "max" as const }
-      yield* run({ options })
-      const losses = metricLines().map((line) => line["loss"]!)
-      const worst = losses.indexOf(Math.max(...losses)) + 1
-      expect(checkpointSteps(join(folder, "run"))).toEqual([...new Set([worst, 9, 10])].toSorted((a, b) => a - b))
-      const recorded = yield* (yield* RunStore).checkpoints(join(folder, "run"))
-      expect(recorded.map(({ step }) => step)).toEqual(checkpointSteps(join(folder, "run")))
-    })
-  )
+  for (const monitorMode of ["min", "max"] as const) {
+    check(`keeps the newest checkpoints and the one with the ${monitorMode} of the monitored metric`, () =>
+      Effect.gen(function* () {
+        // at this rate the loss falls, then rises
+        const rates = { learningRate: 1, lrSchedule: "constant" as const }
+        yield* run({
+          options: { ...rates, maxSteps: 10, saveEvery: 1, keepCheckpoints: 2, monitor: "loss", monitorMode }
+        })
+        const losses = metricLines().map((line) => line["loss"]!)
+        const best = losses.indexOf(Math[monitorMode](...losses)) + 1
+        const expected = [...new Set([best, 9, 10])].toSorted((a, b) => a - b)
+        expect(expected.length).toBe(3)
+        expect(checkpointSteps(join(folder, "run"))).toEqual(expected)
+        const recorded = yield* (yield* RunStore).checkpoints(join(folder, "run"))
+        expect(recorded.map(({ step }) => step)).toEqual(expected)
+      })
+    )
+  }
 
   check("evaluates held-out data without moving the run", () =>
     Effect.gen(function* () {
