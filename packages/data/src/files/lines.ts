@@ -10,19 +10,17 @@ export interface Line {
 }
 
 const NEWLINE = 0x0a
-const BYTE_ORDER_MARK = "\uFEFF"
 
 /**
  * The lines of a UTF-8 text file that hold something; `.gz` is decompressed. CRLF, a byte-order mark and a last line
  * without a newline are all fine. Throws a TypeError where the bytes are not UTF-8.
  */
 export async function* readLines(file: string, gzip: boolean): AsyncGenerator<Line> {
-  const decoder = new TextDecoder("utf-8", { fatal: true, ignoreBOM: true })
+  const decoder = new TextDecoder("utf-8", { fatal: true })
   let number = 0
   for await (const bytes of byteLines(openText(file, gzip))) {
     number += 1
-    const decoded = decoder.decode(bytes)
-    const text = (number === 1 && decoded.startsWith(BYTE_ORDER_MARK) ? decoded.slice(1) : decoded).trim()
+    const text = decoder.decode(bytes).trim() // of CR and byte-order mark too
     if (text !== "") yield { number, text }
   }
 }

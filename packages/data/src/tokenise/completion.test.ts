@@ -68,6 +68,11 @@ describe("tokenizeCompletion", () => {
     expect([...row.lossMask]).toEqual([0, 0, 1, 1, 1])
   })
 
+  it("never scores a row's first token, which nothing predicts", () => {
+    expect([...tokenizeCompletion(testTokenizer, "", "ab").lossMask]).toEqual([0, 1, 1])
+    expect([...tokenizeText(testTokenizer, "ab").lossMask]).toEqual([0, 1, 1])
+  })
+
   it("does not repeat an EOS the text already ends with", () => {
     expect([...tokenizeCompletion(testTokenizer, "Q", "A<|im_end|>").ids]).toEqual([0x51, 0x41, 258])
   })

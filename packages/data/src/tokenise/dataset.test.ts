@@ -91,6 +91,12 @@ describe("datasets", () => {
     expect(result).toMatchObject({ truncated: 1, dropped: 1 })
     expect(testTokenizer.decode(result.rows[0]!.chosen.ids)).toBe("pa long ")
     expect(testTokenizer.decode(result.rows[0]!.rejected.ids)).toBe("pno<|im_end|>")
+    const strict = preferenceDataset(testTokenizer, [...pairs, { prompt: "p", chosen: "a", rejected: "b" }], {
+      maxLength: 8,
+      policy: "drop"
+    })
+    // of the first pair only the chosen side is too long
+    expect(await Effect.runPromise(strict)).toMatchObject({ truncated: 0, dropped: 2, records: Int32Array.of(2) })
   })
 })
 

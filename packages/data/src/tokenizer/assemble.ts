@@ -101,7 +101,7 @@ const textEncoder = (definition: TokenizerDefinition, engine: Engine) => {
   )
   return (text: string): ReadonlyArray<number> => {
     const ids: Array<number> = []
-    for (const outer of splitVerbatim(text.toWellFormed())) {
+    for (const outer of splitVerbatim(text)) {
       if (outer.id !== undefined) {
         ids.push(outer.id)
         continue

@@ -85,18 +85,17 @@ describe("chat templates", () => {
     expect(error.reason).toMatch(/^not prefix-preserving: turn 2 /)
   })
 
-  it("give a token that straddles a span's edge to the span", () => {
-    // "a b" is merged to one token with the space: edge of the span inside it
-    const template = "{% for m in messages %}{{ 'say ' }}{% generation %}{{ m.content }}{% endgeneration %}{% endfor %}"
-    const tokenizer = trainByteLevelBpe(["say yes", "say yes"], {
-      vocabSize: 290,
-      specials: [],
-      chatTemplate: template
-    })
+  // both texts occur twice, so each is one token in the end: " yes" starts, "yesx" ends outside the span
+  it.each([
+    { before: "say ", after: "", texts: ["say", " yes"], mask: [0, 1] },
+    { before: "", after: "x say", texts: ["yesx", " say"], mask: [1, 0] }
+  ])("give a token that straddles a span's edge to the span: $before|$after", ({ before, after, texts, mask }) => {
+    const corpus = ["say yes", "say yes", "yesx say", "yesx say"]
+    const chatTemplate = `{{ '${before}' }}{% for m in messages %}{% generation %}{{ m.content }}{% endgeneration %}{% endfor %}{{ '${after}' }}`
+    const tokenizer = trainByteLevelBpe(corpus, { vocabSize: 300, specials: [], chatTemplate })
     const { ids, assistantMask } = tokenizer.encodeChat([{ role: "assistant", content: "yes" }], WHOLE)
-    const texts = [...ids].map((id) => tokenizer.decode([id]))
-    expect(texts).toEqual(["say", " yes"])
-    expect([...assistantMask]).toEqual([0, 1])
+    expect(Array.from(ids, (id) => tokenizer.decode([id]))).toEqual(texts)
+    expect([...assistantMask]).toEqual(mask)
   })
 
   it("see special tokens as variables and can refuse messages", () => {

@@ -116,6 +116,27 @@ describe("rankedVocabulary", () => {
     expect(Array.from(engineOf(blocked).encode("bcd", true))).toEqual([256, 0x64])
   })
 
+  it("merges the leftmost of equal pairs first", () => {
+    // "aaa" becomes aa+a, so a+aa is never used and "aaa" never made
+    const definition = withMerges([
+      ["a", "a"],
+      ["a", "aa"]
+    ])
+    expect(convertible(definition)?.tokens.slice(256)).toEqual(["aa"])
+    expect(Array.from(engineOf(definition).encode("aaa", true))).toEqual([256, 0x61])
+    expect(Array.from(libraryEngine(definition).encode("aaa", true))).toEqual([256, 0x61])
+  })
+
+  it("refuses a merge listed before what makes its parts", () => {
+    // "abc" is merged from ab+c as soon as a+b is, although it has the lower rank
+    const definition = withMerges([
+      ["ab", "c"],
+      ["a", "b"]
+    ])
+    expect(convertible(definition)).toBeUndefined()
+    expect(Array.from(engineOf(definition).encode("abc", true))).toEqual([256])
+  })
+
   it("leaves words that only ignore_merges reaches to the library", () => {
     const definition = withMerges(
       [

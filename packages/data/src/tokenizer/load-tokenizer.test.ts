@@ -71,6 +71,13 @@ describe("loadTokenizer", () => {
     expect([...tokenizer.encode("<a>")]).toEqual([260])
   })
 
+  it("gives special tokens that the model knows as text their own ids", async () => {
+    write("tokenizer_config.json", '{"eos_token": "a"}')
+    const tokenizer = await load()
+    expect(tokenizer).toMatchObject({ eosId: 0x61, vocabSize: 259 })
+    expect(tokenizer.decode([0x62, 0x61], { skipSpecialTokens: true })).toBe("b")
+  })
+
   it("adds transformers 4's added_tokens_decoder, special only where it says so", async () => {
     const added = { "259": { content: "<x>", special: false }, "260": { content: "<y>", special: true } }
     write("tokenizer_config.json", JSON.stringify({ added_tokens_decoder: added }))

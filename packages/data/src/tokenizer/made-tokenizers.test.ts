@@ -29,6 +29,11 @@ describe("byteTokenizer", () => {
     expect(tokenizer.decode([0xc3, 258, 0x61], { skipSpecialTokens: true })).toBe("\ufffda")
   })
 
+  it("has its special tokens in the model's vocabulary too, else the Rust library renumbers them", () => {
+    const { model } = JSON.parse(byteTokenizer(OPTIONS).files["tokenizer.json"]!) as { model: { vocab: object } }
+    expect(model.vocab).toMatchObject({ "<|pad|>": 256, "<|im_start|>": 257, "<|im_end|>": 258 })
+  })
+
   it("refuses a role for a token it does not have", () => {
     expect(() => byteTokenizer({ specials: [], eos: "</s>" })).toThrow("</s> is not among the special tokens")
   })
@@ -48,6 +53,18 @@ describe("trainByteLevelBpe", () => {
       ["aa", "ab"],
       ["Ġaa", "b"]
     ])
+  })
+
+  it("learns what the Rust library's trainer learns", () => {
+    const text =
+      "the thing there then thesis that this other mother another brother bother smother father gather rather lather banana bananas ananas cabana aaaa aaaaa aaaaaa"
+    const tokenizer = trainByteLevelBpe([text], { vocabSize: 296, specials: [] })
+    const { model } = JSON.parse(tokenizer.files["tokenizer.json"]!) as {
+      model: { merges: ReadonlyArray<[string, string]> }
+    }
+    // by BpeTrainer of tokenizers 0.23.2 with min_frequency 2 and the same pattern and alphabet
+    const merges = "t h|th e|a a|the r|a n|o ther|a ther|Ġ b|aa aa|an a|Ġ th|Ġ aaaa|an ana|i s|m other|Ġ the|Ġb anana"
+    expect(model.merges.map((pair) => pair.join(" ")).join("|")).toBe(merges)
   })
 
   it("puts special tokens first and cuts them out of text", () => {

@@ -14,9 +14,10 @@ export interface RankedVocabulary {
  * merges, or undefined where it might not.
  *
  * Whatever merge makes a token, the bytes inside have been merged as if they stood alone: no merge has crossed their
- * edges. So both rules agree everywhere if, for each token, both make it from its own bytes through the same last
- * pair, and these pairs keep their order. Llama 3's list, which names every way to split a token, passes: only one
- * way is ever used. Tokens that no merges reach are left out, except under `ignore_merges`, where a word can be one.
+ * edges. So each token is only ever made by the one pair that its own bytes end in. Where the list names that pair
+ * for every token, in an order of increasing rank, both rules see the same pairs with the same priorities. Llama 3's
+ * list, which names every way to split a token, passes: the other ways are never used. Tokens that no merges reach are
+ * left out, except under `ignore_merges`, where a word can be one.
  *
  * @param added contents of added tokens, which never reach the model as text
  */
@@ -28,11 +29,7 @@ export const rankedVocabulary = (model: ModelDefinition, added: ReadonlySet<stri
   const words = model.ignore_merges === true ? [...idOf.keys()] : []
   if (made === undefined || words.some((word) => isMergeable(word, added) && !made.has(word))) return undefined
   const tokens = [...BYTE_CHARACTERS, ...made.keys()]
-  const rankOf = new Map(tokens.map((token, rank) => [token, rank]))
-  const byRank = new Map([...made].map(([token, merge]) => [token, { ...merge, rank: rankOf.get(token)! }]))
-  const tiktokenRank: PairRank = (left, right) => rankOf.get(left + right)
-  const agrees = ({ left, right }: Merge) => meetsUnmerged(left, right, byRank, tiktokenRank)
-  if (![...made.values()].every(agrees) || tokens.some((token) => !idOf.has(token))) return undefined
+  if (tokens.some((token) => !idOf.has(token))) return undefined
   return { tokens, ids: Int32Array.from(tokens, (token) => idOf.get(token)!) }
 }
 
