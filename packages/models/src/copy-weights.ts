@@ -32,7 +32,6 @@ export const assign = (model: Model, tensors: ReadonlyMap<string, Tensor>): void
   for (const [name, variable] of model.parameters as ReadonlyMap<string, Variable>) {
     const tensor = tensors.get(name)
     if (tensor === undefined) throw new RangeError(`no value for parameter ${name} of model ${model.name}`)
-    // a clone, because a variable takes its new tensor over
-    variable.assign(tf.clone(tensor))
+    variable.assign(tensor)
   }
 }

@@ -4,6 +4,9 @@ import type { ParameterSpec } from "../decoder/parameter.ts"
 import { CheckpointInvalid, type LoadError, TensorMissing, TensorShapeMismatch, TensorUnexpected } from "../errors.ts"
 import { openWeights, type StoredTensors } from "./weights-files.ts"
 
+/** A tensor that must be there, and its shape. */
+type Expected = Pick<ParameterSpec, "name" | "shape">
+
 /** Tensors that old checkpoints carry and no model reads: they follow from the config. */
 const HARMLESS = /\.(rotary_emb\.inv_freq|masked_bias)$/
 
@@ -15,8 +18,8 @@ const HARMLESS = /\.(rotary_emb\.inv_freq|masked_bias)$/
 export const readParameters = Effect.fn("readParameters")(function* (
   folder: string,
   config: DecoderConfig,
-  specs: ReadonlyArray<ParameterSpec>,
-  take: (spec: ParameterSpec, values: Float32Array) => void
+  specs: ReadonlyArray<Expected>,
+  take: (spec: Expected, values: Float32Array) => void
 ): Effect.fn.Return<void, LoadError> {
   yield* Effect.scoped(
     Effect.gen(function* () {
@@ -52,7 +55,7 @@ const withTiedMatrix = Effect.fnUntraced(function* (stored: StoredTensors, confi
 
 const checkTensors = Effect.fnUntraced(function* (
   folder: string,
-  specs: ReadonlyArray<ParameterSpec>,
+  specs: ReadonlyArray<Expected>,
   stored: StoredTensors
 ) {
   const expected = new Set(specs.map(({ name }) => name))

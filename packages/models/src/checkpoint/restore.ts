@@ -11,11 +11,11 @@ export const restoreWeights = Effect.fn("restoreWeights")(function* (
   model: Model,
   folder: string
 ): Effect.fn.Return<void, LoadError> {
-  const specs = [...model.parameters].map(([name, { shape }]) => ({ name, shape, initial: "zeros" as const }))
+  const specs = [...model.parameters].map(([name, { shape }]) => ({ name, shape }))
   yield* readParameters(folder, model.config, specs, ({ name, shape }, values) => {
     const tensor = tf.tensor(values, [...shape])
-    // the variable takes the tensor over
     ;(model.parameters.get(name) as Variable).assign(tensor)
+    tensor.dispose()
   })
 })
 

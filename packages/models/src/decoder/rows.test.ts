@@ -21,7 +21,7 @@ const models: ReadonlyArray<readonly [string, () => CausalLM]> = [
   ["llama", () => tinyModel(5)],
   ["mistral with a window of 3", () => familyModel(mistral, { sliding_window: 3 })],
   ["qwen3", () => familyModel(qwen3)],
-  ["nemotron", () => familyModel(nemotron, { hidden_act: "relu2" })]
+  ["nemotron", () => familyModel(nemotron)]
 ]
 
 const row = [3, 9, 4, 9, 21, 7, 30]
