@@ -5,6 +5,9 @@ import { cpSync, mkdtempSync, readFileSync, rmSync, truncateSync, writeFileSync 
 import { tmpdir } from "node:os"
 import { join } from "node:path"
 import { afterAll, beforeAll } from "vitest"
+import { squaredReluMlp } from "../decoder/mlp.ts"
+import type { Family } from "../families/family.ts"
+import { llama } from "../families/llama.ts"
 import type { CausalLM } from "../model.ts"
 import { tinyModel, tinyTable } from "../testing/index.ts"
 import { createModel } from "../create-model.ts"
@@ -259,6 +262,21 @@ describe("a tied model", () => {
     Effect.gen(function* () {
       const failure = yield* Effect.flip(load(yield* tiedFolder(tinyModel(1))))
       expect(failure).toMatchObject({ _tag: "CheckpointInvalid", tensor: "lm_head.weight" })
+    })
+  )
+})
+
+describe("a family from outside", () => {
+  onWasm(
+    "is a value that the caller passes",
+    Effect.gen(function* () {
+      const house: Family = { ...llama, modelType: "house", mlps: { relu2: squaredReluMlp } }
+      const table = { ...tinyTable, family: house, settings: { hidden_act: "relu2" } }
+      const folder = yield* savedFolder(() => createModel(table, 1))
+      expect((yield* Effect.flip(load(folder))).message).toContain("model_type house is not supported")
+      const model = yield* loadCausalLM(folder, { trainable: false, name: "loaded", families: [house] })
+      expect([...model.parameters.keys()].filter((name) => name.includes("gate_proj"))).toEqual([])
+      model.dispose()
     })
   )
 })

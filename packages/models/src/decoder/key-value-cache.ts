@@ -59,7 +59,7 @@ export const attendThroughCache = (
 export const advance = (cache: KeyValueCache, rows: TokenRows): void =>
   rows.lengths.forEach((length, row) => (cache.lengths[row]! += length))
 
-/** Where each new token goes; `tokens` are their flat positions, undefined where that is all of them in order. */
+/** Where each new token goes; `tokens` are their flat positions, undefined where there is no padding. */
 const cacheSlots = (cache: KeyValueCache, rows: TokenRows) => {
   if (rows.starts.length !== cache.rows) {
     throw new RangeError(`${rows.starts.length} rows of new tokens for a cache of ${cache.rows}`)
@@ -76,6 +76,6 @@ const cacheSlots = (cache: KeyValueCache, rows: TokenRows) => {
       tokens.push(rows.starts[row]! + i)
     }
   })
-  const all = tokens.length === rows.tokens.length && tokens.every((token, i) => token === i)
+  const all = tokens.length === rows.tokens.length
   return { slots: Int32Array.from(slots), tokens: all ? undefined : Int32Array.from(tokens) }
 }
