@@ -55,6 +55,18 @@ describe("trainByteLevelBpe", () => {
     ])
   })
 
+  it("still merges a pair that became rarer", () => {
+    // b+c 7 times, a+b 6; after b+c only three a+b are left, and a+bc three times: equal, the smaller ids first
+    const texts = ["abc", "abc", "abc", "ab", "ab", "ab", "bc", "bc", "bc", "bc"]
+    const tokenizer = trainByteLevelBpe(texts, { vocabSize: 300, specials: [] })
+    const { model } = JSON.parse(tokenizer.files["tokenizer.json"]!) as { model: { merges: unknown } }
+    expect(model.merges).toEqual([
+      ["b", "c"],
+      ["a", "b"],
+      ["a", "bc"]
+    ])
+  })
+
   it("learns what the Rust library's trainer learns", () => {
     const text =
       "the thing there then thesis that this other mother another brother bother smother father gather rather lather banana bananas ananas cabana aaaa aaaaa aaaaaa"

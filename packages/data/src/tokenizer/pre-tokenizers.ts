@@ -48,8 +48,7 @@ const TYPES: Readonly<Record<string, (component: Component) => PreTokenizer>> = 
   Split: ({ pattern, behavior, invert = false }) => {
     const regex = compile(pattern as Pattern)
     return eachWord((word) => {
-      const found = matches(word, regex)
-      return split(word, invert === true ? gaps(word, found) : found, behavior as Behavior)
+      return split(word, matches(word, regex), behavior as Behavior, invert === true)
     })
   },
   Digits: ({ individual_digits = false }) =>
@@ -132,11 +131,11 @@ const bySet = (set: string, behavior: Behavior): PreTokenizer => {
   return eachWord((word) => split(word, matches(word, pattern), behavior))
 }
 
-/** The parts of a text around its delimiters, as `behavior` joins or removes them. */
-const split = (text: string, delimiters: ReadonlyArray<Span>, behavior: Behavior): ReadonlyArray<string> => {
+/** The parts of a text around its delimiters (inverted: around what is none), as `behavior` joins or removes them. */
+const split = (text: string, found: ReadonlyArray<Span>, behavior: Behavior, invert = false): ReadonlyArray<string> => {
   const pieces = [
-    ...delimiters.map(([from, to]) => ({ from, to, delimiter: true })),
-    ...gaps(text, delimiters).map(([from, to]) => ({ from, to, delimiter: false }))
+    ...found.map(([from, to]) => ({ from, to, delimiter: !invert })),
+    ...gaps(text, found).map(([from, to]) => ({ from, to, delimiter: invert }))
   ].toSorted((a, b) => a.from - b.from)
   if (behavior === "Removed")
     return pieces.filter((piece) => !piece.delimiter).map(({ from, to }) => text.slice(from, to))
