@@ -8,26 +8,24 @@ import type { Conversation, SupervisedRecord } from "./records.ts"
 /**
  * Rows to imitate. Field names, the first that fit:
  * messages · conversations · prompt + completion | response | chosen | chosen_response (of a preference file) ·
- * input + output · question + answer · text.
+ * input + output · question + answer · text. Texts are taken as they are: nothing is put between prompt and completion.
  */
 export const loadSupervised = Effect.fn("loadSupervised")(function* (path: string) {
   const rows = yield* readRows(path)
   return yield* attempt(() => rows.map((row) => decodeRow(FORMS, row)))
 })
 
-const record = (row: RawRow, consumed: ReadonlyArray<string>, value: Partial<SupervisedRecord>): SupervisedRecord => {
-  const attributes = Object.entries(row.value).filter(
-    ([name, field]) => typeof field === "number" && !consumed.includes(name)
-  )
-  const numbers = attributes.length === 0 ? {} : { attributes: Object.fromEntries(attributes) }
-  return { ...value, ...numbers, origin: originOf(row) } as SupervisedRecord
+const record = (row: RawRow, value: Partial<SupervisedRecord>): SupervisedRecord => {
+  const numbers = Object.entries(row.value).filter(([, field]) => typeof field === "number")
+  const attributes = numbers.length === 0 ? {} : { attributes: Object.fromEntries(numbers) }
+  return { ...value, ...attributes, origin: originOf(row) } as SupervisedRecord
 }
 
 const completionForm = (promptName: string, completionName: string): Form<SupervisedRecord> =>
   form({ [promptName]: ConversationField, [completionName]: ConversationField }, {}, (values, row) => {
     const prompt = toConversation(values[promptName]!)
     const completion = notEmpty(row, completionName, toConversation(values[completionName]!))
-    return record(row, [], { kind: "completion", ...sameKind(prompt, completion) })
+    return record(row, { kind: "completion", ...sameKind(prompt, completion) })
   })
 
 const chatForm = (name: string): Form<SupervisedRecord> =>
@@ -35,7 +33,7 @@ const chatForm = (name: string): Form<SupervisedRecord> =>
     const messages = notEmpty(row, name, toMessages(values[name] as typeof MessagesField.Type))
     const system = typeof values.system === "string" && values.system !== "" ? values.system : undefined
     const all = system === undefined ? messages : [{ role: "system", content: system }, ...messages]
-    return record(row, [], { kind: "chat", messages: all })
+    return record(row, { kind: "chat", messages: all })
   })
 
 /** A string beside a message list becomes a message of its side. */
@@ -53,7 +51,5 @@ const FORMS: ReadonlyArray<Form<SupervisedRecord>> = [
   completionForm("prompt", "chosen_response"),
   completionForm("input", "output"),
   completionForm("question", "answer"),
-  form({ text: Schema.String }, {}, ({ text }, row) =>
-    record(row, [], { kind: "text", text: notEmpty(row, "text", text) })
-  )
+  form({ text: Schema.String }, {}, ({ text }, row) => record(row, { kind: "text", text: notEmpty(row, "text", text) }))
 ]

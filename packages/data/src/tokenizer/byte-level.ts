@@ -12,6 +12,10 @@ function isPrintable(byte: number): boolean {
   return (byte >= 0x21 && byte <= 0x7e) || (byte >= 0xa1 && byte <= 0xac) || (byte >= 0xae && byte <= 0xff)
 }
 
+/** The single-byte tokens with ids from `firstId` on, for vocabularies made here. */
+export const byteVocabulary = (firstId: number, order: ReadonlyArray<string> = BYTE_CHARACTERS) =>
+  order.map((character, i) => [character, firstId + i] as const)
+
 const BYTE_OF: ReadonlyMap<string, number> = new Map(BYTE_CHARACTERS.map((character, byte) => [character, byte]))
 
 /** The bytes a byte-level token stands for; undefined where a character is outside the alphabet. */

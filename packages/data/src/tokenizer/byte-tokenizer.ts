@@ -1,7 +1,7 @@
 import { assembleTokenizer } from "./assemble.ts"
-import { BYTE_CHARACTERS } from "./byte-level.ts"
+import { BYTE_CHARACTERS, byteVocabulary } from "./byte-level.ts"
 import type { AddedToken, TokenizerDefinition } from "./definition.ts"
-import { byteVocabulary, type Engine } from "./engines.ts"
+import type { Engine } from "./engines.ts"
 import type { SpecialTokenFields } from "./special-tokens.ts"
 import type { TokenizerShape } from "./tokenizer.ts"
 

@@ -56,3 +56,9 @@ export const flatten = (component: Component | null, members: string): ReadonlyA
   if (component.type !== "Sequence") return [component]
   return (component[members] as ReadonlyArray<Component>).flatMap((member) => flatten(member, members))
 }
+
+/** Largest id of a definition, plus one. */
+export const vocabularySize = ({ model, added_tokens }: TokenizerDefinition): number => {
+  const ids = [...vocabularyEntries(model).map(([, id]) => id), ...added_tokens.map(({ id }) => id)]
+  return ids.reduce((largest, id) => Math.max(largest, id), -1) + 1
+}

@@ -1,9 +1,9 @@
 import { philoxStream } from "@plumbline/runtime"
 import { describe, expect, it } from "vitest"
-import { BYTE_CHARACTERS, GPT2_PATTERN, GPT4_PATTERN } from "./byte-level.ts"
+import { BYTE_CHARACTERS, byteVocabulary, GPT2_PATTERN, GPT4_PATTERN } from "./byte-level.ts"
 import { byteLevelDefinition } from "./byte-tokenizer.ts"
 import type { TokenizerDefinition } from "./definition.ts"
-import { byteVocabulary, engineOf, libraryEngine, tiktokenEngine } from "./engines.ts"
+import { engineOf, libraryEngine, tiktokenEngine } from "./engines.ts"
 import { rankedVocabulary } from "./merge-ranks.ts"
 import { trainByteLevelBpe } from "./train-bpe.ts"
 

@@ -1,7 +1,8 @@
 import { Tiktoken } from "@dqbd/tiktoken/lite"
-import { BYTE_CHARACTERS, GPT2_PATTERN, tokenBytes, utf8 } from "./byte-level.ts"
-import { type Component, flatten, mergePairs, type TokenizerDefinition, vocabularyEntries } from "./definition.ts"
+import { GPT2_PATTERN, tokenBytes, utf8 } from "./byte-level.ts"
+import { type Component, flatten, mergePairs, type TokenizerDefinition } from "./definition.ts"
 import { Tokenizer as LibraryTokenizer } from "./library-components.ts"
+import { mergeBorders } from "./merge-borders.ts"
 import { rankedVocabulary, tiktokenRanks } from "./merge-ranks.ts"
 import { preTokenizer } from "./pre-tokenizers.ts"
 
@@ -66,7 +67,8 @@ export const libraryEngine = (definition: TokenizerDefinition): Engine => {
     if (bytes !== undefined) return bytes
     return model.unk_token_id === undefined ? [] : [model.unk_token_id]
   }
-  return { name: "huggingface", encode: (text, first) => model(cut([text], first)).flatMap(idsOf) }
+  const pieces = mergeBorders(definition.model)
+  return { name: "huggingface", encode: (text, first) => model(cut([text], first).flatMap(pieces)).flatMap(idsOf) }
 }
 
 interface WordPattern {
@@ -104,14 +106,4 @@ const addedContents = ({ added_tokens }: TokenizerDefinition): ReadonlySet<strin
 const byteFallback = (token: string, idOf: ReadonlyMap<string, number>): ReadonlyArray<number> | undefined => {
   const ids = Array.from(utf8(token), (byte) => idOf.get(`<0x${byte.toString(16).toUpperCase().padStart(2, "0")}>`))
   return ids.every((id) => id !== undefined) ? ids : undefined
-}
-
-/** The 256 single-byte tokens and ids from 0, for vocabularies made here. */
-export const byteVocabulary = (firstId: number, order: ReadonlyArray<string> = BYTE_CHARACTERS) =>
-  order.map((character, i) => [character, firstId + i] as const)
-
-/** Largest id of a definition, plus one. */
-export const vocabularySize = ({ model, added_tokens }: TokenizerDefinition): number => {
-  const ids = [...vocabularyEntries(model).map(([, id]) => id), ...added_tokens.map(({ id }) => id)]
-  return ids.reduce((largest, id) => Math.max(largest, id), -1) + 1
 }

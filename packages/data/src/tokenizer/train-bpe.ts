@@ -1,6 +1,5 @@
-import { BYTE_CHARACTERS, byteLevelToken, GPT4_PATTERN, utf8 } from "./byte-level.ts"
+import { BYTE_CHARACTERS, byteLevelToken, byteVocabulary, GPT4_PATTERN, utf8 } from "./byte-level.ts"
 import { byteLevelDefinition, fromDefinition, type SpecialTokenOptions } from "./byte-tokenizer.ts"
-import { byteVocabulary } from "./engines.ts"
 import { PairQueue } from "./pair-queue.ts"
 import { preTokenizer } from "./pre-tokenizers.ts"
 import type { TokenizerShape } from "./tokenizer.ts"
