@@ -25,8 +25,7 @@ export const loadRecipe = Effect.fn("loadRecipe")(function* (file: string) {
   if (!existsSync(file)) return yield* refuse("no such file")
   const module = yield* Effect.tryPromise({
     try: async () => (await import(pathToFileURL(resolve(file)).href)) as { readonly default?: unknown },
-    catch: (cause) =>
-      refuse(`cannot be loaded: ${cause instanceof Error ? (cause.stack ?? cause.message) : String(cause)}`)
+    catch: (cause) => refuse(`cannot be loaded: ${traceOf(cause)}`)
   })
   if (!isRecipe(module.default)) {
     return yield* refuse("its default export is not a recipe; write: export default recipe({ name, params, run })")
@@ -37,6 +36,13 @@ export const loadRecipe = Effect.fn("loadRecipe")(function* (file: string) {
   }
   return module.default
 })
+
+/** The message and where it happened in files of the user's. */
+const traceOf = (cause: unknown): string => {
+  if (!(cause instanceof Error)) return String(cause)
+  const lines = (cause.stack ?? cause.message).split("\n")
+  return lines.filter((text) => !/^\s*at .*\bnode:/.test(text)).join("\n")
+}
 
 const isRecipe = (value: unknown): value is AnyRecipe => {
   if (typeof value !== "object" || value === null) return false

@@ -1,10 +1,12 @@
 import { checkVocabulary, loadTokenizer, type PromptRecord } from "@plumbline/data"
-import { type CausalLM, loadCausalLM } from "@plumbline/models"
+import { type CausalLM, loadCausalLM, readConfig } from "@plumbline/models"
 import { Effect, Schema } from "effect"
 import { placeOf } from "./prompt-input.ts"
 
 /** A model of a folder for inference, and its tokenizer. The model goes with the scope. */
 export const openModel = Effect.fnUntraced(function* (folder: string) {
+  // A folder that is no model is said to be none, not to lack a tokenizer.
+  yield* readConfig(folder)
   const tokenizer = yield* loadTokenizer(folder)
   const model = yield* Effect.acquireRelease(loadCausalLM(folder, { trainable: false, name: "model" }), (loaded) =>
     Effect.sync(loaded.dispose)

@@ -1,6 +1,5 @@
 import {
   type Invocation,
-  isRunFolder,
   needed,
   optional,
   Progress,
@@ -12,6 +11,7 @@ import { Effect, Layer, Schema } from "effect"
 import { dirname } from "node:path"
 import { machineFields, type MachineOptions, runtimeLayer } from "./backend.ts"
 import { checkWritable } from "./check-writable.ts"
+import { runIn } from "./find-run.ts"
 import { stopSignals } from "./stop-signals.ts"
 import { storeBeside, storeLayer } from "./store-file.ts"
 
@@ -50,7 +50,7 @@ export const withRunServices =
       yield* checkWritable(output)
       yield* checkWritable(dirname(store))
       // The run itself would find out as well, but only after the model is loaded.
-      if (!resume && isRunFolder(output)) return yield* new RunExists({ folder: output })
+      if (!resume && runIn(output) !== undefined) return yield* new RunExists({ folder: output })
       const services = Layer.mergeAll(
         RunContext.layer({ output, resume, invocation }),
         runtimeLayer(settings),

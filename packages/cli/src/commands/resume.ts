@@ -1,10 +1,11 @@
 import { type Builtin, builtins } from "@plumbline/algorithms"
-import { type Invocation, isRunFolder, readRunDescription, RunNotFound } from "@plumbline/training"
+import { type Invocation, readRunDescription, RunNotFound } from "@plumbline/training"
 import { Effect, Result, Schema } from "effect"
-import { existsSync, readdirSync } from "node:fs"
-import { join, resolve } from "node:path"
+import { existsSync } from "node:fs"
+import { basename, join, resolve } from "node:path"
 import type { CommandLine } from "../command-line.ts"
 import type { CommandRun } from "../command.ts"
+import { runIn } from "../find-run.ts"
 import { flagsOf } from "../flags.ts"
 import { loadRecipe } from "../load-recipe.ts"
 import { decodeOptions, parseCommand } from "../parse-command.ts"
@@ -30,7 +31,11 @@ export const resumeCommand: CommandRun = (argv) =>
   Effect.gen(function* () {
     const parsed = yield* parseCommand(line, argv)
     const folder = parsed.arguments[0]!
-    const described = yield* describedIn(folder)
+    const described = runIn(folder)
+    if (described === undefined) {
+      const reason = existsSync(folder) ? "neither it nor a folder in it has a run.json" : "there is no such folder"
+      return yield* new RunNotFound({ folder, reason })
+    }
     const { invocation } = yield* readRunDescription(described)
     if (invocation.command === "run") return yield* resumeRecipe(folder, invocation)
     if (existsSync(join(folder, "final"))) {
@@ -43,16 +48,6 @@ export const resumeCommand: CommandRun = (argv) =>
     }
     yield* resumeBuiltin(folder, builtin, invocation)
   })
-
-/** The run itself, or a stage of it, whose invocation is the whole recipe's. */
-const describedIn = (folder: string): Effect.Effect<string, RunNotFound> => {
-  if (!existsSync(folder)) return Effect.fail(new RunNotFound({ folder, reason: "there is no such folder" }))
-  const stages = readdirSync(folder).map((name) => join(folder, name))
-  const found = [folder, ...stages].find((candidate) => isRunFolder(candidate))
-  return found === undefined
-    ? Effect.fail(new RunNotFound({ folder, reason: "neither it nor a folder in it has a run.json" }))
-    : Effect.succeed(found)
-}
 
 const resumeBuiltin = Effect.fnUntraced(function* (folder: string, builtin: Builtin, { options }: Invocation) {
   const { options: schema } = algorithmLine(builtin)
@@ -70,7 +65,6 @@ const RecipeInvocation = Schema.Struct({
 })
 
 const resumeRecipe = Effect.fnUntraced(function* (folder: string, invocation: Invocation) {
-  const output = resolve(folder)
   const {
     cwd,
     params,
@@ -80,6 +74,7 @@ const resumeRecipe = Effect.fnUntraced(function* (folder: string, invocation: In
     errors: "all",
     onExcessProperty: "error"
   }).pipe(Effect.catch(({ message }) => unreadable(folder, [message])))
+  const output = recipeFolder(resolve(folder), settings.output)
   if (!existsSync(cwd)) return yield* unreadable(folder, [`it was started in ${cwd}, which is gone`])
   // Parameters that are relative paths start there.
   process.chdir(cwd)
@@ -87,6 +82,12 @@ const resumeRecipe = Effect.fnUntraced(function* (folder: string, invocation: In
   const resumed: RunSettings = { ...settings, output }
   yield* startRecipe(recipe, params, resumed, invocation, true)
 })
+
+/** The recipe's folder, where `folder` is it or, as `recorded` tells, a stage in it. It may have moved since. */
+const recipeFolder = (folder: string, recorded: string): string =>
+  basename(folder) !== basename(recorded) && basename(join(folder, "..")) === basename(recorded)
+    ? join(folder, "..")
+    : folder
 
 const unreadable = (folder: string, problems: ReadonlyArray<string>): Effect.Effect<never, RunNotFound> =>
   Effect.fail(new RunNotFound({ folder, reason: `its recorded options cannot be used: ${problems.join("; ")}` }))

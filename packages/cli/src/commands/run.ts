@@ -1,7 +1,8 @@
 import { type Invocation, optional, StopRequest } from "@plumbline/training"
-import { Effect, Schema } from "effect"
+import { RunStore } from "@plumbline/store"
+import { Effect, identity, Schema } from "effect"
 import { existsSync, readdirSync } from "node:fs"
-import { join, resolve } from "node:path"
+import { join, resolve, sep } from "node:path"
 import { machineFields } from "../backend.ts"
 import type { CommandLine } from "../command-line.ts"
 import type { CommandRun } from "../command.ts"
@@ -85,16 +86,24 @@ export const startRecipe = Effect.fnUntraced(function* (
     )
   )
   const { output } = settings
-  const stopped = yield* recipe
-    .run(decoded)
-    .pipe(
-      Effect.andThen(Effect.map(StopRequest, (isAsked) => isAsked())),
-      withRunServices({ settings, invocation, resume })
-    )
+  const stopped = yield* recipe.run(decoded).pipe(
+    Effect.andThen(Effect.flatMap(StopRequest, (isAsked) => (isAsked() ? hasStopped(output) : Effect.succeed(false)))),
+    // What comes after a stage that was stopped misses that stage's model: that is no failure of its own.
+    Effect.catch((error) => Effect.filterOrFail(hasStopped(output), identity<boolean>, () => error)),
+    withRunServices({ settings, invocation, resume })
+  )
   if (stopped) return yield* print(`stopped; go on: plumb resume ${shellWord(output)}`)
   for (const folder of modelFolders(output)) yield* print(`model:   ${folder}`)
   yield* print(`charts:  plumb show ${shellWord(output)}`)
 })
+
+/** Whether a stage ended before its last step, by a signal or its time limit. */
+const hasStopped = (output: string) =>
+  Effect.map(
+    Effect.flatMap(RunStore, (store) => store.runs()),
+    (runs) =>
+      runs.some(({ folder, status }) => status === "stopped" && `${folder}${sep}`.startsWith(resolve(output) + sep))
+  )
 
 /** Models that the stages of a recipe left. */
 const modelFolders = (output: string): ReadonlyArray<string> => {

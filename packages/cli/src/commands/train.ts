@@ -1,12 +1,12 @@
 import type { Builtin } from "@plumbline/algorithms"
 import { batchFields, optimizationFields, runFields } from "@plumbline/training"
 import { Effect, Schema } from "effect"
-import { resolve } from "node:path"
 import { machineFields } from "../backend.ts"
 import type { CommandLine } from "../command-line.ts"
 import type { CommandRun } from "../command.ts"
 import type { OptionSchema } from "../flags.ts"
 import { parseCommand } from "../parse-command.ts"
+import { absolutePaths, checkInputs } from "../path-options.ts"
 import { reportRun } from "../report-run.ts"
 import { runFlagFields, type RunSettings, withRunServices } from "../run-services.ts"
 import { storeBeside } from "../store-file.ts"
@@ -30,25 +30,14 @@ export const algorithmLine = (builtin: Builtin, prefix = ""): CommandLine<Option
   configFile: true
 })
 
-/** Options that are paths: a run records them absolute, so that it can go on from anywhere. */
-const PATHS = ["model", "train", "eval", "reference", "output"]
-
-const recorded = (encoded: Readonly<Record<string, unknown>>): Readonly<Record<string, unknown>> => {
-  const absolute = Object.entries(encoded).map(([field, value]) =>
-    PATHS.includes(field) && typeof value === "string" ? [field, resolve(value)] : [field, value]
-  )
-  const store =
-    encoded["store"] === undefined ? storeBeside(String(encoded["output"])) : resolve(String(encoded["store"]))
-  return { ...Object.fromEntries(absolute), store }
-}
-
 /** Trains with one built-in algorithm. */
 export const trainCommand =
   (builtin: Builtin): CommandRun =>
   (argv) =>
     Effect.gen(function* () {
       const { encoded, options } = yield* parseCommand(algorithmLine(builtin), argv)
-      yield* startBuiltin(builtin, options, recorded(encoded), false)
+      const recorded = absolutePaths({ store: storeBeside(String(encoded["output"])), ...encoded })
+      yield* startBuiltin(builtin, options, recorded, false)
     })
 
 /** Starts an algorithm, or goes on with it. @param options resolved; `invocation` is what run.json keeps of them */
@@ -59,6 +48,7 @@ export const startBuiltin = Effect.fnUntraced(function* (
   resume: boolean
 ) {
   const settings = options as unknown as RunSettings
+  yield* checkInputs(options as Readonly<Record<string, unknown>>)
   const result = yield* builtin
     .run(options)
     .pipe(withRunServices({ settings, resume, invocation: { command: builtin.name, options: invocation } }))

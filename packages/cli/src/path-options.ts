@@ -1,0 +1,35 @@
+import { FileMissing } from "@plumbline/data"
+import { ModelNotFound } from "@plumbline/models"
+import { Effect } from "effect"
+import { existsSync } from "node:fs"
+import { resolve } from "node:path"
+
+type Options = Readonly<Record<string, unknown>>
+
+/** Options of algorithms that name what a run reads, and what it lacks where nothing is there. */
+const INPUTS = {
+  model: (folder: string) => new ModelNotFound({ folder, reason: "no such folder" }),
+  reference: (folder: string) => new ModelNotFound({ folder, reason: "no such folder" }),
+  train: (file: string) => new FileMissing({ file }),
+  eval: (file: string) => new FileMissing({ file })
+} as const
+
+/** Fails at once on a model or a data file that is not there; the run would find out after loading the others. */
+export const checkInputs = (options: Options) =>
+  Effect.forEach(
+    Object.entries(INPUTS),
+    ([field, absent]) => {
+      const path = options[field]
+      return typeof path !== "string" || existsSync(path) ? Effect.void : Effect.fail(absent(path))
+    },
+    { discard: true }
+  )
+
+/** Paths made absolute, so that a run can go on from anywhere. */
+export const absolutePaths = (options: Options): Options =>
+  Object.fromEntries(
+    Object.entries(options).map(([field, value]) => {
+      const isPath = field in INPUTS || field === "output" || field === "store"
+      return [field, isPath && typeof value === "string" ? resolve(value) : value]
+    })
+  )

@@ -1,0 +1,83 @@
+import { decoderConfig, llama } from "@plumbline/models"
+import { describe, expect, it } from "vitest"
+import { costsOf } from "./plan-costs.ts"
+import type { Workload } from "./plan-workload.ts"
+
+const config = decoderConfig({
+  family: llama,
+  vocabulary: 10,
+  width: 4,
+  layers: 1,
+  heads: 2,
+  mlpWidth: 8,
+  maxPositions: 16,
+  tiedEmbeddings: true
+})
+
+/** 10·4 embeddings + 4·(4·4) attention + 3·(4·8) MLP + 3·4 norms */
+const N = 40 + 64 + 96 + 12
+
+const options = {
+  batchSize: 2,
+  epochs: 3,
+  evalEvery: 2,
+  keepCheckpoints: 2
+}
+
+/** Four rows of 4 tokens, 2 steps an epoch. */
+const rows: Workload = { units: [[4], [4], [4], [4]], heldOut: [], stepsPerEpoch: 2, reference: "never" }
+
+/** Training FLOPs of a token in a row of 4: 6·N + 12·heads·headWidth·(w − w²/2T) with w = T = 4 */
+const perToken = 6 * N + 12 * 4 * 2
+
+describe("costsOf", () => {
+  it("counts steps, tokens and FLOPs of rows", () => {
+    expect(costsOf(config, rows, options)).toMatchObject({
+      parameters: N,
+      steps: 6,
+      rows: 4,
+      tokensPerStep: 8,
+      flopsPerStep: 8 * perToken,
+      flops: 6 * 8 * perToken
+    })
+  })
+
+  it("adds a third for a reference at every step, and once all over for a precomputed one", () => {
+    const every = costsOf(config, { ...rows, reference: "every step" }, options)
+    expect(every.flopsPerStep).toBeCloseTo((8 * perToken * 4) / 3, 6)
+    const once = costsOf(config, { ...rows, reference: "once" }, options)
+    expect(once.flopsPerStep).toBe(8 * perToken)
+    expect(once.flops).toBeCloseTo(6 * 8 * perToken + (16 * perToken) / 3, 6)
+  })
+
+  it("adds the forward passes of evaluations", () => {
+    const { flops } = costsOf(config, { ...rows, heldOut: [[4]] }, options)
+    // after steps 2, 4 and 6, over 4 tokens
+    expect(flops).toBeCloseTo(6 * 8 * perToken + (3 * 4 * perToken) / 3, 6)
+  })
+
+  it("counts float32 weights, gradients, two moments, a copy for the reference, and a micro-batch's activations", () => {
+    const { memory } = costsOf(config, { ...rows, reference: "every step" }, options)
+    // a token: 4 bytes · 1 layer · (4·4 + 2·2·(2 + 2) + 3·8) features; a batch has 8 tokens
+    expect(memory).toEqual({
+      weights: 4 * N,
+      gradients: 4 * N,
+      moments: 8 * N,
+      reference: 4 * N,
+      activations: 8 * 4 * 56
+    })
+    expect(costsOf(config, rows, { ...options, microBatchSize: 1 }).memory.activations).toBe(4 * 4 * 56)
+    expect(costsOf(config, rows, { ...options, microBatchTokens: 5 }).memory.activations).toBe(5 * 4 * 56)
+  })
+
+  it("keeps the newest checkpoints, the best beside them where there are evaluations, and the final model", () => {
+    const checkpoint = 12 * N
+    const disk = (workload: Workload, changed: object) =>
+      costsOf(config, workload, { ...options, ...changed }).diskBytes
+    // one checkpoint, at the last step
+    expect(disk(rows, {})).toBe(checkpoint + 4 * N)
+    expect(disk(rows, { saveEvery: 1 })).toBe(2 * checkpoint + 4 * N)
+    expect(disk({ ...rows, heldOut: [[4]] }, {})).toBe(3 * checkpoint + 4 * N)
+    expect(disk(rows, { saveEvery: 0 })).toBe(4 * N)
+  })
+})

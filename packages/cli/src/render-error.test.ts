@@ -1,0 +1,56 @@
+import { Cause } from "effect"
+import { describe, expect, it } from "vitest"
+import { RecipeInvalid } from "./load-recipe.ts"
+import { renderFailure } from "./render-error.ts"
+import { StoreNotFound } from "./find-store.ts"
+import { TextRequested, UsageError } from "./usage-error.ts"
+import { usesColour } from "./terminal.ts"
+
+const rendered = (error: unknown, colour = false) => renderFailure(Cause.fail(error), colour)
+
+describe("renderFailure", () => {
+  it("ends with 1 for a typed failure, its message without its tag", () => {
+    const { exitCode, standardError, standardOutput } = rendered(
+      new RecipeInvalid({ file: "a.ts", reason: "no such file" })
+    )
+    expect([exitCode, standardOutput, standardError]).toEqual([1, "", "error: recipe a.ts: no such file\n"])
+  })
+
+  it("ends with 2 for bad usage, one problem a line, and says where to read more", () => {
+    const { exitCode, standardError } = rendered(
+      new UsageError({ problems: ["one", "two"], help: "plumb x --help lists the options" })
+    )
+    expect(exitCode).toBe(2)
+    expect(standardError).toBe("error: one\n       two\nhint: plumb x --help lists the options\n")
+  })
+
+  it("prints requested text as a result", () => {
+    expect(rendered(new TextRequested({ text: "help" }))).toEqual({
+      exitCode: 0,
+      standardOutput: "help\n",
+      standardError: ""
+    })
+  })
+
+  it("colours the label alone, where colours are wanted", () => {
+    const error = new StoreNotFound({ looked: ["a.db"] })
+    expect(rendered(error, true).standardError).toBe(`\u001b[31;1merror\u001b[0m: ${error.message}\n`)
+  })
+
+  it("calls a defect a bug and shows where it happened", () => {
+    const { exitCode, standardError } = renderFailure(Cause.die(new TypeError("x is not a function")), false)
+    expect(exitCode).toBe(1)
+    expect(standardError).toMatch(
+      /^error: this is a bug in Plumbline, please report it\n.*TypeError: x is not a function/
+    )
+    expect(standardError).toContain("render-error.test.ts")
+  })
+})
+
+it("colours terminals only, and none where NO_COLOR is set", () => {
+  expect(usesColour({ isTTY: true }, {})).toBe(true)
+  expect(usesColour({ isTTY: true }, { NO_COLOR: "" })).toBe(true)
+  expect(usesColour({ isTTY: true }, { NO_COLOR: "1" })).toBe(false)
+  expect(usesColour({ isTTY: true }, { TERM: "dumb" })).toBe(false)
+  expect(usesColour({}, {})).toBe(false)
+})

@@ -1,0 +1,320 @@
+import { execFileSync } from "node:child_process"
+import { existsSync, mkdtempSync, readFileSync, readdirSync, rmSync, writeFileSync } from "node:fs"
+import { tmpdir } from "node:os"
+import { join } from "node:path"
+import { afterAll, beforeAll, describe, expect, it } from "vitest"
+import { plumb } from "./plumb.ts"
+import { golden, hasGolden, root } from "./reference-files.ts"
+
+let folder: string
+beforeAll(() => void (folder = mkdtempSync(join(tmpdir(), "plumbline-cli-"))))
+afterAll(() => rmSync(folder, { recursive: true, force: true }))
+
+const write = (name: string, text: string): string => {
+  const file = join(folder, name)
+  writeFileSync(file, text)
+  return file
+}
+
+const jsonLines = (text: string) =>
+  text
+    .trimEnd()
+    .split("\n")
+    .map((line) => JSON.parse(line) as Record<string, unknown>)
+
+describe("plumb", () => {
+  it("lists its commands, on standard output", async () => {
+    const { code, stderr, stdout } = await plumb(["--help"])
+    expect([code, stderr]).toEqual([0, ""])
+    for (const name of ["sft", "dpo", "run", "generate", "score", "tokenize", "plan", "runs", "show", "resume"]) {
+      expect(stdout).toMatch(new RegExp(`^  ${name} `, "m"))
+    }
+  })
+
+  it("works from any folder, through links, and says its version", async () => {
+    const { version } = JSON.parse(readFileSync(join(root, "packages", "cli", "package.json"), "utf8")) as {
+      version: string
+    }
+    expect(await plumb(["--version"], folder)).toEqual({ code: 0, stdout: `${version}\n`, stderr: "" })
+  })
+
+  it("is quiet where its reader goes away", () => {
+    const command = `"${join(root, "node_modules", ".bin", "plumb")}" dpo --help | head -1`
+    const script = `${command}; exit 0`
+    expect(execFileSync("sh", ["-c", `{ ${script}; } 2>&1`], { encoding: "utf8" })).toMatch(
+      /^plumb dpo --model DIR .*\n$/
+    )
+  })
+
+  it.concurrent.each([
+    [["dop"], 'unknown command "dop"; did you mean dpo?'],
+    [["--modle"], "unknown option --modle: options follow a command"],
+    [["dpo", "--lerning-rate", "1"], "unknown option --lerning-rate; did you mean --learning-rate?"],
+    [["dpo", "--beta", "big"], '--beta: expected a number; got "big"'],
+    [
+      ["dpo", "--loss", "sigmod"],
+      'expected one or several of sigmoid, ipo, hinge, sft; got "sigmod"; did you mean sigmoid?'
+    ],
+    [["plan", "sfd"], 'there is no algorithm "sfd"; did you mean sft?'],
+    [["score", "--model", "m"], "give one of --text TEXT and --input FILE"],
+    [["run", "--output", "x"], "the recipe file comes first"]
+  ])("refuses %j as bad usage", async (args, message) => {
+    const { code, stderr, stdout } = await plumb(args, folder)
+    expect([code, stdout]).toEqual([2, ""])
+    expect(stderr).toContain(message)
+    expect(stderr).toMatch(/^hint: /m)
+  })
+
+  it.each([
+    [["tokenize", "--model", "nowhere", "--text", "a"], "nowhere/tokenizer.json: no such file"],
+    [["dpo", "--model", "nowhere", "--train", "a.jsonl", "--output", "x"], "no model in nowhere: no such folder"],
+    [["generate", "--model", "nowhere", "--prompt", "a"], "no model in nowhere: no such folder"],
+    [["dpo", "--config", "no.yaml"], "no.yaml: no such file"],
+    [["run", "no.ts"], "recipe no.ts: no such file"],
+    [["resume", "no"], "no run to resume at no: there is no such folder"],
+    [["runs"], "no run store: there is no runs/plumbline.db and no plumbline.db"]
+  ])("explains %j and leaves nothing behind", async (args, message) => {
+    const before = readdirSync(folder)
+    const { code, stderr, stdout } = await plumb(args, folder)
+    expect([code, stdout]).toEqual([1, ""])
+    expect(stderr).toContain(`error: ${message}`)
+    expect(readdirSync(folder)).toEqual(before)
+  })
+
+  it("names the file and the key that a configuration should not have", async () => {
+    const file = write("wrong.yaml", "bta: 0.2\n")
+    const { code, stderr } = await plumb(["dpo", "--config", file])
+    expect(code).toBe(1)
+    expect(stderr).toContain(`error: ${file}: unknown key "bta"; did you mean beta?`)
+  })
+})
+
+describe.skipIf(!hasGolden)("plumb with a model", () => {
+  const model = join(golden, "models", "llama")
+  const train = join(golden, "preferences.jsonl")
+  // made by transformers 5.17, see golden/README.md
+  const reference = hasGolden ? (JSON.parse(readFileSync(join(model, "expected.json"), "utf8")) as Expected) : undefined
+
+  interface Expected {
+    readonly input_ids: ReadonlyArray<number>
+    readonly token_logprobs: ReadonlyArray<number>
+    readonly greedy: { readonly prompt: ReadonlyArray<number>; readonly continuation: ReadonlyArray<number> }
+    readonly chat: {
+      readonly messages: ReadonlyArray<object>
+      readonly rendered: string
+      readonly ids: ReadonlyArray<number>
+    }
+    readonly tokenizer: ReadonlyArray<{
+      readonly text: string
+      readonly ids: ReadonlyArray<number>
+      readonly decoded: string
+    }>
+  }
+
+  const ok = async (args: ReadonlyArray<string>, cwd = folder): Promise<string> => {
+    const { code, stderr, stdout } = await plumb(args, cwd)
+    expect(code, stderr).toBe(0)
+    return stdout
+  }
+
+  it("tokenizes texts and chats as transformers does", async () => {
+    const { chat, tokenizer } = reference!
+    const input = write(
+      "texts.jsonl",
+      [...tokenizer.map(({ text }) => ({ text })), { messages: chat.messages }]
+        .map((row) => JSON.stringify(row))
+        .join("\n")
+    )
+    expect(jsonLines(await ok(["tokenize", "--model", model, "--input", input, "--json"]))).toEqual([
+      ...tokenizer.map(({ decoded, ids }) => ({ input_ids: ids, text: decoded })),
+      { input_ids: chat.ids, text: chat.rendered }
+    ])
+    const one = ["tokenize", "--model", model, "--chat", "--json", "--text", JSON.stringify(chat.messages)]
+    expect(jsonLines(await ok(one))).toEqual([{ input_ids: chat.ids, text: chat.rendered }])
+  })
+
+  it("scores every token but the first, whatever else is in the file", async () => {
+    const { input_ids, token_logprobs } = reference!
+    const input = write(
+      "ids.jsonl",
+      `${JSON.stringify({ input_ids })}\n{"text":"a"}\n${JSON.stringify({ input_ids })}\n`
+    )
+    const rows = jsonLines(await ok(["score", "--model", model, "--input", input, "--json"]))
+    expect(rows.map((row) => row["input_ids"])).toEqual([input_ids, rows[1]!["input_ids"], input_ids])
+    expect(rows[1]!["token_logprobs"]).toEqual([null])
+    for (const row of [rows[0]!, rows[2]!]) {
+      const [first, ...rest] = row["token_logprobs"] as ReadonlyArray<number | null>
+      expect(first).toBeNull()
+      expect(rest.length).toBe(token_logprobs.length)
+      rest.forEach((value, t) => expect(Math.abs(value! - token_logprobs[t]!)).toBeLessThan(1e-4))
+    }
+  })
+
+  it("continues greedily as transformers does, and by its seed alone when it samples", async () => {
+    const { greedy } = reference!
+    const input = write("prompt.jsonl", `${JSON.stringify({ input_ids: greedy.prompt })}\n{"prompt":"Natalia"}\n`)
+    const base = [
+      "generate",
+      "--model",
+      model,
+      "--input",
+      input,
+      "--max-new-tokens",
+      String(greedy.continuation.length)
+    ]
+    const [row] = jsonLines(await ok([...base, "--temperature", "0", "--json"]))
+    expect(row).toMatchObject({ prompt_ids: greedy.prompt, response_ids: greedy.continuation, finish_reason: "length" })
+    expect(row!["logprobs"]).toHaveLength(greedy.continuation.length)
+    const samples = await Promise.all(["1", "1", "2"].map((seed) => ok([...base, "--json", "--seed", seed])))
+    expect(samples[0]).toBe(samples[1])
+    expect(samples[0]).not.toBe(samples[2])
+  })
+
+  it("refuses ids outside the vocabulary and rows beyond the context", async () => {
+    const unknown = write("unknown.jsonl", '{"input_ids":[1,99999]}\n')
+    const score = await plumb(["score", "--model", model, "--input", unknown])
+    expect([score.code, score.stdout]).toEqual([1, ""])
+    expect(score.stderr).toMatch(/unknown\.jsonl, line 1: token id 99999 is outside the vocabulary of \d+/)
+    const long = write(
+      "long.jsonl",
+      `{"text":"a"}\n${JSON.stringify({ input_ids: Array.from({ length: 100_000 }, () => 5) })}\n`
+    )
+    const generate = await plumb(["generate", "--model", model, "--input", long])
+    expect(generate.code).toBe(1)
+    expect(generate.stderr).toMatch(
+      /long\.jsonl, line 2: has 100000 tokens, and the model's context leaves room for \d+/
+    )
+  })
+
+  const dpo = (output: string, ...more: ReadonlyArray<string>) => [
+    "dpo",
+    "--model",
+    model,
+    "--train",
+    train,
+    "--output",
+    output,
+    "--batch-size",
+    "4",
+    "--max-length",
+    "128",
+    ...more
+  ]
+
+  describe("and a run of two steps", () => {
+    let finished: string
+    beforeAll(async () => {
+      const config = write("dpo.yaml", "loss: [ipo]\nmaxSteps: 5\nsaveEvery: 1\n")
+      finished = await ok(dpo("made/a", "--config", config, "--max-steps", "2"))
+    })
+
+    it("says where the model is; the model can be used", async () => {
+      expect(finished).toMatch(/^finished at step 2$/m)
+      expect(finished).toMatch(/^model: +made\/a\/final$/m)
+      const row = jsonLines(await ok(["score", "--model", "made/a/final", "--text", "Natalia sold", "--json"]))[0]!
+      expect(row["input_ids"]).toHaveLength(5)
+    })
+
+    it("records the options it resolved, with absolute paths", () => {
+      const { invocation } = JSON.parse(readFileSync(join(folder, "made/a/run.json"), "utf8")) as {
+        readonly invocation: { readonly command: string; readonly options: Record<string, unknown> }
+      }
+      expect(invocation.command).toBe("dpo")
+      expect(invocation.options).toMatchObject({ model, loss: ["ipo"], maxSteps: 2, beta: 0.1, saveEvery: 1 })
+      expect(String(invocation.options["output"])).toMatch(/^\/.*\/made\/a$/)
+      expect(String(invocation.options["store"])).toMatch(/^\/.*\/made\/plumbline\.db$/)
+    })
+
+    it("is listed by runs, as a table and as JSON", async () => {
+      expect(await ok(["runs", "--folder", "made"])).toMatch(/^a +ipo +finished +2 +25 .* made\/a$/m)
+      const [run] = jsonLines(await ok(["runs", "--store", "made/plumbline.db", "--json"]))
+      expect(run).toMatchObject({ name: "a", algorithm: "ipo", status: "finished", last_step: 2, error: null })
+    })
+
+    it("is shown with its last metrics and charts", async () => {
+      const text = await ok(["show", "made/a"])
+      expect(text).toMatch(/^status +finished at step 2$/m)
+      expect(text).toMatch(/^checkpoints +step 1, step 2$/m)
+      for (const name of ["loss", "learning_rate", "rewards/margins"])
+        expect(text).toMatch(new RegExp(`^${name}: min `, "m"))
+      const [run] = jsonLines(await ok(["show", "made/a", "--json"]))
+      expect(run!["metrics"]).toMatchObject([{ step: 1, loss: 25 }, { step: 2 }])
+      const wrong = await plumb(["show", "made/a", "--metric", "los"], folder)
+      expect([wrong.code, wrong.stderr]).toEqual([
+        2,
+        expect.stringContaining('has no metric "los"; did you mean loss?')
+      ])
+    })
+
+    it("is not overwritten by a second one", async () => {
+      const before = readFileSync(join(folder, "made/a/run.json"))
+      const { code, stderr } = await plumb(dpo("made/a"), folder)
+      expect(code).toBe(1)
+      expect(stderr).toContain('made/a already holds a run: continue it with "plumb resume made/a"')
+      expect(readFileSync(join(folder, "made/a/run.json")).equals(before)).toBe(true)
+    })
+
+    it("has nothing to resume, and says so", async () => {
+      expect(await ok(["resume", "made/a"])).toBe("made/a is finished; its model is in made/a/final\n")
+    })
+  })
+
+  it("stops at its time limit with a checkpoint, and resume goes on to the end", async () => {
+    const stopped = await ok(dpo("timed", "--max-steps", "3", "--max-seconds", "0.001"))
+    expect(stopped).toMatch(/^stopped at step 1$/m)
+    expect(stopped).toMatch(/^go on: +plumb resume timed$/m)
+    for (let turn = 0; turn < 2; turn++) await ok(["resume", join(folder, "timed")], tmpdir())
+    expect(jsonLines(readFileSync(join(folder, "timed/metrics.jsonl"), "utf8")).map(({ step }) => step)).toEqual([
+      1, 2, 3
+    ])
+    expect(existsSync(join(folder, "timed/final/model.safetensors"))).toBe(true)
+  })
+
+  it.each([
+    ["a training file that is not there", { train: "no.jsonl" }, "no.jsonl: no such file"],
+    ["a malformed line", { train: "bad.jsonl" }, "bad.jsonl, line 2"],
+    ["a path below a file", { output: "bad.jsonl/x" }, "bad.jsonl is a file, not a folder"],
+    [
+      "a format that no backend has",
+      { precision: "bfloat16" },
+      "no backend of this version computes in bfloat16 on cpu"
+    ],
+    [
+      "a device that the backend has not",
+      { backend: "wasm", device: "cuda" },
+      "backend wasm cannot compute in float32 on cuda"
+    ]
+  ])("fails on %s before anything is written", async (_, changed, message) => {
+    write("bad.jsonl", '{"prompt":"a","chosen":"b","rejected":"c"}\n{"prompt":"a"}\n')
+    const before = readdirSync(folder)
+    const options = { model, train, output: "new/a", ...changed }
+    const { code, stderr } = await plumb(
+      ["dpo", ...Object.entries(options).flatMap(([name, value]) => [`--${name}`, value])],
+      folder
+    )
+    expect([code, stderr]).toEqual([1, expect.stringContaining(message)])
+    expect(readdirSync(folder)).toEqual(before)
+  })
+
+  it("plans a run without starting it", async () => {
+    const before = readdirSync(folder)
+    const args = ["plan", ...dpo("planned", "--json")]
+    const [plan] = jsonLines(await ok(args))
+    // 32 pairs, 4 a step
+    expect(plan).toMatchObject({ rows: 32, steps: 8 })
+    expect(plan!["seconds"]).toBeGreaterThan(0)
+    expect(readdirSync(folder)).toEqual(before)
+  })
+
+  it("runs a recipe by its parameters, and resumes it from one of its stages", async () => {
+    const recipe = join(root, "test/fixtures/recipes/two-stages.ts")
+    const text = await ok(["run", recipe, "--model", model, "--train", train, "--steps", "2"])
+    expect(text).toContain("model:   runs/two-stages/second/final")
+    expect(await ok(["show", "runs/two-stages"])).toMatch(/^run +first \(sft\)$[^]*^run +second \(sft\)$/m)
+    rmSync(join(folder, "runs/two-stages/second"), { recursive: true })
+    await ok(["resume", join(folder, "runs/two-stages/first")], tmpdir())
+    expect(existsSync(join(folder, "runs/two-stages/second/final/model.safetensors"))).toBe(true)
+    const { code, stderr } = await plumb(["run", recipe, "--stps", "2"], folder)
+    expect([code, stderr]).toEqual([2, expect.stringContaining("unknown option --stps; did you mean --steps?")])
+  })
+})
