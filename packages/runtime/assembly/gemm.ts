@@ -43,12 +43,13 @@ export function gemm(
   accumulate: bool,
   scratch: usize
 ): void {
-  if (m <= FEW_ROWS && aColumn == 1 && bRow == 1) {
-    dotProducts(m, n, k, a, <usize>aRow * 4, b, <usize>bColumn * 4, c, <usize>cRow * 4, accumulate)
+  const fewRows = m <= FEW_ROWS && aColumn == 1 && !accumulate
+  if (fewRows && bRow == 1) {
+    dotProducts(m, n, k, a, <usize>aRow * 4, b, <usize>bColumn * 4, c, <usize>cRow * 4)
     return
   }
-  if (m <= FEW_ROWS && aColumn == 1 && bColumn == 1) {
-    weightedRows(m, n, k, a, <usize>aRow * 4, b, <usize>bRow * 4, c, <usize>cRow * 4, accumulate)
+  if (fewRows && bColumn == 1) {
+    weightedRows(m, n, k, a, <usize>aRow * 4, b, <usize>bRow * 4, c, <usize>cRow * 4)
     return
   }
   const kept = min(k, BLOCK_DEPTH)
@@ -274,15 +275,13 @@ function dotProducts(
   b: usize,
   bBytes: usize,
   c: usize,
-  cBytes: usize,
-  accumulate: bool
+  cBytes: usize
 ): void {
   for (let j = 0; j < n; j++) {
     const line = b + <usize>j * bBytes
     for (let i = 0; i < m; i++) {
       const at = c + <usize>i * cBytes + <usize>j * 4
-      const value = dot(a + <usize>i * aBytes, line, k)
-      store<f32>(at, accumulate ? load<f32>(at) + value : value)
+      store<f32>(at, dot(a + <usize>i * aBytes, line, k))
     }
   }
 }
@@ -297,12 +296,11 @@ function weightedRows(
   b: usize,
   bBytes: usize,
   c: usize,
-  cBytes: usize,
-  accumulate: bool
+  cBytes: usize
 ): void {
   for (let i = 0; i < m; i++) {
     const to = c + <usize>i * cBytes
-    if (!accumulate) memory.fill(to, 0, <usize>n * 4)
+    memory.fill(to, 0, <usize>n * 4)
     for (let p = 0; p < k; p++) {
       const weight = f32x4.splat(load<f32>(a + <usize>i * aBytes + <usize>p * 4))
       const line = b + <usize>p * bBytes

@@ -55,9 +55,8 @@ const throughCpu = (own: ReadableBackend, inputs: Inputs, run: (inputs: Inputs, 
   }
 }
 
-/** The cpu backend keeps the array it is given, so it must not be a view of the other's memory. */
 const copy = ({ dataId, dtype, shape }: TensorInfo, from: ReadableBackend, to: ReadableBackend): TensorInfo => ({
-  dataId: to.write(from.readSync(dataId).slice(), shape, dtype),
+  dataId: to.write(from.readSync(dataId), shape, dtype),
   shape,
   dtype
 })

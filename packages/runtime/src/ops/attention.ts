@@ -32,7 +32,7 @@ export interface AttentionOptions {
  */
 export const attention = (q: Tensor3D, k: Tensor3D, v: Tensor3D, options: AttentionOptions): Tensor3D => {
   checkSpans(q, k, options)
-  if (!hasKernel(ATTENTION)) return composedAttention(q, k, v, options)
+  if (!hasKernel(ATTENTION)) return tf.tidy(() => composedAttention(q, k, v, options))
   const [out, logNormalizer] = fused<Array<Tensor>>(ATTENTION, { q, k, v }, { ...options })
   logNormalizer!.dispose()
   return out as Tensor3D

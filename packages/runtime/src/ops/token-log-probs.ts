@@ -37,7 +37,9 @@ export const tokenLogProbs = (
   options: TokenLogProbsOptions = {}
 ): TokenLogProbs => {
   checkTargets(targets, hidden, weight)
-  if (!hasKernel(TOKEN_LOG_PROBS)) return composedTokenLogProbs(hidden, weight, targets, options)
+  if (!hasKernel(TOKEN_LOG_PROBS)) {
+    return tf.tidy(() => ({ ...composedTokenLogProbs(hidden, weight, targets, options) }))
+  }
   const { softCap = 0, temperature = 1 } = options
   // Without the tape nobody will ask for the gradient that the forward pass can prepare.
   const withSlopes = tf.engine().isTapeOn()

@@ -93,6 +93,14 @@ export const logProbSuite = (): void => {
       })
     })
 
+    it("leaves its three results and nothing else outside a tidy", () => {
+      const [hidden, weight] = [noise<Tensor2D>([3, 2], "hidden"), noise<Tensor2D>([5, 2], "weight")]
+      const before = tf.memory().numTensors
+      const result = tokenLogProbs(hidden, weight, Int32Array.of(0, 1, 2))
+      expect(tf.memory().numTensors).toBe(before + 3)
+      tf.dispose([hidden, weight, ...Object.values(result)])
+    })
+
     it("is ln(1/V) with entropy ln V where every logit is the same, and the first token wins the tie", () => {
       leavesNothing(() => {
         const result = tokenLogProbs(tf.zeros([2, 3]), tf.ones([5, 3]) as Tensor2D, Int32Array.of(0, 4))

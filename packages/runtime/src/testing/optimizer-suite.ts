@@ -62,11 +62,13 @@ const adamwSuite = () =>
         const unit = tf.eye(2)
         for (let step = 1; step <= 2; step++) {
           expectClose(tf.matMul(unit, parameter as Tensor), [...parameter.dataSync()], 0)
+          expectClose(tf.fused.matMul({ a: unit, b: parameter as Tensor }), [...parameter.dataSync()], 0)
           const gradient = tf.ones([2, 2])
           adamwUpdate([{ parameter, gradient, firstMoment, secondMoment, weightDecay: 0 }], { ...options, step })
         }
         // Two steps of −0.1 each, since every gradient is 1.
         expectClose(tf.matMul(unit, parameter as Tensor), [0.8, 1.8, 2.8, 3.8], 1e-6)
+        expectClose(tf.fused.matMul({ a: unit, b: parameter as Tensor }), [0.8, 1.8, 2.8, 3.8], 1e-6)
         expectClose(start, [1, 2, 3, 4], 0)
         tf.dispose([parameter, firstMoment, secondMoment] as Array<Variable>)
       })
