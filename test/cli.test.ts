@@ -1,9 +1,10 @@
 import { execFileSync } from "node:child_process"
+import { once } from "node:events"
 import { existsSync, mkdtempSync, readFileSync, readdirSync, rmSync, writeFileSync } from "node:fs"
 import { tmpdir } from "node:os"
 import { join } from "node:path"
 import { afterAll, beforeAll, describe, expect, it } from "vitest"
-import { plumb } from "./plumb.ts"
+import { plumb, startPlumb } from "./plumb.ts"
 import { golden, hasGolden, root } from "./reference-files.ts"
 
 let folder: string
@@ -268,6 +269,24 @@ describe.skipIf(!hasGolden)("plumb with a model", () => {
       1, 2, 3
     ])
     expect(existsSync(join(folder, "timed/final/model.safetensors"))).toBe(true)
+  })
+
+  it("stops after its step on a signal, with a checkpoint, and calls that no failure", async () => {
+    const child = startPlumb(dpo("signalled", "--max-steps", "5000"), folder)
+    let stdout = ""
+    let stderr = ""
+    child.stdout?.on("data", (chunk) => (stdout += String(chunk)))
+    child.stderr?.on("data", (chunk) => {
+      stderr += String(chunk)
+      if (stderr.includes("step 1/5000") && !stderr.includes("SIGTERM")) child.kill("SIGTERM")
+    })
+    const [code] = (await once(child, "close")) as [number | null]
+    expect(code, stderr).toBe(0)
+    expect(stderr).toContain("SIGTERM: stopping after this step, with a checkpoint")
+    const step = /^stopped at step (\d+)$/m.exec(stdout)?.[1]
+    expect(existsSync(join(folder, `signalled/checkpoints/step-${step}/state.json`))).toBe(true)
+    expect(existsSync(join(folder, "signalled/run.lock"))).toBe(false)
+    expect(await ok(["runs", "--store", "plumbline.db"])).toMatch(/^signalled +dpo +stopped /m)
   })
 
   it.each([

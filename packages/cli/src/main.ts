@@ -3,22 +3,29 @@ import { enableCompileCache } from "node:module"
 // Modules compile once per installation, not once per call; where the cache cannot be written this does nothing.
 enableCompileCache()
 
-/** A reader that went away, as in `plumb runs | head`, is no error. */
-for (const stream of [process.stdout, process.stderr]) {
-  stream.on("error", (cause: NodeJS.ErrnoException) => {
-    if (cause.code !== "EPIPE") throw cause
-    process.exit(process.exitCode ?? 0)
-  })
+/** A reader of results that went away, as in `plumb runs | head`, ends the command; one of remarks changes nothing. */
+const onBrokenPipe = (end: () => void) => (cause: NodeJS.ErrnoException) => {
+  if (cause.code !== "EPIPE") throw cause
+  end()
 }
+process.stdout.on(
+  "error",
+  onBrokenPipe(() => process.exit(process.exitCode ?? 0))
+)
+process.stderr.on(
+  "error",
+  onBrokenPipe(() => {})
+)
 
-const [{ Effect, Exit }, { plumb }, { renderFailure }, { usesColour }] = await Promise.all([
+const [{ Effect, Exit, Logger }, { plumb }, { renderFailure }, { usesColour }] = await Promise.all([
   import("effect"),
   import("./plumb.ts"),
   import("./render-error.ts"),
   import("./terminal.ts")
 ])
 
-const exit = await Effect.runPromiseExit(plumb(process.argv.slice(2)))
+const command = plumb(process.argv.slice(2)).pipe(Effect.provideService(Logger.LogToStderr, true))
+const exit = await Effect.runPromiseExit(command)
 if (Exit.isFailure(exit)) {
   const { exitCode, standardError, standardOutput } = renderFailure(exit.cause, usesColour(process.stderr))
   process.stdout.write(standardOutput)

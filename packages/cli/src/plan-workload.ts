@@ -1,4 +1,5 @@
 import {
+  attempt,
   batchSampler,
   type DataError,
   type LengthLimit,
@@ -12,7 +13,6 @@ import {
   type TokenizedRow,
   type TokenizerShape
 } from "@plumbline/data"
-import { attempt } from "@plumbline/data"
 import type { TrainingOptions } from "@plumbline/training"
 import { Effect, Schema } from "effect"
 

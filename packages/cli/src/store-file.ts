@@ -1,6 +1,7 @@
+import { makeFolder } from "@plumbline/training"
 import { RunStore, type RunStoreShape, StoreUnavailable } from "@plumbline/store"
 import { Context, Effect, Layer } from "effect"
-import { existsSync, mkdirSync } from "node:fs"
+import { existsSync } from "node:fs"
 import { dirname, join, resolve } from "node:path"
 
 export const STORE_FILE = "plumbline.db"
@@ -19,7 +20,7 @@ const newStore = (file: string): Layer.Layer<RunStore> =>
     RunStore,
     Effect.gen(function* () {
       const scope = yield* Effect.scope
-      const made = Effect.andThen(makeFolder(file), Layer.buildWithScope(RunStore.layerSqlite(file), scope)).pipe(
+      const made = Effect.andThen(makeStoreFolder(file), Layer.buildWithScope(RunStore.layerSqlite(file), scope)).pipe(
         // Only a file of another version can be too new, and this one did not exist.
         Effect.catchTag("StoreTooNew", Effect.die),
         Effect.map((context) => Context.get(context, RunStore))
@@ -28,9 +29,9 @@ const newStore = (file: string): Layer.Layer<RunStore> =>
     })
   )
 
-const makeFolder = (file: string) =>
+const makeStoreFolder = (file: string) =>
   Effect.try({
-    try: () => mkdirSync(dirname(file), { recursive: true }),
+    try: () => makeFolder(dirname(file)),
     catch: (cause) => new StoreUnavailable({ file, reason: cause instanceof Error ? cause.message : String(cause) })
   })
 
