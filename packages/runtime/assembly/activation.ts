@@ -37,6 +37,24 @@ export function gatedActivationGradient(
   }
 }
 
+/** out = relu(x)² over n elements. */
+export function squaredRelu(x: usize, out: usize, n: i32): void {
+  for (let i = 0; i < n; i += 4) {
+    const at = <usize>i * 4
+    const positive = f32x4.pmax(loadUpTo(x + at, n - i), f32x4.splat(0))
+    storeUpTo(out + at, f32x4.mul(positive, positive), n - i)
+  }
+}
+
+/** dx = 2·relu(x)·dy. */
+export function squaredReluGradient(x: usize, dy: usize, dx: usize, n: i32): void {
+  for (let i = 0; i < n; i += 4) {
+    const at = <usize>i * 4
+    const positive = f32x4.pmax(loadUpTo(x + at, n - i), f32x4.splat(0))
+    storeUpTo(dx + at, f32x4.mul(f32x4.add(positive, positive), loadUpTo(dy + at, n - i)), n - i)
+  }
+}
+
 /** s(x) in act(x) = x·s(x). */
 function share(x: v128, activation: i32): v128 {
   const one = f32x4.splat(1)

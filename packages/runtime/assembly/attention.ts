@@ -128,7 +128,7 @@ function softmax(line: usize, first: i32, stop: i32, seen: i32, scale: f32, soft
   for (let i = first; i < stop; i += 4) {
     const at = line + <usize>i * 4
     const score = shapeScore(loadUpTo(at, stop - i), scale, softCap)
-    lanes = f32x4.max(lanes, lowerFrom(score, stop - i))
+    lanes = f32x4.pmax(lanes, lowerFrom(score, stop - i))
     storeUpTo(at, score, stop - i)
   }
   const peak = maxLane(lanes)

@@ -1,4 +1,4 @@
-export { gatedActivation, gatedActivationGradient } from "./activation"
+export { gatedActivation, gatedActivationGradient, squaredRelu, squaredReluGradient } from "./activation"
 export { attentionRow, attentionRowGradient, attentionScratch } from "./attention"
 export { gemm, gemmScratch } from "./gemm"
 export { logitGradient, logitStatistics } from "./logits"

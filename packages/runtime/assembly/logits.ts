@@ -110,7 +110,7 @@ function capSlope(value: v128, temperature: f32, softCap: f32): v128 {
 function highest(x: usize, n: i32): f32 {
   let lanes = f32x4.splat(load<f32>(x))
   let i = 0
-  for (; i + 4 <= n; i += 4) lanes = f32x4.max(lanes, v128.load(x + <usize>i * 4))
+  for (; i + 4 <= n; i += 4) lanes = f32x4.pmax(lanes, v128.load(x + <usize>i * 4))
   let result = maxLane(lanes)
   for (; i < n; i++) result = max(result, load<f32>(x + <usize>i * 4))
   return result

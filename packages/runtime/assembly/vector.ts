@@ -43,20 +43,23 @@ export function lowerFrom(x: v128, count: i32): v128 {
   return v128.bitselect(x, f32x4.splat(-f32.MAX_VALUE), i32x4.lt_s(i32x4(0, 1, 2, 3), i32x4.splat(count)))
 }
 
+/** 1.5·2²³: added to a small number, it leaves that number, rounded, in the lowest bits. */
+const ROUNDER: f32 = 12582912
+
 /** eˣ within 2 units in the last place; x is clamped to [−87.3, 88.3], NaN stays NaN. Cephes expf. */
 export function exp4(x: v128): v128 {
-  const clamped = f32x4.min(f32x4.max(x, f32x4.splat(-87.3)), f32x4.splat(88.3))
-  const n = f32x4.nearest(f32x4.mul(clamped, f32x4.splat(<f32>Math.LOG2E)))
-  let r = f32x4.sub(clamped, f32x4.mul(n, f32x4.splat(0.693359375)))
-  r = f32x4.add(r, f32x4.mul(n, f32x4.splat(2.1219444e-4)))
-  let p = f32x4.add(f32x4.mul(f32x4.splat(1.98756915e-4), r), f32x4.splat(1.3981999507e-3))
-  p = f32x4.add(f32x4.mul(p, r), f32x4.splat(8.3334519073e-3))
-  p = f32x4.add(f32x4.mul(p, r), f32x4.splat(4.1665795894e-2))
-  p = f32x4.add(f32x4.mul(p, r), f32x4.splat(1.6666665459e-1))
-  p = f32x4.add(f32x4.mul(p, r), f32x4.splat(5.0000001201e-1))
-  p = f32x4.add(f32x4.add(f32x4.mul(p, f32x4.mul(r, r)), r), f32x4.splat(1))
-  const power = i32x4.shl(i32x4.add(i32x4.trunc_sat_f32x4_s(n), i32x4.splat(127)), 23)
-  return f32x4.mul(p, power)
+  const clamped = f32x4.pmin(f32x4.pmax(x, f32x4.splat(-87.3)), f32x4.splat(88.3))
+  const shifted = f32x4.relaxed_madd(clamped, f32x4.splat(<f32>Math.LOG2E), f32x4.splat(ROUNDER))
+  const n = f32x4.sub(shifted, f32x4.splat(ROUNDER))
+  let r = f32x4.relaxed_madd(n, f32x4.splat(-0.693359375), clamped)
+  r = f32x4.relaxed_madd(n, f32x4.splat(2.1219444e-4), r)
+  let p = f32x4.relaxed_madd(f32x4.splat(1.98756915e-4), r, f32x4.splat(1.3981999507e-3))
+  p = f32x4.relaxed_madd(p, r, f32x4.splat(8.3334519073e-3))
+  p = f32x4.relaxed_madd(p, r, f32x4.splat(4.1665795894e-2))
+  p = f32x4.relaxed_madd(p, r, f32x4.splat(1.6666665459e-1))
+  p = f32x4.relaxed_madd(p, r, f32x4.splat(5.0000001201e-1))
+  p = f32x4.add(f32x4.relaxed_madd(p, f32x4.mul(r, r), r), f32x4.splat(1))
+  return f32x4.mul(p, i32x4.shl(i32x4.add(shifted, i32x4.splat(127)), 23))
 }
 
 /** tanh x: an odd polynomial below 0.625 (Cephes tanhf), 1 − 2/(e²ˣ + 1) above. */

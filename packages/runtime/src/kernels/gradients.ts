@@ -14,6 +14,8 @@ import {
   RMS_NORM_GRADIENT,
   ROTARY,
   SCALE_ROWS,
+  SQUARED_RELU,
+  SQUARED_RELU_GRADIENT,
   TOKEN_LOG_PROBS,
   TOKEN_LOG_PROBS_WEIGHT_GRADIENT
 } from "./names.ts"
@@ -89,6 +91,11 @@ const gatedActivation: Gradient = {
     together(["gate", "up"], fused<Array<Tensor>>(GATED_ACTIVATION_GRADIENT, { gate: gate!, up: up!, dy: dy! }, attrs))
 }
 
+const squaredRelu: Gradient = {
+  inputsToSave: ["x"],
+  gradients: ([dy], [x]) => ({ x: () => fused(SQUARED_RELU_GRADIENT, { x: x!, dy: dy! }) })
+}
+
 /** Only the log-probs carry a gradient; that of the hidden states was prepared in the forward pass, up to its factor. */
 const tokenLogProbs: Gradient = {
   inputsToSave: ["hidden", "weight"],
@@ -110,6 +117,7 @@ const gradients: Readonly<Record<string, Gradient>> = {
   [LAYER_NORM]: layerNorm,
   [ROTARY]: rotary,
   [GATED_ACTIVATION]: gatedActivation,
+  [SQUARED_RELU]: squaredRelu,
   [TOKEN_LOG_PROBS]: tokenLogProbs
 }
 

@@ -27,6 +27,10 @@ export const ROTARY = "PlumblineRotary"
 export const GATED_ACTIVATION = "PlumblineGatedActivation"
 /** {gate, up, dy}, {activation} → [dgate, dup] */
 export const GATED_ACTIVATION_GRADIENT = "PlumblineGatedActivationGradient"
+/** {x} → relu(x)² */
+export const SQUARED_RELU = "PlumblineSquaredRelu"
+/** {x, dy} → dx */
+export const SQUARED_RELU_GRADIENT = "PlumblineSquaredReluGradient"
 /**
  * {hidden, weight}, {targets, temperature, softCap, withSlopes} → [log-probs, entropy, correct, log of the normalizer]
  * and, withSlopes, [M, D]: the gradient of each log-prob with respect to its hidden state.

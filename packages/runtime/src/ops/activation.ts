@@ -1,4 +1,4 @@
-import { fused, GATED_ACTIVATION, hasKernel } from "../kernels/names.ts"
+import { fused, GATED_ACTIVATION, hasKernel, SQUARED_RELU } from "../kernels/names.ts"
 import { tf, type Tensor2D } from "../tf.ts"
 
 export type GateFunction = "silu" | "gelu" | "gelu_tanh"
@@ -14,7 +14,7 @@ export type GateFunction = "silu" | "gelu" | "gelu_tanh"
 export const gatedActivation = (gate: Tensor2D, up: Tensor2D, activation: GateFunction): Tensor2D =>
   hasKernel(GATED_ACTIVATION)
     ? fused(GATED_ACTIVATION, { gate, up }, { activation })
-    : tf.mul(composedActivations[activation](gate), up)
+    : tf.tidy(() => tf.mul(composedActivations[activation](gate), up))
 
 export const composedActivations: Readonly<Record<GateFunction, (x: Tensor2D) => Tensor2D>> = {
   silu: (x) => tf.mul(x, tf.sigmoid(x)),
@@ -26,4 +26,7 @@ export const composedActivations: Readonly<Record<GateFunction, (x: Tensor2D) =>
 }
 
 /** relu(x)²: [N, F] → [N, F]. @see So et al. 2021, https://arxiv.org/abs/2109.08668 */
-export const squaredRelu = (x: Tensor2D): Tensor2D => tf.square(tf.relu(x))
+export const squaredRelu = (x: Tensor2D): Tensor2D =>
+  hasKernel(SQUARED_RELU) ? fused(SQUARED_RELU, { x }) : tf.tidy(() => composedSquaredRelu(x))
+
+export const composedSquaredRelu = (x: Tensor2D): Tensor2D => tf.square(tf.relu(x))

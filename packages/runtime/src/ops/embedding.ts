@@ -11,7 +11,7 @@ import { tf, type Tensor2D } from "../tf.ts"
 export const embedding = (weight: Tensor2D, ids: Int32Array): Tensor2D => {
   const outside = ids.findIndex((id) => id < 0 || id >= weight.shape[0])
   if (outside >= 0) throw new RangeError(`row ${ids[outside]} (at ${outside}) of a matrix of ${weight.shape[0]} rows`)
-  return hasKernel(EMBEDDING) ? fused(EMBEDDING, { weight }, { ids }) : composedEmbedding(weight, ids)
+  return hasKernel(EMBEDDING) ? fused(EMBEDDING, { weight }, { ids }) : tf.tidy(() => composedEmbedding(weight, ids))
 }
 
 export const composedEmbedding = (weight: Tensor2D, ids: Int32Array): Tensor2D =>

@@ -10,10 +10,11 @@ import { fused, hasKernel, LINEAR } from "../kernels/names.ts"
  * @param bias   [O] float32
  * @returns      [N, O] float32
  */
-export const linear = (x: Tensor2D, weight: Tensor2D, bias?: Tensor1D): Tensor2D => {
-  const product = hasKernel(LINEAR) ? fused<Tensor2D>(LINEAR, { x, weight }) : composedLinear(x, weight)
-  return bias === undefined ? product : tf.add(product, bias)
-}
+export const linear = (x: Tensor2D, weight: Tensor2D, bias?: Tensor1D): Tensor2D =>
+  tf.tidy(() => {
+    const product = hasKernel(LINEAR) ? fused<Tensor2D>(LINEAR, { x, weight }) : composedLinear(x, weight)
+    return bias === undefined ? product : tf.add(product, bias)
+  })
 
 export const composedLinear = (x: Tensor2D, weight: Tensor2D): Tensor2D =>
   customGradient([x, weight], (inputs, save) => {

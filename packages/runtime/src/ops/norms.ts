@@ -10,7 +10,7 @@ import { tf, type Tensor1D, type Tensor2D } from "../tf.ts"
  * @see Zhang & Sennrich 2019, https://arxiv.org/abs/1910.07467
  */
 export const rmsNorm = (x: Tensor2D, weight: Tensor1D, epsilon: number): Tensor2D =>
-  hasKernel(RMS_NORM) ? fused(RMS_NORM, { x, weight }, { epsilon }) : composedRmsNorm(x, weight, epsilon)
+  hasKernel(RMS_NORM) ? fused(RMS_NORM, { x, weight }, { epsilon }) : tf.tidy(() => composedRmsNorm(x, weight, epsilon))
 
 export const composedRmsNorm = (x: Tensor2D, weight: Tensor1D, epsilon: number): Tensor2D =>
   tf.mul(tf.mul(x, tf.rsqrt(tf.add(tf.mean(tf.square(x), -1, true), epsilon))), weight)
@@ -27,7 +27,7 @@ export const composedRmsNorm = (x: Tensor2D, weight: Tensor1D, epsilon: number):
 export const layerNorm = (x: Tensor2D, weight: Tensor1D, bias: Tensor1D, epsilon: number): Tensor2D =>
   hasKernel(LAYER_NORM)
     ? fused(LAYER_NORM, { x, weight, bias }, { epsilon })
-    : composedLayerNorm(x, weight, bias, epsilon)
+    : tf.tidy(() => composedLayerNorm(x, weight, bias, epsilon))
 
 export const composedLayerNorm = (x: Tensor2D, weight: Tensor1D, bias: Tensor1D, epsilon: number): Tensor2D => {
   const centred = tf.sub(x, tf.mean(x, -1, true))

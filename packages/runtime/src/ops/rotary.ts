@@ -38,7 +38,9 @@ export const rotaryAngles = (positions: Int32Array, inverseFrequencies: Float32A
  * @see Su et al. 2021, https://arxiv.org/abs/2104.09864
  */
 export const rotary = (x: Tensor3D, { cos, sin }: RotaryAngles): Tensor3D =>
-  hasKernel(ROTARY) ? fused(ROTARY, { x, cos, sin }, { inverse: false }) : composedRotary(x, { cos, sin })
+  hasKernel(ROTARY)
+    ? fused(ROTARY, { x, cos, sin }, { inverse: false })
+    : tf.tidy(() => composedRotary(x, { cos, sin }))
 
 export const composedRotary = (x: Tensor3D, { cos, sin }: RotaryAngles): Tensor3D => {
   const [tokens, heads, width] = x.shape

@@ -1,7 +1,7 @@
 import { describe, expect, it } from "vitest"
 import { ATTENTION } from "../kernels/names.ts"
 import { attention, type AttentionOptions, composedAttention } from "../ops/attention.ts"
-import { tf, type Tensor3D } from "../tf.ts"
+import type { Tensor3D } from "../tf.ts"
 import { differentiableSuite } from "./differentiable-suite.ts"
 import { expectClose, gradientsOf, leavesNothing, noise, wave } from "./tensors.ts"
 
@@ -135,16 +135,6 @@ export const attentionSuite = (): void => {
         const gradients = gradientsOf(op, inputs, wave([queries, heads, width], 1.3))
         for (const [i, expected] of [dq, dk, dv].entries()) expectClose(gradients[i]!, expected)
       })
-    })
-  })
-
-  describe("attention outside a tidy", () => {
-    it("leaves its result and nothing else", () => {
-      const [q, k, v] = sized([4, 4, 2, 1, 2], "outside") as [Tensor3D, Tensor3D, Tensor3D]
-      const before = tf.memory().numTensors
-      const out = attention(q, k, v, { ...same([0, 4]), scale: 1 })
-      expect(tf.memory().numTensors).toBe(before + 1)
-      tf.dispose([q, k, v, out])
     })
   })
 

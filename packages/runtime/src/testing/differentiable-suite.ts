@@ -1,4 +1,4 @@
-import { describe, it, type TestContext } from "vitest"
+import { describe, expect, it, type TestContext } from "vitest"
 import { hasKernel } from "../kernels/names.ts"
 import { tf, type Tensor } from "../tf.ts"
 import { expectClose, finiteDifferences, gradientsOf, leavesNothing, noise, type Op } from "./tensors.ts"
@@ -11,6 +11,8 @@ export interface DifferentiableCase {
   readonly inputs: () => ReadonlyArray<Tensor>
   readonly op: Op
   readonly composed: Op
+  /** Tensors that one call of `op` leaves: 1 when absent. */
+  readonly leaves?: number
   /** Inputs small enough for finite differences. */
   readonly small?: boolean
 }
@@ -20,7 +22,7 @@ const weightsFor = (f: Op, tensors: ReadonlyArray<Tensor>): Tensor =>
 
 /** Laws every differentiable operation of the runtime obeys. */
 export const differentiableSuite = (cases: ReadonlyArray<DifferentiableCase>): void => {
-  describe.each(cases)("$title", ({ composed, inputs, kernel, op, small }) => {
+  describe.each(cases)("$title", ({ composed, inputs, kernel, leaves = 1, op, small }) => {
     it("equals its composition of tfjs ops, value and gradients", (context: TestContext) => {
       context.skip(!hasKernel(kernel), `no kernel ${kernel} here: the op is the composition`)
       leavesNothing(() => {
@@ -42,6 +44,16 @@ export const differentiableSuite = (cases: ReadonlyArray<DifferentiableCase>): v
         })
       })
     }
+
+    it("leaves its results and nothing else outside a tidy", () => {
+      const tensors = inputs()
+      const before = tf.memory().numTensors
+      tf.engine().startScope()
+      op(...(tensors as ReadonlyArray<never>))
+      expect(tf.memory().numTensors - before).toBe(leaves)
+      tf.engine().endScope()
+      tf.dispose([...tensors])
+    })
 
     it("gives the same gradient of one input when the others are constants", () => {
       leavesNothing(() => {

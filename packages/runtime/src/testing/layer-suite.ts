@@ -1,6 +1,12 @@
 import { describe, expect, it } from "vitest"
-import { EMBEDDING, GATED_ACTIVATION, LAYER_NORM, LINEAR, RMS_NORM, ROTARY } from "../kernels/names.ts"
-import { composedActivations, gatedActivation, type GateFunction, squaredRelu } from "../ops/activation.ts"
+import { EMBEDDING, GATED_ACTIVATION, LAYER_NORM, LINEAR, RMS_NORM, ROTARY, SQUARED_RELU } from "../kernels/names.ts"
+import {
+  composedActivations,
+  composedSquaredRelu,
+  gatedActivation,
+  type GateFunction,
+  squaredRelu
+} from "../ops/activation.ts"
 import { composedEmbedding, embedding, gatherRows } from "../ops/embedding.ts"
 import { composedLinear, linear } from "../ops/linear.ts"
 import { composedLayerNorm, composedRmsNorm, layerNorm, rmsNorm } from "../ops/norms.ts"
@@ -46,6 +52,8 @@ const rotaryCases = [
   inputs: () => [noise([tokens!, heads!, width!], "x")],
   op: (x: Tensor3D) => rotary(x, angles(tokens!, half!)),
   composed: (x: Tensor3D) => composedRotary(x, angles(tokens!, half!)),
+  // with cosine and sine
+  leaves: 3,
   small: tokens === 3
 }))
 
@@ -57,6 +65,15 @@ const gatedCases = (["silu", "gelu", "gelu_tanh"] as const).map((activation: Gat
   composed: (gate: Tensor2D, up: Tensor2D) => tf.mul(composedActivations[activation](gate), up),
   small: true
 }))
+
+const squaredReluCase: DifferentiableCase = {
+  title: "squaredRelu",
+  kernel: SQUARED_RELU,
+  inputs: () => [noise([3, 7], "x")],
+  op: squaredRelu,
+  composed: composedSquaredRelu,
+  small: true
+}
 
 const linearCases = [
   [3, 4, 5],
@@ -180,7 +197,7 @@ function gatedLiteral(
 const gatherSome = (rows: Tensor2D) => gatherRows(rows, Int32Array.of(2, 0, 2))
 
 export const layerSuite = (): void => {
-  differentiableSuite([...normCases, ...rotaryCases, ...gatedCases, ...linearCases, embeddingCase])
+  differentiableSuite([...normCases, ...rotaryCases, ...gatedCases, squaredReluCase, ...linearCases, embeddingCase])
 
   describe.each(literals)("$title", ({ gradients, inputs, op, out, phase }) => {
     it("has the values and gradients of torch", () => {

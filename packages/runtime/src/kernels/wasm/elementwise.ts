@@ -66,3 +66,15 @@ export const gatedActivationGradient = ({ dy, gate, up }: Inputs, { activation }
   memory.native.gatedActivationGradient(...addresses, sizeOf(gate!), ACTIVATIONS[activation])
   return gradients
 }
+
+export const squaredRelu = ({ x }: Inputs, _: unknown, memory: NativeMemory) => {
+  const out = memory.allocate(x!.shape)
+  memory.native.squaredRelu(memory.address(x!), memory.address(out), sizeOf(x!))
+  return out
+}
+
+export const squaredReluGradient = ({ dy, x }: Inputs, _: unknown, memory: NativeMemory) => {
+  const dx = memory.allocate(x!.shape)
+  memory.native.squaredReluGradient(memory.address(x!), memory.address(dy!), memory.address(dx), sizeOf(x!))
+  return dx
+}

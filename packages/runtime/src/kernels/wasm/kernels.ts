@@ -16,6 +16,8 @@ import {
   RMS_NORM_GRADIENT,
   ROTARY,
   SCALE_ROWS,
+  SQUARED_RELU,
+  SQUARED_RELU_GRADIENT,
   TENSOR_NORM,
   TOKEN_LOG_PROBS,
   TOKEN_LOG_PROBS_WEIGHT_GRADIENT
@@ -28,7 +30,9 @@ import {
   layerNormGradient,
   rmsNorm,
   rmsNormGradient,
-  rotary
+  rotary,
+  squaredRelu,
+  squaredReluGradient
 } from "./elementwise.ts"
 import { batchMatMul, linear } from "./matmul.ts"
 import type { NativeMemory } from "./native.ts"
@@ -56,6 +60,8 @@ export const wasmKernels = (): Readonly<Record<string, Kernel<NativeMemory>>> =>
   [ROTARY]: rotary,
   [GATED_ACTIVATION]: gatedActivation,
   [GATED_ACTIVATION_GRADIENT]: gatedActivationGradient,
+  [SQUARED_RELU]: squaredRelu,
+  [SQUARED_RELU_GRADIENT]: squaredReluGradient,
   [TOKEN_LOG_PROBS]: tokenLogProbs,
   [TOKEN_LOG_PROBS_WEIGHT_GRADIENT]: tokenLogProbsWeightGradient,
   [SCALE_ROWS]: scaleRows,

@@ -29,6 +29,8 @@ export interface NativeFunctions {
   readonly attentionScratch: (keyLength: number, width: number) => number
   readonly gatedActivation: (gate: Address, up: Address, out: Address, n: number, activation: number) => void
   readonly gatedActivationGradient: (...args: ReadonlyArray<number>) => void
+  readonly squaredRelu: (x: Address, out: Address, n: number) => void
+  readonly squaredReluGradient: (x: Address, dy: Address, dx: Address, n: number) => void
   readonly logitStatistics: (...args: ReadonlyArray<number>) => void
   readonly logitGradient: (...args: ReadonlyArray<number>) => void
   readonly rmsNorm: (x: Address, weight: Address, out: Address, rows: number, width: number, epsilon: number) => void
