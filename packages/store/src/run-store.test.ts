@@ -60,7 +60,7 @@ describe("runs", () => {
         yield* store.register(run("a"))
         yield* store.appendMetrics("/runs/a", 1, { loss: 2 })
         yield* store.finish("/runs/a", "stopped")
-        yield* store.register({ ...run("a", "2027-01-01T00:00:00.000Z"), config: { beta: 0.2 } })
+        yield* store.register({ ...run("a"), config: { beta: 0.2 } })
         const [only, ...others] = yield* store.runs()
         assert.deepStrictEqual(others, [])
         assert.strictEqual(only!.status, "running")
@@ -68,6 +68,21 @@ describe("runs", () => {
         assert.strictEqual(only!.startedAt, "2026-01-02T03:04:05.000Z")
         assert.deepStrictEqual(only!.config, { beta: 0.2 })
         assert.strictEqual(only!.lastStep, 1)
+      })
+    )
+  )
+
+  it.effect("replaces a run that was started anew in the same folder", () =>
+    inMemory((store) =>
+      Effect.gen(function* () {
+        yield* store.register(run("a"))
+        yield* store.appendMetrics("/runs/a", 1, { loss: 2 })
+        yield* store.register(run("a", "2027-01-01T00:00:00.000Z"))
+        const [only, ...others] = yield* store.runs()
+        assert.deepStrictEqual(others, [])
+        assert.strictEqual(only!.startedAt, "2027-01-01T00:00:00.000Z")
+        assert.strictEqual(only!.lastStep, null)
+        assert.deepStrictEqual(yield* store.metrics("/runs/a"), [])
       })
     )
   )

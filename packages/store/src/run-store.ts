@@ -23,7 +23,8 @@ type OfRun<A, E = never> = Effect.Effect<A, StoreUnavailable | RunUnknown | E>
 export interface RunStoreShape {
   /** The database, or `:memory:`. */
   readonly file: string
-  /** Adds the run, or sets the one with this id running again (a resume): its first `startedAt` and its rows stay. */
+  /** Adds the run. One with the same id and start is set running again (a resume) and its rows stay; one with another
+   * start was replaced by this run, and its rows go. */
   readonly register: (run: RunRegistration) => Effect.Effect<void, StoreUnavailable>
   readonly finish: (id: string, status: Exclude<RunStatus, "running">, error?: RunFailure) => OfRun<void>
   /** Newest first. */

@@ -43,6 +43,7 @@ export const runsTable = (db: Database) => {
     ON CONFLICT (id) DO UPDATE SET name = :name, algorithm = :algorithm, folder = :folder, config = :config,
       status = 'running', ended_at = NULL, error = NULL
   `)
+  const removeOther = db.prepare("DELETE FROM runs WHERE id = ? AND started_at <> ?")
   const finish = db.prepare("UPDATE runs SET status = ?, ended_at = ?, error = ? WHERE run = ?")
   const key = db.prepare<[string], number>("SELECT run FROM runs WHERE id = ?").pluck()
   const names = db.prepare<[], string>("SELECT name FROM runs ORDER BY run DESC").pluck()
@@ -52,6 +53,8 @@ export const runsTable = (db: Database) => {
   `)
   return {
     register: (run: RunRegistration) => {
+      // another start in the same folder: the run that was there is gone
+      removeOther.run(run.id, run.startedAt)
       upsert.run({ ...run, config: JSON.stringify(run.config) ?? "null" })
     },
     finish: (run: number, status: RunStatus, endedAt: string, error: RunFailure | undefined) => {

@@ -24,6 +24,7 @@ export { decideProgress } from "./progress-decision.ts"
 export {
   createRunFolder,
   isRunFolder,
+  makeFolder,
   openRunFolder,
   readRunDescription,
   type RunDescription,

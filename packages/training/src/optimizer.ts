@@ -23,6 +23,7 @@ export interface Optimizer {
   /** Steps applied so far. */
   readonly steps: () => number
   readonly state: () => ReadonlyMap<string, Tensor>
+  /** Values are shared until the next step; the tensors stay the caller's. */
   readonly restore: (steps: number, state: ReadonlyMap<string, Tensor>) => void
   readonly dispose: () => void
 }
@@ -82,9 +83,8 @@ export const adamw = (models: Trainable, { beta1, beta2, epsilon, weightDecay }:
     restore: (restored, state) => {
       steps = restored
       for (const { first, name, second } of slots) {
-        // clones, because a variable takes its new tensor over
-        first.assign(tf.clone(required(state, `first/${name}`)))
-        second.assign(tf.clone(required(state, `second/${name}`)))
+        first.assign(required(state, `first/${name}`))
+        second.assign(required(state, `second/${name}`))
       }
     },
     dispose: () => {

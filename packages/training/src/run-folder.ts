@@ -42,7 +42,7 @@ export const createRunFolder = (
 ): Effect.Effect<RunFolder, RunExists | RunLocked | OutputUnwritable, Scope.Scope> =>
   Effect.gen(function* () {
     const absolute = resolve(folder)
-    yield* writing(absolute, () => mkdirSync(absolute, { recursive: true }))
+    yield* writing(absolute, () => makeFolder(absolute))
     yield* lock(absolute)
     if (existsSync(join(absolute, DESCRIPTION))) return yield* new RunExists({ folder })
     yield* writeFileAtomically(join(absolute, DESCRIPTION), `${JSON.stringify(description, null, 2)}\n`)
@@ -87,6 +87,18 @@ export const writeFileAtomically = (file: string, text: string): Effect.Effect<v
     renameSync(temporary, file)
     syncFolder(dirname(file))
   })
+
+/** Makes a folder and those above it. Not mkdir's own recursion: it never returns where the system refuses, as in /proc. */
+export const makeFolder = (folder: string): void => {
+  if (existsSync(folder)) return
+  makeFolder(dirname(folder))
+  try {
+    mkdirSync(folder)
+  } catch (cause) {
+    // another process made it first
+    if ((cause as NodeJS.ErrnoException).code !== "EEXIST") throw cause
+  }
+}
 
 /** Makes a rename in `folder` durable. */
 export const syncFolder = (folder: string): void => {

@@ -5,7 +5,7 @@ import { RunStore } from "@plumbline/store"
 import { Effect, Layer, Schema } from "effect"
 import { existsSync, mkdtempSync, readdirSync, readFileSync, rmSync, writeFileSync } from "node:fs"
 import { tmpdir } from "node:os"
-import { join } from "node:path"
+import { join, relative } from "node:path"
 import { afterEach, beforeEach, describe, expect } from "vitest"
 import { checkpointSteps } from "./checkpoints.ts"
 import { TrainingOptions } from "./options.ts"
@@ -62,8 +62,14 @@ const run = ({
 
 const services = Layer.merge(ModelRuntime.layerWasm, RunStore.layerTest)
 
-const check = (name: string, body: () => Effect.Effect<void, unknown, ModelRuntime | RunStore>) =>
-  it.live(name, () => Effect.provide(Effect.suspend(body), services))
+type Body = () => Effect.Effect<void, unknown, ModelRuntime | RunStore>
+
+const checkWith = (test: typeof it.live) => (name: string, body: Body) =>
+  test(name, () => Effect.provide(Effect.suspend(body), services))
+
+const check = Object.assign(checkWith(it.live), {
+  skipIf: (absent: boolean) => checkWith(it.live.skipIf(absent) as typeof it.live)
+})
 
 /** Lines of metrics.jsonl without what the clock decides. */
 const metricLines = (output = "run") =>
@@ -234,6 +240,14 @@ describe("runTraining", () => {
       })
     )
   }
+
+  check.skipIf(!existsSync("/proc/self"))("says so where the system refuses a folder", () =>
+    Effect.gen(function* () {
+      expect((yield* Effect.flip(run({ output: join(relative(folder, "/proc"), "run") })))._tag).toBe(
+        "OutputUnwritable"
+      )
+    })
+  )
 
   check("makes nothing when the output cannot be written", () =>
     Effect.gen(function* () {
