@@ -6,7 +6,7 @@ import { join } from "node:path"
 import type { Trainable } from "./algorithm.ts"
 import { CheckpointUnusable, OutputUnwritable } from "./errors.ts"
 import type { Optimizer } from "./optimizer.ts"
-import { syncFolder, writeFileAtomically, writing } from "./run-folder.ts"
+import { syncFolder, writeFileAtomically, writing } from "./write-files.ts"
 
 /** What goes on with a run beside weights and moments. Data order and random streams are functions of the step. */
 export interface LoopState {

@@ -84,6 +84,13 @@ export class InputChanged extends Schema.TaggedError<InputChanged>()("InputChang
   }
 }
 
+/** The run was not started, because a stop was asked for before its first step. */
+export class StopRequested extends Schema.TaggedError<StopRequested>()("StopRequested", { folder: Schema.String }) {
+  override get message() {
+    return `${this.folder} was not started: a stop was asked for`
+  }
+}
+
 /** Options that contradict each other. */
 export class OptionsInvalid extends Schema.TaggedError<OptionsInvalid>()("OptionsInvalid", {
   option: Schema.String,

@@ -15,6 +15,7 @@ export {
   RunExists,
   RunLocked,
   RunNotFound,
+  StopRequested,
   type TrainingError
 } from "./errors.ts"
 export type { LossSums, MicroBatch, Objective, Unit, UnitSum } from "./objective.ts"
@@ -24,12 +25,12 @@ export { decideProgress } from "./progress-decision.ts"
 export {
   createRunFolder,
   isRunFolder,
-  makeFolder,
   openRunFolder,
   readRunDescription,
   type RunDescription,
   type RunFolder
 } from "./run-folder.ts"
+export { isBeingWritten } from "./run-lock.ts"
 export { runTraining, type TrainingRun } from "./run.ts"
 export { RunJournal } from "./run-journal.ts"
 export { learningRateAt, ScheduleName } from "./schedule.ts"
@@ -47,3 +48,4 @@ export {
 export { Progress, type ProgressShape } from "./sinks/progress.ts"
 export { sqliteSink } from "./sinks/sqlite-sink.ts"
 export { tensorboardSink } from "./sinks/tensorboard-sink.ts"
+export { makeFolder } from "./write-files.ts"

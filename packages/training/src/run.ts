@@ -4,7 +4,7 @@ import { ModelRuntime } from "@plumbline/runtime"
 import { Clock, Effect } from "effect"
 import { basename, join } from "node:path"
 import type { Algorithm, Trainable } from "./algorithm.ts"
-import { InputChanged, OutputUnwritable } from "./errors.ts"
+import { InputChanged, OutputUnwritable, StopRequested } from "./errors.ts"
 import { fileDigests } from "./file-digests.ts"
 import type { MicroBatch } from "./objective.ts"
 import type { LoopOptions } from "./options.ts"
@@ -16,6 +16,7 @@ import { jsonlSink } from "./sinks/jsonl-sink.ts"
 import { MetricSink } from "./sinks/metric-sink.ts"
 import { sqliteSink } from "./sinks/sqlite-sink.ts"
 import { tensorboardSink } from "./sinks/tensorboard-sink.ts"
+import { StopRequest } from "./stop-request.ts"
 import { planLoop, train, type TrainResult } from "./train.ts"
 
 export interface TrainingRun<M extends Trainable, B extends MicroBatch, E, R> {
@@ -42,6 +43,8 @@ export const runTraining = Effect.fn("runTraining")(function* <M extends Trainab
   yield* algorithm.trainable
   const heldOut = algorithm.heldOut === undefined ? [] : yield* algorithm.heldOut
   const plan = yield* planLoop(options, yield* algorithm.stepsPerEpoch, heldOut.length > 0)
+  // the stage of a recipe after one that was stopped
+  if ((yield* StopRequest)()) return yield* new StopRequested({ folder: (yield* RunContext).output })
   const { description, folder } = yield* openRun(algorithm.name, run.inputs ?? [])
   const store = yield* RunStore
   yield* store.register({ id: folder, folder, config: description.invocation, ...named(description) })

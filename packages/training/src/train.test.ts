@@ -38,7 +38,8 @@ const run = ({
   stopAfter = Infinity,
   ...toy
 }: Asked = {}) => {
-  let asked = 0
+  // asked once before the first step
+  let asked = -1
   return runTraining({
     algorithm: toyAlgorithm(policy, toy),
     options: Schema.decodeUnknownSync(TrainingOptions)({
@@ -214,6 +215,20 @@ describe("runTraining", () => {
       writeFileSync(lock, JSON.stringify({ pid: process.ppid, started: "0" }))
       expect((yield* run({ resume: true })).step).toBe(7)
       expect(existsSync(lock)).toBe(false)
+    })
+  )
+
+  check("does not start when a stop was asked for before", () =>
+    Effect.gen(function* () {
+      expect((yield* Effect.flip(run({ stopAfter: 0 })))._tag).toBe("StopRequested")
+      expect(existsSync(join(folder, "run"))).toBe(false)
+    })
+  )
+
+  check("keeps the work at a stop even without regular checkpoints", () =>
+    Effect.gen(function* () {
+      yield* run({ stopAfter: 2, options: { saveEvery: 0 } })
+      expect(checkpointSteps(join(folder, "run"))).toEqual([2])
     })
   )
 

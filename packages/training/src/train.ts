@@ -125,7 +125,7 @@ const oneStep = Effect.fnUntraced(function* <M extends Trainable, B extends Micr
   if (state.step === loop.before.step) yield* checkMonitor(loop, metrics)
   if (decision.evaluate) Object.assign(metrics, heldOutMetrics(loop))
   yield* (yield* MetricSink).write(step, metrics)
-  const saved = decision.save || (stop && loop.plan.saveEvery > 0) ? yield* checkpoint(loop, next, metrics) : next
+  const saved = decision.save || stop ? yield* checkpoint(loop, next, metrics) : next
   return { state: saved, metrics, goOn: !decision.end && !timeUp && !stop }
 })
 
