@@ -1,12 +1,12 @@
 import { readTensors, restoreWeights, saveModel, writeTensors } from "@plumbline/models"
 import { tf } from "@plumbline/runtime"
 import { Effect } from "effect"
-import { existsSync, mkdirSync, readdirSync, readFileSync, renameSync, rmSync } from "node:fs"
+import { existsSync, readdirSync, readFileSync, renameSync, rmSync } from "node:fs"
 import { join } from "node:path"
 import type { Trainable } from "./algorithm.ts"
 import { CheckpointUnusable, OutputUnwritable } from "./errors.ts"
 import type { Optimizer } from "./optimizer.ts"
-import { syncFolder, writeFileAtomically, writing } from "./write-files.ts"
+import { makeFolder, syncFolder, writeFileAtomically, writing } from "./write-files.ts"
 
 /** What goes on with a run beside weights and moments. Data order and random streams are functions of the step. */
 export interface LoopState {
@@ -48,24 +48,31 @@ export const checkpointSteps = (runFolder: string): ReadonlyArray<number> => {
  * @returns its folder
  */
 export const saveCheckpoint = Effect.fn("saveCheckpoint")(function* (runFolder: string, contents: CheckpointContents) {
-  const { extraFiles, models, optimizer, state } = contents
-  const folder = checkpointFolder(runFolder, state.step)
-  const temporary = join(runFolder, "checkpoints", `.step-${state.step}.tmp`)
-  yield* writing(temporary, () => {
-    rmSync(temporary, { recursive: true, force: true })
-    mkdirSync(temporary, { recursive: true })
-  })
-  for (const [role, model] of Object.entries(models)) {
-    yield* saveModel(model, join(temporary, role), { extraFiles }).pipe(unwritable(temporary))
-  }
-  yield* writeTensors(join(temporary, OPTIMIZER), optimizer.state()).pipe(unwritable(temporary))
-  yield* writeFileAtomically(join(temporary, STATE), JSON.stringify({ ...state, optimizerSteps: optimizer.steps() }))
+  const { step } = contents.state
+  const folder = checkpointFolder(runFolder, step)
+  const temporary = join(runFolder, "checkpoints", `.step-${step}.tmp`)
+  yield* writeContents(temporary, contents).pipe(
+    Effect.onError(() => Effect.sync(() => rmSync(temporary, { recursive: true, force: true })))
+  )
   yield* writing(folder, () => {
     rmSync(folder, { recursive: true, force: true })
     renameSync(temporary, folder)
     syncFolder(join(runFolder, "checkpoints"))
   })
   return folder
+})
+
+const writeContents = Effect.fnUntraced(function* (folder: string, contents: CheckpointContents) {
+  const { extraFiles, models, optimizer, state } = contents
+  yield* writing(folder, () => {
+    rmSync(folder, { recursive: true, force: true })
+    makeFolder(folder)
+  })
+  for (const [role, model] of Object.entries(models)) {
+    yield* saveModel(model, join(folder, role), { extraFiles }).pipe(unwritable(folder))
+  }
+  yield* writeTensors(join(folder, OPTIMIZER), optimizer.state()).pipe(unwritable(folder))
+  yield* writeFileAtomically(join(folder, STATE), JSON.stringify({ ...state, optimizerSteps: optimizer.steps() }))
 })
 
 /** Puts a checkpoint's weights and moments into `models` and `optimizer`, bit for bit. */
