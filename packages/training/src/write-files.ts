@@ -9,18 +9,27 @@ export const writing = <A>(path: string, write: () => A): Effect.Effect<A, Outpu
 
 /** Writes through a temporary sibling, synced and renamed: the file is there whole or not at all. */
 export const writeFileAtomically = (file: string, text: string): Effect.Effect<void, OutputUnwritable> =>
-  writing(file, () => {
-    const temporary = `${file}.tmp`
-    const handle = openSync(temporary, "w")
-    try {
-      writeSync(handle, text)
-      fsyncSync(handle)
-    } finally {
-      closeSync(handle)
-    }
-    renameSync(temporary, file)
-    syncFolder(dirname(file))
-  })
+  writing(file, () => replaceFile(file, new TextEncoder().encode(text)))
+
+/** Replaces a file's contents so that a crash leaves the old or the new: temporary file, sync, rename, sync. */
+export const replaceFile = (file: string, bytes: Uint8Array): void => {
+  const temporary = `${file}.partial`
+  const descriptor = openSync(temporary, "w")
+  try {
+    writeWhole(descriptor, bytes)
+    fsyncSync(descriptor)
+  } finally {
+    closeSync(descriptor)
+  }
+  renameSync(temporary, file)
+  syncFolder(dirname(file))
+}
+
+/** Writes all of `bytes`, in one write where the system takes them whole. */
+export const writeWhole = (descriptor: number, bytes: Uint8Array): void => {
+  let written = 0
+  while (written < bytes.length) written += writeSync(descriptor, bytes, written)
+}
 
 /** Makes a folder and those above it. Not mkdir's own recursion: it never returns where the system refuses, as in /proc. */
 export const makeFolder = (folder: string): void => {
@@ -36,12 +45,29 @@ export const makeFolder = (folder: string): void => {
 
 /** Makes a rename in `folder` durable. */
 export const syncFolder = (folder: string): void => {
-  const handle = openSync(folder, "r")
+  const descriptor = openSync(folder, "r")
   try {
-    fsyncSync(handle)
+    fsyncSync(descriptor)
   } finally {
-    closeSync(handle)
+    closeSync(descriptor)
   }
 }
 
-export const reasonOf = (cause: unknown): string => (cause instanceof Error ? cause.message : String(cause))
+const REASONS: Readonly<Record<string, string>> = {
+  EACCES: "access denied",
+  EDQUOT: "the disk quota is used up",
+  EISDIR: "it is a folder",
+  EIO: "reading or writing failed",
+  EMFILE: "too many open files",
+  ENOENT: "its folder does not exist",
+  ENOSPC: "the disk is full",
+  ENOTDIR: "its folder is a file",
+  EROFS: "the file system is read-only"
+}
+
+/** What the system said, in words. */
+export const reasonOf = (cause: unknown): string => {
+  const { code, message } = cause as NodeJS.ErrnoException
+  const known = REASONS[code ?? ""]
+  return known === undefined ? (message ?? String(cause)) : `${known} (${code})`
+}

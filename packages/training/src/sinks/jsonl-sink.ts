@@ -1,7 +1,8 @@
 import { Effect, type Scope } from "effect"
 import { closeSync, fdatasyncSync, openSync, readFileSync } from "node:fs"
 import { type MetricSinkShape, SinkFailed, type StepMetrics } from "./metric-sink.ts"
-import { appendWhole, attemptFile, replaceFile } from "./sink-file.ts"
+import { replaceFile } from "../write-files.ts"
+import { appendWhole, attemptFile } from "./sink-file.ts"
 
 /**
  * One line of `metrics.jsonl`: `step` first, then the metrics in the order given. Numbers are printed so that they read
