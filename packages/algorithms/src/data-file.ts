@@ -6,6 +6,7 @@ import {
   Tokenizer,
   type TooFewRows,
   type TokenizedDataset,
+  type TokenizedRow,
   type TokenizerShape,
   VocabularyMismatch
 } from "@plumbline/data"
@@ -26,27 +27,67 @@ export type DataFileOptions = Pick<
   readonly microBatchTokens?: number | undefined
 }
 
-/** How records of a file become tokenized rows (or pairs). */
-export interface DataKind<Record extends { readonly origin?: Origin }, Row> {
+/** Tokenized rows (or pairs) of a file, and how many records it held. */
+export interface ReadUnits<Row> {
+  readonly dataset: TokenizedDataset<Row>
+  readonly total: number
+  /** Line of each unit, from 1. */
+  readonly lines: ReadonlyArray<number>
+}
+
+/** How a file becomes tokenized rows (or pairs). */
+export interface DataKind<Row> {
+  readonly read: (
+    tokenizer: TokenizerShape,
+    file: string,
+    limit: LengthLimit
+  ) => Effect.Effect<ReadUnits<Row>, DataError>
+  /** The token rows that one unit of data holds: itself, or both sides of a pair. */
+  readonly rows: (unit: Row) => ReadonlyArray<TokenizedRow>
+}
+
+export interface RecordReader<Record extends { readonly origin?: Origin }, Row> {
   readonly load: (file: string) => Effect.Effect<ReadonlyArray<Record>, DataError>
   readonly tokenize: (
     tokenizer: TokenizerShape,
     records: ReadonlyArray<Record>,
     limit: LengthLimit
   ) => Effect.Effect<TokenizedDataset<Row>, DataError>
-  /** Tokens of a row, or of all rows of a pair. */
-  readonly tokens: (row: Row) => number
+  readonly rows: DataKind<Row>["rows"]
 }
+
+/** A kind of data from how its records are loaded and tokenized. */
+export const dataKind = <Record extends { readonly origin?: Origin }, Row>({
+  load,
+  rows,
+  tokenize
+}: RecordReader<Record, Row>): DataKind<Row> => ({
+  rows,
+  read: Effect.fnUntraced(function* (tokenizer, file, limit) {
+    const records = yield* load(file)
+    const dataset = yield* tokenize(tokenizer, records, limit)
+    const lines = Array.from(dataset.records, (record) => records[record]?.origin?.line ?? record + 1)
+    return { dataset, total: records.length, lines }
+  })
+})
+
+/** Lengths in tokens of the rows of each unit of a file, as a run would read it. */
+export const unitLengths = <Row>(
+  { read, rows }: DataKind<Row>,
+  tokenizer: TokenizerShape,
+  file: string,
+  limit: LengthLimit
+): Effect.Effect<ReadonlyArray<ReadonlyArray<number>>, DataError> =>
+  Effect.map(read(tokenizer, file, limit), ({ dataset }) =>
+    dataset.rows.map((unit) => rows(unit).map(({ ids }) => ids.length))
+  )
 
 /**
  * Reads, tokenizes and batches the files of a run, and says how many rows were cut or left out.
  *
  * Rows are at most `maxLength` tokens, and never longer than the policy's context.
  */
-export const dataFromFiles = Effect.fn("dataFromFiles")(function* <R extends { readonly origin?: Origin }, Row>(
-  kind: DataKind<R, Row>,
-  options: DataFileOptions
-) {
+export const dataFromFiles = Effect.fn("dataFromFiles")(function* <Row>(kind: DataKind<Row>, options: DataFileOptions) {
   const { config } = yield* Policy
   const tokenizer = yield* Tokenizer
   if (tokenizer.vocabSize > config.vocabulary) {
@@ -75,25 +116,20 @@ export const dataFromFiles = Effect.fn("dataFromFiles")(function* <R extends { r
   return dataset
 })
 
-const readUnits = Effect.fnUntraced(function* <R extends { readonly origin?: Origin }, Row>(
-  kind: DataKind<R, Row>,
-  file: string,
-  limit: LengthLimit
-) {
-  const tokenizer = yield* Tokenizer
-  const records = yield* kind.load(file)
-  const { dropped, records: from, rows, supervisesStop, truncated } = yield* kind.tokenize(tokenizer, records, limit)
-  const progress = yield* Progress
-  yield* progress.note(
-    `${file}: ${rows.length} of ${records.length} rows; ${truncated} cut to ${limit.maxLength} tokens, ${dropped} left out`
+const readUnits = Effect.fnUntraced(function* <Row>(kind: DataKind<Row>, file: string, limit: LengthLimit) {
+  const { dataset, lines, total } = yield* kind.read(yield* Tokenizer, file, limit)
+  const { dropped, rows, supervisesStop, truncated } = dataset
+  const { note } = yield* Progress
+  yield* note(
+    `${file}: ${rows.length} of ${total} rows; ${truncated} cut to ${limit.maxLength} tokens, ${dropped} left out`
   )
   if (!supervisesStop) {
-    yield* progress.note(`${file}: no row teaches the model to stop: none ends with an end-of-text token`)
+    yield* note(`${file}: no row teaches the model to stop: none ends with an end-of-text token`)
   }
   return rows.map((row, i) => ({
     row,
-    tokens: kind.tokens(row),
-    origin: `${basename(file)}:${records[from[i]!]?.origin?.line ?? from[i]! + 1}`
+    tokens: kind.rows(row).reduce((sum, { ids }) => sum + ids.length, 0),
+    origin: `${basename(file)}:${lines[i]}`
   }))
 })
 

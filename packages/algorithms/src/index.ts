@@ -11,5 +11,6 @@ export { ReferenceLogProbs, responseLogProbs } from "./preference/reference-log-
 export { negativeLogLikelihood, type SupervisedBatch } from "./supervised/negative-log-likelihood.ts"
 export { sft } from "./supervised/sft.ts"
 export { SupervisedData, type SupervisedUnit } from "./supervised/supervised-data.ts"
-export type { DataFileOptions } from "./data-file.ts"
-export { type Builtin, builtins } from "./builtins.ts"
+export { dataFromFiles, type DataFileOptions, dataKind, type DataKind, unitLengths } from "./data-file.ts"
+export type { Builtin, ReferenceUse } from "./builtin.ts"
+export { type AnyBuiltin, builtins } from "./builtins.ts"

@@ -1,3 +1,4 @@
+import type { TokenizedPreference } from "@plumbline/data"
 import { ReferencePolicy } from "@plumbline/models"
 import {
   batchFields,
@@ -11,6 +12,7 @@ import {
   runTraining
 } from "@plumbline/training"
 import { Effect, Schema } from "effect"
+import type { Builtin } from "../builtin.ts"
 import { fileFields } from "../command-fields.ts"
 import { modelFiles, policyFolder, tokenizerOutput } from "../model-folder.ts"
 import { alphaDivergence, type Divergence, forwardKl, jensenShannon, reverseKl } from "./divergence.ts"
@@ -19,7 +21,7 @@ import { hinge } from "./hinge.ts"
 import { ipo } from "./ipo.ts"
 import { chosenCrossEntropy, mix, type WeightedLoss } from "./mix.ts"
 import { preference } from "./preference.ts"
-import { PreferenceData } from "./preference-data.ts"
+import { pairFiles, PreferenceData } from "./preference-data.ts"
 import type { PreferenceLoss } from "./preference-loss.ts"
 import { ReferenceLogProbs } from "./reference-log-probs.ts"
 
@@ -55,10 +57,12 @@ export const DpoOptions = Schema.Struct({
 export type DpoOptions = typeof DpoOptions.Type
 
 /** `plumb dpo`: aligns the model of a folder with the preference pairs of a file. */
-export const dpoCommand = {
+export const dpoCommand: Builtin<typeof DpoOptions, TokenizedPreference> = {
   name: "dpo",
   summary: "direct preference optimization and its relatives on chosen and rejected responses",
   options: DpoOptions,
+  data: pairFiles,
+  referenceUse: ({ precomputeReference }) => (precomputeReference ? "once" : "every step"),
   run: (options: DpoOptions) =>
     Effect.gen(function* () {
       const loss = yield* lossFromOptions(options)

@@ -1,18 +1,22 @@
+import type { TokenizedRow } from "@plumbline/data"
 import { batchFields, optimizationFields, runFields, runTraining } from "@plumbline/training"
 import { Effect, Schema } from "effect"
+import type { Builtin } from "../builtin.ts"
 import { fileFields } from "../command-fields.ts"
 import { modelFiles, policyFolder, tokenizerOutput } from "../model-folder.ts"
 import { sft } from "./sft.ts"
-import { SupervisedData } from "./supervised-data.ts"
+import { demonstrationFiles, SupervisedData } from "./supervised-data.ts"
 
 export const SftOptions = Schema.Struct({ ...fileFields, ...batchFields, ...optimizationFields, ...runFields })
 export type SftOptions = typeof SftOptions.Type
 
 /** `plumb sft`: fine-tunes the model of a folder on the demonstrations of a file. */
-export const sftCommand = {
+export const sftCommand: Builtin<typeof SftOptions, TokenizedRow> = {
   name: "sft",
   summary: "supervised fine-tuning on prompts with completions, chats or texts",
   options: SftOptions,
+  data: demonstrationFiles,
+  referenceUse: () => "never",
   run: (options: SftOptions) =>
     Effect.gen(function* () {
       return yield* runTraining({

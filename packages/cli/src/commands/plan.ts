@@ -1,4 +1,4 @@
-import { type Builtin, builtins } from "@plumbline/algorithms"
+import { type AnyBuiltin, builtins } from "@plumbline/algorithms"
 import { type DecoderConfig, readConfig } from "@plumbline/models"
 import { option, optional } from "@plumbline/training"
 import { Effect, Schema } from "effect"
@@ -37,7 +37,7 @@ export const planCommand: CommandRun = ([name, ...argv]) =>
     const parsed = yield* parseCommand(planLine(builtin), argv)
     const options = parsed.options as unknown as PlanOptions & CostOptions & MachineOptions & OwnOptions
     const config = yield* readConfig(options.model)
-    const workload = yield* workloadOf(builtin.name, options.model, config.maxPositions, options)
+    const workload = yield* workloadOf(builtin, options.model, config.maxPositions, options)
     const costs = costsOf(config, workload, options)
     const rate = yield* measureMatmulRate(config).pipe(Effect.provide(runtimeLayer(options)))
     const seconds = costs.flops / (rate * ASSUMED_SHARE)
@@ -54,7 +54,7 @@ const generalHelp = (names: ReadonlyArray<string>) => `plumb plan ${USAGE}
 What a run will take: steps, time, memory, disk. Takes the options of the run, starts nothing and writes nothing.
 ALGORITHM: ${names.join(", ")}; plumb plan ${names[0]} --help lists its options.`
 
-const planLine = (builtin: Builtin): CommandLine<OptionSchema> => {
+const planLine = (builtin: AnyBuiltin): CommandLine<OptionSchema> => {
   const line = algorithmLine(builtin, "plan ")
   return {
     ...line,

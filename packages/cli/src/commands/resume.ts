@@ -1,4 +1,4 @@
-import { type Builtin, builtins } from "@plumbline/algorithms"
+import { type AnyBuiltin, builtins } from "@plumbline/algorithms"
 import { type Invocation, readRunDescription, RunNotFound } from "@plumbline/training"
 import { Effect, Result, Schema } from "effect"
 import { existsSync } from "node:fs"
@@ -49,7 +49,7 @@ export const resumeCommand: CommandRun = (argv) =>
     yield* resumeBuiltin(folder, builtin, invocation)
   })
 
-const resumeBuiltin = Effect.fnUntraced(function* (folder: string, builtin: Builtin, { options }: Invocation) {
+const resumeBuiltin = Effect.fnUntraced(function* (folder: string, builtin: AnyBuiltin, { options }: Invocation) {
   const { options: schema } = algorithmLine(builtin)
   const decoded = decodeOptions(schema, flagsOf(schema), options)
   if (Result.isFailure(decoded)) return yield* unreadable(folder, decoded.failure)

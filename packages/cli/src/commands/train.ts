@@ -1,4 +1,4 @@
-import type { Builtin } from "@plumbline/algorithms"
+import type { AnyBuiltin } from "@plumbline/algorithms"
 import { batchFields, optimizationFields, runFields } from "@plumbline/training"
 import { Effect, Schema } from "effect"
 import { machineFields } from "../backend.ts"
@@ -20,7 +20,7 @@ const GROUPS: ReadonlyArray<readonly [string, object]> = [
 ]
 
 /** The command line of an algorithm; `plan` takes the same. */
-export const algorithmLine = (builtin: Builtin, prefix = ""): CommandLine<OptionSchema> => ({
+export const algorithmLine = (builtin: AnyBuiltin, prefix = ""): CommandLine<OptionSchema> => ({
   name: `${prefix}${builtin.name}`,
   usage: "--model DIR --train FILE --output DIR [--eval FILE] [--option value…]",
   summary: builtin.summary,
@@ -32,7 +32,7 @@ export const algorithmLine = (builtin: Builtin, prefix = ""): CommandLine<Option
 
 /** Trains with one built-in algorithm. */
 export const trainCommand =
-  (builtin: Builtin): CommandRun =>
+  (builtin: AnyBuiltin): CommandRun =>
   (argv) =>
     Effect.gen(function* () {
       const { encoded, options } = yield* parseCommand(algorithmLine(builtin), argv)
@@ -42,7 +42,7 @@ export const trainCommand =
 
 /** Starts an algorithm, or goes on with it. @param options resolved; `invocation` is what run.json keeps of them */
 export const startBuiltin = Effect.fnUntraced(function* (
-  builtin: Builtin,
+  builtin: AnyBuiltin,
   options: OptionSchema["Type"],
   invocation: Readonly<Record<string, unknown>>,
   resume: boolean

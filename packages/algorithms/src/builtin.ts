@@ -1,0 +1,20 @@
+import type { RecipeServices, TrainResult } from "@plumbline/training"
+import type { Effect, Schema } from "effect"
+import type { DataKind } from "./data-file.ts"
+
+/** When a frozen copy of the model computes log-probs of the data. */
+export type ReferenceUse = "never" | "once" | "every step"
+
+/** An algorithm as the command line runs it: options from flags, models and data from folders and files. */
+export interface Builtin<Options extends Schema.Struct<Schema.Struct.Fields>, Row> {
+  readonly name: string
+  readonly summary: string
+  /** Every field is a flag. */
+  readonly options: Options
+  /** How it reads its files. */
+  readonly data: DataKind<Row>
+  readonly referenceUse: (options: Options["Type"]) => ReferenceUse
+  readonly run: (
+    options: Options["Type"]
+  ) => Effect.Effect<TrainResult<unknown>, { readonly _tag: string; readonly message: string }, RecipeServices>
+}
