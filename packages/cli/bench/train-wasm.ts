@@ -46,29 +46,28 @@ const noise = (rows: number, columns: number): Tensor2D => {
   )
 }
 
-/** Seconds of the fastest of `times` runs. */
-const fastest = (times: number, run: () => void): number => {
-  let best = Infinity
-  for (let i = 0; i < times; i++) {
-    const start = performance.now()
-    run()
-    best = Math.min(best, (performance.now() - start) / 1000)
-  }
-  return best
+const seconds = (run: () => void): number => {
+  const start = performance.now()
+  run()
+  return (performance.now() - start) / 1000
 }
 
-/** FLOP/s of tf.matMul over the products of a step, each weighed by how much of the step it is. */
-const productRate = (): number => {
-  let flops = 0
-  let seconds = 0
-  for (const [m, n, k, count] of products()) {
+const median = (values: ReadonlyArray<number>): number =>
+  values.toSorted((a, b) => a - b)[Math.floor(values.length / 2)]!
+
+/** Products to time between two steps, so that step and products see the same machine. */
+const timedProducts = () =>
+  products().map(([m, n, k, count]) => {
     const [a, b] = [noise(m, k), noise(k, n)]
-    seconds += count * fastest(4, () => tf.matMul(a, b).dispose())
-    flops += count * 2 * m * n * k
-    tf.dispose([a, b])
-  }
-  return flops / seconds
-}
+    const times: Array<number> = []
+    return {
+      run: () => void times.push(seconds(() => tf.matMul(a, b).dispose())),
+      flops: count * 2 * m * n * k,
+      /** Seconds of a step that the product takes. */
+      seconds: () => count * median(times),
+      dispose: () => tf.dispose([a, b])
+    }
+  })
 
 const batch = (): SupervisedBatch => {
   const { uint32 } = philoxStream(2, "tokens")
@@ -113,16 +112,24 @@ const bench = Effect.gen(function* () {
   const policy = createModel(table, 1)
   const step = stepper(policy, moments(policy), batch())
   const first = step(1)
-  const seconds = Array.from({ length: STEPS }, (_, i) => fastest(1, () => void step(i + 2)))
+  const matMuls = timedProducts()
+  const times: Array<number> = []
+  for (let round = 1; round <= STEPS; round++) {
+    times.push(seconds(() => void step(round + 1)))
+    for (const product of matMuls) product.run()
+  }
   const last = step(STEPS + 2)
-  const median = seconds.toSorted((a, b) => a - b)[Math.floor(STEPS / 2)]!
-  const achieved = (flopsPerToken(policy.config, LENGTH) * TOKENS) / median
-  const rate = productRate()
+  const total = (part: (product: (typeof matMuls)[number]) => number) =>
+    matMuls.reduce((sum, product) => sum + part(product), 0)
+  const rate = total(({ flops }) => flops) / total((product) => product.seconds())
+  const stepSeconds = median(times)
+  const achieved = (flopsPerToken(policy.config, LENGTH) * TOKENS) / stepSeconds
+  for (const product of matMuls) product.dispose()
   const { bytes, reservedBytes } = runtime.memory()
   console.log(runtime.description)
   console.log(`loss               ${first.toFixed(4)} → ${last.toFixed(4)} on one batch`)
-  console.log(`step               ${(median * 1000).toFixed(0)} ms (median of ${STEPS})`)
-  console.log(`training           ${Math.round(TOKENS / median)} tokens/s`)
+  console.log(`step               ${(stepSeconds * 1000).toFixed(0)} ms (median of ${STEPS})`)
+  console.log(`training           ${Math.round(TOKENS / stepSeconds)} tokens/s`)
   console.log(`model              ${gigaflops(achieved)}`)
   console.log(`matMul             ${gigaflops(rate)} on the shapes of the step`)
   console.log(`share of matMul    ${((100 * achieved) / rate).toFixed(1)} %`)
