@@ -1,0 +1,117 @@
+#!/bin/sh
+# Runs plumb from this folder, on Linux x64, without npm or a network:
+#
+#   sh run.sh COMMAND [option…]     any plumb command but `run`
+#   sh run.sh setup                 builds the torch backend's addon again
+#
+# Node and the program are unpacked into a cache folder on first use. Where LIBTORCH is set or python3 has a torch, the
+# addon is built against it with g++ (CXX), once for each torch; where that fails, plumb computes with WebAssembly.
+set -eu
+
+fail() {
+  echo "run.sh: $1" >&2
+  exit "${2:-1}"
+}
+
+[ "$(uname -sm)" = "Linux x86_64" ] || fail "this bundle is for Linux x86_64, not for $(uname -sm)"
+here=$(cd "$(dirname "$0")" && pwd -P)
+
+if [ "${1:-}" = run ]; then
+  fail "a recipe imports Plumbline's packages, which this bundle does not hold apart: run it from the repository" 2
+fi
+
+cache=${XDG_CACHE_HOME:-${HOME:-/tmp}/.cache}/plumbline
+if ! mkdir -p "$cache" 2>/dev/null || [ ! -w "$cache" ]; then
+  cache=${TMPDIR:-/tmp}/plumbline-$(id -u)
+  mkdir -p "$cache"
+fi
+
+# Writes what a compressed file holds to standard output.
+unpacked() {
+  case $1 in
+    *.gz) gzip -dc "$1" ;;
+    *)
+      if command -v xz >/dev/null 2>&1; then
+        xz -dc "$1"
+      elif command -v python3 >/dev/null 2>&1; then
+        python3 -c 'import lzma, shutil, sys; shutil.copyfileobj(lzma.open(sys.argv[1]), sys.stdout.buffer)' "$1"
+      else
+        fail "unpacking needs xz or python3; there is neither"
+      fi
+      ;;
+  esac
+}
+
+packed_node=$(ls "$here"/node-*)
+packed_app=$(ls "$here"/app-*)
+node_name=$(basename "${packed_node%.*}")
+app_name=$(basename "${packed_app%.tar.*}")
+node=$cache/$node_name/node
+app=$cache/$app_name
+
+# Another process may unpack the same at the same time: each into a folder of its own, and the first one counts.
+settle() {
+  mv -T "$1" "$2" 2>/dev/null || [ -d "$2" ] || fail "cannot write $2"
+  rm -rf "$1"
+}
+if [ ! -x "$node" ]; then
+  part=$cache/part-$$-node
+  mkdir -p "$part"
+  unpacked "$packed_node" >"$part/node"
+  chmod +x "$part/node"
+  settle "$part" "$cache/$node_name"
+fi
+torch=$cache/torch
+if [ ! -d "$app" ]; then
+  part=$cache/part-$$-app
+  mkdir -p "$part" "$torch"
+  unpacked "$packed_app" | tar -xf - -C "$part"
+  ln -s ../torch "$part/.torch"
+  settle "$part" "$app"
+fi
+
+find_torch='import importlib.util as u; s = u.find_spec("torch"); print(s.submodule_search_locations[0] if s else "")'
+torch_folder() {
+  if [ -n "${LIBTORCH:-}" ]; then
+    echo "$LIBTORCH"
+  else
+    python3 -c "$find_torch" 2>/dev/null || python -c "$find_torch" 2>/dev/null || true
+  fi
+}
+
+# The addon of this torch and this program is ready, or its build is known to fail.
+build_addon() {
+  found=$(torch_folder)
+  if [ -z "$found" ]; then
+    [ "$1" = always ] && fail "no torch to build against: LIBTORCH is not set and python3 has none"
+    return 0
+  fi
+  stamp=$(
+    { echo "$app_name $found"; cat "$found/version.py" "$found/build-version" 2>/dev/null || true; } | cksum
+  )
+  if [ "$1" = needed ]; then
+    [ "$stamp" = "$(cat "$torch/built" 2>/dev/null)" ] && [ -f "$torch/addon.json" ] && return 0
+    if [ "$stamp" = "$(cat "$torch/failed" 2>/dev/null)" ]; then
+      echo "run.sh: the addon could not be built against $found before; sh run.sh setup says why" >&2
+      return 0
+    fi
+  fi
+  if "$node" "$app/setup-torch.js" >&2; then
+    echo "$stamp" >"$torch/built"
+    rm -f "$torch/failed"
+  else
+    echo "$stamp" >"$torch/failed"
+    return 1
+  fi
+}
+
+if [ "${1:-}" = setup ]; then
+  build_addon always
+  exit
+fi
+case " $* " in
+  *" --backend wasm "* | *" --backend=wasm "* | *" --backend cpu "* | *" --backend=cpu "*) ;;
+  "  " | *" --help "* | *" -h "* | *" --version "*) ;;
+  *) build_addon needed || true ;;
+esac
+exec "$node" "$app/main.js" "$@"
