@@ -1,0 +1,41 @@
+// The addon is one translation unit: nearly all of its compile time is ATen's headers.
+
+#include <torch/version.h>
+#include <napi.h>
+
+#include "device.h"
+#include "handle.h"
+#include "operator.h"
+#include "transfer.h"
+
+#ifdef PLUMBLINE_CUDA
+#include "cuda.h"
+#include "nvrtc.h"
+#endif
+
+static Napi::Object Initialise(Napi::Env env, Napi::Object exports) {
+  using namespace plumbline;
+  const auto add = [&](const char* name, Napi::Value (*f)(const Napi::CallbackInfo&)) {
+    exports.Set(name, Napi::Function::New(env, f, name));
+  };
+  add("operator", FindOperator);
+  add("call", CallOperator);
+  add("fromHost", FromHost);
+  add("toHost", ToHost);
+  add("shape", Sizes);
+  add("scalarType", ScalarTypeOf);
+  add("isShared", IsShared);
+  add("dispose", Dispose);
+  add("seed", SetSeed);
+  add("threads", SetThreads);
+  add("deterministic", SetDeterministic);
+  add("handleStatistics", HandleStatistics);
+  exports.Set("torchVersion", TORCH_VERSION);
+#ifdef PLUMBLINE_CUDA
+  ExportCuda(env, exports);
+  ExportNvrtc(env, exports);
+#endif
+  return exports;
+}
+
+NODE_API_MODULE(plumbline_torch, Initialise)

@@ -1,0 +1,47 @@
+#pragma once
+// Devices: memory, synchronisation, seeds, threads. CUDA's share is in cuda.h.
+
+#include <ATen/Context.h>
+#include <ATen/Parallel.h>
+#include <napi.h>
+
+#include "handle.h"
+
+namespace plumbline {
+
+inline Napi::Value SetSeed(const Napi::CallbackInfo& info) {
+  CurrentActivity() = {"seed", ""};
+  return Guarded(info.Env(), [&]() -> Napi::Value {
+    at::manual_seed(static_cast<uint64_t>(info[0].As<Napi::Number>().Int64Value()));
+    return info.Env().Undefined();
+  });
+}
+
+inline Napi::Value SetThreads(const Napi::CallbackInfo& info) {
+  CurrentActivity() = {"threads", ""};
+  return Guarded(info.Env(), [&]() -> Napi::Value {
+    if (info.Length() > 0 && info[0].IsNumber()) at::set_num_threads(info[0].As<Napi::Number>().Int32Value());
+    return Napi::Number::New(info.Env(), at::get_num_threads());
+  });
+}
+
+/** deterministic(flag): the same sums in the same order on every run. */
+inline Napi::Value SetDeterministic(const Napi::CallbackInfo& info) {
+  CurrentActivity() = {"deterministic", ""};
+  return Guarded(info.Env(), [&]() -> Napi::Value {
+    const bool flag = info[0].ToBoolean();
+    at::globalContext().setDeterministicAlgorithms(flag, true);
+    at::globalContext().setDeterministicFillUninitializedMemory(false);
+    return info.Env().Undefined();
+  });
+}
+
+/** Live handles and the bytes they refer to; views count as what they show. */
+inline Napi::Value HandleStatistics(const Napi::CallbackInfo& info) {
+  auto result = Napi::Object::New(info.Env());
+  result.Set("handles", static_cast<double>(LedgerOf().handles));
+  result.Set("bytes", static_cast<double>(LedgerOf().bytes));
+  return result;
+}
+
+}  // namespace plumbline

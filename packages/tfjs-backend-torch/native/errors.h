@@ -1,0 +1,102 @@
+#pragma once
+// What the addon throws: JS Errors with the fields { kind, operator, shapes, bytesAsked, bytesFree }.
+
+#include <c10/util/Exception.h>
+#include <napi.h>
+
+#include <cstdio>
+#include <new>
+#include <stdexcept>
+#include <string>
+
+namespace plumbline {
+
+/** A mistake of the JavaScript caller: a disposed handle, a wrong kind of argument. */
+struct ArgumentError : std::runtime_error {
+  using std::runtime_error::runtime_error;
+};
+
+/** What was being done when an exception came; the addon runs on one thread. */
+struct Activity {
+  std::string operation;
+  std::string shapes;
+};
+
+inline Activity& CurrentActivity() {
+  static thread_local Activity activity;
+  return activity;
+}
+
+/** Bytes free on the device in use, or -1 where that cannot be told. Set by the CUDA part. */
+inline int64_t (*FreeDeviceBytes)() = [] { return int64_t{-1}; };
+
+inline std::string FirstLine(const std::string& text) {
+  const auto end = text.find('\n');
+  return end == std::string::npos ? text : text.substr(0, end);
+}
+
+inline bool Contains(const std::string& text, const char* part) { return text.find(part) != std::string::npos; }
+
+/** Reads "tried to allocate 20.00 MiB" (CUDA) and "you tried to allocate 4096 bytes" (CPU). -1 where neither is there. */
+inline double BytesAsked(const std::string& message) {
+  auto at = message.find("ried to allocate ");
+  if (at == std::string::npos) return -1;
+  double amount = 0;
+  char unit[8] = {};
+  if (std::sscanf(message.c_str() + at + 17, "%lf %7s", &amount, unit) < 1) return -1;
+  switch (unit[0]) {
+    case 'K': return amount * 1024.0;
+    case 'M': return amount * 1048576.0;
+    case 'G': return amount * 1073741824.0;
+    default: return amount;
+  }
+}
+
+inline const char* KindOf(const std::string& message) {
+  if (Contains(message, "out of memory") || Contains(message, "can't allocate memory")) return "out-of-memory";
+  if (Contains(message, "CUDA error") || Contains(message, "cuDNN error") || Contains(message, "NCCL error")) return "device";
+  return "operator";
+}
+
+inline void Throw(Napi::Env env, const char* kind, const std::string& message) {
+  const auto& activity = CurrentActivity();
+  const auto line = FirstLine(message);
+  auto text = activity.operation.empty() ? line : activity.operation + ": " + line;
+  if (!activity.shapes.empty()) text += " (arguments " + activity.shapes + ")";
+  auto error = Napi::Error::New(env, text);
+  auto fields = error.Value();
+  fields.Set("name", "TorchError");
+  fields.Set("kind", kind);
+  fields.Set("operator", activity.operation);
+  fields.Set("shapes", activity.shapes);
+  const double asked = BytesAsked(message);
+  const bool memory = std::string(kind) == "out-of-memory";
+  fields.Set("bytesAsked", asked < 0 ? env.Null() : Napi::Number::New(env, asked));
+  const double free = memory ? static_cast<double>(FreeDeviceBytes()) : -1;
+  fields.Set("bytesFree", free < 0 ? env.Null() : Napi::Number::New(env, free));
+  error.ThrowAsJavaScriptException();
+}
+
+/** Turns whatever `body` throws into a JS exception. */
+template <typename Body>
+Napi::Value Guarded(Napi::Env env, Body body) {
+  try {
+    return body();
+  } catch (const Napi::Error& error) {
+    error.ThrowAsJavaScriptException();
+  } catch (const ArgumentError& error) {
+    Throw(env, "argument", error.what());
+  } catch (const c10::Error& error) {
+    const std::string message = error.what_without_backtrace();
+    Throw(env, KindOf(message), message);
+  } catch (const std::bad_alloc&) {
+    Throw(env, "out-of-memory", "out of memory");
+  } catch (const std::exception& error) {
+    Throw(env, KindOf(error.what()), error.what());
+  } catch (...) {
+    Throw(env, "operator", "unknown exception");
+  }
+  return env.Undefined();
+}
+
+}  // namespace plumbline

@@ -1,0 +1,211 @@
+#pragma once
+// CUDA kernels compiled at run time with the NVRTC that ships with PyTorch.
+
+#include <ATen/cuda/CUDAContext.h>
+#include <c10/cuda/CUDAStream.h>
+#include <dlfcn.h>
+#include <napi.h>
+
+#include <filesystem>
+#include <string>
+#include <vector>
+
+#include "cuda.h"
+#include "handle.h"
+
+namespace plumbline {
+
+/** What is used of NVRTC and the driver, found at run time: neither's headers come with every torch. */
+struct Nvrtc {
+  int (*createProgram)(void** program, const char* source, const char* name, int, const char* const*, const char* const*);
+  int (*compileProgram)(void* program, int options, const char* const* option);
+  int (*destroyProgram)(void** program);
+  int (*logSize)(void* program, size_t* size);
+  int (*log)(void* program, char* log);
+  int (*ptxSize)(void* program, size_t* size);
+  int (*ptx)(void* program, char* ptx);
+  int (*moduleLoad)(void** module, const void* image);
+  int (*moduleFunction)(void** function, void* module, const char* name);
+  int (*launch)(void* function, unsigned, unsigned, unsigned, unsigned, unsigned, unsigned, unsigned shared, void* stream,
+                void** arguments, void** extra);
+  int (*errorText)(int error, const char** text);
+};
+
+inline void* OpenLibrary(const std::vector<std::string>& candidates) {
+  for (const auto& path : candidates) {
+    if (void* library = dlopen(path.c_str(), RTLD_NOW | RTLD_LOCAL)) return library;
+  }
+  throw ArgumentError("no " + candidates.back() + " was found beside torch or among the system's libraries");
+}
+
+/** PyTorch's own NVRTC lies beside its libraries or in the wheel it depends on. */
+inline std::vector<std::string> NvrtcCandidates() {
+  Dl_info place{};
+  dladdr(reinterpret_cast<void*>(&c10::cuda::device_count), &place);
+  const std::string library = place.dli_fname == nullptr ? "" : place.dli_fname;
+  const auto folder = library.substr(0, library.rfind('/'));
+  std::vector<std::string> candidates;
+  for (const char* version : {"13", "12"}) {
+    const auto name = std::string("libnvrtc.so.") + version;
+    candidates.push_back(folder + "/" + name);
+    candidates.push_back(folder + "/../../nvidia/cu" + version + "/lib/" + name);
+    candidates.push_back(folder + "/../../nvidia/cuda_nvrtc/lib/" + name);
+    candidates.push_back("/usr/local/cuda/lib64/" + name);
+    candidates.push_back(name);
+  }
+  candidates.push_back("libnvrtc.so");
+  return candidates;
+}
+
+/** NVRTC opens its built-ins by name alone; it finds them where they are loaded already. */
+inline void OpenBuiltins(void* compiler) {
+  Dl_info place{};
+  dladdr(dlsym(compiler, "nvrtcCreateProgram"), &place);
+  if (place.dli_fname == nullptr) return;
+  std::error_code ignored;
+  for (const auto& file : std::filesystem::directory_iterator(std::filesystem::path(place.dli_fname).parent_path(), ignored)) {
+    if (file.path().filename().string().rfind("libnvrtc-builtins.so", 0) == 0) dlopen(file.path().c_str(), RTLD_NOW);
+  }
+}
+
+inline const Nvrtc& NvrtcOf() {
+  static const Nvrtc functions = [] {
+    void* compiler = OpenLibrary(NvrtcCandidates());
+    OpenBuiltins(compiler);
+    void* driver = OpenLibrary({"libcuda.so.1", "libcuda.so"});
+    Nvrtc found{};
+    const auto find = [](void* library, const char* name, auto& function) {
+      function = reinterpret_cast<std::decay_t<decltype(function)>>(dlsym(library, name));
+      if (function == nullptr) throw ArgumentError(std::string("the CUDA libraries lack ") + name);
+    };
+    find(compiler, "nvrtcCreateProgram", found.createProgram);
+    find(compiler, "nvrtcCompileProgram", found.compileProgram);
+    find(compiler, "nvrtcDestroyProgram", found.destroyProgram);
+    find(compiler, "nvrtcGetProgramLogSize", found.logSize);
+    find(compiler, "nvrtcGetProgramLog", found.log);
+    find(compiler, "nvrtcGetPTXSize", found.ptxSize);
+    find(compiler, "nvrtcGetPTX", found.ptx);
+    find(driver, "cuModuleLoadData", found.moduleLoad);
+    find(driver, "cuModuleGetFunction", found.moduleFunction);
+    find(driver, "cuLaunchKernel", found.launch);
+    find(driver, "cuGetErrorString", found.errorText);
+    return found;
+  }();
+  return functions;
+}
+
+struct CudaKernel {
+  void* function = nullptr;
+  std::string name;
+  /** One letter an argument: p tensor (null where absent), i int32, l int64, f float32. */
+  std::string signature;
+};
+
+inline void CheckDriver(int result, const char* what) {
+  if (result == 0) return;
+  const char* text = nullptr;
+  NvrtcOf().errorText(result, &text);
+  throw std::runtime_error(std::string("CUDA error: ") + what + ": " + (text == nullptr ? "unknown" : text));
+}
+
+inline std::string Ptx(const std::string& source) {
+  const auto& nvrtc = NvrtcOf();
+  const auto* properties = at::cuda::getCurrentDeviceProperties();
+  const auto architecture =
+      "--gpu-architecture=compute_" + std::to_string(properties->major * 10 + properties->minor);
+  const char* const options[] = {architecture.c_str(), "--std=c++17", "-default-device"};
+  void* program = nullptr;
+  nvrtc.createProgram(&program, source.c_str(), nullptr, 0, nullptr, nullptr);
+  const int compiled = nvrtc.compileProgram(program, 3, options);
+  size_t length = 0;
+  std::string text;
+  if (compiled == 0) {
+    nvrtc.ptxSize(program, &length);
+    text.resize(length);
+    nvrtc.ptx(program, text.data());
+  } else {
+    nvrtc.logSize(program, &length);
+    text.resize(length);
+    nvrtc.log(program, text.data());
+  }
+  nvrtc.destroyProgram(&program);
+  if (compiled == 0) return text;
+  for (auto& letter : text) letter = letter == '\n' ? ' ' : letter;
+  throw ArgumentError("the kernel does not compile: " + text);
+}
+
+/** kernelCompile(source, name, signature) → kernel, for the current device. It is never unloaded. */
+inline Napi::Value KernelCompile(const Napi::CallbackInfo& info) {
+  const auto name = info[1].As<Napi::String>().Utf8Value();
+  CurrentActivity() = {name, ""};
+  return Guarded(info.Env(), [&]() -> Napi::Value {
+    const auto& nvrtc = NvrtcOf();
+    auto kernel = std::make_unique<CudaKernel>();
+    kernel->name = name;
+    kernel->signature = info[2].As<Napi::String>().Utf8Value();
+    const auto ptx = Ptx(info[0].As<Napi::String>().Utf8Value());
+    void* module = nullptr;
+    CheckDriver(nvrtc.moduleLoad(&module, ptx.c_str()), "loading a kernel");
+    CheckDriver(nvrtc.moduleFunction(&kernel->function, module, name.c_str()), "finding a kernel");
+    return Napi::External<CudaKernel>::New(info.Env(), kernel.release(),
+                                           [](Napi::Env, CudaKernel* collected) { delete collected; });
+  });
+}
+
+union KernelArgument {
+  void* pointer;
+  int32_t narrow;
+  int64_t wide;
+  float real;
+};
+
+inline KernelArgument KernelArgumentOf(Napi::Env env, char kind, Napi::Value value) {
+  KernelArgument argument{};
+  switch (kind) {
+    case 'p': {
+      if (value.IsNull()) return argument;
+      const auto& tensor = TensorOf(env, value);
+      if (!tensor.is_cuda() || !tensor.is_contiguous()) {
+        throw ArgumentError("a kernel takes contiguous tensors on its device");
+      }
+      argument.pointer = tensor.data_ptr();
+      return argument;
+    }
+    case 'i': argument.narrow = value.As<Napi::Number>().Int32Value(); return argument;
+    case 'l': argument.wide = value.As<Napi::Number>().Int64Value(); return argument;
+    case 'f': argument.real = value.As<Napi::Number>().FloatValue(); return argument;
+    default: throw ArgumentError(std::string("no kernel argument is of kind ") + kind);
+  }
+}
+
+/** kernelLaunch(kernel, blocks, threads, …arguments) on the current stream. */
+inline Napi::Value KernelLaunch(const Napi::CallbackInfo& info) {
+  CurrentActivity() = {"kernel", ""};
+  return Guarded(info.Env(), [&]() -> Napi::Value {
+    const auto& kernel = ExternalOf<CudaKernel>(info[0], "a kernel");
+    CurrentActivity().operation = kernel.name;
+    const size_t count = kernel.signature.size();
+    constexpr size_t kMost = 24;
+    if (count > kMost || info.Length() != count + 3) throw ArgumentError("the kernel takes other arguments");
+    KernelArgument values[kMost];
+    void* addresses[kMost];
+    for (size_t i = 0; i < count; i++) {
+      values[i] = KernelArgumentOf(info.Env(), kernel.signature[i], info[i + 3]);
+      addresses[i] = &values[i];
+    }
+    const auto blocks = info[1].As<Napi::Number>().Uint32Value();
+    const auto threads = info[2].As<Napi::Number>().Uint32Value();
+    if (blocks == 0) return info.Env().Undefined();
+    void* stream = c10::cuda::getCurrentCUDAStream().stream();
+    CheckDriver(NvrtcOf().launch(kernel.function, blocks, 1, 1, threads, 1, 1, 0, stream, addresses, nullptr),
+                "launching a kernel");
+    return info.Env().Undefined();
+  });
+}
+
+inline void ExportNvrtc(Napi::Env env, Napi::Object exports) {
+  exports.Set("kernelCompile", Napi::Function::New(env, KernelCompile, "kernelCompile"));
+  exports.Set("kernelLaunch", Napi::Function::New(env, KernelLaunch, "kernelLaunch"));
+}
+
+}  // namespace plumbline

@@ -1,0 +1,117 @@
+#pragma once
+// Values between JavaScript's typed arrays and tensors, each way one copy; and what can be asked of a handle.
+
+#include <ATen/Functions.h>
+#include <napi.h>
+
+#include "handle.h"
+
+namespace plumbline {
+
+struct HostArray {
+  void* data;
+  size_t elements;
+  at::ScalarType type;
+};
+
+inline HostArray HostArrayOf(napi_env env, napi_value value) {
+  napi_typedarray_type type;
+  HostArray array{};
+  if (napi_get_typedarray_info(env, value, &type, &array.elements, &array.data, nullptr, nullptr) != napi_ok) {
+    throw ArgumentError("expected a typed array");
+  }
+  switch (type) {
+    case napi_float32_array: array.type = at::kFloat; break;
+    case napi_float64_array: array.type = at::kDouble; break;
+    case napi_int32_array: array.type = at::kInt; break;
+    case napi_bigint64_array: array.type = at::kLong; break;
+    case napi_int8_array: array.type = at::kChar; break;
+    case napi_int16_array: array.type = at::kShort; break;
+    case napi_uint16_array: array.type = at::kUInt16; break;
+    case napi_uint8_array:
+    case napi_uint8_clamped_array: array.type = at::kByte; break;
+    default: throw ArgumentError("typed arrays of this kind cannot be passed");
+  }
+  return array;
+}
+
+inline std::vector<int64_t> ShapeOf(Napi::Value value) {
+  const auto list = value.As<Napi::Array>();
+  std::vector<int64_t> shape(list.Length());
+  for (uint32_t i = 0; i < shape.size(); i++) shape[i] = list.Get(i).As<Napi::Number>().Int64Value();
+  return shape;
+}
+
+/** Values of 16-bit floats travel in Uint16Arrays. */
+inline at::Tensor Blob(const HostArray& array, const std::vector<int64_t>& shape, at::ScalarType target) {
+  int64_t size = 1;
+  for (const auto length : shape) size *= length;
+  if (static_cast<size_t>(size) != array.elements) {
+    std::ostringstream text;
+    text << array.elements << " values for the shape " << at::IntArrayRef(shape);
+    throw ArgumentError(text.str());
+  }
+  const bool raw = array.type == at::kUInt16 && (target == at::kBFloat16 || target == at::kHalf);
+  return at::from_blob(array.data, shape, at::TensorOptions().dtype(raw ? target : array.type));
+}
+
+/** fromHost(values, shape, scalarType, device) → handle */
+inline Napi::Value FromHost(const Napi::CallbackInfo& info) {
+  CurrentActivity() = {"fromHost", ""};
+  return Guarded(info.Env(), [&]() -> Napi::Value {
+    c10::InferenceMode inference;
+    const auto type = static_cast<at::ScalarType>(info[2].As<Napi::Number>().Int32Value());
+    const c10::Device device(info[3].As<Napi::String>().Utf8Value());
+    const auto blob = Blob(HostArrayOf(info.Env(), info[0]), ShapeOf(info[1]), type);
+    return Wrap(info.Env(), blob.to(device, type, false, true));
+  });
+}
+
+/** toHost(handle, values): fills the array, widening and gathering strides as it goes. */
+inline Napi::Value ToHost(const Napi::CallbackInfo& info) {
+  CurrentActivity() = {"toHost", ""};
+  return Guarded(info.Env(), [&]() -> Napi::Value {
+    c10::InferenceMode inference;
+    const auto& tensor = TensorOf(info.Env(), info[0]);
+    Blob(HostArrayOf(info.Env(), info[1]), tensor.sizes().vec(), tensor.scalar_type()).copy_(tensor);
+    return info[1];
+  });
+}
+
+inline Napi::Value Sizes(const Napi::CallbackInfo& info) {
+  CurrentActivity() = {"shape", ""};
+  return Guarded(info.Env(), [&]() -> Napi::Value {
+    const auto sizes = TensorOf(info.Env(), info[0]).sizes();
+    auto shape = Napi::Array::New(info.Env(), sizes.size());
+    for (uint32_t i = 0; i < sizes.size(); i++) shape.Set(i, static_cast<double>(sizes[i]));
+    return shape;
+  });
+}
+
+inline Napi::Value ScalarTypeOf(const Napi::CallbackInfo& info) {
+  CurrentActivity() = {"scalarType", ""};
+  return Guarded(info.Env(), [&]() -> Napi::Value {
+    return Napi::Number::New(info.Env(), static_cast<int>(TensorOf(info.Env(), info[0]).scalar_type()));
+  });
+}
+
+/** Whether another tensor lies in the same memory, so that this one must not be written in place. */
+inline Napi::Value IsShared(const Napi::CallbackInfo& info) {
+  CurrentActivity() = {"isShared", ""};
+  return Guarded(info.Env(), [&]() -> Napi::Value {
+    const auto& tensor = TensorOf(info.Env(), info[0]);
+    return Napi::Boolean::New(info.Env(), tensor.storage().use_count() > 1 || tensor.use_count() > 1);
+  });
+}
+
+/** dispose(handles): frees what they hold now; a handle may come twice. */
+inline Napi::Value Dispose(const Napi::CallbackInfo& info) {
+  CurrentActivity() = {"dispose", ""};
+  return Guarded(info.Env(), [&]() -> Napi::Value {
+    const auto list = info[0].As<Napi::Array>();
+    for (uint32_t i = 0; i < list.Length(); i++) Release(info.Env(), HandleOf(info.Env(), list.Get(i)));
+    return info.Env().Undefined();
+  });
+}
+
+}  // namespace plumbline

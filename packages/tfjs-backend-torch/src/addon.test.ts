@@ -1,0 +1,106 @@
+import { beforeAll, describe, expect, it } from "vitest"
+import { type Addon, addonPath, type Handle, isTorchError, loadAddon, TorchUnavailable } from "./addon.ts"
+import { TorchBackend } from "./backend.ts"
+import { FLOAT32, INT32 } from "./scalar-type.ts"
+
+describe.skipIf(addonPath() === undefined)("the torch addon", () => {
+  let addon: Addon
+  beforeAll(() => {
+    addon = loadAddon()
+  })
+
+  const call = (name: string, overload: string, ...args: ReadonlyArray<never>) =>
+    addon.call(addon.operator(name, overload), ...args)
+  const vector = (...values: ReadonlyArray<number>): Handle =>
+    addon.fromHost(Float32Array.from(values), [values.length], FLOAT32, "cpu")
+  const read = (handle: Handle) => [
+    ...addon.toHost(handle, new Float32Array(addon.shape(handle).reduce((a, b) => a * b, 1)))
+  ]
+
+  const failure = (body: () => unknown) => {
+    try {
+      body()
+    } catch (cause) {
+      if (isTorchError(cause)) return cause
+      throw cause
+    }
+    throw new Error("nothing was thrown")
+  }
+
+  it("calls operators by name and fills in their defaults", () => {
+    // add.Tensor(self, other, *, alpha=1): 1 + 2·10, 2 + 2·20
+    const add = addon.operator("aten::add", "Tensor")
+    expect(read(addon.call(add, vector(1, 2), vector(10, 20)) as Handle)).toEqual([11, 22])
+    expect(read(addon.call(add, vector(1, 2), vector(10, 20), 2) as Handle)).toEqual([21, 42])
+  })
+
+  it("passes lists, and returns lists and several results", () => {
+    const cat = addon.operator("aten::cat", "")
+    const both = addon.call(cat, [vector(1, 2), vector(3)], 0) as Handle
+    expect(read(both)).toEqual([1, 2, 3])
+    const parts = addon.call(addon.operator("aten::split_with_sizes", ""), both, [1, 2], 0) as Array<Handle>
+    expect(parts.map(read)).toEqual([[1], [2, 3]])
+    const [values, places] = addon.call(addon.operator("aten::sort", ""), vector(3, 1, 2)) as Array<Handle>
+    expect([read(values!), read(places!)]).toEqual([
+      [1, 2, 3],
+      [1, 2, 0]
+    ])
+  })
+
+  it("names the operator and the shapes in what libtorch refuses, in one line", () => {
+    const error = failure(() => call("aten::mm", "", vector(1, 2) as never, vector(3) as never))
+    expect([error.kind, error.operator]).toEqual(["operator", "aten::mm"])
+    expect(error.shapes).toBe("Float[2], Float[1]")
+    expect(error.message).not.toContain("\n")
+  })
+
+  it("says how much memory was asked for where there is too little", () => {
+    const error = failure(() => call("aten::zeros", "", [1e7, 1e7] as never, FLOAT32 as never))
+    expect([error.kind, error.operator]).toEqual(["out-of-memory", "aten::zeros"])
+    // 10⁷·10⁷ float32 numbers.
+    expect(error.bytesAsked).toBe(4e14)
+  })
+
+  it("refuses disposed handles, other objects, unknown operators and arguments too many, without a crash", () => {
+    const gone = vector(1)
+    addon.dispose([gone, gone])
+    for (const body of [
+      () => addon.shape(gone),
+      () => call("aten::relu", "", {} as never),
+      () => call("aten::relu", "", addon.operator("aten::relu", "") as never),
+      () => addon.operator("aten::nothing", ""),
+      () => call("aten::relu", "", vector(1) as never, 2 as never),
+      () => call("aten::relu", ""),
+      () => addon.fromHost(new Float32Array(3), [2, 2], FLOAT32, "cpu"),
+      () => addon.call({} as never)
+    ]) {
+      expect(failure(body).kind).toBe("argument")
+    }
+  })
+
+  it("counts what is alive", () => {
+    const before = addon.handleStatistics()
+    const handle = addon.fromHost(new Int32Array(6), [2, 3], INT32, "cpu")
+    const during = addon.handleStatistics()
+    addon.dispose([handle])
+    expect([during.handles - before.handles, during.bytes - before.bytes]).toEqual([1, 24])
+    expect(addon.handleStatistics()).toEqual(before)
+  })
+
+  it("sees that memory is shared while a view is alive", () => {
+    const whole = vector(1, 2, 3)
+    expect(addon.isShared(whole)).toBe(false)
+    const view = addon.call(addon.operator("aten::narrow", ""), whole, 0, 1, 2) as Handle
+    expect([addon.isShared(whole), addon.isShared(view)]).toEqual([true, true])
+    addon.dispose([view])
+    expect(addon.isShared(whole)).toBe(false)
+  })
+
+  it.skipIf(addonPath() === undefined || loadAddon().cudaStart !== undefined)(
+    "says that a CPU build has no CUDA",
+    () => {
+      expect(() => new TorchBackend("cuda:0")).toThrow(TorchUnavailable)
+      expect(() => new TorchBackend("cuda:0")).toThrow("built for the CPU only")
+    }
+  )
+})

@@ -1,0 +1,136 @@
+import { existsSync, readFileSync } from "node:fs"
+import { createRequire } from "node:module"
+import { join } from "node:path"
+
+declare const handleBrand: unique symbol
+declare const operatorBrand: unique symbol
+declare const cudaKernelBrand: unique symbol
+
+/** A tensor of libtorch, owned until it is disposed or collected. */
+export interface Handle {
+  readonly [handleBrand]: true
+}
+
+export interface Operator {
+  readonly [operatorBrand]: true
+}
+
+/** A CUDA kernel compiled at run time. */
+export interface CudaKernel {
+  readonly [cudaKernelBrand]: true
+}
+
+export type Argument = Handle | number | boolean | string | null | undefined | ReadonlyArray<Argument>
+
+export type HostValues = Float32Array | Float64Array | Int32Array | Uint8Array | Uint16Array | BigInt64Array
+
+/** Bytes, by the caching allocator. */
+export interface CudaMemory {
+  readonly allocated: number
+  readonly peakAllocated: number
+  readonly reserved: number
+  readonly peakReserved: number
+  readonly free: number
+}
+
+export interface CudaDevice {
+  readonly name: string
+  readonly bytes: number
+  readonly multiprocessors: number
+  /** Compute capability, 90 for 9.0. */
+  readonly capability: number
+}
+
+/** What the addon has only where it was built with CUDA. */
+export interface CudaAddon {
+  readonly cudaStart: (index: number) => CudaDevice
+  readonly cudaSynchronize: () => void
+  readonly cudaMemory: (resetPeaks?: boolean) => CudaMemory
+  readonly cudaEmptyCache: () => void
+  readonly eventRecord: () => object
+  readonly eventDone: (event: object) => boolean
+  /** Milliseconds. */
+  readonly eventElapsed: (from: object, to: object) => number
+  readonly graphBegin: () => object
+  readonly graphEnd: (graph: object) => void
+  readonly graphReplay: (graph: object) => void
+  readonly graphReset: (graph: object) => void
+  /** `signature` has a letter an argument: p tensor or null, i int32, l int64, f float32. */
+  readonly kernelCompile: (source: string, name: string, signature: string) => CudaKernel
+  readonly kernelLaunch: (
+    kernel: CudaKernel,
+    blocks: number,
+    threads: number,
+    ...args: ReadonlyArray<Handle | number | null>
+  ) => void
+}
+
+/** The native addon: tensors of libtorch, and any ATen operator on them. */
+export interface Addon extends Partial<CudaAddon> {
+  readonly torchVersion: string
+  readonly operator: (name: string, overload: string) => Operator
+  /** A tensor, a list of tensors or a number; a list of those where the operator has several results. */
+  readonly call: (operator: Operator, ...args: ReadonlyArray<Argument>) => unknown
+  readonly fromHost: (values: HostValues, shape: ReadonlyArray<number>, scalarType: number, device: string) => Handle
+  readonly toHost: <T extends HostValues>(handle: Handle, values: T) => T
+  readonly shape: (handle: Handle) => Array<number>
+  readonly scalarType: (handle: Handle) => number
+  readonly isShared: (handle: Handle) => boolean
+  readonly dispose: (handles: ReadonlyArray<Handle>) => void
+  readonly seed: (seed: number) => void
+  readonly threads: (count?: number) => number
+  readonly deterministic: (flag: boolean) => void
+  readonly handleStatistics: () => { readonly handles: number; readonly bytes: number }
+}
+
+/** What libtorch, or the addon's own checks, threw. */
+export interface TorchError extends Error {
+  readonly name: "TorchError"
+  /** `argument` is a mistake of the caller; `device` a fault of the GPU, after which nothing runs there any more. */
+  readonly kind: "operator" | "out-of-memory" | "device" | "argument"
+  readonly operator: string
+  /** Dtypes and shapes of the operator's arguments, as text. */
+  readonly shapes: string
+  readonly bytesAsked: number | null
+  readonly bytesFree: number | null
+}
+
+export const isTorchError = (cause: unknown): cause is TorchError =>
+  cause instanceof Error && cause.name === "TorchError"
+
+/** No addon is built, or it does not load. */
+export class TorchUnavailable extends Error {
+  constructor(reason: string) {
+    super(reason)
+    this.name = "TorchUnavailable"
+  }
+}
+
+/** Where setup:torch puts what it makes: the repository's `.torch`. */
+export const ADDON_FOLDER = join(import.meta.dirname, "../../../.torch")
+export const ADDON_RECORD = join(ADDON_FOLDER, "addon.json")
+
+/** The addon of this process's environment (`PLUMBLINE_TORCH_ADDON`), else the one that setup:torch built last. */
+export const addonPath = (): string | undefined => {
+  const explicit = process.env["PLUMBLINE_TORCH_ADDON"]
+  if (explicit !== undefined) return explicit
+  if (!existsSync(ADDON_RECORD)) return undefined
+  const { path } = JSON.parse(readFileSync(ADDON_RECORD, "utf8")) as { readonly path: string }
+  return existsSync(path) ? path : undefined
+}
+
+let loaded: Addon | undefined
+
+/** @throws TorchUnavailable */
+export const loadAddon = (): Addon => {
+  if (loaded !== undefined) return loaded
+  const path = addonPath()
+  if (path === undefined) throw new TorchUnavailable("the torch addon is not built; run: npm run setup:torch")
+  try {
+    loaded = createRequire(import.meta.url)(path) as Addon
+  } catch (cause) {
+    const [reason] = String((cause as Error).message).split("\n")
+    throw new TorchUnavailable(`the torch addon does not load (${reason}); run: npm run setup:torch`)
+  }
+  return loaded
+}

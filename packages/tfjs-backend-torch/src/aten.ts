@@ -1,0 +1,68 @@
+import { type Argument, type Handle, loadAddon, type Operator } from "./addon.ts"
+
+/**
+ * Handles made since the innermost kernel began. The kernel's scope frees them at its end, except those that became its
+ * outputs: memory waiting for the garbage collector would fill a GPU within one step.
+ */
+let temporaries: Array<Handle> = []
+
+/** Runs `body`, then frees every handle it made except those in `kept`. */
+export const inScope = <R>(body: (kept: Set<Handle>) => R): R => {
+  const outer = temporaries
+  const kept = new Set<Handle>()
+  temporaries = []
+  try {
+    return body(kept)
+  } finally {
+    const freed = kept.size === 0 ? temporaries : temporaries.filter((handle) => !kept.has(handle))
+    temporaries = outer
+    if (freed.length > 0) loadAddon().dispose(freed)
+  }
+}
+
+/** Has the scope free `handle`, which did not come from an operator. */
+export const temporary = (handle: Handle): Handle => {
+  temporaries.push(handle)
+  return handle
+}
+
+type Call<R> = (...args: ReadonlyArray<Argument>) => R
+
+const lookUp = (name: string): Operator => {
+  const [base, overload = ""] = name.split(".") as [string, string?]
+  return loadAddon().operator(base.includes("::") ? base : `aten::${base}`, overload)
+}
+
+/** Looked up at the first call, so that kernels can be declared where no torch is. */
+const caller = (name: string): Call<unknown> => {
+  let operator: Operator | undefined
+  return (...args) => loadAddon().call((operator ??= lookUp(name)), ...args)
+}
+
+/** An operator whose result no scope frees. */
+export const atenOwned = (name: string): Call<Handle> => caller(name) as Call<Handle>
+
+/** An operator with one result: `aten("add.Tensor")`. */
+export const aten = (name: string): Call<Handle> => {
+  const call = caller(name)
+  return (...args) => temporary(call(...args) as Handle)
+}
+
+/** An operator with several results, or one that is a list. */
+export const atenAll = (name: string): Call<Array<Handle>> => {
+  const call = caller(name)
+  return (...args) => {
+    const results = call(...args) as Array<Handle>
+    for (const handle of results) if (handle !== null) temporaries.push(handle)
+    return results
+  }
+}
+
+/** An operator that writes into its argument and whose result is that argument. */
+export const atenInPlace = (name: string): Call<void> => {
+  const call = caller(name)
+  return (...args) => {
+    const result = call(...args)
+    if (typeof result === "object" && result !== null && !Array.isArray(result)) temporaries.push(result as Handle)
+  }
+}

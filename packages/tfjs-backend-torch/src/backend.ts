@@ -1,0 +1,233 @@
+import {
+  type BackendTimingInfo,
+  type backend_util,
+  type DataId,
+  DataStorage,
+  type DataType,
+  engine,
+  KernelBackend,
+  type TensorInfo,
+  util
+} from "@tensorflow/tfjs-core"
+import { type Addon, type CudaAddon, type CudaDevice, type Handle, loadAddon, TorchUnavailable } from "./addon.ts"
+import { aten, atenOwned, inScope, temporary } from "./aten.ts"
+import { FLOAT32, holds, scalarTypeOf } from "./scalar-type.ts"
+
+type Values = backend_util.BackendValues
+
+interface TensorData {
+  /** Absent for strings, which stay on the host. */
+  handle: Handle | undefined
+  readonly strings: Array<Uint8Array> | undefined
+  /** Shape of the handle; tensors that share it may have another. */
+  shape: ReadonlyArray<number>
+  readonly dtype: DataType
+  refCount: number
+  /** A single number is kept on the host until a kernel needs it on the device. */
+  onHost: boolean
+}
+
+const reshape = aten("reshape")
+const to = aten("to.dtype")
+const toDevice = atenOwned("to.device")
+const viewAsComplex = atenOwned("view_as_complex")
+const viewAsReal = aten("view_as_real")
+
+/** "cpu", or "cuda" with the index of the device. */
+export type TorchDevice = "cpu" | `cuda:${number}`
+
+export class TorchBackend extends KernelBackend {
+  readonly device: TorchDevice
+  /** What CUDA says of the device. */
+  readonly cuda: (CudaDevice & { readonly addon: Addon & CudaAddon }) | undefined
+  readonly addon: Addon
+  private readonly data: DataStorage<TensorData>
+
+  /** @throws TorchUnavailable where there is no addon, or no such device */
+  constructor(device: TorchDevice) {
+    super()
+    this.device = device
+    this.addon = loadAddon()
+    this.cuda = device === "cpu" ? undefined : startCuda(this.addon, Number(device.slice("cuda:".length)))
+    this.data = new DataStorage<TensorData>(this, engine() as never)
+  }
+
+  override write(values: Values, shape: Array<number>, dtype: DataType): DataId {
+    const dataId = {}
+    this.move(dataId, values, shape, dtype, 1)
+    return dataId
+  }
+
+  override move(dataId: DataId, values: Values, shape: Array<number>, dtype: DataType, refCount: number): void {
+    if (dtype === "string") {
+      const strings = values as Array<Uint8Array>
+      this.data.set(dataId, { handle: undefined, strings, shape, dtype, refCount, onHost: true })
+      return
+    }
+    const onHost = this.device === "cpu" || shape.length === 0
+    const handle = this.upload(values as Exclude<Values, Array<Uint8Array>>, shape, dtype, onHost ? "cpu" : this.device)
+    this.data.set(dataId, {
+      handle,
+      strings: undefined,
+      shape,
+      dtype,
+      refCount,
+      onHost: this.device !== "cpu" && onHost
+    })
+  }
+
+  private upload(
+    values: Exclude<Values, Array<Uint8Array>>,
+    shape: Array<number>,
+    dtype: DataType,
+    device: string
+  ): Handle {
+    if (dtype !== "complex64") return this.addon.fromHost(hostArray(values, dtype), shape, scalarTypeOf(dtype), device)
+    return inScope(() =>
+      viewAsComplex(temporary(this.addon.fromHost(values as Float32Array, [...shape, 2], FLOAT32, device)))
+    )
+  }
+
+  override readSync(dataId: DataId): Values {
+    const { dtype, handle, shape, strings } = this.data.get(dataId)
+    if (strings !== undefined) return strings
+    const size = util.sizeFromShape(shape as Array<number>)
+    if (dtype !== "complex64") return this.addon.toHost(handle!, emptyArray(dtype, size))
+    return inScope(() => this.addon.toHost(viewAsReal(handle), new Float32Array(2 * size)))
+  }
+
+  /** Reads at once: the tensor may be disposed before the promise is awaited. */
+  override async read(dataId: DataId): Promise<Values> {
+    return this.readSync(dataId)
+  }
+
+  override refCount(dataId: DataId): number {
+    return this.data.has(dataId) ? this.data.get(dataId).refCount : 0
+  }
+
+  override incRef(dataId: DataId): void {
+    this.data.get(dataId).refCount += 1
+  }
+
+  override disposeData(dataId: DataId, force = false): boolean {
+    if (!this.data.has(dataId)) return true
+    const data = this.data.get(dataId)
+    data.refCount -= 1
+    if (!force && data.refCount > 0) return false
+    if (data.handle !== undefined) this.addon.dispose([data.handle])
+    this.data.delete(dataId)
+    return true
+  }
+
+  override numDataIds(): number {
+    return this.data.numDataIds()
+  }
+
+  override memory(): { unreliable: boolean } {
+    return { unreliable: false }
+  }
+
+  override floatPrecision(): 32 {
+    return 32
+  }
+
+  /** The base class reads this off `floatPrecision`, through the engine's active backend. */
+  override epsilon(): number {
+    return 1e-7
+  }
+
+  override timerAvailable(): boolean {
+    return true
+  }
+
+  override async time(body: () => void): Promise<BackendTimingInfo> {
+    if (this.cuda === undefined) {
+      const start = performance.now()
+      body()
+      return { kernelMs: performance.now() - start }
+    }
+    const { addon } = this.cuda
+    const start = addon.eventRecord()
+    body()
+    return { kernelMs: addon.eventElapsed(start, addon.eventRecord()) }
+  }
+
+  /** Handles of tensors that are still alive are freed by the garbage collector. */
+  override dispose(): void {}
+
+  /** The tensor's handle on this backend's device, in the tensor's shape. The backend keeps owning it. */
+  handle(tensor: TensorInfo): Handle {
+    const data = this.data.get(tensor.dataId)
+    if (data.onHost) {
+      if (data.handle === undefined)
+        throw new Error(`tensors of dtype ${tensor.dtype} cannot be computed with on torch`)
+      const moved = toDevice(data.handle, this.device, scalarTypeOf(data.dtype))
+      this.addon.dispose([data.handle])
+      data.handle = moved
+      data.onHost = false
+    }
+    return this.shaped(data, tensor)
+  }
+
+  /** The same, but a single number may still be on the host: for elementwise operators, which take either. */
+  handleOrNumber(tensor: TensorInfo): Handle {
+    const data = this.data.get(tensor.dataId)
+    return data.onHost && tensor.shape.length === 0 && data.handle !== undefined ? data.handle : this.handle(tensor)
+  }
+
+  private shaped(data: TensorData, { shape }: TensorInfo): Handle {
+    return util.arraysEqual(data.shape as Array<number>, shape) ? data.handle! : reshape(data.handle, shape)
+  }
+
+  strings(tensor: TensorInfo): Array<Uint8Array> | undefined {
+    return this.data.get(tensor.dataId).strings
+  }
+
+  /**
+   * A tensor of `dtype` that owns `handle`; converts it where the operator's result type is another. Within a kernel,
+   * tell the scope to keep what this returns in `kept`.
+   */
+  adopt(handle: Handle, dtype: DataType, shape: ReadonlyArray<number>, kept: Set<Handle>): TensorInfo {
+    const settled = holds(dtype, this.addon.scalarType(handle)) ? handle : to(handle, scalarTypeOf(dtype))
+    kept.add(settled)
+    const dataId = {}
+    this.data.set(dataId, { handle: settled, strings: undefined, shape, dtype, refCount: 1, onHost: false })
+    return { dataId, shape: [...shape], dtype }
+  }
+
+  /** Another tensor on the same values. */
+  share({ dataId, dtype }: TensorInfo, shape: ReadonlyArray<number>): TensorInfo {
+    this.incRef(dataId)
+    return { dataId, dtype, shape: [...shape] }
+  }
+
+  /** Whether something besides `tensor` sees its memory, so that it must not be written in place. */
+  isShared({ dataId }: TensorInfo): boolean {
+    const { handle, refCount } = this.data.get(dataId)
+    return refCount > 1 || handle === undefined || this.addon.isShared(handle)
+  }
+}
+
+const startCuda = (addon: Addon, index: number) => {
+  if (addon.cudaStart === undefined) {
+    throw new TorchUnavailable(
+      `the torch addon was built for the CPU only (torch ${addon.torchVersion}); there is no CUDA in it`
+    )
+  }
+  const complete = addon as Addon & CudaAddon
+  try {
+    return { ...complete.cudaStart(index), addon: complete }
+  } catch (cause) {
+    throw new TorchUnavailable(`CUDA device ${index} cannot be used: ${(cause as Error).message}`)
+  }
+}
+
+const emptyArray = (dtype: DataType, size: number) =>
+  dtype === "float32" ? new Float32Array(size) : dtype === "int32" ? new Int32Array(size) : new Uint8Array(size)
+
+/** tfjs hands over plain arrays, too, and arrays of another kind than the dtype's. */
+const hostArray = (values: Exclude<Values, Array<Uint8Array>>, dtype: DataType) => {
+  if (values instanceof Float32Array || values instanceof Int32Array || values instanceof Uint8Array) return values
+  const plain = values as unknown as ArrayLike<number>
+  return dtype === "float32" ? Float32Array.from(plain) : Int32Array.from(plain)
+}

@@ -1,0 +1,78 @@
+import type { CudaKernel, Handle } from "../../addon.ts"
+import type { KernelScope } from "../../kernel.ts"
+import { BFLOAT16, FLOAT32 } from "../../scalar-type.ts"
+import { GATED, GATED_GRADIENT, ROTARY, SCALE_ROWS } from "./elementwise.ts"
+import { LOGIT_SLOPES, LOGIT_STATISTICS } from "./logits.ts"
+import { ADAMW, ROOT, SQUARES } from "./optimizer.ts"
+import { PRELUDE } from "./prelude.ts"
+import { RMS_NORM, RMS_NORM_GRADIENT } from "./rms-norm.ts"
+
+interface Source {
+  readonly text: string
+  /** See Addon.kernelCompile. */
+  readonly signature: string
+}
+
+/** The kernels by the names of their functions. */
+export const SOURCES = {
+  adamw: { text: ADAMW, signature: "ppppplfffffff" },
+  gated: { text: GATED, signature: "pppl" },
+  gatedGradient: { text: GATED_GRADIENT, signature: "pppppl" },
+  logitSlopes: { text: LOGIT_SLOPES, signature: "ppppiff" },
+  logitStatistics: { text: LOGIT_STATISTICS, signature: "ppppppiff" },
+  rmsNorm: { text: RMS_NORM, signature: "pppif" },
+  rmsNormGradient: { text: RMS_NORM_GRADIENT, signature: "pppppiif" },
+  root: { text: ROOT, signature: "ppi" },
+  rotate: { text: ROTARY, signature: "ppppliiif" },
+  scaleRows: { text: SCALE_ROWS, signature: "pppli" },
+  squares: { text: SQUARES, signature: "ppl" }
+} as const satisfies Record<string, Source>
+
+export type Macros = Readonly<Record<string, string | number>>
+
+/** What is compiled. */
+export const sourceOf = (name: keyof typeof SOURCES, macros: Macros): string => {
+  const defines = Object.entries(macros).map(([macro, value]) => `#define ${macro} ${value}`)
+  return [...defines, PRELUDE, SOURCES[name].text].join("\n")
+}
+
+const compiled = new Map<string, CudaKernel>()
+
+const kernelOf = (name: keyof typeof SOURCES, macros: Macros, scope: KernelScope): CudaKernel => {
+  const key = `${scope.backend.device}/${name}/${JSON.stringify(macros)}`
+  const known = compiled.get(key)
+  if (known !== undefined) return known
+  const made = scope.backend.cuda!.addon.kernelCompile(sourceOf(name, macros), name, SOURCES[name].signature)
+  compiled.set(key, made)
+  return made
+}
+
+export interface Launch {
+  readonly blocks: number
+  readonly threads: number
+  readonly macros: Macros
+  readonly args: ReadonlyArray<Handle | number | null>
+}
+
+export const launch = (
+  name: keyof typeof SOURCES,
+  { args, blocks, macros, threads }: Launch,
+  scope: KernelScope
+): void => scope.backend.cuda!.addon.kernelLaunch(kernelOf(name, macros, scope), blocks, threads, ...args)
+
+const THREADS = 256
+/** Enough blocks to fill the GPU several times over; each thread then walks on. */
+const WAVES = 16
+
+/** Threads and blocks for `packs` independent packs. */
+export const spread = (packs: number, scope: KernelScope) => ({
+  threads: THREADS,
+  blocks: Math.min(Math.ceil(packs / THREADS), WAVES * scope.backend.cuda!.multiprocessors)
+})
+
+/** The macro T; undefined for storage that the kernels do not read. */
+export const storageMacro = (scalarType: number): string | undefined =>
+  scalarType === FLOAT32 ? "float" : scalarType === BFLOAT16 ? "bf16" : undefined
+
+/** 8 numbers at a time where each of `lengths` allows it. */
+export const packWidth = (...lengths: ReadonlyArray<number>): 1 | 8 => (lengths.every((l) => l % 8 === 0) ? 8 : 1)

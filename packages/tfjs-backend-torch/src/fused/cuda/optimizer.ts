@@ -1,0 +1,44 @@
+/** AdamW in one pass: reads the gradient (G), writes float32 parameter and moments and the compute copy, where there is one. */
+export const ADAMW = `
+extern "C" __global__ void adamw(float* parameter, const T* gradient, float* first, float* second, bf16* copy,
+                                 long long n, float beta1, float beta2, float epsilon, float decay, float stepSize,
+                                 float denominatorScale, float gradientScale) {
+  for (long long i = blockIdx.x * (long long)blockDim.x + threadIdx.x; i < n; i += (long long)gridDim.x * blockDim.x) {
+    Pack<W> p = load(parameter + i * W), g = load(gradient + i * W), m = load(first + i * W), v = load(second + i * W);
+    #pragma unroll
+    for (int j = 0; j < W; j++) {
+      const float slope = g.v[j] * gradientScale;
+      m.v[j] += (1.f - beta1) * (slope - m.v[j]);
+      v.v[j] = beta2 * v.v[j] + (1.f - beta2) * slope * slope;
+      p.v[j] = p.v[j] * decay - stepSize * m.v[j] / (sqrtf(v.v[j]) * denominatorScale + epsilon);
+    }
+    store(parameter + i * W, p);
+    store(first + i * W, m);
+    store(second + i * W, v);
+    if (copy != nullptr) store(copy + i * W, p);
+  }
+}`
+
+/** Sums of squares in float64, one a block; then their root, and what its rounding to float32 left. */
+export const SQUARES = `
+extern "C" __global__ void squares(const T* x, double* sums, long long n) {
+  double sum = 0;
+  for (long long i = blockIdx.x * (long long)blockDim.x + threadIdx.x; i < n; i += (long long)gridDim.x * blockDim.x) {
+    const Pack<W> a = load(x + i * W);
+    #pragma unroll
+    for (int j = 0; j < W; j++) sum += (double)a.v[j] * a.v[j];
+  }
+  sum = blockSum(sum);
+  if (threadIdx.x == 0) sums[blockIdx.x] = sum;
+}`
+
+export const ROOT = `
+extern "C" __global__ void root(const double* sums, float* out, int count) {
+  double sum = 0;
+  for (int i = threadIdx.x; i < count; i += blockDim.x) sum += sums[i];
+  sum = sqrt(blockSum(sum));
+  if (threadIdx.x != 0) return;
+  const float rounded = (float)sum;
+  out[0] = rounded;
+  out[1] = isfinite(rounded) ? (float)(sum - rounded) : 0.f;
+}`

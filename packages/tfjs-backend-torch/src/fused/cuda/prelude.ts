@@ -1,0 +1,67 @@
+/**
+ * What every CUDA kernel begins with: 1 or 8 numbers of a row at a time (`Pack<W>`), stored as float32 or bfloat16,
+ * computed with as float32. A source names its storage type T and its pack width W by macros.
+ */
+export const PRELUDE = `
+typedef unsigned short bf16;
+template <int N> struct Pack { float v[N]; };
+
+__device__ inline float wide(bf16 x) { return __uint_as_float(((unsigned)x) << 16); }
+__device__ inline float wide(float x) { return x; }
+__device__ inline unsigned narrow2(float low, float high) {
+  unsigned bits;
+  asm("cvt.rn.bf16x2.f32 %0, %1, %2;" : "=r"(bits) : "f"(high), "f"(low));
+  return bits;
+}
+
+template <int N> struct Memory;
+template <> struct Memory<1> {
+  template <typename S> __device__ static Pack<1> load(const S* p) { return {{wide(*p)}}; }
+  __device__ static void store(float* p, Pack<1> x) { *p = x.v[0]; }
+  __device__ static void store(bf16* p, Pack<1> x) { *p = (bf16)narrow2(x.v[0], 0.f); }
+};
+template <> struct Memory<8> {
+  __device__ static Pack<8> load(const float* p) {
+    const float4 a = ((const float4*)p)[0], b = ((const float4*)p)[1];
+    return {{a.x, a.y, a.z, a.w, b.x, b.y, b.z, b.w}};
+  }
+  __device__ static Pack<8> load(const bf16* p) {
+    const uint4 r = *(const uint4*)p;
+    const unsigned w[4] = {r.x, r.y, r.z, r.w};
+    Pack<8> x;
+    #pragma unroll
+    for (int i = 0; i < 4; i++) {
+      x.v[2 * i] = __uint_as_float(w[i] << 16);
+      x.v[2 * i + 1] = __uint_as_float(w[i] & 0xffff0000u);
+    }
+    return x;
+  }
+  __device__ static void store(float* p, Pack<8> x) {
+    ((float4*)p)[0] = make_float4(x.v[0], x.v[1], x.v[2], x.v[3]);
+    ((float4*)p)[1] = make_float4(x.v[4], x.v[5], x.v[6], x.v[7]);
+  }
+  __device__ static void store(bf16* p, Pack<8> x) {
+    *(uint4*)p = make_uint4(narrow2(x.v[0], x.v[1]), narrow2(x.v[2], x.v[3]), narrow2(x.v[4], x.v[5]),
+                            narrow2(x.v[6], x.v[7]));
+  }
+};
+template <typename S> __device__ inline Pack<W> load(const S* p) { return Memory<W>::load(p); }
+template <typename S> __device__ inline void store(S* p, Pack<W> x) { Memory<W>::store(p, x); }
+
+/** Sum over the block, in the same order every time; all threads get it. */
+template <typename S> __device__ inline S blockSum(S x) {
+  __shared__ S parts[33];
+  for (int step = 16; step > 0; step >>= 1) x += __shfl_xor_sync(0xffffffffu, x, step);
+  const int lane = threadIdx.x & 31, warp = threadIdx.x >> 5, warps = (blockDim.x + 31) >> 5;
+  __syncthreads();
+  if (lane == 0) parts[warp] = x;
+  __syncthreads();
+  if (warp == 0) {
+    S total = lane < warps ? parts[lane] : (S)0;
+    for (int step = 16; step > 0; step >>= 1) total += __shfl_xor_sync(0xffffffffu, total, step);
+    if (lane == 0) parts[32] = total;
+  }
+  __syncthreads();
+  return parts[32];
+}
+`

@@ -1,0 +1,73 @@
+import { type DataType, type KernelConfig, type TensorInfo, util } from "@tensorflow/tfjs-core"
+import type { Handle } from "./addon.ts"
+import { inScope, temporary } from "./aten.ts"
+import type { TorchBackend } from "./backend.ts"
+
+export const BACKEND = "torch"
+
+type Inputs = Record<string, TensorInfo>
+
+/** What a kernel sees: handles of its inputs, and a way to return outputs. Temporaries are freed when it ends. */
+export class KernelScope {
+  readonly backend: TorchBackend
+  private readonly kept: Set<Handle>
+
+  constructor(backend: TorchBackend, kept: Set<Handle>) {
+    this.backend = backend
+    this.kept = kept
+  }
+
+  /** The input's handle, in its shape, on the device. */
+  of(tensor: TensorInfo): Handle {
+    return this.backend.handle(tensor)
+  }
+
+  /** The same, where the operator also takes a single number that is still on the host. */
+  operand(tensor: TensorInfo): Handle {
+    return this.backend.handleOrNumber(tensor)
+  }
+
+  /** An output; its shape is asked of libtorch where it is not given. */
+  out(handle: Handle, dtype: DataType, shape: ReadonlyArray<number> = this.backend.addon.shape(handle)): TensorInfo {
+    return this.backend.adopt(handle, dtype, shape, this.kept)
+  }
+
+  /** An output on an input's own memory. */
+  share(tensor: TensorInfo, shape: ReadonlyArray<number> = tensor.shape): TensorInfo {
+    return this.backend.share(tensor, shape)
+  }
+
+  /** The values of a small input on the host; waits for the device. */
+  values(tensor: TensorInfo): ArrayLike<number> {
+    return this.backend.readSync(tensor.dataId) as ArrayLike<number>
+  }
+
+  /** A tensor of host values; freed with the temporaries unless it becomes an output. */
+  upload(
+    values: Float32Array | Int32Array | Uint8Array | BigInt64Array,
+    shape: ReadonlyArray<number>,
+    type: number
+  ): Handle {
+    return temporary(this.backend.addon.fromHost(values, shape, type, this.backend.device))
+  }
+}
+
+export type Kernel = (
+  // oxlint-disable-next-line typescript/no-explicit-any -- tfjs types the inputs and attributes of a kernel by its name alone
+  inputs: any,
+  // oxlint-disable-next-line typescript/no-explicit-any
+  attrs: any,
+  scope: KernelScope
+) => TensorInfo | Array<TensorInfo>
+
+/** Kernels by the names tfjs-core gives them. */
+export type Kernels = Readonly<Record<string, Kernel>>
+
+export const kernelConfig = (kernelName: string, kernel: Kernel): KernelConfig => ({
+  kernelName,
+  backendName: BACKEND,
+  kernelFunc: ({ attrs, backend, inputs }) =>
+    inScope((kept) => kernel(inputs as Inputs, attrs, new KernelScope(backend as TorchBackend, kept)))
+})
+
+export const sizeOf = (shape: ReadonlyArray<number>): number => util.sizeFromShape(shape as Array<number>)

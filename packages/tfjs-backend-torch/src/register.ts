@@ -1,0 +1,57 @@
+import { findBackend, registerBackend, registerKernel, removeBackend } from "@tensorflow/tfjs-core"
+import { TorchBackend, type TorchDevice } from "./backend.ts"
+import { BACKEND, kernelConfig, type Kernels } from "./kernel.ts"
+import { binaryKernels } from "./kernels/binary.ts"
+import { convKernels } from "./kernels/conv.ts"
+import { creationKernels } from "./kernels/creation.ts"
+import { imageKernels } from "./kernels/image.ts"
+import { indexingKernels } from "./kernels/indexing.ts"
+import { matmulKernels } from "./kernels/matmul.ts"
+import { normalisationKernels } from "./kernels/normalisation.ts"
+import { poolKernels } from "./kernels/pool.ts"
+import { reductionKernels } from "./kernels/reductions.ts"
+import { shapeKernels } from "./kernels/shape.ts"
+import { sortingKernels } from "./kernels/sorting.ts"
+import { spectralKernels } from "./kernels/spectral.ts"
+import { unaryKernels } from "./kernels/unary.ts"
+
+/** Every kernel of tfjs-core that this backend has. */
+export const kernels: Kernels = {
+  ...binaryKernels,
+  ...convKernels,
+  ...creationKernels,
+  ...imageKernels,
+  ...indexingKernels,
+  ...matmulKernels,
+  ...normalisationKernels,
+  ...poolKernels,
+  ...reductionKernels,
+  ...shapeKernels,
+  ...sortingKernels,
+  ...spectralKernels,
+  ...unaryKernels
+}
+
+export interface TorchOptions {
+  /** "cuda" is the first CUDA device. */
+  readonly device: TorchDevice | "cuda"
+}
+
+let registered: TorchDevice | undefined
+
+/**
+ * Makes the backend "torch" known to tfjs, on one device; `setBackend("torch")` then starts it.
+ *
+ * @throws TorchUnavailable where no addon is built or the device is absent
+ */
+export const registerTorchBackend = ({ device }: TorchOptions): void => {
+  const place = device === "cuda" ? "cuda:0" : device
+  if (registered === place) return
+  const first = new TorchBackend(place)
+  if (findBackend(BACKEND) != null) removeBackend(BACKEND)
+  if (registered === undefined) {
+    for (const [name, kernel] of Object.entries(kernels)) registerKernel(kernelConfig(name, kernel))
+  }
+  registerBackend(BACKEND, () => (first.numDataIds() === 0 ? first : new TorchBackend(place)), 3)
+  registered = place
+}

@@ -1,0 +1,101 @@
+import { spawnSync } from "node:child_process"
+import { createHash } from "node:crypto"
+import { existsSync, mkdirSync, readdirSync, readFileSync, renameSync } from "node:fs"
+import { createRequire } from "node:module"
+import { dirname, join } from "node:path"
+import type { Libtorch } from "./libtorch.ts"
+import { SetupFailure } from "./setup-failure.ts"
+
+/** Version of Node-API the addon is compiled for. */
+const NODE_API = 9
+
+export interface BuildOptions {
+  readonly libtorch: Libtorch
+  /** Folder with addon.cc. */
+  readonly sources: string
+  /** Finished addons go into a folder of their own under this one. */
+  readonly folder: string
+  readonly compiler: string
+  readonly say: (line: string) => void
+}
+
+/** Compiles the addon, unless the same sources were compiled against the same torch for the same Node before. */
+export const buildAddon = (options: BuildOptions): string => {
+  const { compiler, folder, libtorch, say, sources } = options
+  const flags = compilerFlags(libtorch)
+  const target = join(folder, keyOf(libtorch, sources, flags), "torch.node")
+  if (existsSync(target)) return target
+  if (spawnSync(compiler, ["--version"]).status !== 0) {
+    throw new SetupFailure(
+      "no-compiler",
+      `no C++ compiler: ${compiler} does not run; install g++ 11 or later, or set CXX`
+    )
+  }
+  mkdirSync(dirname(target), { recursive: true })
+  const unfinished = `${target}.${process.pid}`
+  say(`compiling the addon against torch ${libtorch.version} in ${libtorch.root}`)
+  const { status, stderr } = spawnSync(
+    compiler,
+    [...flags, join(sources, "addon.cc"), "-o", unfinished, ...linkerFlags(libtorch)],
+    {
+      encoding: "utf8"
+    }
+  )
+  if (status !== 0) throw new SetupFailure("compile-failed", `${compiler} failed:\n${firstErrors(stderr)}`)
+  check(unfinished, libtorch)
+  renameSync(unfinished, target)
+  return target
+}
+
+const firstErrors = (output: string): string =>
+  output
+    .split("\n")
+    .filter((line) => /error|undefined/i.test(line))
+    .slice(0, 5)
+    .join("\n")
+
+/** Headers of another torch than the library's compile, but the addon then misses symbols. */
+const check = (addon: string, { root }: Libtorch): void => {
+  const script = `process.dlopen({ exports: {} }, ${JSON.stringify(addon)})`
+  const { status, stderr } = spawnSync(process.execPath, ["-e", script], { encoding: "utf8" })
+  if (status === 0) return
+  const reason = stderr.split("\n").find((line) => line.startsWith("Error:")) ?? `exit code ${status}`
+  throw new SetupFailure("header-mismatch", `the addon does not load with the libraries in ${root}/lib: ${reason}`)
+}
+
+const keyOf = ({ version, root }: Libtorch, sources: string, flags: ReadonlyArray<string>): string => {
+  const hash = createHash("sha256").update(root).update(flags.join("\0"))
+  for (const name of readdirSync(sources).toSorted()) hash.update(readFileSync(join(sources, name)))
+  return `torch-${version}-node-${process.versions.modules}-${process.arch}-${hash.digest("hex").slice(0, 12)}`
+}
+
+const require = createRequire(import.meta.url)
+const folderOf = (name: string) => dirname(require.resolve(`${name}/package.json`))
+
+const compilerFlags = ({ cudaHeaders, root }: Libtorch): ReadonlyArray<string> => [
+  "-std=c++20",
+  "-O2",
+  "-fPIC",
+  "-shared",
+  "-fvisibility=hidden",
+  "-w",
+  `-DNAPI_VERSION=${NODE_API}`,
+  "-DNODE_ADDON_API_CPP_EXCEPTIONS",
+  ...(cudaHeaders.length > 0 ? ["-DPLUMBLINE_CUDA"] : []),
+  ...[
+    join(root, "include"),
+    join(root, "include/torch/csrc/api/include"),
+    folderOf("node-addon-api"),
+    join(folderOf("node-api-headers"), "include"),
+    ...cudaHeaders
+  ].flatMap((folder) => ["-isystem", folder])
+]
+
+const linkerFlags = ({ cudaHeaders, root }: Libtorch): ReadonlyArray<string> => [
+  `-L${join(root, "lib")}`,
+  "-Wl,--no-as-needed",
+  ...(cudaHeaders.length > 0 ? ["-ltorch_cuda", "-lc10_cuda"] : []),
+  "-ltorch_cpu",
+  "-lc10",
+  `-Wl,-rpath,${join(root, "lib")}`
+]

@@ -1,0 +1,115 @@
+import { mkdirSync, mkdtempSync, rmSync, writeFileSync } from "node:fs"
+import { tmpdir } from "node:os"
+import { dirname, join } from "node:path"
+import { afterEach, beforeEach, describe, expect, it } from "vitest"
+import { buildAddon } from "./build.ts"
+import { type Environment, findLibtorch } from "./libtorch.ts"
+import { SetupFailure, type SetupFailureKind } from "./setup-failure.ts"
+
+describe("setup:torch", () => {
+  let folder: string
+  beforeEach(() => {
+    folder = mkdtempSync(join(tmpdir(), "libtorch-"))
+  })
+  afterEach(() => rmSync(folder, { recursive: true }))
+
+  const place = (path: string, text = "") => {
+    const file = join(folder, path)
+    mkdirSync(dirname(file), { recursive: true })
+    writeFileSync(file, text)
+  }
+
+  /** A folder that looks like a libtorch of this version. */
+  const pretend = (version: string) => {
+    for (const path of ["include/ATen/ATen.h", "lib/libtorch_cpu.so", "lib/libc10.so"]) place(path)
+    const lines = version
+      .split(".")
+      .map((number, i) => `#define TORCH_VERSION_${["MAJOR", "MINOR", "PATCH"][i]} ${number}`)
+    place("include/torch/version.h", lines.join("\n"))
+  }
+
+  const find = (environment: Environment) => findLibtorch(join(folder, "installed"), environment, () => undefined)
+
+  const failure = (body: () => unknown): { readonly kind: SetupFailureKind; readonly message: string } => {
+    try {
+      body()
+    } catch (cause) {
+      if (cause instanceof SetupFailure) return cause
+      throw cause
+    }
+    throw new Error("nothing was thrown")
+  }
+
+  it("takes the folder that LIBTORCH names", () => {
+    pretend("2.11.0")
+    expect(find({ LIBTORCH: folder })).toEqual({ root: folder, version: "2.11.0", hasCuda: false, cudaHeaders: [] })
+  })
+
+  it("finds the CUDA toolkit's headers, of CUDA_HOME or of wheels beside torch", () => {
+    pretend("2.11.0")
+    place("lib/libtorch_cuda.so")
+    place("toolkit/include/cuda_runtime_api.h")
+    expect(find({ LIBTORCH: folder, CUDA_HOME: join(folder, "toolkit") })).toMatchObject({
+      hasCuda: true,
+      cudaHeaders: [join(folder, "toolkit/include")]
+    })
+  })
+
+  it("refuses a folder that is no libtorch, and says what it lacks", () => {
+    expect(failure(() => find({ LIBTORCH: folder }))).toMatchObject({
+      kind: "not-a-libtorch",
+      message: `${folder} is no libtorch: it lacks include/ATen/ATen.h`
+    })
+  })
+
+  it("refuses a torch that is too old, 2.10 not among them", () => {
+    pretend("2.6.0")
+    expect(failure(() => find({ LIBTORCH: folder }))).toMatchObject({ kind: "torch-too-old" })
+    pretend("2.10.0")
+    expect(find({ LIBTORCH: folder }).version).toBe("2.10.0")
+  })
+
+  it("refuses headers of another version than the library", () => {
+    pretend("2.11.0")
+    place("version.py", "__version__ = '2.10.1+cpu'")
+    const { kind, message } = failure(() => find({ LIBTORCH: folder }))
+    expect([kind, message]).toEqual([
+      "header-mismatch",
+      `${folder} holds headers of torch 2.11.0 but the library of torch 2.10.1`
+    ])
+  })
+
+  it("asks for LIBTORCH where there is no Python", () => {
+    expect(failure(() => find({ PATH: folder })).kind).toBe("no-python")
+  })
+
+  it("passes on what pip says when it refuses", () => {
+    const path = join(folder, "bin")
+    mkdirSync(path)
+    const python = '#!/bin/sh\ncase "$*" in *pip*) echo "ERROR: no network" >&2; exit 1;; esac\n'
+    writeFileSync(join(path, "python3"), python, { mode: 0o755 })
+    expect(failure(() => find({ PATH: path }))).toMatchObject({
+      kind: "pip-refused",
+      message: "pip could not install torch 2.13.0: ERROR: no network"
+    })
+  })
+
+  it("says which compiler does not run, and what a compiler that fails said first", () => {
+    pretend("2.11.0")
+    place("sources/addon.cc", "int main() { return missing; }")
+    const options = {
+      libtorch: find({ LIBTORCH: folder }),
+      sources: join(folder, "sources"),
+      folder,
+      say: () => undefined
+    }
+    expect(failure(() => buildAddon({ ...options, compiler: "no-such-compiler" })).kind).toBe("no-compiler")
+    writeFileSync(
+      join(folder, "cxx"),
+      '#!/bin/sh\ncase "$*" in --version) exit 0;; esac\necho "a.cc:1: error: missing" >&2; exit 1\n',
+      { mode: 0o755 }
+    )
+    const { kind, message } = failure(() => buildAddon({ ...options, compiler: join(folder, "cxx") }))
+    expect([kind, message.split("\n").at(-1)]).toEqual(["compile-failed", "a.cc:1: error: missing"])
+  })
+})
