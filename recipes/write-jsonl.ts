@@ -1,13 +1,13 @@
-import { OutputUnwritable } from "@plumbline/training"
+import { makeFolder, OutputUnwritable } from "@plumbline/training"
 import { Effect } from "effect"
-import { mkdirSync, writeFileSync } from "node:fs"
+import { writeFileSync } from "node:fs"
 import { dirname } from "node:path"
 
 /** Writes rows as JSONL, making the folder; @returns the file. */
 export const writeJsonl = (file: string, rows: ReadonlyArray<unknown>): Effect.Effect<string, OutputUnwritable> =>
   Effect.try({
     try: () => {
-      mkdirSync(dirname(file), { recursive: true })
+      makeFolder(dirname(file))
       writeFileSync(file, rows.map((row) => `${JSON.stringify(row)}\n`).join(""))
       return file
     },

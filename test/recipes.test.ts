@@ -50,6 +50,12 @@ describe("recipes", () => {
     expect(Schema.decodeUnknownSync(params)(values, { onExcessProperty: "error" })).toMatchObject(values)
   })
 
+  it("first.ts is the program that the README shows", () => {
+    const shown = /```ts\n([\s\S]*?)```/.exec(readFileSync(join(root, "README.md"), "utf8"))![1]!
+    const lines = (text: string) => text.split("\n").filter((line) => line !== "")
+    expect(lines(shown)).toEqual(lines(readFileSync(join(recipes, "first.ts"), "utf8")))
+  })
+
   it("first.ts learns its capitals", async () => {
     const output = join(folder, "first")
     await finished(["run", "recipes/first.ts", "--output", output])
