@@ -37,6 +37,12 @@ export const runCommands: ReadonlyArray<Command> = [
     load: async () => (await import("./commands/plan.ts")).planCommand
   },
   {
+    name: "bench",
+    usage: "train|dpo [--shape NAME]",
+    summary: "how fast this machine trains",
+    load: async () => (await import("./commands/bench.ts")).benchCommand
+  },
+  {
     name: "runs",
     usage: "",
     summary: "list the runs of a store",

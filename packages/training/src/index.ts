@@ -19,6 +19,7 @@ export {
   type TrainingError
 } from "./errors.ts"
 export type { LossSums, MicroBatch, Objective, Unit, UnitSum } from "./objective.ts"
+export { adamw, type AdamwOptions, clipScale, type Optimizer } from "./optimizer.ts"
 export { needed, NonNegative, NonNegativeInt, option, optional, Positive, PositiveInt, Share } from "./option.ts"
 export { batchFields, optimizationFields, runFields, TrainingOptions } from "./options.ts"
 export { decideProgress } from "./progress-decision.ts"

@@ -1,0 +1,54 @@
+import { type DecoderTable, llama } from "@plumbline/models"
+
+/** A decoder to time, without the context, which is as long as the rows are. */
+export type Shape = Omit<DecoderTable, "maxPositions">
+
+/** Models to time, by name. */
+export const shapes = {
+  "llama-tiny": { family: llama, vocabulary: 4096, width: 256, layers: 4, heads: 4, mlpWidth: 1024 },
+  "gpt2-like": {
+    family: llama,
+    vocabulary: 50_257,
+    width: 768,
+    layers: 12,
+    heads: 12,
+    mlpWidth: 3072,
+    tiedEmbeddings: true
+  },
+  "llama-1.2b": {
+    family: llama,
+    vocabulary: 128_256,
+    width: 2048,
+    layers: 16,
+    heads: 32,
+    keyValueHeads: 8,
+    mlpWidth: 8192,
+    tiedEmbeddings: true
+  },
+  "llama-8b-slice": {
+    family: llama,
+    vocabulary: 128_256,
+    width: 4096,
+    layers: 8,
+    heads: 32,
+    keyValueHeads: 8,
+    mlpWidth: 14_336
+  }
+} as const satisfies Readonly<Record<string, Shape>>
+
+export type ShapeName = keyof typeof shapes
+
+export const shapeNames = Object.keys(shapes) as ReadonlyArray<ShapeName>
+
+/**
+ * The same program on numbers so small that only the host's part of it takes time: as many layers, so as many
+ * operations.
+ */
+export const shrunk = (shape: Shape): Shape => ({
+  ...shape,
+  vocabulary: 256,
+  width: 64,
+  heads: 2,
+  keyValueHeads: (shape.keyValueHeads ?? shape.heads) < shape.heads ? 1 : 2,
+  mlpWidth: 128
+})

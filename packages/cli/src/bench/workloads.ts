@@ -1,0 +1,86 @@
+import { dpo, negativeLogLikelihood, preferenceObjective, responseLogProbs } from "@plumbline/algorithms"
+import { type CausalLM, flopsPerToken, freeze } from "@plumbline/models"
+import { tf } from "@plumbline/runtime"
+import { accumulate, adamw, clipScale, type MicroBatch, type Objective } from "@plumbline/training"
+import { type BatchNumbers, randomDemonstrations, randomPairs } from "./random-batches.ts"
+import { randomModel } from "./random-model.ts"
+import type { Shape } from "./shapes.ts"
+
+/** What to time. */
+export interface Task extends Omit<BatchNumbers, "vocabulary"> {
+  readonly shape: Shape
+  /** The reference policy's log-probs are made before the first step and not in every one (dpo). */
+  readonly precomputeReference: boolean
+}
+
+/** Optimizer steps on one random batch. */
+export interface Workload {
+  readonly policy: CausalLM
+  readonly tokensPerStep: number
+  readonly flopsPerStep: number
+  /** One optimizer step. @returns the loss before it */
+  readonly step: () => number
+  readonly dispose: () => void
+}
+
+const ADAMW = { beta1: 0.9, beta2: 0.999, epsilon: 1e-8, weightDecay: 0.01 }
+const LEARNING_RATE = 1e-5
+const MOST_GRADIENT_NORM = 1
+/** A forward pass, of what forward and backward take together. */
+const FORWARD = 1 / 3
+
+type Policy = { readonly policy: CausalLM }
+
+const optimizerSteps = <B extends MicroBatch>(
+  objective: Objective<Policy, B>,
+  models: Policy,
+  microBatches: () => ReadonlyArray<B>
+) => {
+  const optimizer = adamw(models, ADAMW)
+  return {
+    step: () => {
+      const { gradients, metrics } = accumulate(objective, models, microBatches())
+      optimizer.apply(gradients, LEARNING_RATE, clipScale(metrics["grad_norm"]!, MOST_GRADIENT_NORM))
+      tf.dispose(gradients)
+      return metrics["loss"]!
+    },
+    dispose: optimizer.dispose
+  }
+}
+
+/** Supervised fine-tuning of all tokens. */
+export const supervisedWorkload = (task: Task): Workload => {
+  const { batch, length, seed, shape } = task
+  const policy = randomModel(shape, length, seed)
+  const batches = randomDemonstrations({ ...task, vocabulary: shape.vocabulary })
+  const { dispose, step } = optimizerSteps(negativeLogLikelihood, { policy }, () => batches)
+  const tokensPerStep = batch * length
+  return {
+    policy,
+    tokensPerStep,
+    flopsPerStep: tokensPerStep * flopsPerToken(policy.config, length),
+    step,
+    dispose: () => (dispose(), policy.dispose())
+  }
+}
+
+/** Direct preference optimization; the reference is the policy as it was at first. */
+export const preferenceWorkload = (task: Task): Workload => {
+  const { batch, length, precomputeReference, seed, shape } = task
+  const policy = randomModel(shape, length, seed)
+  const pairs = randomPairs({ ...task, vocabulary: shape.vocabulary })
+  const reference = freeze(policy)
+  const withReference = () => pairs.map((rows) => ({ ...rows, referenceLogProbs: responseLogProbs(reference, rows) }))
+  const precomputed = precomputeReference ? withReference() : undefined
+  if (precomputeReference) reference.dispose()
+  const objective = preferenceObjective(dpo({ beta: 0.1 }))
+  const { dispose, step } = optimizerSteps(objective, { policy }, () => precomputed ?? withReference())
+  const tokensPerStep = 2 * batch * length
+  return {
+    policy,
+    tokensPerStep,
+    flopsPerStep: tokensPerStep * flopsPerToken(policy.config, length) * (precomputeReference ? 1 : 1 + FORWARD),
+    step,
+    dispose: () => (dispose(), reference.dispose(), policy.dispose())
+  }
+}

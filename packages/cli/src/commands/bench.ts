@@ -1,0 +1,133 @@
+import { ModelRuntime } from "@plumbline/runtime"
+import { option, optional, Positive, PositiveInt } from "@plumbline/training"
+import { Effect, Schema } from "effect"
+import { machineFields, type MachineOptions, runtimeLayer } from "../backend.ts"
+import { measure, measureDispatch, type Measurement } from "../bench/measure.ts"
+import { benchJson, benchText, type Peak } from "../bench/report.ts"
+import { shapeNames, shapes } from "../bench/shapes.ts"
+import { preferenceWorkload, supervisedWorkload, type Task, type Workload } from "../bench/workloads.ts"
+import type { CommandLine } from "../command-line.ts"
+import type { CommandRun } from "../command.ts"
+import type { OptionSchema } from "../flags.ts"
+import { parseCommand } from "../parse-command.ts"
+import { suggestion } from "../suggest.ts"
+import { print, printJson } from "../terminal.ts"
+import { TextRequested, UsageError } from "../usage-error.ts"
+
+const fields = {
+  shape: option(Schema.Literals(shapeNames), "llama-tiny", "model, with random weights"),
+  batch: option(PositiveInt, 4, "rows a step, or pairs of rows"),
+  microBatch: optional(PositiveInt, "rows or pairs at once (default: --batch)"),
+  length: option(PositiveInt.check(Schema.isGreaterThan(1)), 256, "tokens of a row"),
+  steps: option(PositiveInt, 10, "steps to time"),
+  warmup: option(PositiveInt, 3, "steps before them"),
+  seed: option(Schema.Int, 0, "seed of weights and tokens"),
+  peakTflops: optional(
+    Positive,
+    "TFLOP/s that speed is a share of (default: 989 for bfloat16 on cuda, else what matrix products reach here)"
+  ),
+  json: option(Schema.Boolean, false, "one JSON object")
+}
+
+interface Kind {
+  readonly summary: string
+  readonly fields: Schema.Struct.Fields
+  readonly workload: (task: Task) => Workload
+}
+
+const kinds: Readonly<Record<string, Kind>> = {
+  train: {
+    summary: "times steps of supervised fine-tuning: forward, backward, clipping, AdamW",
+    fields: {},
+    workload: supervisedWorkload
+  },
+  dpo: {
+    summary: "times steps of direct preference optimization; half of each row is the prompt",
+    fields: {
+      precomputeReference: option(Schema.Boolean, false, "reference log-probs before the first step, not in every one")
+    },
+    workload: preferenceWorkload
+  }
+}
+
+const Options = Schema.Struct({ ...fields, ...machineFields })
+type Options = typeof Options.Type & { readonly precomputeReference?: boolean }
+
+const names = Object.keys(kinds)
+const USAGE = `${names.join("|")} [--shape NAME --batch N --length T] [--option value…]`
+
+/** Times training steps on random weights and tokens. */
+export const benchCommand: CommandRun = ([name, ...argv]) =>
+  Effect.gen(function* () {
+    if (name === "--help" || name === "-h") return yield* new TextRequested({ text: generalHelp })
+    const kind = kinds[name ?? ""]
+    if (name === undefined || kind === undefined) {
+      const problem =
+        name === undefined || name.startsWith("-")
+          ? `what to time comes first: plumb bench ${USAGE}`
+          : `there is no bench "${name}"${suggestion(name, names)}`
+      return yield* new UsageError({ problems: [problem], help: `benches: ${names.join(", ")}` })
+    }
+    const { options } = yield* parseCommand(benchLine(name, kind), argv)
+    yield* runBench(name, kind, options as unknown as Options)
+  })
+
+const generalHelp = `plumb bench ${USAGE}
+
+How fast this machine trains a model of random weights on random tokens.
+${names.map((name) => `  ${name.padEnd(6)} ${kinds[name]!.summary}`).join("\n")}
+plumb bench ${names[0]} --help lists the options.`
+
+const benchLine = (name: string, kind: Kind): CommandLine<OptionSchema> => ({
+  name: `bench ${name}`,
+  usage: "[--shape NAME --batch N --length T] [--option value…]",
+  summary: kind.summary,
+  arguments: [],
+  options: Schema.Struct({ ...fields, ...kind.fields, ...machineFields }),
+  group: (field) => (field in machineFields ? "Machine" : "Options"),
+  configFile: false
+})
+
+const runBench = Effect.fnUntraced(function* (name: string, { workload }: Kind, options: Options) {
+  const { batch, length, microBatch = batch, precomputeReference = false, seed, shape, steps, warmup } = options
+  const task: Task = { shape: shapes[shape], batch, microBatch, length, seed, precomputeReference }
+  const request = {
+    bench: name,
+    shape,
+    batch,
+    micro_batch: microBatch,
+    length,
+    steps,
+    seed,
+    ...("precomputeReference" in options ? { precompute_reference: precomputeReference } : {})
+  }
+  const known = knownPeak(options)
+  const result = yield* Effect.gen(function* () {
+    const runtime = yield* ModelRuntime
+    const subject = workload(task)
+    const measurement = measure(subject, { warmup, steps, withProducts: known === undefined })
+    const memory = runtime.memory()
+    subject.dispose()
+    const dispatch = measureDispatch(workload, task)
+    const { backend, description } = runtime
+    const peak = known ?? measuredPeak(measurement)
+    const machine = { backend, device: options.device, precision: options.precision }
+    return { request: { ...request, ...machine }, description, measurement, dispatch, peak, memory }
+  }).pipe(Effect.provide(runtimeLayer(options)))
+  yield* options.json ? printJson(benchJson(result)) : print(benchText(result))
+})
+
+/** Dense bfloat16 on the tensor cores of an H100 SXM or H200, by NVIDIA's data sheet. */
+const HOPPER_TFLOPS = 989
+
+const knownPeak = ({
+  device,
+  peakTflops,
+  precision
+}: MachineOptions & Pick<Options, "peakTflops">): Peak | undefined => {
+  if (peakTflops !== undefined) return { flopsPerSecond: peakTflops * 1e12, source: "given" }
+  if (device !== "cuda" || precision !== "bfloat16") return undefined
+  return { flopsPerSecond: HOPPER_TFLOPS * 1e12, source: "published" }
+}
+
+const measuredPeak = ({ productRate }: Measurement): Peak => ({ flopsPerSecond: productRate!, source: "measured" })
