@@ -13,13 +13,13 @@
  *   step 100: reward 1.000
  */
 import { collate, type ScoredRows } from "@plumbline/data"
-import { type CausalLM, createModel, llama, Policy } from "@plumbline/models"
+import { type CausalLM, llama, Policy } from "@plumbline/models"
 import { sumByRow } from "@plumbline/numerics"
 import { generate } from "@plumbline/rollout-generation"
-import { ModelRuntime, tf } from "@plumbline/runtime"
+import { tf } from "@plumbline/runtime"
 import { RunStore } from "@plumbline/store"
 import { type Algorithm, type MicroBatch, runTraining, TrainingOptions } from "@plumbline/training"
-import { Console, Effect, Layer, Schema, Stream } from "effect"
+import { Console, Effect, Schema, Stream } from "effect"
 import { output, services } from "./services.ts"
 
 interface Rollouts extends MicroBatch {
@@ -68,10 +68,7 @@ const reinforce: Algorithm<{ readonly policy: CausalLM }, Rollouts, never, Polic
 }
 
 const table = { family: llama, vocabulary: 8, width: 32, layers: 2, heads: 4, mlpWidth: 64, maxPositions: 8 }
-const policy = Layer.effect(
-  Policy,
-  Effect.map(ModelRuntime, () => createModel(table, 0))
-)
+const policy = Policy.layerNew(table, 0)
 const options = Schema.decodeSync(TrainingOptions)({ maxSteps: 100, learningRate: 1e-2 })
 
 const program = Effect.gen(function* () {

@@ -10,8 +10,8 @@
  */
 import { preference, PreferenceData, type PreferenceLoss, ReferenceLogProbs } from "@plumbline/algorithms"
 import { batchSampler, byteTokenizer, tokenizePreference } from "@plumbline/data"
-import { createModel, freeze, llama, Policy, ReferencePolicy } from "@plumbline/models"
-import { ModelRuntime, tf, type Tensor1D } from "@plumbline/runtime"
+import { freeze, llama, Policy, ReferencePolicy } from "@plumbline/models"
+import { tf, type Tensor1D } from "@plumbline/runtime"
 import { RunStore } from "@plumbline/store"
 import { runTraining, TrainingOptions } from "@plumbline/training"
 import { Console, Effect, Layer, Schema } from "effect"
@@ -35,10 +35,7 @@ const sampler = batchSampler({ rows: units.length, batchSize: units.length, seed
 const data = { units, heldOut: [], sampler, split: { count: 4 }, layout: "packed", padId: tokenizer.padId } as const
 
 const table = { family: llama, vocabulary: 257, width: 48, layers: 2, heads: 4, mlpWidth: 96, maxPositions: 32 }
-const policy = Layer.effect(
-  Policy,
-  Effect.map(ModelRuntime, () => createModel(table, 0))
-)
+const policy = Policy.layerNew(table, 0)
 const reference = Layer.effect(
   ReferencePolicy,
   Effect.map(Policy, (model) => freeze(model))

@@ -11,9 +11,8 @@
  */
 import { sft, SupervisedData } from "@plumbline/algorithms"
 import { batchSampler, byteTokenizer, tokenizeCompletion, tokenizePrompt } from "@plumbline/data"
-import { createModel, llama, loadCausalLM, Policy } from "@plumbline/models"
+import { llama, loadCausalLM, Policy } from "@plumbline/models"
 import { generate } from "@plumbline/rollout-generation"
-import { ModelRuntime } from "@plumbline/runtime"
 import { runTraining, TrainingOptions } from "@plumbline/training"
 import { Console, Effect, Layer, Schema } from "effect"
 import { join } from "node:path"
@@ -37,10 +36,7 @@ const data = Layer.succeed(SupervisedData, {
 })
 
 const table = { family: llama, vocabulary: 257, width: 48, layers: 2, heads: 4, mlpWidth: 96, maxPositions: 32 }
-const policy = Layer.effect(
-  Policy,
-  Effect.map(ModelRuntime, () => createModel(table, 0))
-)
+const policy = Policy.layerNew(table, 0)
 const options = Schema.decodeSync(TrainingOptions)({ maxSteps: 120, learningRate: 5e-3 })
 
 const program = Effect.gen(function* () {

@@ -29,7 +29,6 @@ import {
 } from "@plumbline/training"
 import { Effect, Schema } from "effect"
 import { join } from "node:path"
-import { newPolicy } from "./new-policy.ts"
 import { reportQuickstart } from "./quickstart-report.ts"
 import { smallTasks } from "./small-tasks.ts"
 import { writeJsonl } from "./write-jsonl.ts"
@@ -79,7 +78,7 @@ export default recipe({
       highlights: ["mean_token_accuracy"]
     }).pipe(
       Effect.provide(SupervisedData.layerFiles({ ...imitate, train: demonstrations })),
-      Effect.provide([newPolicy(table, seed), Tokenizer.layer(tokenizer)]),
+      Effect.provide([Policy.layerNew(table, seed), Tokenizer.layer(tokenizer)]),
       (training) => stage("sft", training)
     )
     if (imitated.status === "stopped") return

@@ -19,7 +19,7 @@ import {
   tiktokenTokenizer,
   trainByteLevelBpe
 } from "@plumbline/data"
-import { type DecoderTable, llama } from "@plumbline/models"
+import { type DecoderTable, llama, Policy } from "@plumbline/models"
 import {
   needed,
   NonNegativeInt,
@@ -32,7 +32,6 @@ import {
   TrainingOptions
 } from "@plumbline/training"
 import { Effect, Schema } from "effect"
-import { newPolicy } from "./new-policy.ts"
 
 /** Sizes to choose from; weights without the vocabulary's: 0.8, 3.1 and 12.6 million. */
 const SIZES = {
@@ -87,7 +86,7 @@ export default recipe({
       highlights: ["mean_token_accuracy"]
     }).pipe(
       Effect.provide(SupervisedData.layerFiles({ ...options, train: params.train, eval: params.eval })),
-      Effect.provide([newPolicy(table, params.seed), Tokenizer.layer(tokenizer)])
+      Effect.provide([Policy.layerNew(table, params.seed), Tokenizer.layer(tokenizer)])
     )
   })
 })

@@ -1,7 +1,8 @@
-import type { ModelRuntime } from "@plumbline/runtime"
+import { ModelRuntime } from "@plumbline/runtime"
 import { Context, Effect, Layer } from "effect"
 import { loadCausalLM } from "./checkpoint/load.ts"
-import type { LoadError } from "./errors.ts"
+import { createModel, type DecoderTable } from "./create-model.ts"
+import type { ConfigInvalid, LoadError, UnsupportedModel } from "./errors.ts"
 import type { CausalLM } from "./model.ts"
 
 /** A model that lives as long as the layer. */
@@ -12,6 +13,25 @@ const loaded = (folder: string, name: string, trainable: boolean) =>
 export class Policy extends Context.Service<Policy, CausalLM>()("@plumbline/models/Policy") {
   static readonly layerFromFolder = (folder: string): Layer.Layer<Policy, LoadError, ModelRuntime> =>
     Layer.effect(Policy, loaded(folder, "policy", true))
+
+  /** A model from scratch, as its table of numbers says; its weights depend on `seed` alone. */
+  static readonly layerNew = (
+    table: DecoderTable,
+    seed: number
+  ): Layer.Layer<Policy, ConfigInvalid | UnsupportedModel, ModelRuntime> =>
+    Layer.effect(
+      Policy,
+      Effect.acquireRelease(
+        Effect.andThen(
+          ModelRuntime,
+          Effect.try({
+            try: () => createModel(table, seed),
+            catch: (cause) => cause as ConfigInvalid | UnsupportedModel
+          })
+        ),
+        (model) => Effect.sync(model.dispose)
+      )
+    )
 }
 
 /** The frozen model that the policy is kept near to. */
