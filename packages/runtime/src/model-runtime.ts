@@ -1,6 +1,7 @@
 import { Context, Effect, Layer, Schema } from "effect"
 import { registerCpuFallbacks } from "./kernels/fallback.ts"
 import { cpuMemory, silenceNodeBanner } from "./backends/cpu.ts"
+import { describeTorch, registerTorch, torchReservedBytes, type TorchPlace } from "./backends/torch.ts"
 import { wasmBackend } from "./backends/wasm.ts"
 import { registerGradients } from "./kernels/gradients.ts"
 import { hostKernels } from "./kernels/host-kernels.ts"
@@ -51,6 +52,24 @@ export class ModelRuntime extends Context.Service<ModelRuntime, ModelRuntimeShap
     })
   )
 
+  /** libtensorflow through tfjs-node: the backend that TensorFlow.js users know. `npm run setup:tensorflow` makes it. */
+  static readonly layerTensorflow: Layer.Layer<ModelRuntime, BackendUnavailable> = Layer.effect(
+    ModelRuntime,
+    Effect.gen(function* () {
+      const { loadTensorflow } = yield* Effect.promise(() => import("./backends/tensorflow.ts"))
+      const loaded = yield* Effect.try({
+        try: loadTensorflow,
+        catch: (cause) => new BackendUnavailable({ backend: "tensorflow", reason: reasonOf(cause) })
+      })
+      yield* start("tensorflow")
+      return ModelRuntime.of({
+        backend: "tensorflow",
+        description: `${loaded} through TensorFlow.js, float32`,
+        memory: () => ({ ...measured(), reservedBytes: undefined })
+      })
+    })
+  )
+
   /** TensorFlow.js in plain JavaScript: slow, and the reference that other backends are tested against. */
   static readonly layerCpu: Layer.Layer<ModelRuntime, BackendUnavailable> = Layer.effect(
     ModelRuntime,
@@ -63,24 +82,50 @@ export class ModelRuntime extends Context.Service<ModelRuntime, ModelRuntimeShap
       })
     })
   )
+
+  /** libtorch, through the addon that `npm run setup:torch` builds. Loaded by this layer alone. */
+  static readonly layerTorch = ({
+    device
+  }: {
+    readonly device: TorchPlace
+  }): Layer.Layer<ModelRuntime, BackendUnavailable> =>
+    Layer.effect(
+      ModelRuntime,
+      Effect.gen(function* () {
+        yield* attempt("torch", () => registerTorch(device))
+        yield* start("torch")
+        return ModelRuntime.of({
+          backend: "torch",
+          description: describeTorch(),
+          memory: () => ({ ...measured(), reservedBytes: torchReservedBytes() })
+        })
+      })
+    )
 }
 
 const started = new Set<string>()
 
-const start = (backend: "wasm" | "cpu"): Effect.Effect<void, BackendUnavailable> =>
+type Backend = "wasm" | "cpu" | "torch"
+
+const start = (backend: Backend): Effect.Effect<void, BackendUnavailable> =>
+  attempt(backend, async () => {
+    silenceNodeBanner()
+    if (!(await tf.setBackend(backend))) throw new Error("it did not initialise")
+    await tf.ready()
+    registerGradients()
+    if (!started.has(backend)) prepare[backend]()
+    started.add(backend)
+  })
+
+const attempt = (backend: Backend, body: () => Promise<void>): Effect.Effect<void, BackendUnavailable> =>
   Effect.tryPromise({
-    try: async () => {
-      silenceNodeBanner()
-      if (!(await tf.setBackend(backend))) throw new Error("it did not initialise")
-      await tf.ready()
-      registerGradients()
-      if (!started.has(backend)) prepare[backend]()
-      started.add(backend)
-    },
+    try: body,
     catch: (cause) => new BackendUnavailable({ backend, reason: reasonOf(cause) })
   })
 
 const prepare = {
+  torch: () => registerCpuFallbacks("torch"),
+  tensorflow: () => registerCpuFallbacks("tensorflow"),
   cpu: () => registerKernels("cpu", cpuMemory(), hostKernels),
   wasm: () => {
     const memory = loadNative()

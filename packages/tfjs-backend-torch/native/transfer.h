@@ -55,6 +55,15 @@ inline at::Tensor Blob(const HostArray& array, const std::vector<int64_t>& shape
   return at::from_blob(array.data, shape, at::TensorOptions().dtype(raw ? target : array.type));
 }
 
+constexpr size_t kMostPinned = 16 << 20;
+
+/** Small values go by way of pinned memory, so that nothing waits for what the device still has to do. */
+inline at::Tensor Upload(const at::Tensor& blob, const c10::Device& device, at::ScalarType type) {
+  if (!device.is_cuda() || blob.nbytes() > kMostPinned || blob.nbytes() == 0) return blob.to(device, type, false, true);
+  const auto pinned = at::empty(blob.sizes(), blob.options().dtype(type).pinned_memory(true)).copy_(blob);
+  return pinned.to(device, type, true, true);
+}
+
 /** fromHost(values, shape, scalarType, device) → handle */
 inline Napi::Value FromHost(const Napi::CallbackInfo& info) {
   CurrentActivity() = {"fromHost", ""};
@@ -63,7 +72,7 @@ inline Napi::Value FromHost(const Napi::CallbackInfo& info) {
     const auto type = static_cast<at::ScalarType>(info[2].As<Napi::Number>().Int32Value());
     const c10::Device device(info[3].As<Napi::String>().Utf8Value());
     const auto blob = Blob(HostArrayOf(info.Env(), info[0]), ShapeOf(info[1]), type);
-    return Wrap(info.Env(), blob.to(device, type, false, true));
+    return Wrap(info.Env(), Upload(blob, device, type));
   });
 }
 

@@ -11,7 +11,7 @@ import {
 } from "@tensorflow/tfjs-core"
 import { type Addon, type CudaAddon, type CudaDevice, type Handle, loadAddon, TorchUnavailable } from "./addon.ts"
 import { aten, atenOwned, inScope, temporary } from "./aten.ts"
-import { FLOAT32, holds, scalarTypeOf } from "./scalar-type.ts"
+import { FLOAT32, holds, scalarTypeOf, type Storage, STORAGE_TYPES } from "./scalar-type.ts"
 
 type Values = backend_util.BackendValues
 
@@ -25,11 +25,14 @@ interface TensorData {
   refCount: number
   /** A single number is kept on the host until a kernel needs it on the device. */
   onHost: boolean
+  /** What a kernel derived from the values and keeps beside them, freed with them: a narrower copy of a weight. */
+  companion?: Handle | undefined
 }
 
 const reshape = aten("reshape")
 const to = aten("to.dtype")
 const toDevice = atenOwned("to.device")
+const toOwned = atenOwned("to.dtype")
 const viewAsComplex = atenOwned("view_as_complex")
 const viewAsReal = aten("view_as_real")
 
@@ -41,12 +44,15 @@ export class TorchBackend extends KernelBackend {
   /** What CUDA says of the device. */
   readonly cuda: (CudaDevice & { readonly addon: Addon & CudaAddon }) | undefined
   readonly addon: Addon
+  /** How activations are stored, and the copies of weights that products read. */
+  readonly storage: Storage
   private readonly data: DataStorage<TensorData>
 
   /** @throws TorchUnavailable where there is no addon, or no such device */
-  constructor(device: TorchDevice) {
+  constructor(device: TorchDevice, storage: Storage = "float32") {
     super()
     this.device = device
+    this.storage = storage
     this.addon = loadAddon()
     this.cuda = device === "cpu" ? undefined : startCuda(this.addon, Number(device.slice("cuda:".length)))
     this.data = new DataStorage<TensorData>(this, engine() as never)
@@ -114,7 +120,7 @@ export class TorchBackend extends KernelBackend {
     const data = this.data.get(dataId)
     data.refCount -= 1
     if (!force && data.refCount > 0) return false
-    if (data.handle !== undefined) this.addon.dispose([data.handle])
+    this.addon.dispose([data.handle, data.companion].filter((handle) => handle !== undefined))
     this.data.delete(dataId)
     return true
   }
@@ -177,6 +183,47 @@ export class TorchBackend extends KernelBackend {
 
   private shaped(data: TensorData, { shape }: TensorInfo): Handle {
     return util.arraysEqual(data.shape as Array<number>, shape) ? data.handle! : reshape(data.handle, shape)
+  }
+
+  /** A weight in the backend's storage: itself, or a copy made once and kept until the values change. */
+  compute(weight: TensorInfo): Handle {
+    const handle = this.handle(weight)
+    const type = STORAGE_TYPES[this.storage]
+    if (type === FLOAT32 || this.addon.scalarType(handle) !== FLOAT32) return handle
+    const data = this.data.get(weight.dataId)
+    data.companion ??= toOwned(data.handle, type)
+    return util.arraysEqual(data.shape as Array<number>, weight.shape)
+      ? data.companion
+      : reshape(data.companion, weight.shape)
+  }
+
+  companion({ dataId }: TensorInfo): Handle | undefined {
+    return this.data.get(dataId).companion
+  }
+
+  /** Sets what is kept beside the tensor's values and frees what was; the backend owns `handle` from here on. */
+  setCompanion({ dataId }: TensorInfo, handle: Handle | undefined): void {
+    const data = this.data.get(dataId)
+    if (data.companion !== undefined) this.addon.dispose([data.companion])
+    data.companion = handle
+  }
+
+  /** Takes what is kept beside the values; the caller owns it. */
+  takeCompanion({ dataId }: TensorInfo): Handle | undefined {
+    const data = this.data.get(dataId)
+    const { companion } = data
+    data.companion = undefined
+    return companion
+  }
+
+  /** Whether this torch has `aten::name`, without an overload. */
+  hasOperator(name: string): boolean {
+    try {
+      this.addon.operator(`aten::${name}`, "")
+      return true
+    } catch {
+      return false
+    }
   }
 
   strings(tensor: TensorInfo): Array<Uint8Array> | undefined {

@@ -1,4 +1,12 @@
-import { type DataType, type KernelConfig, type TensorInfo, util } from "@tensorflow/tfjs-core"
+import {
+  type DataType,
+  getKernel,
+  type KernelConfig,
+  registerKernel,
+  type TensorInfo,
+  unregisterKernel,
+  util
+} from "@tensorflow/tfjs-core"
 import type { Handle } from "./addon.ts"
 import { inScope, temporary } from "./aten.ts"
 import type { TorchBackend } from "./backend.ts"
@@ -37,6 +45,11 @@ export class KernelScope {
     return this.backend.share(tensor, shape)
   }
 
+  /** Runs `body` and frees what it made before going on; nothing it made may become an output. */
+  nested(body: () => void): void {
+    inScope(body)
+  }
+
   /** The values of a small input on the host; waits for the device. */
   values(tensor: TensorInfo): ArrayLike<number> {
     return this.backend.readSync(tensor.dataId) as ArrayLike<number>
@@ -69,5 +82,11 @@ export const kernelConfig = (kernelName: string, kernel: Kernel): KernelConfig =
   kernelFunc: ({ attrs, backend, inputs }) =>
     inScope((kept) => kernel(inputs as Inputs, attrs, new KernelScope(backend as TorchBackend, kept)))
 })
+
+/** Adds a kernel to the backend, in place of one of that name. */
+export const registerTorchKernel = (kernelName: string, kernel: Kernel): void => {
+  if (getKernel(kernelName, BACKEND) != null) unregisterKernel(kernelName, BACKEND)
+  registerKernel(kernelConfig(kernelName, kernel))
+}
 
 export const sizeOf = (shape: ReadonlyArray<number>): number => util.sizeFromShape(shape as Array<number>)

@@ -14,6 +14,7 @@ import { shapeKernels } from "./kernels/shape.ts"
 import { sortingKernels } from "./kernels/sorting.ts"
 import { spectralKernels } from "./kernels/spectral.ts"
 import { unaryKernels } from "./kernels/unary.ts"
+import type { Storage } from "./scalar-type.ts"
 
 /** Every kernel of tfjs-core that this backend has. */
 export const kernels: Kernels = {
@@ -35,23 +36,29 @@ export const kernels: Kernels = {
 export interface TorchOptions {
   /** "cuda" is the first CUDA device. */
   readonly device: TorchDevice | "cuda"
+  /** How the fused kernels store activations and read weights; float32 when absent. */
+  readonly storage?: Storage
+  /** Kernels beside tfjs-core's, by the names they are to have; one of tfjs-core's own name replaces it. */
+  readonly kernels?: Kernels
 }
 
-let registered: TorchDevice | undefined
+let registered: string | undefined
 
 /**
  * Makes the backend "torch" known to tfjs, on one device; `setBackend("torch")` then starts it.
  *
  * @throws TorchUnavailable where no addon is built or the device is absent
  */
-export const registerTorchBackend = ({ device }: TorchOptions): void => {
+export const registerTorchBackend = ({ device, kernels: more = {}, storage = "float32" }: TorchOptions): void => {
   const place = device === "cuda" ? "cuda:0" : device
-  if (registered === place) return
-  const first = new TorchBackend(place)
+  const start = () => new TorchBackend(place, storage)
+  if (registered === `${place}/${storage}`) return
+  const first = start()
   if (findBackend(BACKEND) != null) removeBackend(BACKEND)
   if (registered === undefined) {
-    for (const [name, kernel] of Object.entries(kernels)) registerKernel(kernelConfig(name, kernel))
+    const all = { ...kernels, ...more }
+    for (const [name, kernel] of Object.entries(all)) registerKernel(kernelConfig(name, kernel))
   }
-  registerBackend(BACKEND, () => (first.numDataIds() === 0 ? first : new TorchBackend(place)), 3)
-  registered = place
+  registerBackend(BACKEND, () => (first.numDataIds() === 0 ? first : start()), 3)
+  registered = `${place}/${storage}`
 }

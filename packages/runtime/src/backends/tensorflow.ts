@@ -1,0 +1,71 @@
+import { existsSync, readFileSync } from "node:fs"
+import { createRequire } from "node:module"
+import { join } from "node:path"
+import { tf } from "../tf.ts"
+
+/** Where `npm run setup:tensorflow` puts what it makes. */
+export const TENSORFLOW_FOLDER = join(import.meta.dirname, "../../../../.tensorflow")
+
+/** What setup leaves behind: the binding it compiled, and the TensorFlow it is linked to. */
+export const TENSORFLOW_RECORD = join(TENSORFLOW_FOLDER, "binding.json")
+
+export interface TensorflowBinding {
+  /** The compiled binding. */
+  readonly binding: string
+  /** Folder of the @tensorflow/tfjs-node package whose TypeScript side it serves. */
+  readonly package: string
+  /** Release of the TensorFlow library. */
+  readonly version: string
+}
+
+const require = createRequire(import.meta.url)
+
+/** The packages that bring a binary of their own, where their installation succeeded. */
+const PUBLISHED = ["@tensorflow/tfjs-node-gpu", "@tensorflow/tfjs-node"]
+
+/**
+ * Loads the "tensorflow" backend into tfjs: a published package with its own binary where one is installed, else
+ * the binding that `npm run setup:tensorflow` compiled.
+ *
+ * @returns what was loaded, in words
+ * @throws where there is neither
+ */
+export const loadTensorflow = (): string => {
+  restoreIsNullOrUndefined()
+  const published = PUBLISHED.find(isInstalled)
+  if (published !== undefined) {
+    require(published)
+    return published
+  }
+  if (!existsSync(TENSORFLOW_RECORD)) {
+    throw new Error(
+      "neither @tensorflow/tfjs-node-gpu nor @tensorflow/tfjs-node is installed; npm run setup:tensorflow compiles their binding"
+    )
+  }
+  const record = JSON.parse(readFileSync(TENSORFLOW_RECORD, "utf8")) as TensorflowBinding
+  registerCompiled(record)
+  return `TensorFlow ${record.version}`
+}
+
+const isInstalled = (name: string): boolean => {
+  try {
+    require.resolve(name)
+    return true
+  } catch {
+    return false
+  }
+}
+
+/** tfjs-node asks node:util for a function that Node 23 removed. */
+const restoreIsNullOrUndefined = (): void => {
+  const util = require("node:util") as { isNullOrUndefined?: (value: unknown) => boolean }
+  util.isNullOrUndefined ??= (value) => value === null || value === undefined
+}
+
+const registerCompiled = ({ binding, package: folder }: TensorflowBinding): void => {
+  if (tf.findBackendFactory("tensorflow") != null) return
+  require(join(folder, "dist/register_all_kernels.js"))
+  const { NodeJSKernelBackend } = require(join(folder, "dist/nodejs_kernel_backend.js"))
+  const native = require(binding)
+  tf.registerBackend("tensorflow", () => new NodeJSKernelBackend(native, "@tensorflow/tfjs-node"), 3)
+}

@@ -1,0 +1,69 @@
+import type * as Torch from "@plumbline/tfjs-backend-torch"
+import {
+  ADAMW,
+  ATTENTION,
+  ATTENTION_GRADIENT,
+  EMBEDDING,
+  EMBEDDING_GRADIENT,
+  GATED_ACTIVATION,
+  GATED_ACTIVATION_GRADIENT,
+  LAYER_NORM,
+  LAYER_NORM_GRADIENT,
+  LINEAR,
+  RMS_NORM,
+  RMS_NORM_GRADIENT,
+  ROTARY,
+  SCALE_ROWS,
+  SQUARED_RELU,
+  SQUARED_RELU_GRADIENT,
+  TENSOR_NORM,
+  TOKEN_LOG_PROBS,
+  TOKEN_LOG_PROBS_WEIGHT_GRADIENT,
+  UPDATE_ROWS
+} from "../kernels/names.ts"
+import { tf } from "../tf.ts"
+
+/** A process computes on one of them. */
+export type TorchPlace = "cpu" | "cuda"
+
+const namedKernels = ({ fusedKernels }: typeof Torch): Readonly<Record<string, Torch.Kernel>> => ({
+  [LINEAR]: fusedKernels.linear,
+  [ATTENTION]: fusedKernels.attention,
+  [ATTENTION_GRADIENT]: fusedKernels.attentionGradient,
+  [EMBEDDING]: fusedKernels.embedding,
+  [EMBEDDING_GRADIENT]: fusedKernels.embeddingGradient,
+  [RMS_NORM]: fusedKernels.rmsNorm,
+  [RMS_NORM_GRADIENT]: fusedKernels.rmsNormGradient,
+  [LAYER_NORM]: fusedKernels.layerNorm,
+  [LAYER_NORM_GRADIENT]: fusedKernels.layerNormGradient,
+  [ROTARY]: fusedKernels.rotary,
+  [GATED_ACTIVATION]: fusedKernels.gatedActivation,
+  [GATED_ACTIVATION_GRADIENT]: fusedKernels.gatedActivationGradient,
+  [SQUARED_RELU]: fusedKernels.squaredRelu,
+  [SQUARED_RELU_GRADIENT]: fusedKernels.squaredReluGradient,
+  [TOKEN_LOG_PROBS]: fusedKernels.tokenLogProbs,
+  [TOKEN_LOG_PROBS_WEIGHT_GRADIENT]: fusedKernels.tokenLogProbsWeightGradient,
+  [SCALE_ROWS]: fusedKernels.scaleRows,
+  [UPDATE_ROWS]: fusedKernels.updateRows,
+  [TENSOR_NORM]: fusedKernels.tensorNorm,
+  [ADAMW]: fusedKernels.adamw
+})
+
+export const torchBackend = (): Torch.TorchBackend => tf.engine().findBackend("torch") as unknown as Torch.TorchBackend
+
+/** Loads the backend, which nothing else does, and gives it our kernels. */
+export const registerTorch = async (device: TorchPlace): Promise<void> => {
+  const torch = await import("@plumbline/tfjs-backend-torch")
+  torch.registerTorchBackend({ device })
+  for (const [name, kernel] of Object.entries(namedKernels(torch))) torch.registerTorchKernel(name, kernel)
+}
+
+/** "libtorch 2.13.0 on the CPU, 2 threads, float32" */
+export const describeTorch = (): string => {
+  const { addon, cuda } = torchBackend()
+  const place = cuda === undefined ? `the CPU, ${addon.threads()} threads` : cuda.name
+  return `libtorch ${addon.torchVersion} on ${place}, float32`
+}
+
+/** Bytes that the allocator holds; the CPU's does not say. */
+export const torchReservedBytes = (): number | undefined => torchBackend().cuda?.addon.cudaMemory().reserved

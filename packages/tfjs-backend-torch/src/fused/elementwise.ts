@@ -1,0 +1,85 @@
+import type { TensorInfo } from "@tensorflow/tfjs-core"
+import type { Handle } from "../addon.ts"
+import { aten } from "../aten.ts"
+import type { Kernel, KernelScope } from "../kernel.ts"
+
+const [mul, sub, add, narrow, cat, unsqueeze, to, neg] = [
+  aten("mul.Tensor"),
+  aten("sub.Tensor"),
+  aten("add.Tensor"),
+  aten("narrow"),
+  aten("cat"),
+  aten("unsqueeze"),
+  aten("to.dtype"),
+  aten("neg")
+]
+const [silu, siluBackward, gelu, geluBackward, relu, square, mulScalar] = [
+  aten("silu"),
+  aten("silu_backward"),
+  aten("gelu"),
+  aten("gelu_backward"),
+  aten("relu"),
+  aten("square"),
+  aten("mul.Scalar")
+]
+
+/** Halves i and i + R/2 of each head rotate together; what lies beyond R passes through. */
+export const rotary: Kernel = (
+  { cos, sin, x }: Record<"x" | "cos" | "sin", TensorInfo>,
+  { inverse }: { readonly inverse?: boolean },
+  scope
+) => {
+  const half = cos.shape[1]!
+  const rest = x.shape[2]! - 2 * half
+  const value = scope.of(x)
+  const [first, second] = [narrow(value, 2, 0, half), narrow(value, 2, half, half)]
+  // The angles are float32, so narrower values are rotated in float32 and rounded once.
+  const [c, s] = [unsqueeze(scope.of(cos), 1), unsqueeze(inverse === true ? neg(scope.of(sin)) : scope.of(sin), 1)]
+  const rotated = [sub(mul(first, c), mul(second, s)), add(mul(second, c), mul(first, s))]
+  const type = scope.backend.addon.scalarType(value)
+  const parts = rotated.map((part) => to(part, type))
+  return scope.out(cat(rest === 0 ? parts : [...parts, narrow(value, 2, 2 * half, rest)], 2), "float32", x.shape)
+}
+
+type GateFunction = "silu" | "gelu" | "gelu_tanh"
+
+const gates: Readonly<Record<GateFunction, (x: Handle) => Handle>> = {
+  silu: (x) => silu(x),
+  gelu: (x) => gelu(x, "none"),
+  gelu_tanh: (x) => gelu(x, "tanh")
+}
+
+const gateGradients: Readonly<Record<GateFunction, (dy: Handle, x: Handle) => Handle>> = {
+  silu: (dy, x) => siluBackward(dy, x),
+  gelu: (dy, x) => geluBackward(dy, x, "none"),
+  gelu_tanh: (dy, x) => geluBackward(dy, x, "tanh")
+}
+
+interface Gated {
+  readonly activation: GateFunction
+}
+
+type GateInputs = Record<"gate" | "up" | "dy", TensorInfo>
+
+const slopeLike = (dy: TensorInfo, like: Handle, scope: KernelScope): Handle =>
+  to(scope.of(dy), scope.backend.addon.scalarType(like))
+
+export const gatedActivation: Kernel = ({ gate, up }: GateInputs, { activation }: Gated, scope) =>
+  scope.out(mul(gates[activation](scope.of(gate)), scope.of(up)), "float32", gate.shape)
+
+export const gatedActivationGradient: Kernel = ({ dy, gate, up }: GateInputs, { activation }: Gated, scope) => {
+  const [gated, straight] = [scope.of(gate), scope.of(up)]
+  const slope = slopeLike(dy, gated, scope)
+  return [
+    scope.out(gateGradients[activation](mul(slope, straight), gated), "float32", gate.shape),
+    scope.out(mul(slope, gates[activation](gated)), "float32", up.shape)
+  ]
+}
+
+export const squaredRelu: Kernel = ({ x }: Record<"x", TensorInfo>, _, scope) =>
+  scope.out(square(relu(scope.of(x))), "float32", x.shape)
+
+export const squaredReluGradient: Kernel = ({ dy, x }: Record<"x" | "dy", TensorInfo>, _, scope) => {
+  const value = scope.of(x)
+  return scope.out(mulScalar(mul(slopeLike(dy, value, scope), relu(value)), 2), "float32", x.shape)
+}

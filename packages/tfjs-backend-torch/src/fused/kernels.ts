@@ -1,0 +1,6 @@
+export { attention, attentionGradient } from "./attention.ts"
+export { gatedActivation, gatedActivationGradient, rotary, squaredRelu, squaredReluGradient } from "./elementwise.ts"
+export { layerNorm, layerNormGradient, rmsNorm, rmsNormGradient } from "./norms.ts"
+export { adamw, tensorNorm } from "./optimizer.ts"
+export { embedding, embeddingGradient, linear, scaleRows, updateRows } from "./rows.ts"
+export { tokenLogProbs, tokenLogProbsWeightGradient } from "./token-log-probs.ts"

@@ -1,0 +1,47 @@
+import type { TensorInfo } from "@tensorflow/tfjs-core"
+import type { Handle } from "../addon.ts"
+import { aten } from "../aten.ts"
+import type { Kernel, KernelScope } from "../kernel.ts"
+import { matmulKernels } from "../kernels/matmul.ts"
+import { FLOAT32 } from "../scalar-type.ts"
+import { activation, cast, typeOf } from "./storage.ts"
+
+const [mm, t] = [aten("mm"), aten("t")]
+
+/** {x, weight} → x·Wᵀ in the backend's storage; the transpose is a view. */
+export const linear: Kernel = ({ weight, x }: { readonly x: TensorInfo; readonly weight: TensorInfo }, _, scope) => {
+  const product = mm(
+    activation(x, scope),
+    t(cast(scope.backend.compute(weight), typeOf(activation(x, scope), scope), scope))
+  )
+  return scope.out(product, "float32", [x.shape[0]!, weight.shape[0]!])
+}
+
+interface Operands {
+  readonly a: TensorInfo
+  readonly b: TensorInfo
+}
+
+interface Transposed {
+  readonly transposeA: boolean
+  readonly transposeB: boolean
+}
+
+/** tfjs's product. Of two matrices of which one is narrow, the other is narrowed: by the copy it has, where it has one. */
+export const batchMatMul: Kernel = (operands: Operands, attrs: Transposed, scope) => {
+  const { a, b } = operands
+  const matrices = a.shape.length === 2 && b.shape.length === 2 && a.dtype === "float32" && b.dtype === "float32"
+  const inner = matrices ? [a.shape[attrs.transposeA ? 0 : 1], b.shape[attrs.transposeB ? 1 : 0]] : [0, 1]
+  if (inner[0] !== inner[1]) return matmulKernels["BatchMatMul"]!(operands, attrs, scope)
+  const [left, right] = inOneStorage(a, b, scope)
+  const product = mm(attrs.transposeA ? t(left) : left, attrs.transposeB ? t(right) : right)
+  return scope.out(product, "float32", [a.shape[attrs.transposeA ? 1 : 0]!, b.shape[attrs.transposeB ? 0 : 1]!])
+}
+
+const inOneStorage = (a: TensorInfo, b: TensorInfo, scope: KernelScope): [Handle, Handle] => {
+  const [left, right] = [scope.of(a), scope.of(b)]
+  const [leftType, rightType] = [typeOf(left, scope), typeOf(right, scope)]
+  if (leftType === rightType) return [left, right]
+  const narrowed = (tensor: TensorInfo, type: number) => cast(scope.backend.compute(tensor), type, scope)
+  return leftType === FLOAT32 ? [narrowed(a, rightType), right] : [left, narrowed(b, leftType)]
+}

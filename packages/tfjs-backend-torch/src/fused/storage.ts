@@ -1,0 +1,35 @@
+import type { TensorInfo } from "@tensorflow/tfjs-core"
+import type { Handle } from "../addon.ts"
+import { aten } from "../aten.ts"
+import type { KernelScope } from "../kernel.ts"
+import { FLOAT32, STORAGE_TYPES } from "../scalar-type.ts"
+
+const [to, contiguous, empty, zeros] = [
+  aten("to.dtype"),
+  aten("contiguous"),
+  aten("empty.memory_format"),
+  aten("zeros")
+]
+
+export const typeOf = (handle: Handle, scope: KernelScope): number => scope.backend.addon.scalarType(handle)
+
+export const cast = (handle: Handle, type: number, scope: KernelScope): Handle =>
+  typeOf(handle, scope) === type ? handle : to(handle, type)
+
+export const wide = (handle: Handle, scope: KernelScope): Handle => cast(handle, FLOAT32, scope)
+
+/** An activation as products read it: float32 ones narrowed to the backend's storage. */
+export const activation = (x: TensorInfo, scope: KernelScope): Handle => {
+  const handle = scope.of(x)
+  const narrow = STORAGE_TYPES[scope.backend.storage]
+  return narrow !== FLOAT32 && typeOf(handle, scope) === FLOAT32 ? to(handle, narrow) : handle
+}
+
+/** In memory order, as our CUDA kernels read tensors; the handle itself where it is already. */
+export const dense = (tensor: TensorInfo, scope: KernelScope): Handle => contiguous(scope.of(tensor))
+
+export const emptyOf = (shape: ReadonlyArray<number>, type: number, scope: KernelScope): Handle =>
+  empty(shape, type, undefined, scope.backend.device)
+
+export const zerosOf = (shape: ReadonlyArray<number>, type: number, scope: KernelScope): Handle =>
+  zeros(shape, type, undefined, scope.backend.device)
