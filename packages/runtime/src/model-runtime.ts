@@ -105,7 +105,7 @@ export class ModelRuntime extends Context.Service<ModelRuntime, ModelRuntimeShap
 
 const started = new Set<string>()
 
-type Backend = "wasm" | "cpu" | "torch"
+type Backend = keyof typeof prepare
 
 const start = (backend: Backend): Effect.Effect<void, BackendUnavailable> =>
   attempt(backend, async () => {

@@ -31,6 +31,8 @@ const PUBLISHED = ["@tensorflow/tfjs-node-gpu", "@tensorflow/tfjs-node"]
  * @throws where there is neither
  */
 export const loadTensorflow = (): string => {
+  // its log lines would break the progress line; 2 leaves errors
+  process.env["TF_CPP_MIN_LOG_LEVEL"] ??= "2"
   restoreIsNullOrUndefined()
   const published = PUBLISHED.find(isInstalled)
   if (published !== undefined) {
