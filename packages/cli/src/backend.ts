@@ -1,4 +1,4 @@
-import { ModelRuntime } from "@plumbline/runtime"
+import { type BackendUnavailable, ModelRuntime } from "@plumbline/runtime"
 import { option } from "@plumbline/training"
 import { Context, Effect, Layer, Schema } from "effect"
 import { remark } from "./terminal.ts"
@@ -6,11 +6,19 @@ import { remark } from "./terminal.ts"
 const Precision = Schema.Literals(["float32", "bfloat16"])
 const Device = Schema.Literals(["cpu", "cuda"])
 
-/** What a backend can do, and how it starts. `auto` takes the first that can do what is asked. */
+interface BackendChoice {
+  readonly layer: (device: typeof Device.Type) => Layer.Layer<ModelRuntime, BackendUnavailable>
+  readonly precisions: ReadonlyArray<typeof Precision.Type>
+  readonly devices: ReadonlyArray<typeof Device.Type>
+}
+
+/** What each backend can do, and how it starts. */
 const backends = {
-  wasm: { layer: ModelRuntime.layerWasm, precisions: ["float32"], devices: ["cpu"] },
-  cpu: { layer: ModelRuntime.layerCpu, precisions: ["float32"], devices: ["cpu"] }
-} as const
+  wasm: { layer: () => ModelRuntime.layerWasm, precisions: ["float32"], devices: ["cpu"] },
+  torch: { layer: (device) => ModelRuntime.layerTorch({ device }), precisions: ["float32"], devices: ["cpu", "cuda"] },
+  tensorflow: { layer: () => ModelRuntime.layerTensorflow, precisions: ["float32"], devices: ["cpu"] },
+  cpu: { layer: () => ModelRuntime.layerCpu, precisions: ["float32"], devices: ["cpu"] }
+} as const satisfies Record<string, BackendChoice>
 
 type BackendName = keyof typeof backends
 const names = Object.keys(backends) as ReadonlyArray<BackendName>
@@ -46,21 +54,22 @@ export class MachineUnsupported extends Schema.TaggedError<MachineUnsupported>()
 }
 
 const supports = (name: BackendName, { device, precision }: MachineOptions): boolean => {
-  const {
-    devices,
-    precisions
-  }: { readonly devices: ReadonlyArray<string>; readonly precisions: ReadonlyArray<string> } = backends[name]
+  const { devices, precisions }: BackendChoice = backends[name]
   return devices.includes(device) && precisions.includes(precision)
+}
+
+/** The backend that the flags ask for; `auto` takes the first of the table that can do it. */
+export const chooseBackend = (options: MachineOptions): Effect.Effect<BackendName, MachineUnsupported> => {
+  const candidates = options.backend === "auto" ? names : [options.backend]
+  const name = candidates.find((candidate) => supports(candidate, options))
+  return name === undefined ? Effect.fail(new MachineUnsupported({ ...options })) : Effect.succeed(name)
 }
 
 /** The runtime that the flags ask for. `auto` says on standard error which one it took. */
 export const runtimeLayer = (options: MachineOptions) =>
   Layer.unwrap(
-    Effect.gen(function* () {
-      const candidates = options.backend === "auto" ? names : [options.backend]
-      const name = candidates.find((candidate) => supports(candidate, options))
-      if (name === undefined) return yield* new MachineUnsupported({ ...options })
-      const { layer } = backends[name]
+    Effect.map(chooseBackend(options), (name) => {
+      const layer = (backends[name] as BackendChoice).layer(options.device)
       return options.backend === "auto" ? Layer.tap(layer, announce) : layer
     })
   )

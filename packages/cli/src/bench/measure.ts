@@ -1,3 +1,4 @@
+import type { MemoryReport } from "@plumbline/runtime"
 import { timeProducts } from "./matrix-products.ts"
 import { countOperations, type Operations } from "./operations.ts"
 import { shrunk } from "./shapes.ts"
@@ -12,6 +13,8 @@ export interface Measurement {
   readonly stepSeconds: ReadonlyArray<number>
   readonly losses: { readonly first: number; readonly last: number }
   readonly operations: Operations
+  /** After the warm-up: what training alone takes. */
+  readonly memory: MemoryReport
   /** FLOP/s of this machine's matrix products, where no peak was given. */
   readonly productRate: number | undefined
 }
@@ -21,13 +24,16 @@ export interface MeasureOptions {
   readonly steps: number
   /** Whether matrix products are timed between the steps. */
   readonly withProducts: boolean
+  readonly memoryNow: () => MemoryReport
 }
 
 /** Times steps after a warm-up, then counts what one more does. */
-export const measure = (workload: Workload, { steps, warmup, withProducts }: MeasureOptions): Measurement => {
+export const measure = (workload: Workload, options: MeasureOptions): Measurement => {
+  const { memoryNow, steps, warmup, withProducts } = options
   const { flopsPerStep, policy, step, tokensPerStep } = workload
   const first = step()
   for (let i = 1; i < warmup; i++) step()
+  const memory = memoryNow()
   const products = withProducts ? timeProducts(policy.config, tokensPerStep) : undefined
   const stepSeconds: Array<number> = []
   let last = first
@@ -39,13 +45,15 @@ export const measure = (workload: Workload, { steps, warmup, withProducts }: Mea
   const productRate = products?.rate()
   products?.dispose()
   const parameters = policy.variables.reduce((total, { size }) => total + size, 0)
-  return { parameters, tokensPerStep, flopsPerStep, stepSeconds, losses: { first, last }, operations, productRate }
+  const losses = { first, last }
+  return { parameters, tokensPerStep, flopsPerStep, stepSeconds, losses, operations, memory, productRate }
 }
 
 /** The host's part of a step. */
 export interface Dispatch {
   readonly secondsPerStep: number
   readonly secondsPerTapedOperation: number
+  readonly secondsPerTapeEntry: number
   readonly secondsPerOperation: number
 }
 
@@ -56,14 +64,24 @@ const DISPATCH_TOKENS = 16
  * Times the same program on a model and a batch so small that computing takes next to nothing: what is left is the
  * host's work of issuing operations. The whole step counts, backward pass and optimizer too.
  */
-export const measureDispatch = (workload: (task: Task) => Workload, task: Task): Dispatch => {
+export const measureDispatch = (
+  workload: (task: Task) => Workload,
+  task: Task,
+  memoryNow: () => MemoryReport
+): Dispatch => {
   const small = workload({ ...task, shape: shrunk(task.shape), batch: 1, microBatch: 1, length: DISPATCH_TOKENS })
-  const { operations, stepSeconds } = measure(small, { warmup: 3, steps: DISPATCH_STEPS, withProducts: false })
+  const { operations, stepSeconds } = measure(small, {
+    warmup: 3,
+    steps: DISPATCH_STEPS,
+    withProducts: false,
+    memoryNow
+  })
   small.dispose()
   const secondsPerStep = median(stepSeconds)
   return {
     secondsPerStep,
     secondsPerTapedOperation: secondsPerStep / operations.taped,
+    secondsPerTapeEntry: secondsPerStep / operations.tapeEntries,
     secondsPerOperation: secondsPerStep / operations.total
   }
 }

@@ -4,12 +4,12 @@ import { tf } from "@plumbline/runtime"
 export interface Operations {
   /** Operations the gradient tape recorded. */
   readonly taped: number
+  /** Entries of the tape: those operations, and the clones of values they keep for the backward pass. */
+  readonly tapeEntries: number
   /** Operations in all, those of the backward pass and the optimizer included. */
   readonly total: number
   /** Seconds the host waited for values it read. */
   readonly waited: number
-  /** Most bytes of tensors alive at once, each number as its data type's, whatever the backend stores. */
-  readonly peakBytes: number
 }
 
 /** The parts of TensorFlow.js's engine through which every operation, tape record and host read goes. */
@@ -17,22 +17,28 @@ interface Engine {
   runKernelFunc: (...args: Array<unknown>) => unknown
   addTapeNode: (...args: Array<unknown>) => void
   readSync: (...args: Array<unknown>) => unknown
-  readonly state: { readonly numBytes: number }
+  clone: (...args: Array<unknown>) => unknown
 }
 
 /** Counts while `run` runs. */
 export const countOperations = (run: () => void): Operations => {
   const engine = tf.engine() as unknown as Engine
-  const counted = { taped: 0, total: 0, waited: 0, peakBytes: engine.state.numBytes }
-  const { addTapeNode, readSync, runKernelFunc } = engine
+  const counted = { taped: 0, tapeEntries: 0, total: 0, waited: 0 }
+  const { addTapeNode, clone, readSync, runKernelFunc } = engine
+  let cloning = 0
   engine.runKernelFunc = (...args) => {
     counted.total += 1
-    const result = runKernelFunc.apply(engine, args)
-    counted.peakBytes = Math.max(counted.peakBytes, engine.state.numBytes)
-    return result
+    return runKernelFunc.apply(engine, args)
+  }
+  engine.clone = (...args) => {
+    cloning += 1
+    const copy = clone.apply(engine, args)
+    cloning -= 1
+    return copy
   }
   engine.addTapeNode = (...args) => {
-    counted.taped += 1
+    counted.tapeEntries += 1
+    if (cloning === 0) counted.taped += 1
     addTapeNode.apply(engine, args)
   }
   engine.readSync = (...args) => {
@@ -44,7 +50,8 @@ export const countOperations = (run: () => void): Operations => {
   try {
     run()
   } finally {
-    Object.assign(engine, { addTapeNode, readSync, runKernelFunc })
+    // the engine's class has its own again
+    for (const name of ["addTapeNode", "clone", "readSync", "runKernelFunc"]) Reflect.deleteProperty(engine, name)
   }
   return counted
 }

@@ -15,7 +15,6 @@ export interface BenchResult {
   readonly measurement: Measurement
   readonly dispatch: Dispatch
   readonly peak: Peak
-  readonly memory: MemoryReport
 }
 
 const rates = ({ measurement, peak }: BenchResult) => {
@@ -33,8 +32,8 @@ const rates = ({ measurement, peak }: BenchResult) => {
 }
 
 export const benchJson = (result: BenchResult) => {
-  const { description, dispatch, measurement, memory, peak, request } = result
-  const { operations } = measurement
+  const { description, dispatch, measurement, peak, request } = result
+  const { memory, operations } = measurement
   const { fastest, flopsPerSecond, seconds, share, slowest, tokensPerSecond } = rates(result)
   return {
     ...request,
@@ -47,17 +46,17 @@ export const benchJson = (result: BenchResult) => {
     flops_per_second: flopsPerSecond,
     peak: { flops_per_second: peak.flopsPerSecond, source: peak.source },
     share_of_peak: share,
-    memory: {
-      reserved_bytes: memory.reservedBytes ?? null,
-      live_bytes: memory.bytes,
-      peak_tensor_bytes: operations.peakBytes,
-      tensors: memory.tensors
+    memory: Object.fromEntries(Object.entries(memory).map(([name, value]) => [snakeCase(name), value ?? null])),
+    operations_per_step: {
+      taped: operations.taped,
+      tape_entries: operations.tapeEntries,
+      total: operations.total
     },
-    operations_per_step: { taped: operations.taped, total: operations.total },
     waiting_seconds_per_step: operations.waited,
     dispatch: {
       seconds_per_step: dispatch.secondsPerStep,
       microseconds_per_taped_operation: dispatch.secondsPerTapedOperation * 1e6,
+      microseconds_per_tape_entry: dispatch.secondsPerTapeEntry * 1e6,
       microseconds_per_operation: dispatch.secondsPerOperation * 1e6
     },
     loss: measurement.losses
@@ -71,8 +70,8 @@ const PEAK_SOURCES: Readonly<Record<Peak["source"], string>> = {
 }
 
 export const benchText = (result: BenchResult): string => {
-  const { description, dispatch, measurement, memory, peak } = result
-  const { losses, operations, parameters, stepSeconds, tokensPerStep } = measurement
+  const { description, dispatch, measurement, peak } = result
+  const { losses, memory, operations, parameters, stepSeconds, tokensPerStep } = measurement
   const { fastest, flopsPerSecond, seconds, share, slowest, tokensPerSecond } = rates(result)
   const facts = [
     ["engine", description],
@@ -87,24 +86,35 @@ export const benchText = (result: BenchResult): string => {
       "peak",
       `${flopRate(peak.flopsPerSecond)} (${PEAK_SOURCES[peak.source]}): ${(100 * share).toFixed(1)} % of it reached`
     ],
-    ["memory", `${mebibytes(memory.reservedBytes)} reserved; tensors ${mebibytes(operations.peakBytes)} at most`],
+    ["memory", memoryText(memory)],
     [
       "operations",
-      `${operations.taped} taped, ${operations.total} in all; ${milliseconds(operations.waited)} waiting for values`
+      `${operations.taped} taped (${operations.tapeEntries} entries of the tape), ${operations.total} in all; ${milliseconds(operations.waited)} waiting for values`
     ],
-    [
-      "dispatch",
-      `${milliseconds(dispatch.secondsPerStep)} a step, ${(dispatch.secondsPerTapedOperation * 1e6).toFixed(1)} µs a taped ` +
-        `operation, ${(dispatch.secondsPerOperation * 1e6).toFixed(1)} µs an operation, on a model of next to no work`
-    ]
+    ["dispatch", dispatchText(dispatch)]
   ] as const
   return facts.map(([name, value]) => `${name.padEnd(11)}${value}`).join("\n")
 }
 
+const dispatchText = (dispatch: Dispatch): string =>
+  `${milliseconds(dispatch.secondsPerStep)} a step of next to no work: ${microseconds(dispatch.secondsPerTapedOperation)} ` +
+  `a taped operation, ${microseconds(dispatch.secondsPerTapeEntry)} an entry, ` +
+  `${microseconds(dispatch.secondsPerOperation)} an operation`
+
+const microseconds = (seconds: number): string => `${(seconds * 1e6).toFixed(1)} µs`
+
 const milliseconds = (seconds: number): string => `${Number((seconds * 1000).toPrecision(4))} ms`
 
-const mebibytes = (bytes: number | undefined): string =>
-  bytes === undefined ? "unknown" : `${(bytes / 2 ** 20).toFixed(0)} MiB`
+/** Whatever the runtime tells of its memory: `bytes` are the tensors alive between steps. */
+const memoryText = (memory: MemoryReport): string =>
+  Object.entries(memory)
+    .filter(([name, value]) => /bytes$/i.test(name) && value !== undefined)
+    .map(([name, value]) => `${(Number(value) / 2 ** 20).toFixed(0)} MiB ${MEMORY_WORDS[name] ?? name}`)
+    .join(", ")
+
+const MEMORY_WORDS: Readonly<Record<string, string>> = { bytes: "of tensors", reservedBytes: "reserved" }
+
+const snakeCase = (name: string): string => name.replace(/[A-Z]/g, (letter) => `_${letter.toLowerCase()}`)
 
 const flopRate = (rate: number): string =>
   rate >= 1e12 ? `${(rate / 1e12).toFixed(1)} TFLOP/s` : `${(rate / 1e9).toFixed(1)} GFLOP/s`

@@ -103,16 +103,14 @@ const runBench = Effect.fnUntraced(function* (name: string, { workload }: Kind, 
   }
   const known = knownPeak(options)
   const result = yield* Effect.gen(function* () {
-    const runtime = yield* ModelRuntime
+    const { backend, description, memory: memoryNow } = yield* ModelRuntime
     const subject = workload(task)
-    const measurement = measure(subject, { warmup, steps, withProducts: known === undefined })
-    const memory = runtime.memory()
+    const measurement = measure(subject, { warmup, steps, withProducts: known === undefined, memoryNow })
     subject.dispose()
-    const dispatch = measureDispatch(workload, task)
-    const { backend, description } = runtime
+    const dispatch = measureDispatch(workload, task, memoryNow)
     const peak = known ?? measuredPeak(measurement)
     const machine = { backend, device: options.device, precision: options.precision }
-    return { request: { ...request, ...machine }, description, measurement, dispatch, peak, memory }
+    return { request: { ...request, ...machine }, description, measurement, dispatch, peak }
   }).pipe(Effect.provide(runtimeLayer(options)))
   yield* options.json ? printJson(benchJson(result)) : print(benchText(result))
 })

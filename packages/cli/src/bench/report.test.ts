@@ -1,0 +1,48 @@
+import { expect, it } from "vitest"
+import { benchJson, benchText, type BenchResult } from "./report.ts"
+
+const result: BenchResult = {
+  request: { bench: "train", shape: "llama-tiny" },
+  description: "an engine",
+  measurement: {
+    parameters: 2_500_000,
+    tokensPerStep: 1000,
+    flopsPerStep: 6e12,
+    stepSeconds: [0.5, 0.25, 0.3],
+    losses: { first: 2, last: 1.5 },
+    operations: { taped: 200, tapeEntries: 400, total: 500, waited: 0.125 },
+    memory: { tensors: 3, bytes: 2 ** 21, reservedBytes: undefined },
+    productRate: undefined
+  },
+  dispatch: {
+    secondsPerStep: 0.004,
+    secondsPerTapedOperation: 0.00002,
+    secondsPerTapeEntry: 0.00001,
+    secondsPerOperation: 0.000008
+  },
+  peak: { flopsPerSecond: 100e12, source: "given" }
+}
+
+it("takes every rate from the median step", () => {
+  expect(benchJson(result)).toMatchObject({
+    bench: "train",
+    engine: "an engine",
+    step_seconds: { median: 0.3, min: 0.25, max: 0.5 },
+    // 1000 tokens and 6e12 FLOPs in 0.3 s; 20 of 100 TFLOP/s
+    tokens_per_second: 1000 / 0.3,
+    flops_per_second: 6e12 / 0.3,
+    share_of_peak: 6e12 / 0.3 / 100e12,
+    memory: { tensors: 3, bytes: 2_097_152, reserved_bytes: null },
+    operations_per_step: { taped: 200, tape_entries: 400, total: 500 },
+    dispatch: { seconds_per_step: 0.004, microseconds_per_taped_operation: 20, microseconds_per_tape_entry: 10 },
+    loss: { first: 2, last: 1.5 }
+  })
+})
+
+it("says the same in words", () => {
+  const text = benchText(result)
+  expect(text).toContain("300 ms (median of 3; 250 ms to 500 ms)")
+  expect(text).toContain("3333 tokens/s, 20.0 TFLOP/s of the model's")
+  expect(text).toContain("100.0 TFLOP/s (as --peak-tflops says): 20.0 % of it reached")
+  expect(text).toContain("2 MiB of tensors")
+})

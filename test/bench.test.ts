@@ -1,0 +1,49 @@
+import { describe, expect, it } from "vitest"
+import { plumb } from "./plumb.ts"
+
+const small = ["--batch", "1", "--length", "8", "--steps", "2", "--warmup", "1", "--backend", "wasm"]
+
+describe("plumb bench", () => {
+  it("times a training step, as JSON", async () => {
+    const { code, stderr, stdout } = await plumb(["bench", "train", ...small, "--json"])
+    expect([code, stderr]).toEqual([0, ""])
+    const result = JSON.parse(stdout) as Record<string, unknown>
+    expect(result).toMatchObject({
+      bench: "train",
+      shape: "llama-tiny",
+      backend: "wasm",
+      batch: 1,
+      length: 8,
+      // 4 layers of 4·256² + 3·256·1024 + 2·256, 256 for the final norm, 4096·256 twice
+      parameters: 6_293_760,
+      tokens_per_step: 8,
+      // 8 tokens of 6·(6293760 − 4096·256) + 6·4·256·8
+      flops_per_step: 252_162_048,
+      peak: { source: "measured" }
+    })
+    expect((result["step_seconds"] as { all: ReadonlyArray<number> }).all).toHaveLength(2)
+    expect((result["loss"] as { first: number }).first).toBeCloseTo(Math.log(4096), 0)
+    for (const rate of ["tokens_per_second", "flops_per_second", "share_of_peak"])
+      expect(result[rate]).toBeGreaterThan(0)
+  })
+
+  it("times a preference step against a given peak, in words", async () => {
+    const options = ["--precompute-reference", "true", "--peak-tflops", "0.5"]
+    const { code, stderr, stdout } = await plumb(["bench", "dpo", ...small, ...options])
+    expect([code, stderr]).toEqual([0, ""])
+    expect(stdout).toMatch(/^loss +0\.6931 → /m)
+    expect(stdout).toMatch(/^peak +500\.0 GFLOP\/s \(as --peak-tflops says\)/m)
+  })
+
+  it.concurrent.each([
+    [["bench"], "what to time comes first"],
+    [["bench", "trian"], 'there is no bench "trian"; did you mean train?'],
+    [["bench", "train", "--precompute-reference", "true"], "unknown option --precompute-reference"],
+    [["bench", "train", "--shape", "llama-tinny"], "did you mean llama-tiny?"],
+    [["bench", "train", "--length", "1"], "--length"]
+  ])("%j is a usage error", async (args, problem) => {
+    const { code, stderr, stdout } = await plumb(args)
+    expect([code, stdout]).toEqual([2, ""])
+    expect(stderr).toContain(problem)
+  })
+})
