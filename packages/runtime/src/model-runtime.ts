@@ -1,7 +1,7 @@
 import { Context, Effect, Layer, Schema } from "effect"
 import { registerCpuFallbacks } from "./kernels/fallback.ts"
 import { cpuMemory, silenceNodeBanner } from "./backends/cpu.ts"
-import { describeTorch, registerTorch, torchReservedBytes, type TorchPlace } from "./backends/torch.ts"
+import { describeTorch, registerTorch, torchReservedBytes, type TorchSettings } from "./backends/torch.ts"
 import { wasmBackend } from "./backends/wasm.ts"
 import { registerGradients } from "./kernels/gradients.ts"
 import { hostKernels } from "./kernels/host-kernels.ts"
@@ -84,15 +84,11 @@ export class ModelRuntime extends Context.Service<ModelRuntime, ModelRuntimeShap
   )
 
   /** libtorch, through the addon that `npm run setup:torch` builds. Loaded by this layer alone. */
-  static readonly layerTorch = ({
-    device
-  }: {
-    readonly device: TorchPlace
-  }): Layer.Layer<ModelRuntime, BackendUnavailable> =>
+  static readonly layerTorch = (settings: TorchSettings): Layer.Layer<ModelRuntime, BackendUnavailable> =>
     Layer.effect(
       ModelRuntime,
       Effect.gen(function* () {
-        yield* attempt("torch", () => registerTorch(device))
+        yield* attempt("torch", () => registerTorch(settings))
         yield* start("torch")
         return ModelRuntime.of({
           backend: "torch",

@@ -33,7 +33,7 @@ const PUBLISHED = ["@tensorflow/tfjs-node-gpu", "@tensorflow/tfjs-node"]
 export const loadTensorflow = (): string => {
   // its log lines would break the progress line; 2 leaves errors
   process.env["TF_CPP_MIN_LOG_LEVEL"] ??= "2"
-  restoreIsNullOrUndefined()
+  restoreNodeUtil()
   const published = PUBLISHED.find(isInstalled)
   if (published !== undefined) {
     require(published)
@@ -58,10 +58,11 @@ const isInstalled = (name: string): boolean => {
   }
 }
 
-/** tfjs-node asks node:util for a function that Node 23 removed. */
-const restoreIsNullOrUndefined = (): void => {
-  const util = require("node:util") as { isNullOrUndefined?: (value: unknown) => boolean }
+/** tfjs-node asks node:util for a function that Node 23 removed, and for one whose use it warns of. */
+const restoreNodeUtil = (): void => {
+  const util = require("node:util") as Record<"isNullOrUndefined" | "isArray", (value: unknown) => boolean>
   util.isNullOrUndefined ??= (value) => value === null || value === undefined
+  util.isArray = Array.isArray
 }
 
 const registerCompiled = ({ binding, package: folder }: TensorflowBinding): void => {

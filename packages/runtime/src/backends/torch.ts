@@ -21,10 +21,20 @@ import {
   TOKEN_LOG_PROBS_WEIGHT_GRADIENT,
   UPDATE_ROWS
 } from "../kernels/names.ts"
+import { freeTapeWhileWalked } from "../tape-memory.ts"
 import { tf } from "../tf.ts"
 
 /** A process computes on one of them. */
 export type TorchPlace = "cpu" | "cuda"
+
+/** How activations and the weights that products read are stored. Masters, moments, losses and norms are float32. */
+export type TorchPrecision = "float32" | "bfloat16"
+
+export interface TorchSettings {
+  readonly device: TorchPlace
+  /** float32 when absent */
+  readonly precision?: TorchPrecision | undefined
+}
 
 const namedKernels = ({ fusedKernels }: typeof Torch): Readonly<Record<string, Torch.Kernel>> => ({
   [LINEAR]: fusedKernels.linear,
@@ -46,23 +56,25 @@ const namedKernels = ({ fusedKernels }: typeof Torch): Readonly<Record<string, T
   [SCALE_ROWS]: fusedKernels.scaleRows,
   [UPDATE_ROWS]: fusedKernels.updateRows,
   [TENSOR_NORM]: fusedKernels.tensorNorm,
-  [ADAMW]: fusedKernels.adamw
+  [ADAMW]: fusedKernels.adamw,
+  BatchMatMul: fusedKernels.batchMatMul
 })
 
 export const torchBackend = (): Torch.TorchBackend => tf.engine().findBackend("torch") as unknown as Torch.TorchBackend
 
 /** Loads the backend, which nothing else does, and gives it our kernels. */
-export const registerTorch = async (device: TorchPlace): Promise<void> => {
+export const registerTorch = async ({ device, precision = "float32" }: TorchSettings): Promise<void> => {
   const torch = await import("@plumbline/tfjs-backend-torch")
-  torch.registerTorchBackend({ device })
+  torch.registerTorchBackend({ device, storage: precision })
+  freeTapeWhileWalked()
   for (const [name, kernel] of Object.entries(namedKernels(torch))) torch.registerTorchKernel(name, kernel)
 }
 
 /** "libtorch 2.13.0 on the CPU, 2 threads, float32" */
 export const describeTorch = (): string => {
-  const { addon, cuda } = torchBackend()
+  const { addon, cuda, storage } = torchBackend()
   const place = cuda === undefined ? `the CPU, ${addon.threads()} threads` : cuda.name
-  return `libtorch ${addon.torchVersion} on ${place}, float32`
+  return `libtorch ${addon.torchVersion} on ${place}, ${storage}`
 }
 
 /** Bytes that the allocator holds; the CPU's does not say. */
