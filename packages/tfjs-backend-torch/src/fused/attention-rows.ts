@@ -1,64 +1,143 @@
-/** Where rows lie on a flat token axis, as the runtime's RowSpans. */
-export interface Spans {
-  readonly starts: Int32Array
-  readonly lengths: Int32Array
+import type { Handle } from "../addon.ts"
+import { aten, atenAll } from "../aten.ts"
+import type { KernelScope } from "../kernel.ts"
+import { FLOAT32 } from "../scalar-type.ts"
+import type { AttentionOptions } from "./attention.ts"
+import { cast, typeOf, wide } from "./storage.ts"
+
+// Equally long rows, [B, T, H, d] queries over [B, S, K, d] keys: ATen's flash attention on the CPU, else the formula.
+
+type Three = readonly [Handle, Handle, Handle]
+
+const [transpose, expand, reshape, matmul, mul, div, tanh, add, sub, sum, exp, logsumexp, unsqueeze] = [
+  aten("transpose.int"),
+  aten("expand"),
+  aten("reshape"),
+  aten("matmul"),
+  aten("mul.Tensor"),
+  aten("div.Scalar"),
+  aten("tanh"),
+  aten("add.Tensor"),
+  aten("sub.Tensor"),
+  aten("sum.dim_IntList"),
+  aten("exp"),
+  aten("logsumexp"),
+  aten("unsqueeze")
+]
+const [scaled, square, contiguous] = [aten("mul.Scalar"), aten("square"), aten("contiguous")]
+const flash = atenAll("_scaled_dot_product_flash_attention_for_cpu")
+const flashBackward = atenAll("_scaled_dot_product_flash_attention_for_cpu_backward")
+
+const shapeOf = (x: Handle, scope: KernelScope) => scope.backend.addon.shape(x) as [number, number, number, number]
+
+/** [B, S, K, d] → [B, H, S, d], each key head repeated for its group of query heads. */
+const perHead = (x: Handle, heads: number, scope: KernelScope): Handle => {
+  const [rows, length, own, width] = shapeOf(x, scope)
+  const byHead = transpose(x, 1, 2)
+  if (own === heads) return byHead
+  const group = heads / own
+  return reshape(expand(unsqueeze(byHead, 2), [rows, own, group, length, width]), [rows, heads, length, width])
 }
 
-/** Rows of one shape that lie end to end, so that they are computed together. */
-export interface RowBatch {
-  readonly rows: number
-  readonly firstQuery: number
-  readonly firstKey: number
-  /** Queries and keys of each row. */
-  readonly length: number
-  readonly keyLength: number
+/** The gradient of `perHead`: [B, H, S, d] → [B, S, K, d]. */
+const gathered = (x: Handle, own: number, scope: KernelScope): Handle => {
+  const [rows, heads, length, width] = shapeOf(x, scope)
+  const byHead = own === heads ? x : sum(reshape(x, [rows, own, heads / own, length, width]), [2])
+  return transpose(byHead, 1, 2)
 }
 
-/** The rows that have queries, those next to each other and alike as one batch. */
-export const rowBatches = (queries: Spans, keys: Spans): ReadonlyArray<RowBatch> => {
-  const batches: Array<RowBatch> = []
-  queries.starts.forEach((firstQuery, row) => {
-    const [length, firstKey, keyLength] = [queries.lengths[row]!, keys.starts[row]!, keys.lengths[row]!]
-    if (length === 0) return
-    const before = batches.at(-1)
-    const continues =
-      before !== undefined &&
-      before.length === length &&
-      before.keyLength === keyLength &&
-      firstQuery === before.firstQuery + before.rows * length &&
-      firstKey === before.firstKey + before.rows * keyLength
-    if (continues) batches[batches.length - 1] = { ...before, rows: before.rows + 1 }
-    else batches.push({ rows: 1, firstQuery, firstKey, length, keyLength })
-  })
-  return batches
+const simple = ([q, k]: Three, { softCap, window }: AttentionOptions, scope: KernelScope): boolean => {
+  const [, length] = shapeOf(q, scope)
+  const [, keyLength] = shapeOf(k, scope)
+  return (
+    scope.backend.device === "cpu" &&
+    length === keyLength &&
+    softCap === undefined &&
+    (window === undefined || window >= length)
+  )
 }
 
-/** Some queries of each of a batch's rows, and the keys that any of them sees. */
-export interface QueryChunk {
-  readonly start: number
-  readonly count: number
-  readonly firstKey: number
-  readonly keyCount: number
-  /** Key that the first query of the chunk stands at. */
-  readonly offset: number
+const split = ([q, k, v]: Three, scope: KernelScope): Three => {
+  const [, , heads] = shapeOf(q, scope)
+  return [transpose(q, 1, 2), perHead(k, heads, scope), perHead(v, heads, scope)]
 }
 
-/** Bytes of scores that exist at one time. */
-const SCORE_BYTES = 2 ** 26
-
-export const queryChunks = (
-  { keyLength, length, rows }: RowBatch,
-  heads: number,
-  window: number | undefined
-): ReadonlyArray<QueryChunk> => {
-  const perQuery = 4 * rows * heads * keyLength
-  const size = Math.max(1, Math.min(length, Math.floor(SCORE_BYTES / perQuery)))
-  const chunks: Array<QueryChunk> = []
-  for (let start = 0; start < length; start += size) {
-    const count = Math.min(size, length - start)
-    const offset = start + keyLength - length
-    const firstKey = window === undefined ? 0 : Math.max(0, offset - window + 1)
-    chunks.push({ start, count, offset, firstKey, keyCount: offset + count - firstKey })
+/** out [B, T, H, d] and log-normalizers [B, T, H]. */
+export const rowForward = (heads: Three, options: AttentionOptions, scope: KernelScope): readonly [Handle, Handle] => {
+  const [q, k, v] = split(heads, scope)
+  if (simple(heads, options, scope)) {
+    const [out, normalizer] = flash(q, k, v, 0, true, undefined, options.scale) as [Handle, Handle]
+    return [transpose(out, 1, 2), transpose(normalizer, 1, 2)]
   }
-  return chunks
+  const { scores } = scoresOf(wide(q, scope), wide(k, scope), options, scope)
+  const normalizer = logsumexp(scores, [-1])
+  const out = matmul(exp(sub(scores, unsqueeze(normalizer, -1))), wide(v, scope))
+  return [transpose(out, 1, 2), transpose(normalizer, 1, 2)]
+}
+
+/** [B, H, T, S] float32 after scale, cap and mask; the tanh of the cap for its slope. */
+const scoresOf = (q: Handle, k: Handle, { scale, softCap, window }: AttentionOptions, scope: KernelScope) => {
+  const raw = scaled(matmul(q, transpose(k, -2, -1)), scale)
+  const squashed = softCap === undefined ? undefined : tanh(div(raw, softCap))
+  const capped = squashed === undefined ? raw : scaled(squashed, softCap!)
+  const [, , length] = shapeOf(q, scope)
+  const [, , keyLength] = shapeOf(k, scope)
+  return { scores: add(capped, causalMask(length, keyLength, window, scope)), squashed }
+}
+
+/** [T, S] float32: 0 where query t sees key s, −10³⁰ elsewhere. The last query is that of the last key. */
+const causalMask = (length: number, keyLength: number, window = Infinity, scope: KernelScope): Handle => {
+  const mask = new Float32Array(length * keyLength).fill(-1e30)
+  for (let t = 0; t < length; t++) {
+    const last = t + keyLength - length
+    mask.fill(0, t * keyLength + Math.max(0, last - window + 1), t * keyLength + last + 1)
+  }
+  return scope.upload(mask, [length, keyLength], FLOAT32)
+}
+
+/** [dq, dk, dv] as q, k and v lie. */
+export const rowGradient = (
+  heads: Three,
+  [out, normalizer]: readonly [Handle, Handle],
+  dy: Handle,
+  options: AttentionOptions,
+  scope: KernelScope
+): readonly [Handle, Handle, Handle] => {
+  const own = shapeOf(heads[1], scope)[2]
+  const [q, k, v] = split(heads, scope)
+  const [above, outs] = [transpose(dy, 1, 2), transpose(out, 1, 2)]
+  const normalizers = transpose(normalizer, 1, 2)
+  if (simple(heads, options, scope)) {
+    const slopes = flashBackward(above, q, k, v, outs, normalizers, 0, true, undefined, options.scale) as [
+      Handle,
+      Handle,
+      Handle
+    ]
+    return [transpose(slopes[0], 1, 2), gathered(slopes[1], own, scope), gathered(slopes[2], own, scope)]
+  }
+  const type = typeOf(heads[0], scope)
+  const wideHeads = [q, k, v].map((x) => wide(x, scope)) as [Handle, Handle, Handle]
+  const slopes = composedGradient(wideHeads, [wide(outs, scope), normalizers], wide(above, scope), options, scope)
+  const [dq, dk, dv] = slopes.map((x) => cast(x, type, scope)) as [Handle, Handle, Handle]
+  return [transpose(dq, 1, 2), gathered(dk, own, scope), gathered(dv, own, scope)]
+}
+
+const composedGradient = (
+  [q, k, v]: Three,
+  [out, normalizer]: readonly [Handle, Handle],
+  dy: Handle,
+  options: AttentionOptions,
+  scope: KernelScope
+): Three => {
+  const { scores, squashed } = scoresOf(q, k, options, scope)
+  const probabilities = exp(sub(scores, unsqueeze(normalizer, -1)))
+  const shared = sum(mul(dy, out), [-1], true)
+  let slope = mul(probabilities, sub(matmul(dy, transpose(v, -2, -1)), shared))
+  if (squashed !== undefined) slope = sub(slope, mul(slope, square(squashed)))
+  const scaledSlope = scaled(slope, options.scale)
+  return [
+    matmul(scaledSlope, k),
+    matmul(transpose(scaledSlope, -2, -1), q),
+    contiguous(matmul(transpose(probabilities, -2, -1), dy))
+  ]
 }

@@ -2,6 +2,9 @@ import type { TensorInfo } from "@tensorflow/tfjs-core"
 import type { Handle } from "../addon.ts"
 import { aten } from "../aten.ts"
 import type { Kernel, KernelScope } from "../kernel.ts"
+import { cudaStorage } from "./cuda/kernels.ts"
+import { cudaGated, cudaGatedGradient, cudaRotary } from "./cuda/launches.ts"
+import { cast, dense, wide } from "./storage.ts"
 
 const [mul, sub, add, narrow, cat, unsqueeze, to, neg] = [
   aten("mul.Tensor"),
@@ -31,7 +34,12 @@ export const rotary: Kernel = (
 ) => {
   const half = cos.shape[1]!
   const rest = x.shape[2]! - 2 * half
-  const value = scope.of(x)
+  const value = dense(x, scope)
+  const T = cudaStorage([value], scope)
+  if (T !== undefined) {
+    const angles = [wide(dense(cos, scope), scope), wide(dense(sin, scope), scope)] as const
+    return scope.out(cudaRotary([value, ...angles], inverse === true ? -1 : 1, T, scope), "float32", x.shape)
+  }
   const [first, second] = [narrow(value, 2, 0, half), narrow(value, 2, half, half)]
   // The angles are float32, so narrower values are rotated in float32 and rounded once.
   const [c, s] = [unsqueeze(scope.of(cos), 1), unsqueeze(inverse === true ? neg(scope.of(sin)) : scope.of(sin), 1)]
@@ -64,12 +72,22 @@ type GateInputs = Record<"gate" | "up" | "dy", TensorInfo>
 const slopeLike = (dy: TensorInfo, like: Handle, scope: KernelScope): Handle =>
   to(scope.of(dy), scope.backend.addon.scalarType(like))
 
-export const gatedActivation: Kernel = ({ gate, up }: GateInputs, { activation }: Gated, scope) =>
-  scope.out(mul(gates[activation](scope.of(gate)), scope.of(up)), "float32", gate.shape)
+export const gatedActivation: Kernel = ({ gate, up }: GateInputs, { activation }: Gated, scope) => {
+  const [gated, straight] = [dense(gate, scope), dense(up, scope)]
+  const T = cudaStorage([gated, straight], scope)
+  const out =
+    T === undefined ? mul(gates[activation](gated), straight) : cudaGated(gated, straight, activation, T, scope)
+  return scope.out(out, "float32", gate.shape)
+}
 
 export const gatedActivationGradient: Kernel = ({ dy, gate, up }: GateInputs, { activation }: Gated, scope) => {
-  const [gated, straight] = [scope.of(gate), scope.of(up)]
-  const slope = slopeLike(dy, gated, scope)
+  const [gated, straight] = [dense(gate, scope), dense(up, scope)]
+  const slope = cast(dense(dy, scope), scope.backend.addon.scalarType(gated), scope)
+  const T = cudaStorage([gated, straight], scope)
+  if (T !== undefined) {
+    const [dgate, dup] = cudaGatedGradient([gated, straight, slope], activation, T, scope)
+    return [scope.out(dgate, "float32", gate.shape), scope.out(dup, "float32", up.shape)]
+  }
   return [
     scope.out(gateGradients[activation](mul(slope, straight), gated), "float32", gate.shape),
     scope.out(mul(slope, gates[activation](gated)), "float32", up.shape)

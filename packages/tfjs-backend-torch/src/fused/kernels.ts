@@ -1,6 +1,9 @@
+// Kernels of language-model training. Who registers them says what they are called, and gives those that have a
+// gradient kernel their gradient.
 export { attention, attentionGradient } from "./attention.ts"
 export { gatedActivation, gatedActivationGradient, rotary, squaredRelu, squaredReluGradient } from "./elementwise.ts"
+export { batchMatMul, linear } from "./matmul.ts"
 export { layerNorm, layerNormGradient, rmsNorm, rmsNormGradient } from "./norms.ts"
 export { adamw, tensorNorm } from "./optimizer.ts"
-export { embedding, embeddingGradient, linear, scaleRows, updateRows } from "./rows.ts"
+export { embedding, embeddingGradient, scaleRows, updateRows } from "./rows.ts"
 export { tokenLogProbs, tokenLogProbsWeightGradient } from "./token-log-probs.ts"

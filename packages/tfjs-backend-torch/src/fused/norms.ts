@@ -3,6 +3,9 @@ import type { Handle } from "../addon.ts"
 import { aten, atenAll } from "../aten.ts"
 import type { Kernel, KernelScope } from "../kernel.ts"
 import { FLOAT32 } from "../scalar-type.ts"
+import { cudaStorage } from "./cuda/kernels.ts"
+import { cudaRmsGradient, cudaRmsNorm, fitsRmsGradient } from "./cuda/launches.ts"
+import { dense, wide } from "./storage.ts"
 
 interface Epsilon {
   readonly epsilon: number
@@ -18,12 +21,7 @@ const [to, mul, mean, square, rsqrt, add, sub, sum] = [
   aten("sub.Tensor"),
   aten("sum.dim_IntList")
 ]
-const [layerNormOf, layerNormBackward, rmsNormOf, rmsNormBackward] = [
-  atenAll("native_layer_norm"),
-  atenAll("native_layer_norm_backward"),
-  atenAll("_fused_rms_norm"),
-  atenAll("_fused_rms_norm_backward")
-]
+const [layerNormOf, layerNormBackward] = [atenAll("native_layer_norm"), atenAll("native_layer_norm_backward")]
 
 /** The weight as the fused operators want it: in the storage of x. */
 const alike = (weight: Handle, x: Handle, { backend }: KernelScope): Handle => {
@@ -36,15 +34,11 @@ const inverseRms = (x: Handle, epsilon: number): Handle => rsqrt(add(mean(square
 
 type NormInputs = Record<"x" | "weight" | "bias" | "dy", TensorInfo>
 
-/** ATen's one-pass RMS norm is there on CUDA only. */
-const isFused = ({ backend }: KernelScope): boolean =>
-  backend.cuda !== undefined && backend.hasOperator("_fused_rms_norm_backward")
-
 export const rmsNorm: Kernel = (inputs: NormInputs, { epsilon }: Epsilon, scope) => {
-  const [x, weight] = [scope.of(inputs.x), scope.of(inputs.weight)]
-  if (isFused(scope)) {
-    const [out] = rmsNormOf(x, inputs.weight.shape, alike(weight, x, scope), epsilon)
-    return scope.out(out!, "float32", inputs.x.shape)
+  const [x, weight] = [dense(inputs.x, scope), dense(inputs.weight, scope)]
+  const T = cudaStorage([x], scope)
+  if (T !== undefined) {
+    return scope.out(cudaRmsNorm(x, wide(weight, scope), epsilon, T, scope), "float32", inputs.x.shape)
   }
   const normed = mul(mul(to(x, FLOAT32), inverseRms(x, epsilon)), to(weight, FLOAT32))
   return scope.out(to(normed, scope.backend.addon.scalarType(x)), "float32", inputs.x.shape)
@@ -52,13 +46,14 @@ export const rmsNorm: Kernel = (inputs: NormInputs, { epsilon }: Epsilon, scope)
 
 /** With r = 1/√(mean(x²) + ε), x̂ = r·x and g = dy·w: dx = r·(g − x̂·mean(g·x̂)), dw = Σ over rows of dy·x̂. */
 export const rmsNormGradient: Kernel = (inputs: NormInputs, { epsilon }: Epsilon, scope) => {
-  const [x, weight, dy] = [scope.of(inputs.x), scope.of(inputs.weight), scope.of(inputs.dy)]
-  const inverse = inverseRms(x, epsilon)
-  if (isFused(scope)) {
-    const operands = [alike(dy, x, scope), x, inputs.weight.shape, inverse, alike(weight, x, scope)]
-    const [dx, dw] = rmsNormBackward(...operands, [true, true])
-    return [scope.out(dx!, "float32", inputs.x.shape), scope.out(dw!, "float32", inputs.weight.shape)]
+  const [x, weight, dy] = [dense(inputs.x, scope), dense(inputs.weight, scope), dense(inputs.dy, scope)]
+  const T = cudaStorage([x], scope)
+  if (T !== undefined && fitsRmsGradient(inputs.weight.shape[0]!)) {
+    const operands = [x, wide(weight, scope), alike(dy, x, scope)] as const
+    const [dx, dw] = cudaRmsGradient(operands, epsilon, T, scope)
+    return [scope.out(dx, "float32", inputs.x.shape), scope.out(dw, "float32", inputs.weight.shape)]
   }
+  const inverse = inverseRms(x, epsilon)
   const unit = mul(to(x, FLOAT32), inverse)
   const slope = mul(to(dy, FLOAT32), to(weight, FLOAT32))
   const dx = mul(inverse, sub(slope, mul(unit, mean(mul(slope, unit), [-1], true))))

@@ -1,7 +1,11 @@
 import type { TensorInfo } from "@tensorflow/tfjs-core"
+import type { Handle } from "../addon.ts"
 import { aten, atenInPlace } from "../aten.ts"
-import type { Kernel } from "../kernel.ts"
-import { FLOAT32, FLOAT64 } from "../scalar-type.ts"
+import { type Kernel, type KernelScope, sizeOf } from "../kernel.ts"
+import { BFLOAT16, FLOAT32, FLOAT64 } from "../scalar-type.ts"
+import { cudaStorage, launch, packWidth, spread } from "./cuda/kernels.ts"
+import { cudaNorm } from "./cuda/launches.ts"
+import { dense, typeOf } from "./storage.ts"
 
 const [vectorNorm, to, sub, nanToNum, stack, clone, mul, full] = [
   aten("linalg_vector_norm"),
@@ -13,11 +17,14 @@ const [vectorNorm, to, sub, nanToNum, stack, clone, mul, full] = [
   aten("mul.Scalar"),
   aten("full")
 ]
-const fusedAdamw = atenInPlace("_fused_adamw_")
+const [fusedAdamw, copyInto] = [atenInPlace("_fused_adamw_"), atenInPlace("copy_")]
 
 /** √Σx² added up in float64, as two float32 numbers whose sum it is. */
 export const tensorNorm: Kernel = ({ x }: Record<"x", TensorInfo>, _, scope) => {
-  const exact = vectorNorm(scope.of(x), 2, undefined, false, FLOAT64)
+  const value = dense(x, scope)
+  const T = cudaStorage([value], scope)
+  if (T !== undefined) return scope.out(cudaNorm(value, T, scope), "float32", [2])
+  const exact = vectorNorm(value, 2, undefined, false, FLOAT64)
   const rounded = to(exact, FLOAT32)
   // ∞ − ∞ is NaN, for which no rest is left.
   const rest = nanToNum(to(sub(exact, rounded), FLOAT32), 0, 0, 0)
@@ -40,28 +47,67 @@ interface AdamwAttributes {
 /** A step so late that ATen's own bias corrections are 1: the caller's factors hold them. */
 const LATE = 1e9
 
+type Updated = readonly [parameter: Handle, firstMoment: Handle, secondMoment: Handle]
+
 /**
- * {parameter, gradient, firstMoment, secondMoment} → the updated three, in place where unshared, in one pass of ATen's
- * fused AdamW. With c = `denominatorScale`: stepSize·m / (c·√v + ε) = (stepSize/c)·m / (√v + ε/c).
+ * {parameter, gradient, firstMoment, secondMoment} → the updated three, in place where unshared. The copy of the
+ * parameter that products read is renewed with it.
  */
 export const adamw: Kernel = (
   inputs: Record<"parameter" | "gradient" | "firstMoment" | "secondMoment", TensorInfo>,
   attrs: AdamwAttributes,
   scope
 ) => {
-  const { beta1, beta2, decay, denominatorScale, epsilon, gradientScale, stepSize } = attrs
   const tensors = [inputs.parameter, inputs.firstMoment, inputs.secondMoment]
   const shared = tensors.map((tensor) => scope.backend.isShared(tensor))
   const handles = tensors.map((tensor, i) => (shared[i] === true ? clone(scope.of(tensor)) : scope.of(tensor)))
-  const [parameter, first, second] = handles
-  const gradient = to(scope.of(inputs.gradient), FLOAT32)
-  const slope = gradientScale === 1 ? gradient : mul(gradient, gradientScale)
+  const updated = handles as unknown as Updated
+  const gradient = dense(inputs.gradient, scope)
+  const copy = shared[0] === true ? undefined : scope.backend.companion(inputs.parameter)
+  const T = cudaStorage([gradient], scope)
+  if (T === undefined) atenAdamw(updated, gradient, attrs, scope)
+  else cudaAdamw(updated, { gradient, copy, T, size: sizeOf(inputs.parameter.shape) }, attrs, scope)
+  if (copy !== undefined && (T === undefined || typeOf(copy, scope) !== BFLOAT16)) copyInto(copy, updated[0])
+  return tensors.map((tensor, i) =>
+    shared[i] === true ? scope.out(handles[i]!, tensor.dtype, tensor.shape) : scope.share(tensor)
+  )
+}
+
+/** One pass of ATen's fused AdamW. With c = `denominatorScale`: s·m / (c·√v + ε) = (s/c)·m / (√v + ε/c). */
+const atenAdamw = (
+  [parameter, first, second]: Updated,
+  gradient: Handle,
+  attrs: AdamwAttributes,
+  scope: KernelScope
+): void => {
+  const { beta1, beta2, decay, denominatorScale, epsilon, gradientScale, stepSize } = attrs
+  const wide = to(gradient, FLOAT32)
+  const slope = gradientScale === 1 ? wide : mul(wide, gradientScale)
   const rate = stepSize / denominatorScale
   const weightDecay = rate === 0 ? 0 : (1 - decay) / rate
   const late = full([], LATE, FLOAT32, undefined, scope.backend.device)
   const lists = [[parameter], [slope], [first], [second], [], [late]]
   fusedAdamw(...lists, rate, beta1, beta2, weightDecay, epsilon / denominatorScale, false, false)
-  return tensors.map((tensor, i) =>
-    shared[i] === true ? scope.out(handles[i]!, tensor.dtype, tensor.shape) : scope.share(tensor)
-  )
+}
+
+interface CudaAdamw {
+  readonly gradient: Handle
+  readonly copy: Handle | undefined
+  readonly T: string
+  readonly size: number
+}
+
+const cudaAdamw = (
+  updated: Updated,
+  { T, copy, gradient, size }: CudaAdamw,
+  attrs: AdamwAttributes,
+  scope: KernelScope
+): void => {
+  const { beta1, beta2, decay, denominatorScale, epsilon, gradientScale, stepSize } = attrs
+  const [parameter, first, second] = updated
+  const W = packWidth(size)
+  const narrow = copy !== undefined && typeOf(copy, scope) === BFLOAT16 ? copy : null
+  const numbers = [size / W, beta1, beta2, epsilon, decay, stepSize, denominatorScale, gradientScale]
+  const args = [parameter, gradient, first, second, narrow, ...numbers]
+  launch("adamw", { ...spread(size / W, scope), macros: { T, W }, args }, scope)
 }

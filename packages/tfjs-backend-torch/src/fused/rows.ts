@@ -1,11 +1,12 @@
 import type { TensorInfo } from "@tensorflow/tfjs-core"
 import { aten, atenInPlace } from "../aten.ts"
 import type { Kernel, KernelScope } from "../kernel.ts"
-import { sameStorage } from "../kernels/matmul.ts"
 import { INT64 } from "../scalar-type.ts"
+import { cudaStorage } from "./cuda/kernels.ts"
+import { cudaScaleRows } from "./cuda/launches.ts"
+import { dense, typeOf, wide, zerosOf } from "./storage.ts"
 
-const [linearOf, indexSelect, embeddingBackward, mul, unsqueeze, clone, to] = [
-  aten("linear"),
+const [indexSelect, embeddingBackward, mul, unsqueeze, clone, to] = [
   aten("index_select"),
   aten("embedding_dense_backward"),
   aten("mul.Tensor"),
@@ -17,41 +18,56 @@ const indexCopy = atenInPlace("index_copy_")
 
 const uploadIndex = (index: Int32Array, scope: KernelScope) => scope.upload(index, [index.length], INT64)
 
-/** {x, weight} → x·Wᵀ; the weight is read as it lies. */
-export const linear: Kernel = ({ weight, x }: Record<"x" | "weight", TensorInfo>, _, scope) => {
-  const [rows, matrix] = sameStorage(scope.of(x), scope.of(weight), scope)
-  return scope.out(linearOf(rows, matrix), "float32", [x.shape[0]!, weight.shape[0]!])
-}
-
 export const embedding: Kernel = (
   { weight }: Record<"weight", TensorInfo>,
   { ids }: { readonly ids: Int32Array },
   scope
-) => scope.out(indexSelect(scope.of(weight), 0, uploadIndex(ids, scope)), "float32", [ids.length, weight.shape[1]!])
+) =>
+  scope.out(indexSelect(scope.backend.compute(weight), 0, uploadIndex(ids, scope)), "float32", [
+    ids.length,
+    weight.shape[1]!
+  ])
 
-/** Equal ids are sorted together and added up in order, so the sums are the same on every run. */
+const areRising = (ids: Int32Array): boolean => {
+  for (let i = 1; i < ids.length; i++) if (ids[i]! <= ids[i - 1]!) return false
+  return true
+}
+
+/** Rising ids are copied; others sorted and equal ones added up in order, so the sums are the same on every run. */
 export const embeddingGradient: Kernel = (
   { dy }: Record<"dy", TensorInfo>,
   { ids, rows }: { readonly ids: Int32Array; readonly rows: number },
   scope
-) =>
-  scope.out(embeddingBackward(scope.of(dy), uploadIndex(ids, scope), rows, -1, false), "float32", [rows, dy.shape[1]!])
+) => {
+  const [slope, index, shape] = [dense(dy, scope), uploadIndex(ids, scope), [rows, dy.shape[1]!]]
+  if (!areRising(ids)) return scope.out(embeddingBackward(slope, index, rows, -1, false), "float32", shape)
+  const gradient = zerosOf(shape, typeOf(slope, scope), scope)
+  if (ids.length > 0) indexCopy(gradient, 0, index, slope)
+  return scope.out(gradient, "float32", shape)
+}
 
 export const scaleRows: Kernel = ({ factors, x }: Record<"x" | "factors", TensorInfo>, _, scope) => {
-  const value = scope.of(x)
+  const value = dense(x, scope)
+  const T = cudaStorage([value], scope)
+  if (T !== undefined) {
+    return scope.out(cudaScaleRows(value, wide(dense(factors, scope), scope), T, scope), "float32", x.shape)
+  }
   const scaled = mul(value, unsqueeze(scope.of(factors), 1))
   return scope.out(to(scaled, scope.backend.addon.scalarType(value)), "float32", x.shape)
 }
 
-/** In place where nothing else lies in the target's memory. */
+/** In place where nothing else lies in the target's memory. The target takes the storage of what is written into it. */
 export const updateRows: Kernel = (
   { source, target }: Record<"source" | "target", TensorInfo>,
   { index }: { readonly index: Int32Array },
   scope
 ) => {
-  const shared = scope.backend.isShared(target)
-  const result = shared ? clone(scope.of(target)) : scope.of(target)
-  const values = to(scope.of(source), scope.backend.addon.scalarType(result))
+  const [values, before] = [scope.of(source), scope.of(target)]
+  const alike = typeOf(values, scope) === typeOf(before, scope)
+  const inPlace = alike && !scope.backend.isShared(target)
+  const result = inPlace ? before : alike ? clone(before) : to(before, typeOf(values, scope))
   if (index.length > 0) indexCopy(result, 0, uploadIndex(index, scope), values)
-  return shared ? scope.out(result, target.dtype, target.shape) : scope.share(target)
+  if (!inPlace) return scope.out(result, target.dtype, target.shape)
+  scope.backend.setCompanion(target, undefined)
+  return scope.share(target)
 }

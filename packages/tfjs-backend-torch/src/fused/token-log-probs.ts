@@ -1,11 +1,18 @@
 import type { TensorInfo } from "@tensorflow/tfjs-core"
 import type { Handle } from "../addon.ts"
-import { aten, atenInPlace } from "../aten.ts"
+import { aten, atenInPlace, atenOwned, inScope } from "../aten.ts"
 import type { Kernel, KernelScope } from "../kernel.ts"
-import { sameStorage } from "../kernels/matmul.ts"
-import { FLOAT32, INT64 } from "../scalar-type.ts"
+import { FLOAT32, INT32, INT64 } from "../scalar-type.ts"
+import { cudaStorage } from "./cuda/kernels.ts"
+import { logitSlopes, logitStatistics } from "./logit-rows.ts"
+import { activation, cast, emptyOf, typeOf, wide, zerosOf } from "./storage.ts"
 
-interface Attributes {
+interface Inputs {
+  readonly hidden: TensorInfo
+  readonly weight: TensorInfo & { readonly trainable?: boolean }
+}
+
+export interface LogitOptions {
   readonly targets: Int32Array
   readonly temperature: number
   /** 0 for none */
@@ -13,138 +20,132 @@ interface Attributes {
   readonly withSlopes: boolean
 }
 
-type Inputs = Record<"hidden" | "weight" | "logNormalizer" | "dy", TensorInfo>
+/** Bytes that the logits of one chunk may take; more rows a chunk make better products. */
+const CHUNK_BYTES = { cpu: 2 ** 26, cuda: 2 ** 30 }
 
-/** Bytes that the logits of one chunk may take, on the host and on a GPU. */
-const CHUNK_BYTES = { host: 2 ** 26, cuda: 2 ** 30 }
+const [t, narrow, to] = [aten("t"), aten("narrow"), aten("to.dtype")]
+const [mmInto, addmmInto, scaleInPlace] = [atenInPlace("mm.out"), atenInPlace("addmm_"), atenInPlace("mul_.Scalar")]
+const zerosOwned = atenOwned("zeros")
 
-const [linear, narrow, to, logsumexp, gather, argmax, eq, exp, sub, mul, sum] = [
-  aten("linear"),
-  aten("narrow"),
-  aten("to.dtype"),
-  aten("logsumexp"),
-  aten("gather"),
-  aten("argmax"),
-  aten("eq.Tensor"),
-  aten("exp"),
-  aten("sub.Tensor"),
-  aten("mul.Tensor"),
-  aten("sum.dim_IntList")
-]
-const [tanh, mulScalar, addScalar, square, unsqueeze, squeeze, mm, t, newEmpty, newZeros, neg] = [
-  aten("tanh"),
-  aten("mul.Scalar"),
-  aten("add.Scalar"),
-  aten("square"),
-  aten("unsqueeze"),
-  aten("squeeze.dim"),
-  aten("mm"),
-  aten("t"),
-  aten("new_empty"),
-  aten("new_zeros"),
-  aten("neg")
-]
-const [copyInto, addmmInto, scatterAddInto, ones, mulInto] = [
-  atenInPlace("copy_"),
-  atenInPlace("addmm_"),
-  atenInPlace("scatter_add_"),
-  aten("new_ones"),
-  atenInPlace("mul_.Tensor")
-]
-
-/** One chunk of tokens. */
 interface Chunk {
   readonly start: number
   readonly count: number
-  /** [C, D] */
-  readonly states: Handle
+  readonly hidden: Handle
   readonly weight: Handle
-  /** [C, 1] int64 */
-  readonly targets: Handle
-  /** [C, V] float32, after soft cap and temperature */
+  /** [count, V] in the storage of the hidden states; may be overwritten. */
   readonly logits: Handle
-  /** d logit / d (hidden·Wᵀ) over 1 / temperature, where there is a soft cap */
-  readonly capSlope: Handle | undefined
+  /** [count] int64 on CPU paths, int32 where our CUDA kernel reads them. */
+  readonly targets: Handle
+  /** Storage macro of our CUDA kernels, where they apply. */
+  readonly T: string | undefined
 }
 
+/** Logits chunk by chunk; [M, V] is never stored. */
 const eachChunk = (
-  inputs: Inputs,
-  { softCap, targets, temperature }: Attributes,
+  { hidden, weight }: Inputs,
+  { targets }: LogitOptions,
   scope: KernelScope,
-  body: (chunk: Chunk) => void
+  use: (chunk: Chunk) => void
 ): void => {
-  const [hidden, weight] = sameStorage(scope.of(inputs.hidden), scope.of(inputs.weight), scope)
-  const vocabulary = inputs.weight.shape[0]!
-  const bytes = scope.backend.cuda === undefined ? CHUNK_BYTES.host : CHUNK_BYTES.cuda
-  const size = Math.max(1, Math.min(targets.length, Math.floor(bytes / 4 / vocabulary)))
-  const ids = scope.upload(targets, [targets.length, 1], INT64)
+  const states = activation(hidden, scope)
+  const type = typeOf(states, scope)
+  const matrix = cast(scope.backend.compute(weight), type, scope)
+  const vocabulary = weight.shape[0]!
+  const T = cudaStorage([states], scope)
+  const ids = scope.upload(targets, [targets.length], INT32)
+  const all = T === undefined ? to(ids, INT64) : ids
+  const size = chunkSize(targets.length, vocabulary, type, scope)
+  const buffer = emptyOf([size, vocabulary], type, scope)
   for (let start = 0; start < targets.length; start += size) {
-    const count = Math.min(size, targets.length - start)
-    // A scope of its own: the chunk's logits are gone before the next one's are made.
-    scope.nested(() => {
-      const states = narrow(hidden, 0, start, count)
-      const raw = to(linear(states, weight), FLOAT32)
-      const squashed = softCap === 0 ? undefined : tanh(mulScalar(raw, 1 / softCap))
-      const capped = squashed === undefined ? raw : mulScalar(squashed, softCap)
-      const logits = temperature === 1 ? capped : mulScalar(capped, 1 / temperature)
-      const capSlope = squashed === undefined ? undefined : addScalar(neg(square(squashed)), 1)
-      body({ start, count, states, weight, targets: narrow(ids, 0, start, count), logits, capSlope })
+    inScope(() => {
+      const count = Math.min(size, targets.length - start)
+      const logits = narrow(buffer, 0, 0, count)
+      const rows = narrow(states, 0, start, count)
+      mmInto(rows, t(matrix), logits)
+      use({ start, count, hidden: rows, weight: matrix, logits, targets: narrow(all, 0, start, count), T })
     })
   }
 }
 
-/** (onehot(target) − softmax)·factor, chained back to hidden·Wᵀ: [C, V] in the storage of the product's operands. */
-const logitSlopes = (
-  { capSlope, count, logits, states, targets }: Chunk,
-  normalizer: Handle,
-  factor: Handle | undefined,
-  temperature: number,
+const chunkSize = (count: number, vocabulary: number, type: number, scope: KernelScope): number => {
+  const bytes = CHUNK_BYTES[scope.backend.cuda === undefined ? "cpu" : "cuda"]
+  const most = Math.max(1, Math.floor(bytes / vocabulary / (type === FLOAT32 ? 4 : 2)))
+  const rounded = most > 256 ? most - (most % 256) : most
+  return Math.min(rounded, Math.max(1, count))
+}
+
+/**
+ * Whether the last weight gradient had the same factor for every token, as a mean over tokens has. Then the forward
+ * pass makes it for factors of 1, while it has the logits, and the backward pass only multiplies it. Which of the two
+ * ways was foreseen never changes a result: equal factors are always multiplied in afterwards.
+ */
+let equalFactorsExpected = true
+
+/** → [log-probs, entropy, correct, log-normalizers] and, withSlopes, the gradient of each log-prob by its hidden state. */
+export const tokenLogProbs: Kernel = (inputs: Inputs, options: LogitOptions, scope) => {
+  const { targets, withSlopes } = options
+  const { hidden, weight } = inputs
+  const lines = [0, 1, 2, 3].map(() => emptyOf([targets.length], FLOAT32, scope))
+  const type = typeOf(activation(hidden, scope), scope)
+  const slopes = withSlopes ? emptyOf(hidden.shape, type, scope) : undefined
+  const early = withSlopes && weight.trainable === true && equalFactorsExpected
+  const total = early ? zerosOwned(weight.shape, type, undefined, scope.backend.device) : undefined
+  eachChunk(inputs, options, scope, (chunk) => {
+    const parts = lines.map((line) => narrow(line, 0, chunk.start, chunk.count))
+    logitStatistics(chunk, parts, options, scope)
+    if (slopes === undefined) return
+    logitSlopes(chunk, { logNormalizer: parts[3]!, factors: undefined }, options, scope)
+    mmInto(chunk.logits, chunk.weight, narrow(slopes, 0, chunk.start, chunk.count))
+    if (total !== undefined) addmmInto(total, t(chunk.logits), chunk.hidden)
+  })
+  const outputs = lines.map((line) => scope.out(line, "float32", [targets.length]))
+  if (total !== undefined) scope.backend.setCompanion(outputs[3]!, total)
+  return slopes === undefined ? outputs : [...outputs, scope.out(slopes, "float32", hidden.shape)]
+}
+
+interface WeightGradientInputs extends Inputs {
+  readonly logNormalizer: TensorInfo
+  readonly dy: TensorInfo
+}
+
+/** dweight: from the forward pass where every factor is the same, else the logits are made again. */
+export const tokenLogProbsWeightGradient: Kernel = (inputs: WeightGradientInputs, options: LogitOptions, scope) => {
+  const factors = wide(scope.of(inputs.dy), scope)
+  const factor = equalFactor(factors, scope)
+  equalFactorsExpected = factor !== undefined
+  const early = scope.backend.takeCompanion(inputs.logNormalizer)
+  if (early !== undefined && factor === undefined) scope.backend.addon.dispose([early])
+  const gradient =
+    early !== undefined && factor !== undefined
+      ? early
+      : madeAgain(inputs, factor === undefined ? factors : undefined, options, scope)
+  if (factor !== undefined) scaleInPlace(gradient, factor)
+  return scope.out(gradient, "float32", inputs.weight.shape)
+}
+
+const stack = aten("stack")
+const [amin, amax] = [aten("amin"), aten("amax")]
+
+/** The one value of all factors; undefined where they differ. Waits for the device, in the middle of a step's queue. */
+const equalFactor = (factors: Handle, scope: KernelScope): number | undefined => {
+  const [least, most] = scope.backend.addon.toHost(stack([amin(factors), amax(factors)]), new Float32Array(2))
+  return least === most ? least : undefined
+}
+
+const madeAgain = (
+  inputs: WeightGradientInputs,
+  factors: Handle | undefined,
+  options: LogitOptions,
   scope: KernelScope
 ): Handle => {
-  const slopes = neg(exp(sub(logits, normalizer)))
-  scatterAddInto(slopes, 1, targets, ones(slopes, [count, 1]))
-  if (factor !== undefined) mulInto(slopes, factor)
-  if (capSlope !== undefined) mulInto(slopes, capSlope)
-  const chained = temperature === 1 ? slopes : mulScalar(slopes, 1 / temperature)
-  return to(chained, scope.backend.addon.scalarType(states))
-}
-
-/** {hidden, weight} → [log-probs, entropy, correct, log of the normalizer] and, `withSlopes`, each log-prob's [M, D] slope. */
-export const tokenLogProbs: Kernel = (inputs: Inputs, attrs: Attributes, scope) => {
-  const count = attrs.targets.length
-  const hidden = scope.of(inputs.hidden)
-  const lines = [0, 1, 2, 3].map(() => newEmpty(hidden, [count], FLOAT32)) as [Handle, Handle, Handle, Handle]
-  const slopes = attrs.withSlopes ? newEmpty(hidden, inputs.hidden.shape) : undefined
-  eachChunk(inputs, attrs, scope, (chunk) => {
-    const { logits, targets } = chunk
-    const normalizer = logsumexp(logits, [1], true)
-    const expected = sum(mul(exp(sub(logits, normalizer)), logits), [1], true)
-    const statistics = [
-      sub(gather(logits, 1, targets), normalizer),
-      sub(normalizer, expected),
-      eq(argmax(logits, 1, true), targets),
-      normalizer
-    ]
-    lines.forEach((line, i) => copyInto(narrow(line, 0, chunk.start, chunk.count), squeeze(statistics[i], 1)))
-    if (slopes === undefined) return
-    const delta = logitSlopes(chunk, normalizer, undefined, attrs.temperature, scope)
-    copyInto(narrow(slopes, 0, chunk.start, chunk.count), mm(delta, chunk.weight))
+  const type = typeOf(activation(inputs.hidden, scope), scope)
+  const total = zerosOf(inputs.weight.shape, type, scope)
+  const normalizers = scope.of(inputs.logNormalizer)
+  eachChunk(inputs, options, scope, (chunk) => {
+    const part = (line: Handle) => narrow(line, 0, chunk.start, chunk.count)
+    const rows = { logNormalizer: part(normalizers), factors: factors === undefined ? undefined : part(factors) }
+    logitSlopes(chunk, rows, options, scope)
+    addmmInto(total, t(chunk.logits), chunk.hidden)
   })
-  const outputs = lines.map((line) => scope.out(line, "float32", [count]))
-  return slopes === undefined ? outputs : [...outputs, scope.out(slopes, "float32", inputs.hidden.shape)]
-}
-
-/** {hidden, weight, logNormalizer, dy} → dweight, from each chunk's logits made again. */
-export const tokenLogProbsWeightGradient: Kernel = (inputs: Inputs, attrs: Attributes, scope) => {
-  const gradient = newZeros(scope.of(inputs.weight), inputs.weight.shape)
-  const [normalizers, dy] = [inputs.logNormalizer, inputs.dy].map((tensor) => unsqueeze(scope.of(tensor), 1)) as [
-    Handle,
-    Handle
-  ]
-  eachChunk(inputs, attrs, scope, (chunk) => {
-    const part = (x: Handle) => narrow(x, 0, chunk.start, chunk.count)
-    const delta = logitSlopes(chunk, part(normalizers), part(dy), attrs.temperature, scope)
-    addmmInto(gradient, t(delta), to(chunk.states, scope.backend.addon.scalarType(gradient)))
-  })
-  return scope.out(gradient, "float32", inputs.weight.shape)
+  return total
 }

@@ -76,3 +76,10 @@ export const storageMacro = (scalarType: number): string | undefined =>
 
 /** 8 numbers at a time where each of `lengths` allows it. */
 export const packWidth = (...lengths: ReadonlyArray<number>): 1 | 8 => (lengths.every((l) => l % 8 === 0) ? 8 : 1)
+
+/** The storage (macro T) that all handles have in common, where our CUDA kernels read it; undefined where ATen has to do. */
+export const cudaStorage = (handles: ReadonlyArray<Handle>, { backend }: KernelScope): string | undefined => {
+  if (backend.cuda === undefined) return undefined
+  const types = new Set(handles.map((handle) => backend.addon.scalarType(handle)))
+  return types.size === 1 ? storageMacro([...types][0]!) : undefined
+}
