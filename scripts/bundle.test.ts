@@ -1,0 +1,101 @@
+import { spawnSync } from "node:child_process"
+import {
+  existsSync,
+  mkdirSync,
+  mkdtempSync,
+  readFileSync,
+  readdirSync,
+  renameSync,
+  rmSync,
+  writeFileSync
+} from "node:fs"
+import { tmpdir } from "node:os"
+import { join } from "node:path"
+import { afterAll, beforeAll, describe, expect, it } from "vitest"
+import { makeBundle } from "./bundle/make-bundle.ts"
+
+const root = join(import.meta.dirname, "..")
+const { version } = JSON.parse(readFileSync(join(root, "packages/cli/package.json"), "utf8")) as { version: string }
+const goldenModel = join(root, "../shared/golden/models/llama")
+
+describe.skipIf(process.platform !== "linux" || process.arch !== "x64")("a bundle that was moved", () => {
+  let place: string
+  let folder: string
+
+  beforeAll(async () => {
+    place = mkdtempSync(join(tmpdir(), "plumbline-bundle-test-"))
+    const made = join(place, "made")
+    // gzip at its fastest: the size is what npm run bundle reports
+    await makeBundle(root, made, { suffix: "gz", level: 1 })
+    folder = join(place, "moved here")
+    renameSync(made, folder)
+  })
+  afterAll(() => rmSync(place, { recursive: true, force: true }))
+
+  /** Runs it where there is no Node and nothing of this process's environment. */
+  const run = (args: ReadonlyArray<string>, environment: Readonly<Record<string, string>> = {}) => {
+    const env = { PATH: "/usr/bin:/bin", HOME: place, ...environment }
+    const { status, stderr, stdout } = spawnSync("/bin/sh", [join(folder, "run.sh"), ...args], {
+      cwd: place,
+      env,
+      encoding: "utf8"
+    })
+    return { status, stderr, stdout }
+  }
+
+  it("unpacks Node and itself once, below the home folder", () => {
+    expect(run(["--version"])).toEqual({ status: 0, stderr: "", stdout: `${version}\n` })
+    const cache = join(place, ".cache/plumbline")
+    expect(readdirSync(cache).map((name) => name.replace(/-.*/, ""))).toEqual(["app", "node", "torch"])
+    expect(run(["--version"]).stdout).toBe(`${version}\n`)
+    expect(readdirSync(cache)).toHaveLength(3)
+  })
+
+  it("trains on WebAssembly", () => {
+    const small = ["--batch", "1", "--length", "8", "--steps", "1", "--warmup", "1", "--backend", "wasm", "--json"]
+    const { status, stderr, stdout } = run(["bench", "train", ...small])
+    expect([status, stderr]).toEqual([0, ""])
+    expect(JSON.parse(stdout)).toMatchObject({ shape: "llama-tiny", backend: "wasm", tokens_per_step: 8 })
+  })
+
+  it("says why the addon cannot be built, and computes without it", () => {
+    const libtorch = join(place, "no-libtorch")
+    mkdirSync(libtorch)
+    const first = run(["bench", "train", "--nothing"], { LIBTORCH: libtorch })
+    expect(first.stderr).toContain(`not-a-libtorch: ${libtorch} is no libtorch`)
+    expect(first.stderr).toContain("unknown option --nothing")
+    const second = run(["bench", "train", "--nothing"], { LIBTORCH: libtorch })
+    expect(second.stderr).toContain("could not be built")
+    expect(second.stderr).not.toContain("not-a-libtorch")
+    expect(run(["setup"], { LIBTORCH: libtorch })).toMatchObject({ status: 1 })
+  })
+
+  it("refuses recipes, which import packages", () => {
+    const { status, stderr } = run(["run", "recipe.ts"])
+    expect(status).toBe(2)
+    expect(stderr).toContain("run it from the repository")
+  })
+
+  it("finds another cache folder where the home folder cannot be written", () => {
+    const home = join(place, "a-file")
+    writeFileSync(home, "")
+    expect(run(["--version"], { HOME: home, TMPDIR: place })).toEqual({ status: 0, stderr: "", stdout: `${version}\n` })
+    expect(readdirSync(place).some((name) => name.startsWith("plumbline-"))).toBe(true)
+  })
+
+  describe.skipIf(!existsSync(goldenModel))("with a model", () => {
+    it("scores", () => {
+      const { status, stderr, stdout } = run(["score", "--model", goldenModel, "--text", "hello", "--backend", "wasm"])
+      expect([status, stderr]).toEqual([0, ""])
+      expect(stdout).toMatch(/^sum -\d+\.\d{4} nats over \d+ tokens/m)
+    })
+
+    it("trains, and keeps the run in SQLite", () => {
+      writeFileSync(join(place, "train.jsonl"), `${JSON.stringify({ prompt: "one two", completion: " three" })}\n`)
+      const model = ["--model", goldenModel, "--train", "train.jsonl", "--output", "out"]
+      const options = ["--max-steps", "1", "--batch-size", "1", "--backend", "wasm"]
+      expect(run(["sft", ...model, ...options])).toMatchObject({ status: 0 })
+      expect(run(["runs", "--store", "plumbline.db"]).stdout).toContain("out")
+    })
+  })
+})
