@@ -7,7 +7,10 @@ const Precision = Schema.Literals(["float32", "bfloat16"])
 const Device = Schema.Literals(["cpu", "cuda"])
 
 interface BackendChoice {
-  readonly layer: (device: typeof Device.Type) => Layer.Layer<ModelRuntime, BackendUnavailable>
+  readonly layer: (options: {
+    readonly device: typeof Device.Type
+    readonly precision: typeof Precision.Type
+  }) => Layer.Layer<ModelRuntime, BackendUnavailable>
   readonly precisions: ReadonlyArray<typeof Precision.Type>
   readonly devices: ReadonlyArray<typeof Device.Type>
 }
@@ -15,7 +18,7 @@ interface BackendChoice {
 /** What each backend can do, and how it starts. */
 const backends = {
   wasm: { layer: () => ModelRuntime.layerWasm, precisions: ["float32"], devices: ["cpu"] },
-  torch: { layer: (device) => ModelRuntime.layerTorch({ device }), precisions: ["float32"], devices: ["cpu", "cuda"] },
+  torch: { layer: ModelRuntime.layerTorch, precisions: ["float32", "bfloat16"], devices: ["cpu", "cuda"] },
   tensorflow: { layer: () => ModelRuntime.layerTensorflow, precisions: ["float32"], devices: ["cpu"] },
   cpu: { layer: () => ModelRuntime.layerCpu, precisions: ["float32"], devices: ["cpu"] }
 } as const satisfies Record<string, BackendChoice>
@@ -69,7 +72,7 @@ export const chooseBackend = (options: MachineOptions): Effect.Effect<BackendNam
 export const runtimeLayer = (options: MachineOptions) =>
   Layer.unwrap(
     Effect.map(chooseBackend(options), (name) => {
-      const layer = (backends[name] as BackendChoice).layer(options.device)
+      const layer = (backends[name] as BackendChoice).layer(options)
       return options.backend === "auto" ? Layer.tap(layer, announce) : layer
     })
   )

@@ -1,7 +1,7 @@
 import { Context, Effect, Layer, Schema } from "effect"
 import { registerCpuFallbacks } from "./kernels/fallback.ts"
 import { cpuMemory, silenceNodeBanner } from "./backends/cpu.ts"
-import { describeTorch, registerTorch, torchReservedBytes, type TorchSettings } from "./backends/torch.ts"
+import { describeTorch, registerTorch, torchMemory, type TorchSettings } from "./backends/torch.ts"
 import { wasmBackend } from "./backends/wasm.ts"
 import { registerGradients } from "./kernels/gradients.ts"
 import { hostKernels } from "./kernels/host-kernels.ts"
@@ -26,6 +26,8 @@ export interface MemoryReport {
   readonly bytes: number
   /** Bytes the backend has taken from the system, where it can tell. */
   readonly reservedBytes: number | undefined
+  /** Most bytes in use at one time since the backend started, temporaries included, where it can tell. */
+  readonly peakBytes?: number | undefined
 }
 
 export interface ModelRuntimeShape {
@@ -93,7 +95,7 @@ export class ModelRuntime extends Context.Service<ModelRuntime, ModelRuntimeShap
         return ModelRuntime.of({
           backend: "torch",
           description: describeTorch(),
-          memory: () => ({ ...measured(), reservedBytes: torchReservedBytes() })
+          memory: () => ({ ...measured(), ...torchMemory() })
         })
       })
     )

@@ -25,8 +25,10 @@ export const accumulate = <M extends Trainable, B extends MicroBatch>(
     const grads = microBatchGradients(objective, models, batch, counts, variables, records)
     gradients = addInto(gradients, grads)
   }
+  // the norm is asked for first: a device then has it queued behind the gradients when the host begins to wait
+  const gradNorm = globalNorm(Object.values(gradients))
   const { brokenOrigins, metrics } = readRecords(records, counts)
-  return { gradients, metrics: { ...metrics, grad_norm: globalNorm(Object.values(gradients)) }, brokenOrigins }
+  return { gradients, metrics: { ...metrics, grad_norm: gradNorm }, brokenOrigins }
 }
 
 /** Loss and metrics of held-out micro-batches; no gradients. */

@@ -112,7 +112,11 @@ const memoryText = (memory: MemoryReport): string =>
     .map(([name, value]) => `${(Number(value) / 2 ** 20).toFixed(0)} MiB ${MEMORY_WORDS[name] ?? name}`)
     .join(", ")
 
-const MEMORY_WORDS: Readonly<Record<string, string>> = { bytes: "of tensors", reservedBytes: "reserved" }
+const MEMORY_WORDS: Readonly<Record<string, string>> = {
+  bytes: "of tensors",
+  reservedBytes: "reserved",
+  peakBytes: "at most in use"
+}
 
 const snakeCase = (name: string): string => name.replace(/[A-Z]/g, (letter) => `_${letter.toLowerCase()}`)
 

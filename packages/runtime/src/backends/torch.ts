@@ -77,5 +77,8 @@ export const describeTorch = (): string => {
   return `libtorch ${addon.torchVersion} on ${place}, ${storage}`
 }
 
-/** Bytes that the allocator holds; the CPU's does not say. */
-export const torchReservedBytes = (): number | undefined => torchBackend().cuda?.addon.cudaMemory().reserved
+/** Bytes by CUDA's caching allocator; the CPU's does not say. */
+export const torchMemory = () => {
+  const memory = torchBackend().cuda?.addon.cudaMemory()
+  return { reservedBytes: memory?.reserved, peakBytes: memory?.peakAllocated }
+}

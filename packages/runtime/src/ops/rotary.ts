@@ -16,16 +16,45 @@ export interface RotaryAngles {
  */
 export const rotaryAngles = (positions: Int32Array, inverseFrequencies: Float32Array, scale = 1): RotaryAngles => {
   const half = inverseFrequencies.length
-  const cos = new Float32Array(positions.length * half)
-  const sin = new Float32Array(positions.length * half)
-  for (let n = 0; n < positions.length; n++) {
-    for (let i = 0; i < half; i++) {
-      const angle = Math.fround(positions[n]! * inverseFrequencies[i]!)
-      cos[n * half + i] = Math.cos(angle) * scale
-      sin[n * half + i] = Math.sin(angle) * scale
-    }
+  const table = angleTable(
+    inverseFrequencies,
+    scale,
+    positions.reduce((most, position) => Math.max(most, position), -1)
+  )
+  const gather = (values: Float32Array) => {
+    const rows = new Float32Array(positions.length * half)
+    positions.forEach((position, n) => {
+      const from = position * half
+      for (let i = 0; i < half; i++) rows[n * half + i] = values[from + i]!
+    })
+    return tf.tensor2d(rows, [positions.length, half])
   }
-  return { cos: tf.tensor2d(cos, [positions.length, half]), sin: tf.tensor2d(sin, [positions.length, half]) }
+  return { cos: gather(table.cos), sin: gather(table.sin) }
+}
+
+interface AngleTable {
+  readonly scale: number
+  readonly cos: Float32Array
+  readonly sin: Float32Array
+}
+
+/** Steps look at the same positions again and again: [positions, R/2] of each frequency list, grown as needed. */
+const tables = new WeakMap<Float32Array, AngleTable>()
+
+const angleTable = (inverseFrequencies: Float32Array, scale: number, last: number): AngleTable => {
+  const half = inverseFrequencies.length
+  const known = tables.get(inverseFrequencies)
+  if (known !== undefined && known.scale === scale && known.cos.length >= (last + 1) * half) return known
+  const size = 2 ** Math.ceil(Math.log2(last + 2)) * half
+  const [cos, sin] = [new Float32Array(size), new Float32Array(size)]
+  for (let n = 0; n < size; n++) {
+    const angle = Math.fround(Math.floor(n / half) * inverseFrequencies[n % half]!)
+    cos[n] = Math.cos(angle) * scale
+    sin[n] = Math.sin(angle) * scale
+  }
+  const table = { scale, cos, sin }
+  tables.set(inverseFrequencies, table)
+  return table
 }
 
 /**
