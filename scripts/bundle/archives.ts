@@ -1,7 +1,7 @@
 import { execFileSync, spawnSync } from "node:child_process"
 import { createHash } from "node:crypto"
-import { createReadStream, createWriteStream, existsSync, readFileSync, renameSync } from "node:fs"
-import { basename, join } from "node:path"
+import { copyFileSync, createReadStream, createWriteStream, existsSync, readFileSync } from "node:fs"
+import { join } from "node:path"
 import { pipeline } from "node:stream/promises"
 import { createGzip } from "node:zlib"
 
@@ -17,34 +17,36 @@ export interface Compression {
 export const smallest = (): Compression =>
   spawnSync("xz", ["--version"]).status === 0 ? { suffix: "xz", level: 6 } : { suffix: "gz", level: 9 }
 
-/** Compresses `source` as `target` plus the suffix. @returns its name */
-const compress = async (source: string, target: string, { level, suffix }: Compression): Promise<string> => {
-  const finished = `${target}.${suffix}`
-  const unfinished = `${finished}.part`
-  if (suffix === "xz") execFileSync("sh", ["-c", `xz -T0 -${level} -c "$0" >"$1"`, source, unfinished])
-  else await pipeline(createReadStream(source), createGzip({ level }), createWriteStream(unfinished))
-  renameSync(unfinished, finished)
-  return basename(finished)
+/** Where archives are made, and where they go when they are whole. */
+export interface Places {
+  readonly scratch: string
+  readonly folder: string
 }
 
-/** Compresses the Node binary into `folder`, unless the one of this version is there already: it takes a minute. */
-export const packNode = async (binary: string, folder: string, compression: Compression): Promise<string> => {
+/** Compresses `source` as `name` plus the suffix. @returns the whole name */
+const compress = async (source: string, name: string, places: Places, compression: Compression): Promise<string> => {
+  const { level, suffix } = compression
+  const archive = `${name}.${suffix}`
+  const made = join(places.scratch, archive)
+  if (suffix === "xz") execFileSync("sh", ["-c", `xz -T0 -${level} -c "$0" >"$1"`, source, made])
+  else await pipeline(createReadStream(source), createGzip({ level }), createWriteStream(made))
+  copyFileSync(made, join(places.folder, archive))
+  return archive
+}
+
+/** Compresses the Node binary, unless the one of this version is there already: it takes a minute. */
+export const packNode = async (binary: string, places: Places, compression: Compression): Promise<string> => {
   const version = execFileSync(binary, ["--version"], { encoding: "utf8" }).trim()
-  const target = join(folder, `node-${version}-linux-x64`)
-  const finished = `${target}.${compression.suffix}`
-  return existsSync(finished) ? basename(finished) : compress(binary, target, compression)
+  const name = `node-${version}-linux-x64`
+  const archive = `${name}.${compression.suffix}`
+  return existsSync(join(places.folder, archive)) ? archive : compress(binary, name, places, compression)
 }
 
-/** Packs the folder `app` into `folder`; the name of the archive tells its content. */
-export const packApp = async (
-  app: string,
-  folder: string,
-  scratch: string,
-  compression: Compression
-): Promise<string> => {
-  const archive = join(scratch, "app.tar")
+/** Packs the folder `app`; the name of the archive tells its content. */
+export const packApp = async (app: string, places: Places, compression: Compression): Promise<string> => {
+  const archive = join(places.scratch, "app.tar")
   const reproducible = ["--sort=name", "--mtime=@0", "--owner=0", "--group=0", "--numeric-owner"]
   execFileSync("tar", [...reproducible, "-C", app, "-cf", archive, "."])
   const digest = createHash("sha256").update(readFileSync(archive)).digest("hex").slice(0, 12)
-  return compress(archive, join(folder, `app-${digest}.tar`), compression)
+  return compress(archive, `app-${digest}.tar`, places, compression)
 }

@@ -28,8 +28,8 @@ export const makeBundle = async (
     await bundleJavaScript(root, app)
     await copyAssets(root, app)
     await copyFile(join(root, "scripts/bundle", RUNNER), join(folder, RUNNER))
-    const packedApp = await packApp(app, folder, scratch, compression)
-    const packedNode = await packNode(process.execPath, folder, compression)
+    const packedApp = await packApp(app, { scratch, folder }, compression)
+    const packedNode = await packNode(process.execPath, { scratch, folder }, compression)
     const names = [RUNNER, packedApp, packedNode]
     await removeOthers(folder, names)
     return names

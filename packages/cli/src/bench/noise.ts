@@ -23,9 +23,9 @@ export const deviceNoise = (seed: number): Noise => {
       tf.tidy(() => {
         const size = shape.reduce((product, length) => product * length, 1)
         const repeated = tf.tile(drawn, [Math.ceil((next + size) / DRAWN)])
-        const values = tf.mul(tf.slice(repeated, [next], [size]), scale)
+        const values = tf.reshape(tf.slice(repeated, [next], [size]), [...shape])
         next = (next + size) % DRAWN
-        return tf.reshape(values, [...shape])
+        return tf.mul(values, scale)
       }),
     dispose: () => drawn.dispose()
   }
