@@ -27,7 +27,11 @@ interface TensorData {
   onHost: boolean
   /** What a kernel derived from the values and keeps beside them, freed with them: a narrower copy of a weight. */
   companion?: Handle | undefined
+  /** Smallest and largest of whole numbers, where they are known on the host. */
+  range?: IndexRange | undefined
 }
+
+type IndexRange = readonly [least: number, most: number]
 
 const reshape = aten("reshape")
 const to = aten("to.dtype")
@@ -78,7 +82,8 @@ export class TorchBackend extends KernelBackend {
       shape,
       dtype,
       refCount,
-      onHost: this.device !== "cpu" && onHost
+      onHost: this.device !== "cpu" && onHost,
+      range: dtype === "int32" ? rangeOf(values as Int32Array) : undefined
     })
   }
 
@@ -197,6 +202,12 @@ export class TorchBackend extends KernelBackend {
       : reshape(data.companion, weight.shape)
   }
 
+  /** Known for what came from the host; what was computed on the device is read, which waits for it, once. */
+  indexRange({ dataId }: TensorInfo): IndexRange {
+    const data = this.data.get(dataId)
+    return (data.range ??= rangeOf(this.readSync(dataId) as Int32Array))
+  }
+
   companion({ dataId }: TensorInfo): Handle | undefined {
     return this.data.get(dataId).companion
   }
@@ -206,6 +217,7 @@ export class TorchBackend extends KernelBackend {
     const data = this.data.get(dataId)
     if (data.companion !== undefined) this.addon.dispose([data.companion])
     data.companion = handle
+    data.range = undefined
   }
 
   /** Takes what is kept beside the values; the caller owns it. */
@@ -267,6 +279,15 @@ const startCuda = (addon: Addon, index: number) => {
   } catch (cause) {
     throw new TorchUnavailable(`CUDA device ${index} cannot be used: ${(cause as Error).message}`)
   }
+}
+
+const rangeOf = (values: ArrayLike<number>): IndexRange => {
+  let [least, most] = [Infinity, -Infinity]
+  for (let i = 0; i < values.length; i++) {
+    least = Math.min(least, values[i]!)
+    most = Math.max(most, values[i]!)
+  }
+  return [least, most]
 }
 
 const emptyArray = (dtype: DataType, size: number) =>

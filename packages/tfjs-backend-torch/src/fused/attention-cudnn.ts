@@ -2,7 +2,7 @@ import type { Handle } from "../addon.ts"
 import { aten, atenAll } from "../aten.ts"
 import type { KernelScope } from "../kernel.ts"
 import { BFLOAT16, FLOAT16, INT64 } from "../scalar-type.ts"
-import { type AttentionOptions, type Attended, type Heads, rowGroups } from "./attention.ts"
+import { type AttentionOptions, type Attended, type Heads, rowGroups } from "./row-groups.ts"
 import { emptyOf, typeOf } from "./storage.ts"
 
 // cuDNN's attention: the fastest on Hopper, for equally long rows without padding. Its tensors are views of ours.

@@ -2,7 +2,7 @@ import type { Handle } from "../addon.ts"
 import { aten, atenAll, atenInPlace } from "../aten.ts"
 import type { KernelScope } from "../kernel.ts"
 import { INT32, INT64 } from "../scalar-type.ts"
-import type { AttentionOptions, Attended, Heads, RowSpans } from "./attention.ts"
+import type { AttentionOptions, Attended, Heads, RowSpans } from "./row-groups.ts"
 import { isHalf } from "./attention-cudnn.ts"
 import { emptyOf, typeOf, zerosOf } from "./storage.ts"
 

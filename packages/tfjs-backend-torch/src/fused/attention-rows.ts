@@ -2,7 +2,7 @@ import type { Handle } from "../addon.ts"
 import { aten, atenAll } from "../aten.ts"
 import type { KernelScope } from "../kernel.ts"
 import { FLOAT32 } from "../scalar-type.ts"
-import type { AttentionOptions } from "./attention.ts"
+import type { AttentionOptions } from "./row-groups.ts"
 import { cast, typeOf, wide } from "./storage.ts"
 
 // Equally long rows, [B, T, H, d] queries over [B, S, K, d] keys: ATen's flash attention on the CPU, else the formula.

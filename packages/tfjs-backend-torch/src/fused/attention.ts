@@ -5,32 +5,9 @@ import type { Kernel, KernelScope } from "../kernel.ts"
 import { FLOAT32 } from "../scalar-type.ts"
 import { cudnnGradient, cudnnForward, fitsCudnn } from "./attention-cudnn.ts"
 import { fitsFlash, flashForward, flashGradient } from "./attention-flash.ts"
+import { type Attended, type AttentionOptions, type Heads, type RowGroup, rowGroups } from "./row-groups.ts"
 import { rowForward, rowGradient } from "./attention-rows.ts"
 import { activation, cast, typeOf, zerosOf } from "./storage.ts"
-
-/** Where the rows of a flat token axis lie. */
-export interface RowSpans {
-  readonly starts: Int32Array
-  readonly lengths: Int32Array
-}
-
-export interface AttentionOptions {
-  readonly queries: RowSpans
-  readonly keys: RowSpans
-  readonly scale: number
-  readonly window?: number | undefined
-  readonly softCap?: number | undefined
-}
-
-/** q [N, H, d], k and v [M, K, d]. */
-export interface Heads {
-  readonly q: TensorInfo
-  readonly k: TensorInfo
-  readonly v: TensorInfo
-}
-
-/** out [N, H, d] and the log-normalizers, laid out as the gradient of the same path reads them. */
-export type Attended = readonly [out: Handle, logNormalizer: Handle]
 
 /** {q, k, v} → [out, log-normalizers]: cuDNN where rows are equally long, flash attention on 16 bits, else row by row. */
 export const attention: Kernel = (heads: Heads, options: AttentionOptions, scope) => {
@@ -68,34 +45,6 @@ export const attentionGradient: Kernel = (
       ? flashGradient(handles, saved, above, options, scope)
       : gradientByRows(handles, saved, above, options, scope)
   return gradients.map((gradient, i) => scope.out(gradient, "float32", [q, k, v][i]!.shape))
-}
-
-/** Rows that one call computes: `count` of them, one after another. */
-export interface RowGroup {
-  readonly count: number
-  readonly firstQuery: number
-  readonly firstKey: number
-  readonly length: number
-  readonly keyLength: number
-}
-
-/** Equally long rows that follow each other without a gap are one group. */
-export const rowGroups = ({ keys, queries }: AttentionOptions): ReadonlyArray<RowGroup> => {
-  const groups: Array<RowGroup> = []
-  queries.starts.forEach((firstQuery, row) => {
-    const [length, keyLength, firstKey] = [queries.lengths[row]!, keys.lengths[row]!, keys.starts[row]!]
-    if (length === 0) return
-    const last = groups.at(-1)
-    const joins =
-      last !== undefined &&
-      last.length === length &&
-      last.keyLength === keyLength &&
-      last.firstQuery + last.count * length === firstQuery &&
-      last.firstKey + last.count * keyLength === firstKey
-    if (joins) groups[groups.length - 1] = { ...last, count: last.count + 1 }
-    else groups.push({ count: 1, firstQuery, firstKey, length, keyLength })
-  })
-  return groups
 }
 
 const [narrow, view] = [aten("narrow"), aten("reshape")]

@@ -18,11 +18,8 @@ const [narrow, slice, indexSelect, reshape, gather, expand, to, where] = [
   aten("to.dtype"),
   aten("where.self")
 ]
-const [mul, sum, zeros, full, indexAdd, indexCopy, eq, arange, unsqueeze] = [
-  aten("mul.Tensor"),
-  aten("sum.dim_IntList"),
+const [zeros, indexAdd, indexCopy, eq, arange, unsqueeze] = [
   aten("zeros"),
-  aten("full"),
   aten("index_add"),
   aten("index_copy"),
   aten("eq.Tensor"),
@@ -46,6 +43,9 @@ const sliceKernel: Kernel = (
   return scope.out(view, x.dtype, lengths)
 }
 
+const emptyOf = (shape: ReadonlyArray<number>, dtype: DataType, scope: KernelScope): Handle =>
+  zeros(shape, scalarTypeOf(dtype), undefined, scope.backend.device)
+
 interface StridedSlice {
   readonly begin: Array<number>
   readonly end: Array<number>
@@ -63,7 +63,7 @@ const stridedSlice: Kernel = ({ x }: One, attrs: StridedSlice, scope) => {
   const info = slice_util.sliceInfo(x.shape, attrs.begin, attrs.end, attrs.strides, ...masks)
   const { begin, end, finalShape, finalShapeSparse, isIdentity, strides } = info
   if (isIdentity) return scope.share(x, finalShape)
-  if (sizeOf(finalShape) === 0) return scope.out(zeros(finalShape, scalarTypeOf(x.dtype)), x.dtype, finalShape)
+  if (sizeOf(finalShape) === 0) return scope.out(emptyOf(finalShape, x.dtype, scope), x.dtype, finalShape)
   const part = begin.reduce((value, start, axis) => {
     const stride = strides[axis]!
     if (stride > 0) return slice(value, axis, start, Math.max(start, end[axis]!), stride)
@@ -73,12 +73,10 @@ const stridedSlice: Kernel = ({ x }: One, attrs: StridedSlice, scope) => {
   return scope.out(reshape(part, finalShape), x.dtype, finalShape)
 }
 
-/** A GPU's own check would end its context, so there the caller answers for the indices. */
-const checkIndices = (indices: ArrayLike<number>, length: number): void => {
-  for (let i = 0; i < indices.length; i++) {
-    const index = indices[i]!
-    util.assert(index >= 0 && index < length, () => `GatherV2: the index value ${index} is not in [0, ${length - 1}]`)
-  }
+/** Before libtorch sees them: on a GPU its own check would end the context, and with it the process's work. */
+const checkIndices = ([least, most]: readonly [number, number], length: number): void => {
+  const outside = least < 0 ? least : most
+  util.assert(least >= 0 && most < length, () => `GatherV2: the index value ${outside} is not in [0, ${length - 1}]`)
 }
 
 const gatherV2: Kernel = (
@@ -90,7 +88,7 @@ const gatherV2: Kernel = (
   const shapes = backend_util.segment_util.collectGatherOpShapeInfo(x as never, indices as never, place, batchDims)
   const { batchSize, dimSize, outerSize, outputShape, sliceSize } = shapes
   const perBatch = sizeOf(indices.shape) / batchSize
-  if (scope.backend.device === "cpu") checkIndices(scope.values(indices), x.shape[place]!)
+  checkIndices(scope.backend.indexRange(indices), x.shape[place]!)
   if (batchSize === 1) {
     const rows = indexSelect(scope.of(x), place, reshape(scope.of(indices), [perBatch]))
     return scope.out(reshape(rows, outputShape), x.dtype, outputShape)
@@ -101,18 +99,26 @@ const gatherV2: Kernel = (
   return scope.out(reshape(taken, outputShape), x.dtype, outputShape)
 }
 
-/** Row numbers, in a matrix of slices, of index vectors [N, R] over axes with these strides. */
-const flatIndex = (indices: Handle, count: number, strides: ReadonlyArray<number>, scope: KernelScope): Handle => {
-  if (strides.length === 0) return scope.upload(new BigInt64Array(count), [count], INT64)
-  const factors = scope.upload(BigInt64Array.from(strides, BigInt), [strides.length], INT64)
-  return sum(mul(reshape(to(indices, INT64), [count, strides.length]), factors), [1])
+/** Row numbers, in a matrix of `rows` slices, of index vectors [N, R] over axes with these strides; made on the host. */
+const flatIndex = (indices: TensorInfo, strides: ReadonlyArray<number>, rows: number, scope: KernelScope): Handle => {
+  const rank = strides.length
+  const values = rank === 0 ? [] : scope.values(indices)
+  const count = rank === 0 ? sizeOf(indices.shape.slice(0, -1)) : values.length / rank
+  const places = BigInt64Array.from({ length: count }, (_, i) => {
+    const place = strides.reduce((sum, stride, axis) => sum + stride * values[i * rank + axis]!, 0)
+    if (place >= 0 && place < rows) return BigInt(place)
+    throw new Error(
+      `Invalid indices: [${Array.from(values).slice(i * rank, (i + 1) * rank)}] points outside the tensor`
+    )
+  })
+  return scope.upload(places, [count], INT64)
 }
 
 const gatherNd: Kernel = ({ indices, params }: Record<"indices" | "params", TensorInfo>, _, scope) => {
-  const [shape, count, sliceSize, strides] = backend_util.prepareAndValidate(params as never, indices as never)
-  const rank = indices.shape.at(-1)!
-  const places = flatIndex(scope.of(indices), count, strides.slice(0, rank), scope)
-  const rows = reshape(scope.of(params), [sizeOf(params.shape) / sliceSize, sliceSize])
+  const [shape, , sliceSize, strides] = backend_util.prepareAndValidate(params as never, indices as never)
+  const count = sizeOf(params.shape) / sliceSize
+  const places = flatIndex(indices, strides.slice(0, indices.shape.at(-1)!), count, scope)
+  const rows = reshape(scope.of(params), [count, sliceSize])
   return scope.out(reshape(indexSelect(rows, 0, places), shape), params.dtype, shape)
 }
 
@@ -131,8 +137,8 @@ const scatter = (
 ): TensorInfo => {
   const info = backend_util.calculateShapes(updates as never, indices as never, shape)
   const { numUpdates, outputSize, sliceRank, sliceSize, strides } = info
-  if (outputSize === 0) return scope.out(full(shape, 0, scalarTypeOf(updates.dtype)), updates.dtype, shape)
-  const places = flatIndex(scope.of(indices), numUpdates, strides.slice(0, sliceRank), scope)
+  if (outputSize === 0) return scope.out(emptyOf(shape, updates.dtype, scope), updates.dtype, shape)
+  const places = flatIndex(indices, strides.slice(0, sliceRank), outputSize / sliceSize, scope)
   const values = reshape(expand(scope.of(updates), updateShape(updates, numUpdates, sliceSize)), [
     numUpdates,
     sliceSize
@@ -150,8 +156,7 @@ const scatterNd: Kernel = (
   { shape }: { readonly shape: Array<number> },
   scope
 ) => {
-  const start = (...sizes: [number, number]) =>
-    zeros(sizes, scalarTypeOf(updates.dtype), undefined, scope.backend.device)
+  const start = (...sizes: [number, number]) => emptyOf(sizes, updates.dtype, scope)
   return scatter({ indices, updates, shape }, indexAdd, start, scope)
 }
 

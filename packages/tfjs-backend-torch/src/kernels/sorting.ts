@@ -30,6 +30,7 @@ const [indexSelect, argsort, scatterMin, arange, full, reshape, zeros, scatterAd
   aten("zeros"),
   aten("scatter_add")
 ]
+const [ge, clampMax] = [aten("ge.Scalar"), aten("clamp_max")]
 const [indexAdd, lt, where, gt] = [aten("index_add"), aten("lt.Scalar"), aten("where.ScalarOther"), aten("gt.Scalar")]
 
 /** Equal values in the order of their places, which a stable sort gives and `topk` does not. */
@@ -107,6 +108,7 @@ const bincount: Kernel = (
   { binaryOutput = false, size }: { readonly size: number; readonly binaryOutput?: boolean },
   scope
 ) => {
+  if (sizeOf(x.shape) > 0 && scope.backend.indexRange(x)[0] < 0) throw new Error("Input x must be non-negative!")
   const rows = x.shape.length === 2 ? x.shape[0]! : 1
   const columns = sizeOf(x.shape) / rows
   const values = reshape(to(scope.of(x), INT64), [rows, columns])
@@ -126,7 +128,7 @@ const bincount: Kernel = (
   return scope.out(reshape(result, shape), weights.dtype, shape)
 }
 
-/** Sums of slices by segment; negative ids are left out. */
+/** Sums of slices by segment; ids that are no segment are left out. */
 const unsortedSegmentSum: Kernel = (
   { segmentIds, x }: Record<"segmentIds" | "x", TensorInfo>,
   { numSegments }: { readonly numSegments: number },
@@ -135,7 +137,7 @@ const unsortedSegmentSum: Kernel = (
   const rank = segmentIds.shape.length
   const rest = x.shape.slice(rank)
   const ids = reshape(to(scope.of(segmentIds), INT64), [sizeOf(segmentIds.shape)])
-  const places = where(aten("ge.Scalar")(ids, 0), ids, numSegments)
+  const places = where(ge(ids, 0), clampMax(ids, numSegments), numSegments)
   const values = reshape(scope.of(x), [sizeOf(segmentIds.shape), ...rest])
   const start = aten("new_zeros")(values, [numSegments + 1, ...rest])
   const sums = narrow(indexAdd(start, 0, places, values), 0, 0, numSegments)
