@@ -53,7 +53,7 @@ export const atenAll = (name: string): Call<Array<Handle>> => {
   const call = caller(name)
   return (...args) => {
     const results = call(...args) as Array<Handle>
-    for (const handle of results) if (handle !== null) temporaries.push(handle)
+    for (const result of results) if (typeof result === "object" && result !== null) temporaries.push(result)
     return results
   }
 }

@@ -17,6 +17,7 @@ const [vectorNorm, to, sub, nanToNum, stack, clone, mul, full] = [
   aten("mul.Scalar"),
   aten("full")
 ]
+const reshape = aten("reshape")
 const [fusedAdamw, copyInto] = [atenInPlace("_fused_adamw_"), atenInPlace("copy_")]
 
 /** √Σx² added up in float64, as two float32 numbers whose sum it is. */
@@ -67,7 +68,8 @@ export const adamw: Kernel = (
   const T = cudaStorage([gradient], scope)
   if (T === undefined) atenAdamw(updated, gradient, attrs, scope)
   else cudaAdamw(updated, { gradient, copy, T, size: sizeOf(inputs.parameter.shape) }, attrs, scope)
-  if (copy !== undefined && (T === undefined || typeOf(copy, scope) !== BFLOAT16)) copyInto(copy, updated[0])
+  if (copy !== undefined && (T === undefined || typeOf(copy, scope) !== BFLOAT16))
+    copyInto(copy, reshape(updated[0], scope.backend.addon.shape(copy)))
   return tensors.map((tensor, i) =>
     shared[i] === true ? scope.out(handles[i]!, tensor.dtype, tensor.shape) : scope.share(tensor)
   )

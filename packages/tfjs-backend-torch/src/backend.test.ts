@@ -1,0 +1,134 @@
+import * as tf from "@tensorflow/tfjs-core"
+import { beforeAll, describe, expect, it } from "vitest"
+import { type Addon, addonPath, isTorchError, loadAddon } from "./addon.ts"
+import { aten, inScope } from "./aten.ts"
+import { TorchBackend } from "./backend.ts"
+import { type Kernel, registerTorchKernel } from "./kernel.ts"
+import { registerTorchBackend } from "./register.ts"
+import { BFLOAT16, FLOAT16, FLOAT32 } from "./scalar-type.ts"
+
+const values = (tensor: tf.Tensor) => [...tensor.dataSync()]
+
+describe.skipIf(addonPath() === undefined)("TorchBackend", () => {
+  let addon: Addon
+  const backend = () => tf.backend() as TorchBackend
+  beforeAll(async () => {
+    registerTorchBackend({ device: "cpu" })
+    await tf.setBackend("torch")
+    addon = loadAddon()
+  })
+
+  const run = (name: string, inputs: object = {}): tf.Tensor =>
+    tf.engine().runKernel(name, inputs as tf.NamedTensorMap) as tf.Tensor
+
+  it("frees a kernel's temporaries when it ends, and when it throws", () => {
+    const [relu, mm] = [aten("relu"), aten("mm")]
+    const chain: Kernel = ({ x }, _, scope) => scope.out(relu(relu(relu(scope.of(x)))), "float32", x.shape)
+    const broken: Kernel = ({ x }, _, scope) => scope.out(mm(relu(scope.of(x)), scope.of(x)), "float32")
+    registerTorchKernel("TestChain", chain)
+    registerTorchKernel("TestBroken", broken)
+    const x = tf.ones([2, 3])
+    const before = addon.handleStatistics().handles
+    const y = run("TestChain", { x })
+    expect(addon.handleStatistics().handles).toBe(before + 1)
+    y.dispose()
+    let failure: unknown
+    try {
+      run("TestBroken", { x })
+    } catch (cause) {
+      failure = cause
+    }
+    expect(isTorchError(failure) && [failure.kind, failure.operator]).toEqual(["operator", "aten::mm"])
+    expect(addon.handleStatistics().handles).toBe(before)
+    x.dispose()
+  })
+
+  it("does not grow over 1,000 training steps", () => {
+    const weight = tf.variable(tf.ones([8, 8]))
+    const x = tf.ones([4, 8]) as tf.Tensor2D
+    const optimizer = tf.train.adam(1e-3)
+    const step = () =>
+      optimizer.minimize(() => tf.mean(tf.square(tf.relu(tf.matMul(x, weight as tf.Tensor2D)))) as tf.Scalar)
+    const count = () => [addon.handleStatistics(), tf.memory().numTensors, backend().numDataIds()]
+    step()
+    const before = count()
+    for (let i = 0; i < 1000; i++) step()
+    expect(count()).toEqual(before)
+    optimizer.dispose()
+    tf.dispose([weight, x])
+  })
+
+  it("keeps views alive after their tensor is disposed", () => {
+    const x = tf.tensor2d([1, 2, 3, 4], [2, 2])
+    const [row, turned] = [tf.slice(x, [1, 0], [1, 2]), tf.transpose(x)]
+    x.dispose()
+    expect([values(row), values(turned)]).toEqual([
+      [3, 4],
+      [1, 3, 2, 4]
+    ])
+    tf.dispose([row, turned])
+  })
+
+  it.each([
+    ["bfloat16", BFLOAT16, 1 + 2 ** -7],
+    ["float16", FLOAT16, 1 + 2 ** -10]
+  ] as const)("lets %s storage through kernels, adds up in float32 and widens what is read", (_, type, one) => {
+    const to = aten("to.dtype")
+    registerTorchKernel("TestNarrow", ({ x }, __, scope) => scope.out(to(scope.of(x), type), "float32", x.shape))
+    tf.tidy(() => {
+      const storage = (x: tf.Tensor) => inScope(() => addon.scalarType(backend().handle(x)))
+      // `one` is the next number after 1 in the narrow format, so it and its negative pass exactly.
+      const x = run("TestNarrow", { x: tf.fill([4096], one) })
+      expect([x.dtype, storage(x), values(tf.neg(x))[0]]).toEqual(["float32", type, -one])
+      expect([storage(tf.mul(x, 2)), storage(tf.add(x, tf.ones([4096])))]).toEqual([type, FLOAT32])
+      // A narrow sum of 4096 numbers just above 1 would be rounded to 8 or 11 bits.
+      expect(values(tf.sum(x))).toEqual([4096 * one])
+    })
+  })
+
+  it("computes in JavaScript's whole numbers: division by 0, powers below 0, NaN as int32", () => {
+    tf.tidy(() => {
+      const [seven, zero] = [tf.scalar(7, "int32"), tf.scalar(0, "int32")]
+      expect(values(tf.mod(tf.scalar(-7, "int32"), tf.scalar(3, "int32")))).toEqual([2])
+      expect(values(tf.floorDiv(tf.scalar(-7, "int32"), tf.scalar(2, "int32")))).toEqual([-4])
+      expect(() => tf.floorDiv(seven, zero).dataSync()).not.toThrow()
+      expect(values(tf.pow(seven, tf.scalar(-1, "int32")))).toEqual([0])
+      expect(values(tf.cast(tf.tensor1d([Number.NaN, -1.5, 1.5]), "int32"))).toEqual([0, -1, 1])
+    })
+  })
+
+  it("refuses indices outside, whether they came from the host or were computed", () => {
+    tf.tidy(() => {
+      const x = tf.tensor1d([1, 2, 3])
+      expect(() => tf.gather(x, tf.tensor1d([0, 3], "int32"))).toThrow("the index value 3 is not in [0, 2]")
+      expect(() => tf.gather(x, tf.add(tf.tensor1d([0, -1], "int32"), tf.scalar(0, "int32")))).toThrow(
+        "value -1 is not"
+      )
+      expect(() => tf.gatherND(x, tf.tensor2d([[5]], [1, 1], "int32"))).toThrow("Invalid indices: [5]")
+      expect(() => tf.scatterND(tf.tensor2d([[-1]], [1, 1], "int32"), tf.tensor1d([1]), [3])).toThrow(
+        "Invalid indices: [-1]"
+      )
+      // Ids that are no segment are left out, as tfjs has it.
+      const ids = tf.tensor1d([0, -1, 9], "int32")
+      expect(values(tf.unsortedSegmentSum(x, ids, 2))).toEqual([1, 0])
+    })
+  })
+
+  it("draws the same samples from the same seed, in the share of their probabilities", () => {
+    tf.tidy(() => {
+      const logits = tf.log(tf.tensor1d([0.1, 0.2, 0.7])) as tf.Tensor1D
+      const [first, again, other] = [1, 1, 2].map((seed) => values(tf.multinomial(logits, 4000, seed)))
+      expect(again).toEqual(first)
+      expect(other).not.toEqual(first)
+      // Standard error of a share of 0.7 in 4,000 draws: 0.0072; six of them.
+      expect(Math.abs(first!.filter((sample) => sample === 2).length / 4000 - 0.7)).toBeLessThan(0.044)
+    })
+  })
+
+  it("times what it computes", async () => {
+    const x = tf.ones([64, 64]) as tf.Tensor2D
+    const { kernelMs } = await tf.time(() => tf.matMul(x, x).dispose())
+    expect(kernelMs).toBeGreaterThan(0)
+    x.dispose()
+  })
+})
