@@ -2,7 +2,7 @@ import * as tf from "@tensorflow/tfjs-core"
 import { beforeAll, describe, expect, it } from "vitest"
 import { type Addon, addonPath, isTorchError, loadAddon } from "./addon.ts"
 import { aten, inScope } from "./aten.ts"
-import { TorchBackend } from "./backend.ts"
+import type { TorchBackend } from "./backend.ts"
 import { type Kernel, registerTorchKernel } from "./kernel.ts"
 import { registerTorchBackend } from "./register.ts"
 import { BFLOAT16, FLOAT16, FLOAT32 } from "./scalar-type.ts"
@@ -43,18 +43,19 @@ describe.skipIf(addonPath() === undefined)("TorchBackend", () => {
     x.dispose()
   })
 
-  it("does not grow over 1,000 training steps", () => {
+  it("does not grow over 1,000 steps", () => {
     const weight = tf.variable(tf.ones([8, 8]))
     const x = tf.ones([4, 8]) as tf.Tensor2D
-    const optimizer = tf.train.adam(1e-3)
     const step = () =>
-      optimizer.minimize(() => tf.mean(tf.square(tf.relu(tf.matMul(x, weight as tf.Tensor2D)))) as tf.Scalar)
+      tf.tidy(() => {
+        const hidden = tf.relu(tf.matMul(x, weight as tf.Tensor2D))
+        weight.assign(tf.sub(weight, tf.mul(tf.matMul(x, hidden, true, false), 1e-3)))
+      })
     const count = () => [addon.handleStatistics(), tf.memory().numTensors, backend().numDataIds()]
     step()
     const before = count()
     for (let i = 0; i < 1000; i++) step()
     expect(count()).toEqual(before)
-    optimizer.dispose()
     tf.dispose([weight, x])
   })
 
@@ -78,7 +79,7 @@ describe.skipIf(addonPath() === undefined)("TorchBackend", () => {
     tf.tidy(() => {
       const storage = (x: tf.Tensor) => inScope(() => addon.scalarType(backend().handle(x)))
       // `one` is the next number after 1 in the narrow format, so it and its negative pass exactly.
-      const x = run("TestNarrow", { x: tf.fill([4096], one) })
+      const x = run("TestNarrow", { x: tf.mul(tf.ones([4096]), one) })
       expect([x.dtype, storage(x), values(tf.neg(x))[0]]).toEqual(["float32", type, -one])
       expect([storage(tf.mul(x, 2)), storage(tf.add(x, tf.ones([4096])))]).toEqual([type, FLOAT32])
       // A narrow sum of 4096 numbers just above 1 would be rounded to 8 or 11 bits.

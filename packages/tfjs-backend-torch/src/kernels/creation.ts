@@ -98,7 +98,8 @@ const multinomial: Kernel = (
   { normalized, numSamples, seed }: Multinomial,
   scope
 ) => {
-  scope.backend.addon.seed(Math.trunc(seed * 2 ** 32))
+  // Seeds are whole numbers or, by default, fractions; libtorch's generator takes 32 bits.
+  scope.backend.addon.seed((Math.trunc(seed) ^ Math.trunc((seed % 1) * 2 ** 32)) >>> 0)
   const probabilities = normalized ? scope.of(logits) : softmax(scope.of(logits), -1, FLOAT32)
   return scope.out(multinomialOf(probabilities, numSamples, true), "int32", [logits.shape[0]!, numSamples])
 }
