@@ -31,7 +31,7 @@ export const machineFields = {
   backend: option(
     Schema.Literals(["auto", ...names]),
     "auto",
-    "engine that computes; auto takes the fastest that can do what is asked"
+    "engine that computes; auto takes wasm where it can do what is asked, else torch"
   ),
   precision: option(Precision, "float32", "number format of weights and activations"),
   device: option(Device, "cpu", "where it computes")
