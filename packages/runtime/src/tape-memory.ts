@@ -3,6 +3,7 @@ import { tf, type Tensor } from "./tf.ts"
 type Thunks = Record<string, () => Tensor>
 
 interface TapeNode {
+  readonly outputs: ReadonlyArray<Tensor>
   readonly saved: ReadonlyArray<Tensor> | undefined
   gradient?: (dys: ReadonlyArray<Tensor | null>) => Thunks
 }
@@ -44,11 +45,13 @@ const freeBehind = (tape: ReadonlyArray<TapeNode>, given: Tensor | undefined): v
   for (const node of tape) {
     const { gradient } = node
     if (gradient === undefined) continue
-    node.gradient = (dys) => {
+    node.gradient = (asked) => {
       free()
+      // tfjs makes the zeros of outputs that nothing used on the host
+      const dys = asked.map((dy, i) => dy ?? (tf.fill(node.outputs[i]!.shape, 0) as Tensor))
       const passedOn = new Set<Tensor>()
       free = () => {
-        tf.dispose(dys.filter((dy): dy is Tensor => dy !== null && dy !== given && !passedOn.has(dy)))
+        tf.dispose(dys.filter((dy) => dy !== given && !passedOn.has(dy)))
         tf.dispose([...(node.saved ?? [])])
       }
       return remembering(gradient(dys), passedOn)

@@ -29,12 +29,12 @@ inline Ledger& LedgerOf() {
 
 /**
  * Tells the garbage collector, in steps of 16 MiB: each telling costs more than an operator. Device memory counts for a
- * 64th, or a training step's activations would set off a collection every few operators.
+ * 1024th, or a training step's activations, all freed by hand, would set off a collection every few operators.
  */
 inline void Account(Napi::Env env, int64_t bytes, bool onDevice) {
   auto& ledger = LedgerOf();
   ledger.bytes += bytes;
-  ledger.untold += onDevice ? bytes / 64 : bytes;
+  ledger.untold += onDevice ? bytes / 1024 : bytes;
   if (ledger.untold > (16 << 20) || ledger.untold < -(16 << 20)) {
     Napi::MemoryManagement::AdjustExternalMemory(env, ledger.untold);
     ledger.untold = 0;

@@ -7,6 +7,7 @@ import {
   EMBEDDING_GRADIENT,
   GATED_ACTIVATION,
   GATED_ACTIVATION_GRADIENT,
+  GLOBAL_NORM,
   LAYER_NORM,
   LAYER_NORM_GRADIENT,
   LINEAR,
@@ -55,6 +56,7 @@ const namedKernels = ({ fusedKernels }: typeof Torch): Readonly<Record<string, T
   [TOKEN_LOG_PROBS_WEIGHT_GRADIENT]: fusedKernels.tokenLogProbsWeightGradient,
   [SCALE_ROWS]: fusedKernels.scaleRows,
   [UPDATE_ROWS]: fusedKernels.updateRows,
+  [GLOBAL_NORM]: fusedKernels.globalNorm,
   [TENSOR_NORM]: fusedKernels.tensorNorm,
   [ADAMW]: fusedKernels.adamw,
   BatchMatMul: fusedKernels.batchMatMul

@@ -44,6 +44,8 @@ export const SCALE_ROWS = "PlumblineScaleRows"
 export const UPDATE_ROWS = "PlumblineUpdateRows"
 /** {x} → [2]: √Σx² and what its rounding to float32 left */
 export const TENSOR_NORM = "PlumblineTensorNorm"
+/** {0, 1, …} → [2]: the norm of all tensors together, √Σ over all of x², in the same two parts */
+export const GLOBAL_NORM = "PlumblineGlobalNorm"
 /** {parameter, gradient, firstMoment, secondMoment} → [parameter, firstMoment, secondMoment], in place where unshared */
 export const ADAMW = "PlumblineAdamW"
 

@@ -1,4 +1,4 @@
-import { ADAMW, fused, hasKernel, TENSOR_NORM } from "../kernels/names.ts"
+import { ADAMW, fused, GLOBAL_NORM, hasKernel, TENSOR_NORM } from "../kernels/names.ts"
 import { tf, type Scalar, type Tensor, type Tensor1D, type Variable } from "../tf.ts"
 
 /**
@@ -8,7 +8,11 @@ import { tf, type Scalar, type Tensor, type Tensor1D, type Variable } from "../t
  */
 export const globalNorm = (gradients: ReadonlyArray<Tensor>): number => {
   if (gradients.length === 0) return 0
-  const norms = tf.tidy(() => tf.concat(gradients.map(tensorNorm)).dataSync())
+  const norms = tf.tidy(() =>
+    hasKernel(GLOBAL_NORM)
+      ? fused<Tensor1D>(GLOBAL_NORM, Object.fromEntries(gradients.entries())).dataSync()
+      : tf.concat(gradients.map(tensorNorm)).dataSync()
+  )
   let sum = 0
   for (let i = 0; i < norms.length; i += 2) sum += (norms[i]! + norms[i + 1]!) ** 2
   return Math.sqrt(sum)

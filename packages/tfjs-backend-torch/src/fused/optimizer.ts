@@ -23,13 +23,24 @@ const [fusedAdamw, copyInto] = [atenInPlace("_fused_adamw_"), atenInPlace("copy_
 /** √Σx² added up in float64, as two float32 numbers whose sum it is. */
 export const tensorNorm: Kernel = ({ x }: Record<"x", TensorInfo>, _, scope) => {
   const value = dense(x, scope)
-  const T = cudaStorage([value], scope)
-  if (T !== undefined) return scope.out(cudaNorm(value, T, scope), "float32", [2])
-  const exact = vectorNorm(value, 2, undefined, false, FLOAT64)
+  if (cudaStorage([value], scope) !== undefined) return scope.out(cudaNorm([value], scope), "float32", [2])
+  return scope.out(twoParts(vectorNorm(value, 2, undefined, false, FLOAT64)), "float32", [2])
+}
+
+/** A float64 number as float32 and what the rounding left. */
+const twoParts = (exact: Handle): Handle => {
   const rounded = to(exact, FLOAT32)
-  // ∞ − ∞ is NaN, for which no rest is left.
-  const rest = nanToNum(to(sub(exact, rounded), FLOAT32), 0, 0, 0)
-  return scope.out(stack([rounded, rest]), "float32", [2])
+  // ∞ − ∞ is NaN, for which no rest is left
+  return stack([rounded, nanToNum(to(sub(exact, rounded), FLOAT32), 0, 0, 0)])
+}
+
+/** The norm of all inputs together, as two float32 numbers; one launch each and one for their sum on CUDA. */
+export const globalNorm: Kernel = (inputs: Record<string, TensorInfo>, _, scope) => {
+  const values = Object.values(inputs).map((x) => dense(x, scope))
+  const onCuda = values.every((value) => cudaStorage([value], scope) !== undefined)
+  if (onCuda) return scope.out(cudaNorm(values, scope), "float32", [2])
+  const norms = values.map((value) => vectorNorm(value, 2, undefined, false, FLOAT64))
+  return scope.out(twoParts(vectorNorm(stack(norms), 2, undefined, false, FLOAT64)), "float32", [2])
 }
 
 interface AdamwAttributes {

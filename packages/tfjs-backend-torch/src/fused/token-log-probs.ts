@@ -25,7 +25,7 @@ const CHUNK_BYTES = { cpu: 2 ** 26, cuda: 2 ** 30 }
 
 const [t, narrow, to] = [aten("t"), aten("narrow"), aten("to.dtype")]
 const [mmInto, addmmInto, scaleInPlace] = [atenInPlace("mm.out"), atenInPlace("addmm_"), atenInPlace("mul_.Scalar")]
-const zerosOwned = atenOwned("zeros")
+const emptyOwned = atenOwned("empty.memory_format")
 
 interface Chunk {
   readonly start: number
@@ -88,15 +88,15 @@ export const tokenLogProbs: Kernel = (inputs: Inputs, options: LogitOptions, sco
   const lines = [0, 1, 2, 3].map(() => emptyOf([targets.length], FLOAT32, scope))
   const type = typeOf(activation(hidden, scope), scope)
   const slopes = withSlopes ? emptyOf(hidden.shape, type, scope) : undefined
-  const early = withSlopes && weight.trainable === true && equalFactorsExpected
-  const total = early ? zerosOwned(weight.shape, type, undefined, scope.backend.device) : undefined
+  const early = withSlopes && weight.trainable === true && equalFactorsExpected && targets.length > 0
+  const total = early ? emptyOwned(weight.shape, type, undefined, scope.backend.device) : undefined
   eachChunk(inputs, options, scope, (chunk) => {
     const parts = lines.map((line) => narrow(line, 0, chunk.start, chunk.count))
     logitStatistics(chunk, parts, options, scope)
     if (slopes === undefined) return
     logitSlopes(chunk, { logNormalizer: parts[3]!, factors: undefined }, options, scope)
     mmInto(chunk.logits, chunk.weight, narrow(slopes, 0, chunk.start, chunk.count))
-    if (total !== undefined) addmmInto(total, t(chunk.logits), chunk.hidden)
+    if (total !== undefined) addWeightGradient(total, chunk)
   })
   const outputs = lines.map((line) => scope.out(line, "float32", [targets.length]))
   if (total !== undefined) scope.backend.setCompanion(outputs[3]!, total)
@@ -139,13 +139,19 @@ const madeAgain = (
   scope: KernelScope
 ): Handle => {
   const type = typeOf(activation(inputs.hidden, scope), scope)
-  const total = zerosOf(inputs.weight.shape, type, scope)
+  const total = (options.targets.length === 0 ? zerosOf : emptyOf)(inputs.weight.shape, type, scope)
   const normalizers = scope.of(inputs.logNormalizer)
   eachChunk(inputs, options, scope, (chunk) => {
     const part = (line: Handle) => narrow(line, 0, chunk.start, chunk.count)
     const rows = { logNormalizer: part(normalizers), factors: factors === undefined ? undefined : part(factors) }
     logitSlopes(chunk, rows, options, scope)
-    addmmInto(total, t(chunk.logits), chunk.hidden)
+    addWeightGradient(total, chunk)
   })
   return total
+}
+
+/** Adds slopesᵀ·hidden of a chunk; the first chunk's product fills the memory. */
+const addWeightGradient = (total: Handle, { hidden, logits, start }: Chunk): void => {
+  if (start === 0) mmInto(t(logits), hidden, total)
+  else addmmInto(total, t(logits), hidden)
 }

@@ -25,7 +25,7 @@ export const SOURCES = {
   root: { text: ROOT, signature: "ppi" },
   rotate: { text: ROTARY, signature: "ppppliiif" },
   scaleRows: { text: SCALE_ROWS, signature: "pppli" },
-  squares: { text: SQUARES, signature: "ppl" }
+  squares: { text: SQUARES, signature: "ppil" }
 } as const satisfies Record<string, Source>
 
 export type Macros = Readonly<Record<string, string | number>>

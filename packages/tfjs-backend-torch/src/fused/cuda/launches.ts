@@ -4,7 +4,7 @@ import type { KernelScope } from "../../kernel.ts"
 import { sizeOf } from "../../kernel.ts"
 import { FLOAT32, FLOAT64 } from "../../scalar-type.ts"
 import { emptyOf, typeOf } from "../storage.ts"
-import { launch, packWidth, spread } from "./kernels.ts"
+import { cudaStorage, launch, packWidth, spread } from "./kernels.ts"
 
 // Our CUDA kernels on handles that lie in memory order; T is the storage macro of their numbers.
 
@@ -110,14 +110,21 @@ export const cudaRmsGradient = (
   return [dx, reshape(sum(shares, [0]), [width])]
 }
 
-/** [2] float32: the norm and what its rounding left. */
-export const cudaNorm = (x: Handle, T: string, scope: KernelScope): Handle => {
-  const size = sizeOf(shapeOf(x, scope))
-  const W = packWidth(size)
-  const { blocks, threads } = spread(size / W, scope)
-  const sums = emptyOf([blocks], FLOAT64, scope)
+/** [2] float32: the norm of all tensors together, and what its rounding left. */
+export const cudaNorm = (tensors: ReadonlyArray<Handle>, scope: KernelScope): Handle => {
+  const parts = tensors.map((x) => {
+    const size = sizeOf(shapeOf(x, scope))
+    const W = packWidth(size)
+    return { x, W, count: size / W, T: cudaStorage([x], scope)!, ...spread(size / W, scope) }
+  })
+  const total = parts.reduce((sum, { blocks }) => sum + blocks, 0)
+  const sums = emptyOf([total], FLOAT64, scope)
   const out = emptyOf([2], FLOAT32, scope)
-  launch("squares", { blocks, threads, macros: { T, W }, args: [x, sums, size / W] }, scope)
-  launch("root", { blocks: 1, threads: 256, macros: { T, W }, args: [sums, out, blocks] }, scope)
+  let first = 0
+  for (const { T, W, blocks, count, threads, x } of parts) {
+    launch("squares", { blocks, threads, macros: { T, W }, args: [x, sums, first, count] }, scope)
+    first += blocks
+  }
+  launch("root", { blocks: 1, threads: 1024, macros: { T: "float", W: 1 }, args: [sums, out, total] }, scope)
   return out
 }

@@ -4,10 +4,10 @@
  */
 const CAPPED = `
 struct Logit { float value, slope; };
-__device__ inline Logit capped(float raw, float temperature, float cap) {
-  if (cap == 0.f) return {raw / temperature, 1.f / temperature};
+__device__ inline Logit capped(float raw, float inverse, float cap) {
+  if (cap == 0.f) return {raw * inverse, inverse};
   const float t = tanhf(raw / cap);
-  return {cap * t / temperature, (1.f - t * t) / temperature};
+  return {cap * t * inverse, (1.f - t * t) * inverse};
 }
 `
 
@@ -24,6 +24,7 @@ extern "C" __global__ void logitStatistics(const T* logits, const int* targets, 
                                            float* correct, float* logNormalizer, int width, float temperature,
                                            float cap) {
   const T* row = logits + (long long)blockIdx.x * width;
+  const float inverse = 1.f / temperature;
   State state = {-3.4e38f, 0.f, 0.f, 2147483647};
   for (int i = threadIdx.x * W; i < width; i += blockDim.x * W) {
     Pack<W> z = load(row + i);
@@ -31,7 +32,7 @@ extern "C" __global__ void logitStatistics(const T* logits, const int* targets, 
     int index = state.index;
     #pragma unroll
     for (int j = 0; j < W; j++) {
-      z.v[j] = capped(z.v[j], temperature, cap).value;
+      z.v[j] = capped(z.v[j], inverse, cap).value;
       if (!(z.v[j] <= most)) { most = z.v[j]; index = i + j; }
     }
     const float factor = state.sum == 0.f ? 0.f : __expf(state.most - most);
@@ -61,7 +62,7 @@ extern "C" __global__ void logitStatistics(const T* logits, const int* targets, 
   for (int i = 1; i < (blockDim.x >> 5); i++) state = merged(state, parts[i]);
   const float normalizer = state.most + logf(state.sum);
   const int target = targets[blockIdx.x];
-  logProbs[blockIdx.x] = capped(wide(row[target]), temperature, cap).value - normalizer;
+  logProbs[blockIdx.x] = capped(wide(row[target]), inverse, cap).value - normalizer;
   entropy[blockIdx.x] = normalizer - state.product / state.sum;
   correct[blockIdx.x] = state.index == target ? 1.f : 0.f;
   logNormalizer[blockIdx.x] = normalizer;
@@ -73,13 +74,14 @@ extern "C" __global__ void logitSlopes(T* logits, const int* targets, const floa
                                        int width, float temperature, float cap) {
   T* row = logits + (long long)blockIdx.x * width;
   const int target = targets[blockIdx.x];
+  const float inverse = 1.f / temperature;
   const float normalizer = logNormalizer[blockIdx.x];
   const float factor = factors == nullptr ? 1.f : factors[blockIdx.x];
   for (int i = threadIdx.x * W; i < width; i += blockDim.x * W) {
     Pack<W> z = load(row + i);
     #pragma unroll
     for (int j = 0; j < W; j++) {
-      const Logit logit = capped(z.v[j], temperature, cap);
+      const Logit logit = capped(z.v[j], inverse, cap);
       z.v[j] = factor * logit.slope * ((i + j == target ? 1.f : 0.f) - __expf(logit.value - normalizer));
     }
     store(row + i, z);

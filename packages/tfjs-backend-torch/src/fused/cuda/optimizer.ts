@@ -1,27 +1,46 @@
+const STREAMING = `
+// read and written once a step: the caches are left to others
+__device__ inline Pack<W> stream(const float* p) {
+  if constexpr (W == 1) return {{__ldcs(p)}};
+  else {
+    const float4 a = __ldcs((const float4*)p), b = __ldcs((const float4*)p + 1);
+    return {{a.x, a.y, a.z, a.w, b.x, b.y, b.z, b.w}};
+  }
+}
+__device__ inline void stream(float* p, Pack<W> x) {
+  if constexpr (W == 1) __stcs(p, x.v[0]);
+  else {
+    __stcs((float4*)p, make_float4(x.v[0], x.v[1], x.v[2], x.v[3]));
+    __stcs((float4*)p + 1, make_float4(x.v[4], x.v[5], x.v[6], x.v[7]));
+  }
+}
+`
+
 /** AdamW in one pass: reads the gradient (G), writes float32 parameter and moments and the compute copy, where there is one. */
-export const ADAMW = `
+export const ADAMW = `${STREAMING}
 extern "C" __global__ void adamw(float* parameter, const T* gradient, float* first, float* second, bf16* copy,
                                  long long n, float beta1, float beta2, float epsilon, float decay, float stepSize,
                                  float denominatorScale, float gradientScale) {
   for (long long i = blockIdx.x * (long long)blockDim.x + threadIdx.x; i < n; i += (long long)gridDim.x * blockDim.x) {
-    Pack<W> p = load(parameter + i * W), g = load(gradient + i * W), m = load(first + i * W), v = load(second + i * W);
+    Pack<W> p = stream(parameter + i * W), m = stream(first + i * W), v = stream(second + i * W);
+    const Pack<W> g = load(gradient + i * W);
     #pragma unroll
     for (int j = 0; j < W; j++) {
       const float slope = g.v[j] * gradientScale;
       m.v[j] += (1.f - beta1) * (slope - m.v[j]);
       v.v[j] = beta2 * v.v[j] + (1.f - beta2) * slope * slope;
-      p.v[j] = p.v[j] * decay - stepSize * m.v[j] / (sqrtf(v.v[j]) * denominatorScale + epsilon);
+      p.v[j] = p.v[j] * decay - __fdividef(stepSize * m.v[j], sqrtf(v.v[j]) * denominatorScale + epsilon);
     }
-    store(parameter + i * W, p);
-    store(first + i * W, m);
-    store(second + i * W, v);
+    stream(parameter + i * W, p);
+    stream(first + i * W, m);
+    stream(second + i * W, v);
     if (copy != nullptr) store(copy + i * W, p);
   }
 }`
 
-/** Sums of squares in float64, one a block; then their root, and what its rounding to float32 left. */
+/** Sums of squares in float64, one a block from place first on; then the root of all, and what its rounding to float32 left. */
 export const SQUARES = `
-extern "C" __global__ void squares(const T* x, double* sums, long long n) {
+extern "C" __global__ void squares(const T* x, double* sums, int first, long long n) {
   double sum = 0;
   for (long long i = blockIdx.x * (long long)blockDim.x + threadIdx.x; i < n; i += (long long)gridDim.x * blockDim.x) {
     const Pack<W> a = load(x + i * W);
@@ -29,7 +48,7 @@ extern "C" __global__ void squares(const T* x, double* sums, long long n) {
     for (int j = 0; j < W; j++) sum += (double)a.v[j] * a.v[j];
   }
   sum = blockSum(sum);
-  if (threadIdx.x == 0) sums[blockIdx.x] = sum;
+  if (threadIdx.x == 0) sums[first + blockIdx.x] = sum;
 }`
 
 export const ROOT = `
