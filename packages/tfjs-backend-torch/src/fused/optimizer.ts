@@ -122,5 +122,5 @@ const cudaAdamw = (
   const narrow = copy !== undefined && typeOf(copy, scope) === BFLOAT16 ? copy : null
   const numbers = [size / W, beta1, beta2, epsilon, decay, stepSize, denominatorScale, gradientScale]
   const args = [parameter, gradient, first, second, narrow, ...numbers]
-  launch("adamw", { ...spread(size / W, scope), macros: { T, W }, args }, scope)
+  launch("adamw", { ...spread(size / W), macros: { T, W }, args }, scope)
 }

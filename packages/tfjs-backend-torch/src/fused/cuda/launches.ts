@@ -4,7 +4,7 @@ import type { KernelScope } from "../../kernel.ts"
 import { sizeOf } from "../../kernel.ts"
 import { FLOAT32, FLOAT64 } from "../../scalar-type.ts"
 import { emptyOf, typeOf } from "../storage.ts"
-import { cudaStorage, launch, packWidth, spread } from "./kernels.ts"
+import { cudaStorage, launch, packWidth, spread, spreadSums } from "./kernels.ts"
 
 // Our CUDA kernels on handles that lie in memory order; T is the storage macro of their numbers.
 
@@ -19,7 +19,7 @@ export const cudaGated = (gate: Handle, up: Handle, activation: string, T: strin
   const W = packWidth(size)
   const out = emptyLike(gate, scope)
   const macros = { T, W, ACTIVATION: activation }
-  launch("gated", { ...spread(size / W, scope), macros, args: [gate, up, out, size / W] }, scope)
+  launch("gated", { ...spread(size / W), macros, args: [gate, up, out, size / W] }, scope)
   return out
 }
 
@@ -35,7 +35,7 @@ export const cudaGatedGradient = (
   const results: [Handle, Handle] = [emptyLike(gate, scope), emptyLike(gate, scope)]
   const macros = { T, W, ACTIVATION: activation }
   const args = [gate, up, dy, ...results, size / W]
-  launch("gatedGradient", { ...spread(size / W, scope), macros, args }, scope)
+  launch("gatedGradient", { ...spread(size / W), macros, args }, scope)
   return results
 }
 
@@ -52,7 +52,7 @@ export const cudaRotary = (
   const count = (tokens * heads * (width - half)) / W
   const out = emptyLike(x, scope)
   const args = [x, cos, sin, out, count, heads, width, half, sign]
-  launch("rotate", { ...spread(count, scope), macros: { T, W }, args }, scope)
+  launch("rotate", { ...spread(count), macros: { T, W }, args }, scope)
   return out
 }
 
@@ -62,7 +62,7 @@ export const cudaScaleRows = (x: Handle, factors: Handle, T: string, scope: Kern
   const out = emptyLike(x, scope)
   const packs = (rows * width) / W
   const args = [x, factors, out, packs, width / W]
-  launch("scaleRows", { ...spread(packs, scope), macros: { T, W }, args }, scope)
+  launch("scaleRows", { ...spread(packs), macros: { T, W }, args }, scope)
   return out
 }
 
@@ -115,7 +115,7 @@ export const cudaNorm = (tensors: ReadonlyArray<Handle>, scope: KernelScope): Ha
   const parts = tensors.map((x) => {
     const size = sizeOf(shapeOf(x, scope))
     const W = packWidth(size)
-    return { x, W, count: size / W, T: cudaStorage([x], scope)!, ...spread(size / W, scope) }
+    return { x, W, count: size / W, T: cudaStorage([x], scope)!, ...spreadSums(size / W, scope) }
   })
   const total = parts.reduce((sum, { blocks }) => sum + blocks, 0)
   const sums = emptyOf([total], FLOAT64, scope)

@@ -1,28 +1,10 @@
-const STREAMING = `
-// read and written once a step: the caches are left to others
-__device__ inline Pack<W> stream(const float* p) {
-  if constexpr (W == 1) return {{__ldcs(p)}};
-  else {
-    const float4 a = __ldcs((const float4*)p), b = __ldcs((const float4*)p + 1);
-    return {{a.x, a.y, a.z, a.w, b.x, b.y, b.z, b.w}};
-  }
-}
-__device__ inline void stream(float* p, Pack<W> x) {
-  if constexpr (W == 1) __stcs(p, x.v[0]);
-  else {
-    __stcs((float4*)p, make_float4(x.v[0], x.v[1], x.v[2], x.v[3]));
-    __stcs((float4*)p + 1, make_float4(x.v[4], x.v[5], x.v[6], x.v[7]));
-  }
-}
-`
-
 /** AdamW in one pass: reads the gradient (G), writes float32 parameter and moments and the compute copy, where there is one. */
-export const ADAMW = `${STREAMING}
+export const ADAMW = `
 extern "C" __global__ void adamw(float* parameter, const T* gradient, float* first, float* second, bf16* copy,
                                  long long n, float beta1, float beta2, float epsilon, float decay, float stepSize,
                                  float denominatorScale, float gradientScale) {
   for (long long i = blockIdx.x * (long long)blockDim.x + threadIdx.x; i < n; i += (long long)gridDim.x * blockDim.x) {
-    Pack<W> p = stream(parameter + i * W), m = stream(first + i * W), v = stream(second + i * W);
+    Pack<W> p = load(parameter + i * W), m = load(first + i * W), v = load(second + i * W);
     const Pack<W> g = load(gradient + i * W);
     #pragma unroll
     for (int j = 0; j < W; j++) {
@@ -31,9 +13,9 @@ extern "C" __global__ void adamw(float* parameter, const T* gradient, float* fir
       v.v[j] = beta2 * v.v[j] + (1.f - beta2) * slope * slope;
       p.v[j] = p.v[j] * decay - __fdividef(stepSize * m.v[j], sqrtf(v.v[j]) * denominatorScale + epsilon);
     }
-    stream(parameter + i * W, p);
-    stream(first + i * W, m);
-    stream(second + i * W, v);
+    store(parameter + i * W, p);
+    store(first + i * W, m);
+    store(second + i * W, v);
     if (copy != nullptr) store(copy + i * W, p);
   }
 }`
