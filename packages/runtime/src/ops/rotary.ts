@@ -23,10 +23,13 @@ export const rotaryAngles = (positions: Int32Array, inverseFrequencies: Float32A
   )
   const gather = (values: Float32Array) => {
     const rows = new Float32Array(positions.length * half)
-    positions.forEach((position, n) => {
-      const from = position * half
-      for (let i = 0; i < half; i++) rows[n * half + i] = values[from + i]!
-    })
+    for (let n = 0; n < positions.length;) {
+      const first = positions[n]!
+      let count = 1
+      while (n + count < positions.length && positions[n + count] === first + count) count++
+      rows.set(values.subarray(first * half, (first + count) * half), n * half)
+      n += count
+    }
     return tf.tensor2d(rows, [positions.length, half])
   }
   return { cos: gather(table.cos), sin: gather(table.sin) }
