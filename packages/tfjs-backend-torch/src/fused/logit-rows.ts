@@ -1,10 +1,17 @@
 import type { Handle } from "../addon.ts"
-import { aten, atenInPlace } from "../aten.ts"
+import { aten, atenAll, atenInPlace } from "../aten.ts"
 import type { KernelScope } from "../kernel.ts"
 import { FLOAT32 } from "../scalar-type.ts"
 import { launch, packWidth } from "./cuda/kernels.ts"
-import type { LogitOptions } from "./token-log-probs.ts"
-import { wide } from "./storage.ts"
+import { cast, typeOf, wide } from "./storage.ts"
+
+export interface LogitOptions {
+  readonly targets: Int32Array
+  readonly temperature: number
+  /** 0 for none */
+  readonly softCap: number
+  readonly withSlopes: boolean
+}
 
 /** Logits of some rows: [count, V]. */
 interface Rows {
@@ -16,31 +23,32 @@ interface Rows {
 
 const THREADS = 1024
 
-const [div, tanh, sub, gather, unsqueeze, squeeze, logsumexp, sum, argmax, eq, to, rsub, square] = [
-  aten("div.Scalar"),
-  aten("tanh"),
-  aten("sub.Tensor"),
-  aten("gather"),
-  aten("unsqueeze"),
-  aten("squeeze.dim"),
-  aten("logsumexp"),
-  aten("sum.dim_IntList"),
-  aten("argmax"),
-  aten("eq.Tensor"),
-  aten("to.dtype"),
-  aten("rsub.Scalar"),
-  aten("square")
-]
-const [copyInto, scatter, subInPlace, expInPlace, mulInPlace, scaleInPlace] = [
+const [div, tanh, sub, gather, unsqueeze, squeeze, softmax, log, matmul, eq, to, rsub, square, exp, scaled, fullLike] =
+  [
+    aten("div.Scalar"),
+    aten("tanh"),
+    aten("sub.Tensor"),
+    aten("gather"),
+    aten("unsqueeze"),
+    aten("squeeze.dim"),
+    aten("softmax.int"),
+    aten("log"),
+    aten("matmul"),
+    aten("eq.Tensor"),
+    aten("to.dtype"),
+    aten("rsub.Scalar"),
+    aten("square"),
+    aten("exp"),
+    aten("mul.Scalar"),
+    aten("full_like")
+  ]
+const maximum = atenAll("max.dim")
+const [copyInto, scatter, mulInPlace, scaleInPlace] = [
   atenInPlace("copy_"),
   atenInPlace("scatter_add_"),
-  atenInPlace("sub_.Tensor"),
-  atenInPlace("exp_"),
   atenInPlace("mul_.Tensor"),
   atenInPlace("mul_.Scalar")
 ]
-const scaled = aten("mul.Scalar")
-const fullLike = aten("full_like")
 
 /** Logits after soft cap and temperature, float32, and the tanh of the cap. */
 const cappedLogits = (logits: Handle, { softCap, temperature }: LogitOptions, scope: KernelScope) => {
@@ -50,66 +58,83 @@ const cappedLogits = (logits: Handle, { softCap, temperature }: LogitOptions, sc
   return { values: temperature === 1 ? capped : div(capped, temperature), squashed }
 }
 
-/** Fills [log-probs, entropy, correct, log-normalizers], [count] float32 each. */
+/**
+ * Fills [log-probs, entropy, correct, log-normalizers], [count] float32 each.
+ *
+ * @returns the probabilities, where they were made on the way
+ */
 export const logitStatistics = (
-  { T, count, logits, targets }: Rows,
+  rows: Rows,
   lines: ReadonlyArray<Handle>,
   options: LogitOptions,
   scope: KernelScope
-): void => {
+): Handle | undefined => {
+  const { T, count, logits, targets } = rows
+  if (T === undefined) return composedStatistics(rows, lines, options, scope)
   const width = scope.backend.addon.shape(logits)[1]!
-  const { softCap, temperature } = options
-  if (T !== undefined) {
-    const args = [logits, targets, ...lines, width, temperature, softCap]
-    const macros = { T, W: packWidth(width) }
-    launch("logitStatistics", { blocks: count, threads: THREADS, macros, args }, scope)
-    return
-  }
-  const { values } = cappedLogits(logits, options, scope)
-  const normalizer = logsumexp(values, [1])
-  const ofTarget = squeeze(gather(values, 1, unsqueeze(targets, 1)), 1)
-  const probabilities = sub(values, unsqueeze(normalizer, 1))
-  expInPlace(probabilities)
-  mulInPlace(probabilities, values)
-  const results = [
-    sub(ofTarget, normalizer),
-    sub(normalizer, sum(probabilities, [1])),
-    to(eq(argmax(values, 1), targets), FLOAT32),
-    normalizer
-  ]
-  results.forEach((result, i) => copyInto(lines[i]!, result))
+  const args = [logits, targets, ...lines, width, options.temperature, options.softCap]
+  launch("logitStatistics", { blocks: count, threads: THREADS, macros: { T, W: packWidth(width) }, args }, scope)
+  return undefined
 }
 
-interface Slopes {
+/** The most likely token's probability is never 0, so the normalizer is read off it. */
+const composedStatistics = (
+  { logits, targets }: Rows,
+  lines: ReadonlyArray<Handle>,
+  options: LogitOptions,
+  scope: KernelScope
+): Handle => {
+  const { values } = cappedLogits(logits, options, scope)
+  const probabilities = softmax(values, 1)
+  const [most, winner] = maximum(values, 1) as [Handle, Handle]
+  const normalizer = sub(most, log(squeeze(gather(probabilities, 1, unsqueeze(winner, 1)), 1)))
+  const expected = squeeze(squeeze(matmul(unsqueeze(probabilities, 1), unsqueeze(values, 2)), 2), 1)
+  const ofTarget = squeeze(gather(values, 1, unsqueeze(targets, 1)), 1)
+  const results = [sub(ofTarget, normalizer), sub(normalizer, expected), to(eq(winner, targets), FLOAT32), normalizer]
+  results.forEach((result, i) => copyInto(lines[i]!, result))
+  return probabilities
+}
+
+interface Known {
   readonly logNormalizer: Handle
   /** [count]; 1 for every row where absent */
   readonly factors: Handle | undefined
+  /** What `logitStatistics` returned; consumed. */
+  readonly probabilities: Handle | undefined
 }
 
-/** Turns the logits into factor · (onehot − softmax) · slope of cap and temperature, in place. */
-export const logitSlopes = (
-  { T, count, logits, targets }: Rows,
-  { factors, logNormalizer }: Slopes,
+/** factor · (onehot − softmax) · slope of cap and temperature, in place of the logits or of the probabilities. */
+export const logitSlopes = (rows: Rows, known: Known, options: LogitOptions, scope: KernelScope): Handle => {
+  const { T, count, logits, targets } = rows
+  if (T === undefined) return composedSlopes(rows, known, options, scope)
+  const width = scope.backend.addon.shape(logits)[1]!
+  const args = [
+    logits,
+    targets,
+    known.logNormalizer,
+    known.factors ?? null,
+    width,
+    options.temperature,
+    options.softCap
+  ]
+  launch("logitSlopes", { blocks: count, threads: THREADS, macros: { T, W: packWidth(width) }, args }, scope)
+  return logits
+}
+
+const composedSlopes = (
+  { logits, targets }: Rows,
+  { factors, logNormalizer, probabilities }: Known,
   options: LogitOptions,
   scope: KernelScope
-): void => {
-  const width = scope.backend.addon.shape(logits)[1]!
+): Handle => {
   const { softCap, temperature } = options
-  if (T !== undefined) {
-    const args = [logits, targets, logNormalizer, factors ?? null, width, temperature, softCap]
-    const macros = { T, W: packWidth(width) }
-    launch("logitSlopes", { blocks: count, threads: THREADS, macros, args }, scope)
-    return
-  }
-  const { squashed, values } = cappedLogits(logits, options, scope)
-  const slopes = values === logits ? logits : values
-  subInPlace(slopes, unsqueeze(logNormalizer, 1))
-  expInPlace(slopes)
+  const capped = probabilities === undefined || softCap !== 0 ? cappedLogits(logits, options, scope) : undefined
+  const slopes = probabilities ?? exp(sub(capped!.values, unsqueeze(logNormalizer, 1)))
   scaleInPlace(slopes, -1)
   const column = unsqueeze(targets, 1)
   scatter(slopes, 1, column, fullLike(gather(slopes, 1, column), 1))
   if (factors !== undefined) mulInPlace(slopes, unsqueeze(factors, 1))
   if (temperature !== 1) scaleInPlace(slopes, 1 / temperature)
-  if (squashed !== undefined) mulInPlace(slopes, rsub(square(squashed), 1))
-  if (slopes !== logits) copyInto(logits, slopes)
+  if (capped?.squashed !== undefined) mulInPlace(slopes, rsub(square(capped.squashed), 1))
+  return cast(slopes, typeOf(logits, scope), scope)
 }

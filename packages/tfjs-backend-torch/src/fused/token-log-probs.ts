@@ -4,20 +4,12 @@ import { aten, atenInPlace, atenOwned, inScope } from "../aten.ts"
 import type { Kernel, KernelScope } from "../kernel.ts"
 import { FLOAT32, INT32, INT64 } from "../scalar-type.ts"
 import { cudaStorage } from "./cuda/kernels.ts"
-import { logitSlopes, logitStatistics } from "./logit-rows.ts"
+import { type LogitOptions, logitSlopes, logitStatistics } from "./logit-rows.ts"
 import { activation, cast, emptyOf, typeOf, wide, zerosOf } from "./storage.ts"
 
 interface Inputs {
   readonly hidden: TensorInfo
   readonly weight: TensorInfo & { readonly trainable?: boolean }
-}
-
-export interface LogitOptions {
-  readonly targets: Int32Array
-  readonly temperature: number
-  /** 0 for none */
-  readonly softCap: number
-  readonly withSlopes: boolean
 }
 
 /** Bytes that the logits of one chunk may take; more rows a chunk make better products. */
@@ -92,11 +84,12 @@ export const tokenLogProbs: Kernel = (inputs: Inputs, options: LogitOptions, sco
   const total = early ? emptyOwned(weight.shape, type, undefined, scope.backend.device) : undefined
   eachChunk(inputs, options, scope, (chunk) => {
     const parts = lines.map((line) => narrow(line, 0, chunk.start, chunk.count))
-    logitStatistics(chunk, parts, options, scope)
+    const probabilities = logitStatistics(chunk, parts, options, scope)
     if (slopes === undefined) return
-    logitSlopes(chunk, { logNormalizer: parts[3]!, factors: undefined }, options, scope)
-    mmInto(chunk.logits, chunk.weight, narrow(slopes, 0, chunk.start, chunk.count))
-    if (total !== undefined) addWeightGradient(total, chunk)
+    const known = { logNormalizer: parts[3]!, factors: undefined, probabilities }
+    const unit = logitSlopes(chunk, known, options, scope)
+    mmInto(unit, chunk.weight, narrow(slopes, 0, chunk.start, chunk.count))
+    if (total !== undefined) addWeightGradient(total, unit, chunk)
   })
   const outputs = lines.map((line) => scope.out(line, "float32", [targets.length]))
   if (total !== undefined) scope.backend.setCompanion(outputs[3]!, total)
@@ -143,15 +136,15 @@ const madeAgain = (
   const normalizers = scope.of(inputs.logNormalizer)
   eachChunk(inputs, options, scope, (chunk) => {
     const part = (line: Handle) => narrow(line, 0, chunk.start, chunk.count)
-    const rows = { logNormalizer: part(normalizers), factors: factors === undefined ? undefined : part(factors) }
-    logitSlopes(chunk, rows, options, scope)
-    addWeightGradient(total, chunk)
+    const scales = factors === undefined ? undefined : part(factors)
+    const known = { logNormalizer: part(normalizers), factors: scales, probabilities: undefined }
+    addWeightGradient(total, logitSlopes(chunk, known, options, scope), chunk)
   })
   return total
 }
 
 /** Adds slopesᵀ·hidden of a chunk; the first chunk's product fills the memory. */
-const addWeightGradient = (total: Handle, { hidden, logits, start }: Chunk): void => {
-  if (start === 0) mmInto(t(logits), hidden, total)
-  else addmmInto(total, t(logits), hidden)
+const addWeightGradient = (total: Handle, slopes: Handle, { hidden, start }: Chunk): void => {
+  if (start === 0) mmInto(t(slopes), hidden, total)
+  else addmmInto(total, t(slopes), hidden)
 }
