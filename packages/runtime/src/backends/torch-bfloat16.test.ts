@@ -1,0 +1,96 @@
+import { addonPath } from "@plumbline/tfjs-backend-torch"
+import { Effect } from "effect"
+import { beforeAll, describe, expect, it } from "vitest"
+import { ModelRuntime } from "../model-runtime.ts"
+import { gatedActivation } from "../ops/activation.ts"
+import { attention } from "../ops/attention.ts"
+import { embedding } from "../ops/embedding.ts"
+import { linear } from "../ops/linear.ts"
+import { rmsNorm } from "../ops/norms.ts"
+import { adamwUpdate } from "../ops/optimizer.ts"
+import { tokenLogProbs } from "../ops/token-log-probs.ts"
+import { gradientsOf, leavesNothing, noise, type Op, wave } from "../testing/tensors.ts"
+import { tf, type Tensor, type Tensor2D } from "../tf.ts"
+
+const start = (layer: typeof ModelRuntime.layerCpu) => Effect.runPromise(Effect.provide(ModelRuntime, layer))
+
+/** ‖a − b‖ / ‖b‖ */
+const distance = (a: ArrayLike<number>, b: ArrayLike<number>): number => {
+  const root = (values: ReadonlyArray<number>) => Math.sqrt(values.reduce((sum, value) => sum + value * value, 0))
+  const wanted = Array.from(b)
+  return root(wanted.map((value, i) => a[i]! - value)) / root(wanted)
+}
+
+/** The same numbers in the storage that activations have inside a model. */
+const narrowed = (x: Tensor2D): Tensor2D => linear(x, tf.eye(x.shape[1]))
+
+const rows = { starts: Int32Array.of(0, 9), lengths: Int32Array.of(9, 4) }
+const attend = { queries: rows, keys: rows, scale: 0.25 }
+
+const cases: ReadonlyArray<readonly [string, () => ReadonlyArray<Tensor>, Op]> = [
+  ["linear", () => [noise([13, 32], "x"), noise([24, 32], "weight")], linear],
+  ["rmsNorm", () => [noise([13, 32], "x"), noise([32], "weight")], (x, weight) => rmsNorm(narrowed(x), weight, 1e-5)],
+  ["embedding", () => [noise([9, 16], "weight")], (weight) => embedding(weight, Int32Array.of(3, 0, 3))],
+  [
+    "gate",
+    () => [noise([5, 16], "gate"), noise([5, 16], "up")],
+    (gate, up) => gatedActivation(narrowed(gate), narrowed(up), "silu")
+  ],
+  [
+    "attention",
+    () => [noise([13, 4, 16], "q"), noise([13, 2, 16], "k"), noise([13, 2, 16], "v")],
+    (q, k, v) => attention(q, k, v, attend)
+  ],
+  [
+    "log-probs",
+    () => [noise([3, 16], "hidden"), noise([40, 16], "weight")],
+    (hidden, weight) => tokenLogProbs(hidden, weight, Int32Array.of(7, 0, 39)).logProbs
+  ]
+]
+
+describe.skipIf(addonPath() === undefined)("torch with bfloat16 storage", () => {
+  beforeAll(async () => {
+    await start(ModelRuntime.layerCpu)
+    await start(ModelRuntime.layerTorch({ device: "cpu", precision: "bfloat16" }))
+  })
+
+  it.for(cases)("%s is within 2 %% of float32, value and gradients", async ([, inputs, op]) => {
+    const valuesOn = async (backend: string) => {
+      await tf.setBackend(backend)
+      return tf.tidy(() => {
+        const tensors = inputs()
+        const out = op(...(tensors as ReadonlyArray<never>))
+        // as variables, so that products read the copy that the backend keeps of them
+        const weights = tensors.map((tensor) => tf.variable(tensor))
+        const gradients = gradientsOf(op, weights, wave(out.shape, 0.8))
+        const values = [out, ...gradients].map((tensor) => tensor.dataSync())
+        tf.dispose(weights)
+        return values as never
+      }) as unknown as ReadonlyArray<Float32Array>
+    }
+    const exact = await valuesOn("cpu")
+    const narrow = await valuesOn("torch")
+    exact.forEach((values, i) => expect(distance(narrow[i]!, values)).toBeLessThanOrEqual(2e-2))
+  })
+
+  it("reads a weight's new values after an optimizer step and after an assignment, and steps in float32", () => {
+    leavesNothing(() => {
+      const x = tf.tensor2d([[1]])
+      const weight = tf.variable(tf.tensor2d([[1]]))
+      const [first, second] = [0, 0].map(() => tf.variable(tf.zeros([1, 1]))) as [never, never]
+      const product = () => linear(x, weight as unknown as Tensor2D).dataSync()[0]
+      expect(product()).toBe(1)
+      const item = { parameter: weight, gradient: tf.tensor2d([[1]]), firstMoment: first, secondMoment: second }
+      const step = { beta1: 0.9, beta2: 0.999, epsilon: 0, step: 1, gradientScale: 1 }
+      // the first step of Adam is the learning rate; 2⁻¹² is lost on a bfloat16 1, not on a float32 one
+      adamwUpdate([{ ...item, weightDecay: 0 }], { ...step, learningRate: 2 ** -12 })
+      expect(weight.dataSync()[0]).toBeCloseTo(1 - 2 ** -12, 6)
+      adamwUpdate([{ ...item, weightDecay: 0 }], { ...step, learningRate: 0.5 })
+      expect(product()).toBeCloseTo(weight.dataSync()[0]!, 2)
+      expect(product()).toBeLessThan(0.9)
+      weight.assign(tf.tensor2d([[3]]))
+      expect(product()).toBe(3)
+      tf.dispose([weight, first, second])
+    })
+  })
+})

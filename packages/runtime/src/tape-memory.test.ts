@@ -1,0 +1,58 @@
+import { Effect } from "effect"
+import { beforeAll, describe, expect, it } from "vitest"
+import { ModelRuntime } from "./model-runtime.ts"
+import { freeTapeWhileWalked } from "./tape-memory.ts"
+import { tf, type Scalar, type Tensor } from "./tf.ts"
+
+beforeAll(async () => {
+  await Effect.runPromise(Effect.provide(ModelRuntime, ModelRuntime.layerCpu))
+  freeTapeWhileWalked()
+})
+
+/** x → x, noting how many tensors live when its gradient is asked for. */
+const probe = (counts: Array<number>) =>
+  tf.customGrad((x) => ({
+    value: tf.clone(x as Tensor),
+    gradFunc: (dy: Tensor) => {
+      counts.push(tf.memory().numTensors)
+      return dy
+    }
+  }))
+
+describe("the tape", () => {
+  it("holds no more tensors at its beginning after a long backward pass than after a short one", () => {
+    const liveAtTheEnd = (length: number): number => {
+      const counts: Array<number> = []
+      tf.tidy(() => {
+        const f = (x: Tensor) => {
+          let y = probe(counts)(x)
+          for (let i = 0; i < length; i++) y = tf.tidy(() => tf.sin(tf.square(y)))
+          return tf.sum(y) as Scalar
+        }
+        return tf.grad(f)(tf.tensor1d([0.1, 0.2]))
+      })
+      return counts[0]!
+    }
+    // the forward values themselves are freed by their tidies; what was saved goes as the walk passes
+    expect(liveAtTheEnd(40) - liveAtTheEnd(4)).toBeLessThan(2 * 36)
+  })
+
+  it("gives the same gradients, twice over too, and leaves nothing", () => {
+    const before = tf.memory().numTensors
+    tf.tidy(() => {
+      const cube = (x: Tensor) => tf.mul(x, tf.square(x))
+      // x³, 3x², 6x at 2
+      expect(tf.grad(cube)(tf.scalar(2)).dataSync()[0]).toBeCloseTo(12, 5)
+      expect(
+        tf
+          .grad((x) => tf.grad(cube)(x))(tf.scalar(2))
+          .dataSync()[0]
+      ).toBeCloseTo(12, 5)
+      // one input used twice, a gradient handed on unchanged, and the caller's own dy
+      const dy = tf.scalar(2)
+      const twice = tf.grad((x) => tf.add(tf.neg(x), tf.mul(3, x)))(tf.scalar(1), dy)
+      expect([twice.dataSync()[0], dy.dataSync()[0]]).toEqual([4, 2])
+    })
+    expect(tf.memory().numTensors).toBe(before)
+  })
+})
