@@ -10,7 +10,3 @@ const shared = join(root, "..", "shared")
 /** Recorded models and curves live beside the repository; tests that read them skip, visibly, where they are absent. */
 export const golden = join(shared, "golden")
 export const hasGolden = existsSync(golden)
-
-/** Real data sets, likewise. */
-export const realData = join(shared, "data")
-export const hasRealData = existsSync(realData)

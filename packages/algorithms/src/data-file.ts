@@ -1,14 +1,14 @@
 import {
+  attempt,
   batchSampler,
+  checkVocabulary,
   type DataError,
   type LengthLimit,
   type Origin,
   Tokenizer,
-  type TooFewRows,
   type TokenizedDataset,
   type TokenizedRow,
-  type TokenizerShape,
-  VocabularyMismatch
+  type TokenizerShape
 } from "@plumbline/data"
 import { Policy } from "@plumbline/models"
 import { type Dataset, type DataUnit, type MicroBatching, Progress, type TrainingOptions } from "@plumbline/training"
@@ -90,21 +90,12 @@ export const unitLengths = <Row>(
 export const dataFromFiles = Effect.fn("dataFromFiles")(function* <Row>(kind: DataKind<Row>, options: DataFileOptions) {
   const { config } = yield* Policy
   const tokenizer = yield* Tokenizer
-  if (tokenizer.vocabSize > config.vocabulary) {
-    return yield* new VocabularyMismatch({
-      tokenizer: tokenizer.name,
-      tokenizerSize: tokenizer.vocabSize,
-      modelSize: config.vocabulary
-    })
-  }
+  yield* checkVocabulary(tokenizer, config.vocabulary)
   const limit = { maxLength: Math.min(options.maxLength, config.maxPositions), policy: options.overlong }
   const units = yield* readUnits(kind, options.train, limit)
   const heldOut = options.eval === undefined ? [] : yield* readUnits(kind, options.eval, limit)
   const { batchSize, seed, shuffle } = options
-  const sampler = yield* Effect.try({
-    try: () => batchSampler({ rows: units.length, batchSize, seed, shuffle }),
-    catch: (cause) => cause as TooFewRows
-  })
+  const sampler = yield* attempt(() => batchSampler({ rows: units.length, batchSize, seed, shuffle }))
   const dataset: Dataset<DataUnit & { readonly row: Row }> = {
     units,
     heldOut,

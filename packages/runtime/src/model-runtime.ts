@@ -1,6 +1,7 @@
 import { Context, Effect, Layer, Schema } from "effect"
 import { registerCpuFallbacks } from "./kernels/fallback.ts"
 import { cpuMemory, silenceNodeBanner } from "./backends/cpu.ts"
+import { loadTensorflow } from "./backends/tensorflow.ts"
 import { describeTorch, registerTorch, torchMemory, type TorchSettings } from "./backends/torch.ts"
 import { wasmBackend } from "./backends/wasm.ts"
 import { registerGradients } from "./kernels/gradients.ts"
@@ -58,11 +59,7 @@ export class ModelRuntime extends Context.Service<ModelRuntime, ModelRuntimeShap
   static readonly layerTensorflow: Layer.Layer<ModelRuntime, BackendUnavailable> = Layer.effect(
     ModelRuntime,
     Effect.gen(function* () {
-      const { loadTensorflow } = yield* Effect.promise(() => import("./backends/tensorflow.ts"))
-      const loaded = yield* Effect.try({
-        try: loadTensorflow,
-        catch: (cause) => new BackendUnavailable({ backend: "tensorflow", reason: reasonOf(cause) })
-      })
+      const loaded = yield* attempt("tensorflow", async () => loadTensorflow())
       yield* start("tensorflow")
       return ModelRuntime.of({
         backend: "tensorflow",
@@ -115,7 +112,7 @@ const start = (backend: Backend): Effect.Effect<void, BackendUnavailable> =>
     started.add(backend)
   })
 
-const attempt = (backend: Backend, body: () => Promise<void>): Effect.Effect<void, BackendUnavailable> =>
+const attempt = <A>(backend: Backend, body: () => Promise<A>): Effect.Effect<A, BackendUnavailable> =>
   Effect.tryPromise({
     try: body,
     catch: (cause) => new BackendUnavailable({ backend, reason: reasonOf(cause) })

@@ -1,7 +1,6 @@
 import type { DataType } from "@tensorflow/tfjs-core"
 
 // c10::ScalarType numbers, as ATen's `dtype` arguments take them.
-export const UINT8 = 0
 export const INT32 = 3
 export const INT64 = 4
 export const FLOAT16 = 5

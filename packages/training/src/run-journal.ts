@@ -24,10 +24,4 @@ export class RunJournal extends Context.Service<RunJournal, RunJournalShape>()("
         checkpointRemoved: (step) => store.removeCheckpoint(runId, step)
       }))
     )
-
-  /** Records nothing: for a loop without a store. */
-  static readonly layerNone: Layer.Layer<RunJournal> = Layer.succeed(RunJournal, {
-    checkpoint: () => Effect.void,
-    checkpointRemoved: () => Effect.void
-  })
 }

@@ -41,7 +41,8 @@ export const runTraining = Effect.fn("runTraining")(function* <M extends Trainab
 ) {
   const { algorithm, extraFiles = {}, options } = run
   yield* algorithm.trainable
-  const heldOut = algorithm.heldOut === undefined ? [] : yield* algorithm.heldOut
+  // a reference pass over held-out data costs time: none is made for a run that never evaluates
+  const heldOut = algorithm.heldOut === undefined || options.evalEvery === 0 ? [] : yield* algorithm.heldOut
   const plan = yield* planLoop(options, yield* algorithm.stepsPerEpoch, heldOut.length > 0)
   // the stage of a recipe after one that was stopped
   if ((yield* StopRequest)()) return yield* new StopRequested({ folder: (yield* RunContext).output })

@@ -17,7 +17,6 @@ import {
   SCALE_ROWS,
   SQUARED_RELU,
   SQUARED_RELU_GRADIENT,
-  TENSOR_NORM,
   TOKEN_LOG_PROBS,
   TOKEN_LOG_PROBS_WEIGHT_GRADIENT,
   UPDATE_ROWS
@@ -57,7 +56,6 @@ const namedKernels = ({ fusedKernels }: typeof Torch): Readonly<Record<string, T
   [SCALE_ROWS]: fusedKernels.scaleRows,
   [UPDATE_ROWS]: fusedKernels.updateRows,
   [GLOBAL_NORM]: fusedKernels.globalNorm,
-  [TENSOR_NORM]: fusedKernels.tensorNorm,
   [ADAMW]: fusedKernels.adamw,
   BatchMatMul: fusedKernels.batchMatMul
 })

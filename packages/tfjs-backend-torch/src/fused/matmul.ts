@@ -2,7 +2,7 @@ import type { TensorInfo } from "@tensorflow/tfjs-core"
 import type { Handle } from "../addon.ts"
 import { aten } from "../aten.ts"
 import type { Kernel, KernelScope } from "../kernel.ts"
-import { matmulKernels } from "../kernels/matmul.ts"
+import { matmulKernels, type Operands, type Transposed } from "../kernels/matmul.ts"
 import { FLOAT32 } from "../scalar-type.ts"
 import { activation, cast, typeOf } from "./storage.ts"
 
@@ -15,16 +15,6 @@ export const linear: Kernel = ({ weight, x }: { readonly x: TensorInfo; readonly
     t(cast(scope.backend.compute(weight), typeOf(activation(x, scope), scope), scope))
   )
   return scope.out(product, "float32", [x.shape[0]!, weight.shape[0]!])
-}
-
-interface Operands {
-  readonly a: TensorInfo
-  readonly b: TensorInfo
-}
-
-interface Transposed {
-  readonly transposeA: boolean
-  readonly transposeB: boolean
 }
 
 /** tfjs's product. Of two matrices of which one is narrow, the other is narrowed: by the copy it has, where it has one. */

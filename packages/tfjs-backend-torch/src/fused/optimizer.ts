@@ -20,13 +20,6 @@ const [vectorNorm, to, sub, nanToNum, stack, clone, mul, full] = [
 const reshape = aten("reshape")
 const [fusedAdamw, copyInto] = [atenInPlace("_fused_adamw_"), atenInPlace("copy_")]
 
-/** √Σx² added up in float64, as two float32 numbers whose sum it is. */
-export const tensorNorm: Kernel = ({ x }: Record<"x", TensorInfo>, _, scope) => {
-  const value = dense(x, scope)
-  if (cudaStorage([value], scope) !== undefined) return scope.out(cudaNorm([value], scope), "float32", [2])
-  return scope.out(twoParts(vectorNorm(value, 2, undefined, false, FLOAT64)), "float32", [2])
-}
-
 /** A float64 number as float32 and what the rounding left. */
 const twoParts = (exact: Handle): Handle => {
   const rounded = to(exact, FLOAT32)
@@ -34,7 +27,7 @@ const twoParts = (exact: Handle): Handle => {
   return stack([rounded, nanToNum(to(sub(exact, rounded), FLOAT32), 0, 0, 0)])
 }
 
-/** The norm of all inputs together, as two float32 numbers; one launch each and one for their sum on CUDA. */
+/** √Σx² of all inputs together, added up in float64, as two float32 numbers whose sum it is; one launch each and one for their sum on CUDA. */
 export const globalNorm: Kernel = (inputs: Record<string, TensorInfo>, _, scope) => {
   const values = Object.values(inputs).map((x) => dense(x, scope))
   const onCuda = values.every((value) => cudaStorage([value], scope) !== undefined)

@@ -5,12 +5,12 @@ import type { Kernel, Kernels, KernelScope } from "../kernel.ts"
 import { FLOAT64 } from "../scalar-type.ts"
 import { type Ending, withEnding } from "./activation.ts"
 
-interface Operands {
+export interface Operands {
   readonly a: TensorInfo
   readonly b: TensorInfo
 }
 
-interface Transposed {
+export interface Transposed {
   readonly transposeA: boolean
   readonly transposeB: boolean
 }
