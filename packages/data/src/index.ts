@@ -62,3 +62,5 @@ export {
 } from "./tokenise/dataset.ts"
 export { type Fitted, fitToLength, type LengthPolicy } from "./tokenise/fit-to-length.ts"
 export { checkVocabulary } from "./tokenizer/check-vocabulary.ts"
+export { needed, NonNegative, NonNegativeInt, option, optional, Positive, PositiveInt, Share } from "./option.ts"
+export { type IncrementalText, incrementalText } from "./tokenizer/incremental-text.ts"

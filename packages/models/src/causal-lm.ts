@@ -4,6 +4,7 @@ import { decoder } from "./decoder/decoder.ts"
 import { outputMatrixName } from "./decoder/parameter-table.ts"
 import { parameterWeights, type Weights } from "./decoder/weights.ts"
 import type { CausalLM } from "./model.ts"
+import { type WeightsVersion, weightsVersion } from "./weights-version.ts"
 
 export interface CausalLMParts {
   readonly name: string
@@ -14,6 +15,8 @@ export interface CausalLMParts {
   readonly dispose: () => void
   /** How blocks see the parameters: `parameterWeights(parameters)`, unless adapters wrap it. */
   readonly weights?: Weights
+  /** That of another model over the same parameters; one of its own when absent. */
+  readonly version?: WeightsVersion
 }
 
 /** A language model over parameters that somebody else made and owns. */
@@ -30,6 +33,7 @@ export const causalLM = (parts: CausalLMParts): CausalLM => {
     endTokens: endTokens(generationConfig?.["eos_token_id"] ?? config.source["eos_token_id"]),
     variables,
     parameters,
+    version: parts.version ?? weightsVersion(),
     dispose,
     hiddenStates: body.hiddenStates,
     tokenLogProbs: (rows, options) =>

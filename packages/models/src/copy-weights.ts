@@ -34,4 +34,5 @@ export const assign = (model: Model, tensors: ReadonlyMap<string, Tensor>): void
     if (tensor === undefined) throw new RangeError(`no value for parameter ${name} of model ${model.name}`)
     variable.assign(tensor)
   }
+  model.version.advance()
 }

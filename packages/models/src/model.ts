@@ -2,6 +2,7 @@ import type { ScoredRows, TokenRows } from "@plumbline/data"
 import type { Tensor, Tensor2D, TokenLogProbs, TokenLogProbsOptions, Variable } from "@plumbline/runtime"
 import type { DecoderConfig, JsonObject } from "./config/decoder-config.ts"
 import type { KeyValueCache } from "./decoder/key-value-cache.ts"
+import type { WeightsVersion } from "./weights-version.ts"
 
 export interface Model {
   readonly name: string
@@ -12,6 +13,8 @@ export interface Model {
   readonly config: DecoderConfig
   /** generation_config.json, where the model came with one. */
   readonly generationConfig: JsonObject | undefined
+  /** Advanced by whatever changes the weights: an optimizer's step, `assign`. */
+  readonly version: WeightsVersion
   readonly dispose: () => void
 }
 

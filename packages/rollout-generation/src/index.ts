@@ -1,2 +1,23 @@
 export { generate, type GenerateOptions, type Response } from "./generate.ts"
-export { type SampledToken, sampleToken, type SamplingOptions } from "./sampling.ts"
+export { type SampledToken, sampleToken, type SamplingOptions as TokenSampling } from "./sampling.ts"
+export {
+  type FinishedResponse,
+  type GenerationError,
+  GenerationRefused,
+  GenerationTimedOut,
+  GeneratorFailed
+} from "./errors.ts"
+export { Generator } from "./generator.ts"
+export type { GeneratorLimits, GeneratorLoad, GeneratorShape } from "./generator-shape.ts"
+export type {
+  GeneratedGroup,
+  GeneratedResponse,
+  GenerationEvent,
+  GenerationRequest,
+  PromptScores,
+  StopMatch,
+  TokenEvent,
+  TokenLogProb
+} from "./request.ts"
+export { samplingFields, SamplingOptions, samplingOptions } from "./sampling/options.ts"
+export { responseText } from "./response-text.ts"

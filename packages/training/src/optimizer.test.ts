@@ -1,5 +1,5 @@
 import { it } from "@effect/vitest"
-import type { Model } from "@plumbline/models"
+import { type Model, weightsVersion } from "@plumbline/models"
 import { ModelRuntime, tf, type Tensor, type Variable } from "@plumbline/runtime"
 import { Effect } from "effect"
 import { describe, expect } from "vitest"
@@ -15,7 +15,8 @@ const model = (order: ReadonlyArray<"matrix" | "bias"> = ["matrix", "bias"]): Mo
     bias: () => tf.variable(tf.tensor1d([3, 0.5]))
   }
   const parameters = new Map<string, Tensor>(order.map((name) => [name, make[name]()]))
-  return { name: "toy", parameters, variables: [...parameters.values()] as Array<Variable> } as unknown as Model
+  const variables = [...parameters.values()] as Array<Variable>
+  return { name: "toy", parameters, variables, version: weightsVersion() } as unknown as Model
 }
 
 const gradientsFor = ({ parameters }: Model, scale = 1) =>
@@ -52,10 +53,12 @@ describe("adamw", () => {
     for (const [name, tensor] of second.parameters) (tensor as Variable).assign(tf.clone(first.parameters.get(name)!))
     const after = adamw({ policy: second }, options)
     after.restore(before.steps(), before.state())
+    expect(second.version.current()).toBe(2)
     uninterrupted.apply(gradientsFor(whole, -2), 0.01, 1)
     after.apply(gradientsFor(second, -2), 0.01, 1)
     for (const name of ["matrix", "bias"]) expect(values(second, name)).toEqual(values(whole, name))
     expect(after.steps()).toBe(3)
+    expect([whole, second].map(({ version }) => version.current())).toEqual([3, 3])
   })
 
   check("leaves a parameter without a gradient alone", () => {

@@ -58,6 +58,7 @@ export const adamw = (models: Trainable, { beta1, beta2, epsilon, weightDecay }:
     first: zeroMoment(variable),
     second: zeroMoment(variable)
   }))
+  const trained = Object.values(models).filter(({ variables }) => variables.length > 0)
   let steps = 0
   return {
     apply: (gradients, learningRate, gradientScale) => {
@@ -68,6 +69,7 @@ export const adamw = (models: Trainable, { beta1, beta2, epsilon, weightDecay }:
         return [{ parameter: variable, gradient, firstMoment: first, secondMoment: second, weightDecay }]
       })
       adamwUpdate(items, { learningRate, beta1, beta2, epsilon, step: steps, gradientScale })
+      for (const { version } of trained) version.advance()
     },
     steps: () => steps,
     state: () =>
@@ -82,6 +84,7 @@ export const adamw = (models: Trainable, { beta1, beta2, epsilon, weightDecay }:
       ),
     restore: (restored, state) => {
       steps = restored
+      for (const { version } of trained) version.set(steps)
       for (const { first, name, second } of slots) {
         first.assign(required(state, `first/${name}`))
         second.assign(required(state, `second/${name}`))
