@@ -18,6 +18,22 @@ export { embedding, gatherRows } from "./ops/embedding.ts"
 export { linear } from "./ops/linear.ts"
 export { layerNorm, rmsNorm } from "./ops/norms.ts"
 export { type AdamwItem, type AdamwStep, adamwUpdate, globalNorm } from "./ops/optimizer.ts"
+export {
+  pagedAttention,
+  type PagedAttentionOptions,
+  type PagedRows,
+  pagedRows,
+  type PagedSpans
+} from "./ops/paged-attention.ts"
 export { rotary, type RotaryAngles, rotaryAngles } from "./ops/rotary.ts"
+export {
+  DRAW_WIDTH,
+  type LogitEdits,
+  type SampledTokens,
+  sampleTokens,
+  type SamplingRows,
+  type TokenLists
+} from "./ops/sample-tokens.ts"
+export { logSumExp } from "./ops/sample-row.ts"
 export { tokenLogProbs, type TokenLogProbs, type TokenLogProbsOptions } from "./ops/token-log-probs.ts"
 export { updateRows } from "./ops/update-rows.ts"

@@ -9,6 +9,17 @@ export const LINEAR = "PlumblineLinear"
 export const ATTENTION = "PlumblineAttention"
 /** {q, k, v, out, logNormalizer, dy} → [dq, dk, dv] */
 export const ATTENTION_GRADIENT = "PlumblineAttentionGradient"
+/**
+ * {q, keys, values, table [R, W] int32, spans [3, R] int32: first query, queries, keys of each row} → out; attrs are
+ * PagedAttentionOptions, with the same numbers as host data.
+ */
+export const PAGED_ATTENTION = "PlumblinePagedAttention"
+/**
+ * {logits [N, V], draws [N, 5]: uniform, temperature, top-k, top-p, min-p} and, where there are any, {editStarts [N + 1],
+ * editIds [E], edits [E, 2]: penalty, addend} and {allowedStarts [N + 1], allowedIds [A]} → [ids int32, sampling log-probs,
+ * policy log-probs], [N] each. What `sampleRow` does, row by row.
+ */
+export const SAMPLE_TOKENS = "PlumblineSampleTokens"
 /** {weight}, {ids} → rows */
 export const EMBEDDING = "PlumblineEmbedding"
 /** {dy}, {ids, rows} → [rows, D], rows of equal ids added up in order */

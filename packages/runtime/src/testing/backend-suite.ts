@@ -5,6 +5,8 @@ import { attentionSuite } from "./attention-suite.ts"
 import { layerSuite } from "./layer-suite.ts"
 import { logProbSuite } from "./log-prob-suite.ts"
 import { optimizerSuite } from "./optimizer-suite.ts"
+import { pagedAttentionSuite } from "./paged-attention-suite.ts"
+import { samplingSuite } from "./sampling-suite.ts"
 import { tfjsSuite } from "./tfjs-suite.ts"
 
 /** What every backend of the runtime does, however it does it. Call it at the top of a test file. */
@@ -23,6 +25,8 @@ export const backendSuite = (name: string, layer: Layer.Layer<ModelRuntime, Back
     layerSuite()
     logProbSuite()
     optimizerSuite()
+    pagedAttentionSuite()
+    samplingSuite()
     tfjsSuite()
   })
 }

@@ -5,5 +5,6 @@ export { gatedActivation, gatedActivationGradient, rotary, squaredRelu, squaredR
 export { batchMatMul, linear } from "./matmul.ts"
 export { layerNorm, layerNormGradient, rmsNorm, rmsNormGradient } from "./norms.ts"
 export { adamw, globalNorm } from "./optimizer.ts"
+export { pagedAttention } from "./paged-attention.ts"
 export { embedding, embeddingGradient, scaleRows, updateRows } from "./rows.ts"
 export { tokenLogProbs, tokenLogProbsWeightGradient } from "./token-log-probs.ts"

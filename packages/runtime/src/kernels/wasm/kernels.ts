@@ -14,6 +14,7 @@ import {
   LINEAR,
   RMS_NORM,
   RMS_NORM_GRADIENT,
+  PAGED_ATTENTION,
   ROTARY,
   SCALE_ROWS,
   SQUARED_RELU,
@@ -37,6 +38,7 @@ import {
 import { batchMatMul, linear } from "./matmul.ts"
 import type { NativeMemory } from "./native.ts"
 import { adamw, tensorNorm } from "./optimizer.ts"
+import { pagedAttention } from "./paged-attention.ts"
 import { embedding, embeddingGradient, identity, scaleRows, transpose } from "./rows.ts"
 import { tokenLogProbs, tokenLogProbsWeightGradient } from "./token-log-probs.ts"
 
@@ -51,6 +53,7 @@ export const wasmKernels = (): Readonly<Record<string, Kernel<NativeMemory>>> =>
   [LINEAR]: linear,
   [ATTENTION]: attention,
   [ATTENTION_GRADIENT]: attentionGradient,
+  [PAGED_ATTENTION]: pagedAttention,
   [EMBEDDING]: embedding,
   [EMBEDDING_GRADIENT]: embeddingGradient,
   [RMS_NORM]: rmsNorm,

@@ -52,6 +52,8 @@ export interface NativeMemory extends HostMemory {
   readonly address: (tensor: TensorInfo) => Address
   /** A new tensor of zeros. */
   readonly zeros: (shape: ReadonlyArray<number>) => TensorInfo
+  /** All of the memory; invalid once it has grown. */
+  readonly heap: () => Uint8Array
   /** Runs `use` with `bytes` of memory that are freed afterwards. */
   readonly scratch: <A>(bytes: number, use: (address: Address) => A) => A
   /** Runs `use` with a copy of `values`, freed afterwards. */
@@ -93,6 +95,7 @@ export const loadNative = (): NativeMemory => {
       memory.view(tensor).fill(0)
       return tensor
     },
+    heap: () => backend.wasm.HEAPU8,
     scratch,
     upload: (values, use) =>
       scratch(Math.max(4, values.byteLength), (address) => {
