@@ -1,0 +1,54 @@
+import { createServer, type Server, STATUS_CODES } from "node:http"
+import type { Socket } from "node:net"
+import type { Limits } from "./limits.ts"
+import { errorBody, RequestRefused } from "./request-refused.ts"
+
+const HEADER_BYTES = 16 * 1024
+
+/** Node's HTTP server, strict about time and size; what it cannot parse is answered in the shape of other errors. */
+export const nodeServer = (limits: Limits): Server => {
+  const headersTimeout = limits.maxHeaderSeconds * 1000
+  const server = createServer({
+    headersTimeout,
+    // bodies have a limit of their own, with a better answer; this one is for bodies that no route reads
+    requestTimeout: headersTimeout + limits.maxBodySeconds * 1000 + 1000,
+    connectionsCheckingInterval: Math.max(50, Math.min(1000, headersTimeout / 4)),
+    keepAliveTimeout: 15_000,
+    maxHeaderSize: HEADER_BYTES,
+    noDelay: true
+  })
+  server.maxConnections = limits.maxConnections
+  const answering = new WeakSet<Socket>()
+  server.on("request", (request, response) => {
+    answering.add(request.socket)
+    response.once("close", () => answering.delete(request.socket))
+  })
+  server.on("clientError", (error: NodeJS.ErrnoException, socket: Socket) => {
+    // an answer that has begun cannot become another one
+    if (!socket.writable || answering.has(socket) || error.code === "ECONNRESET") socket.destroy()
+    else socket.end(rawAnswer(refusalOf(error, limits)), () => socket.destroy())
+  })
+  return server
+}
+
+const refusalOf = ({ code }: NodeJS.ErrnoException, { maxHeaderSeconds }: Limits): RequestRefused => {
+  if (code === "ERR_HTTP_REQUEST_TIMEOUT") {
+    return new RequestRefused({ status: 408, reason: `the request did not arrive in time (${maxHeaderSeconds} s)` })
+  }
+  if (code === "HPE_HEADER_OVERFLOW") {
+    return new RequestRefused({ status: 431, reason: `the headers are longer than ${HEADER_BYTES} bytes` })
+  }
+  return new RequestRefused({ status: 400, reason: "this is not an HTTP/1.1 request" })
+}
+
+const rawAnswer = (refused: RequestRefused): string => {
+  const body = JSON.stringify(errorBody(refused))
+  return [
+    `HTTP/1.1 ${refused.status} ${STATUS_CODES[refused.status]}`,
+    "content-type: application/json",
+    `content-length: ${Buffer.byteLength(body)}`,
+    "connection: close",
+    "",
+    body
+  ].join("\r\n")
+}
