@@ -18,6 +18,7 @@ const config = decoderConfig({
 const N = 40 + 64 + 96 + 12
 
 const options = {
+  activationCheckpointing: false,
   batchSize: 2,
   epochs: 3,
   evalEvery: 2,
@@ -48,6 +49,16 @@ describe("costsOf", () => {
     const once = costsOf(config, { ...rows, reference: "once" }, options)
     expect(once.flopsPerStep).toBe(8 * perToken)
     expect(once.flops).toBeCloseTo(6 * 8 * perToken + (16 * perToken) / 3, 6)
+  })
+
+  it("adds the blocks' forward pass with activation checkpointing, and keeps little more than their inputs", () => {
+    const given = { ...options, activationCheckpointing: true }
+    // a third of the blocks' share: all but the output matrix, 6·10·4 FLOPs a token
+    expect(costsOf(config, rows, given).flopsPerStep).toBeCloseTo(8 * (perToken + (perToken - 6 * 40) / 3), 6)
+    const deep = { ...config, layers: 5 }
+    // one layer's 56 features, as below, and five inputs of 4
+    expect(costsOf(deep, rows, given).memory.activations).toBe(8 * 4 * (56 + 5 * 4))
+    expect(costsOf(deep, rows, options).memory.activations).toBe(8 * 4 * 5 * 56)
   })
 
   it("adds the forward passes of evaluations", () => {

@@ -4,6 +4,7 @@ import type { Workload } from "./plan-workload.ts"
 
 export type CostOptions = Pick<
   TrainingOptions,
+  | "activationCheckpointing"
   | "batchSize"
   | "epochs"
   | "evalEvery"
@@ -46,7 +47,8 @@ export const costsOf = (config: DecoderConfig, workload: Workload, options: Cost
   const share = options.batchSize / workload.units.length
   const trained = flopsOf(config, workload.units)
   const everyStep = workload.reference === "every step" ? FORWARD : 0
-  const flopsPerStep = trained * share * (1 + everyStep)
+  const again = options.activationCheckpointing ? FORWARD * blockFlops(config, workload.units) : 0
+  const flopsPerStep = (trained * (1 + everyStep) + again) * share
   const once = workload.reference === "once" ? FORWARD * (trained + flopsOf(config, workload.heldOut)) : 0
   const weights = parameters * FLOAT_BYTES
   const checkpointBytes = 3 * weights
@@ -62,7 +64,7 @@ export const costsOf = (config: DecoderConfig, workload: Workload, options: Cost
       gradients: weights,
       moments: 2 * weights,
       reference: workload.reference === "never" ? 0 : weights,
-      activations: microBatchTokens(workload, options) * activationBytes(config)
+      activations: microBatchTokens(workload, options) * activationBytes(config, options)
     },
     checkpointBytes,
     diskBytes: keptCheckpoints(workload, options, steps) * checkpointBytes + weights
@@ -72,6 +74,10 @@ export const costsOf = (config: DecoderConfig, workload: Workload, options: Cost
 /** FLOPs of training on each unit once. */
 const flopsOf = (config: DecoderConfig, units: Workload["units"]): number =>
   sum(units.flat().map((length) => length * flopsPerToken(config, length)))
+
+/** The same without the output matrix: what activation checkpointing computes forward once more. */
+const blockFlops = (config: DecoderConfig, units: Workload["units"]): number =>
+  flopsOf(config, units) - 6 * config.vocabulary * config.width * sum(units.flat())
 
 const evaluates = ({ heldOut }: Workload, { evalEvery }: CostOptions) => heldOut.length > 0 && evalEvery > 0
 
@@ -94,9 +100,15 @@ const microBatchTokens = ({ units }: Workload, { batchSize, microBatchSize, micr
 
 /**
  * Bytes that a token leaves behind for the backward pass: in each layer both norms' inputs and outputs, queries, keys,
- * values, what attention gives, and three of the MLP's widths.
+ * values, what attention gives, and three of the MLP's widths. With activation checkpointing all of it in one layer at a
+ * time, and each layer's input.
  */
-const activationBytes = ({ headWidth, heads, keyValueHeads, layers, mlpWidth, width }: DecoderConfig): number =>
-  FLOAT_BYTES * layers * (4 * width + 2 * headWidth * (heads + keyValueHeads) + 3 * mlpWidth)
+const activationBytes = (
+  { headWidth, heads, keyValueHeads, layers, mlpWidth, width }: DecoderConfig,
+  { activationCheckpointing }: CostOptions
+): number => {
+  const layer = 4 * width + 2 * headWidth * (heads + keyValueHeads) + 3 * mlpWidth
+  return FLOAT_BYTES * (activationCheckpointing ? layer + layers * width : layers * layer)
+}
 
 const sum = (values: ReadonlyArray<number>): number => values.reduce((total, value) => total + value, 0)

@@ -17,13 +17,15 @@ export interface CausalLMParts {
   readonly weights?: Weights
   /** That of another model over the same parameters; one of its own when absent. */
   readonly version?: WeightsVersion
+  /** Whether gradients compute each block again from its input; false when absent. */
+  readonly recomputing?: boolean
 }
 
 /** A language model over parameters that somebody else made and owns. */
 export const causalLM = (parts: CausalLMParts): CausalLM => {
-  const { config, dispose, generationConfig, name, parameters, variables } = parts
+  const { config, dispose, generationConfig, name, parameters, variables, version = weightsVersion() } = parts
   const weights = parts.weights ?? parameterWeights(parameters)
-  const body = decoder(config, weights)
+  const body = decoder(config, weights, parts)
   const outputMatrix = () => weights.tensor(outputMatrixName(config)) as Tensor2D
   const logitsAt = (states: Tensor2D, index: Int32Array) => linear(gatherRows(states, index), outputMatrix())
   return {
@@ -33,8 +35,9 @@ export const causalLM = (parts: CausalLMParts): CausalLM => {
     endTokens: endTokens(generationConfig?.["eos_token_id"] ?? config.source["eos_token_id"]),
     variables,
     parameters,
-    version: parts.version ?? weightsVersion(),
+    version,
     dispose,
+    recomputing: () => causalLM({ ...parts, version, recomputing: true }),
     hiddenStates: body.hiddenStates,
     tokenLogProbs: (rows, options) =>
       tf.tidy(() => {

@@ -25,6 +25,7 @@ export {
   pagedRows,
   type PagedSpans
 } from "./ops/paged-attention.ts"
+export { recomputed } from "./ops/recomputed.ts"
 export { rotary, type RotaryAngles, rotaryAngles } from "./ops/rotary.ts"
 export {
   DRAW_WIDTH,

@@ -37,7 +37,12 @@ export const optimizationFields = {
   adamBeta1: option(Share, 0.9, "decay of the first moment"),
   adamBeta2: option(Share, 0.999, "decay of the second moment"),
   adamEpsilon: option(Positive, 1e-8, "added to the root of the second moment"),
-  maxGradNorm: option(NonNegative, 1, "clip the gradient to this global norm; 0 = off")
+  maxGradNorm: option(NonNegative, 1, "clip the gradient to this global norm; 0 = off"),
+  activationCheckpointing: option(
+    Schema.Boolean,
+    false,
+    "keep only each block's input for the backward pass and compute the block again: less memory, a third more time"
+  )
 } as const
 
 /** What a run writes, and when it stops. */

@@ -112,6 +112,22 @@ describe("runTraining", () => {
     )
   }
 
+  check("computes blocks again where asked to, with the same steps", () =>
+    Effect.gen(function* () {
+      yield* run({ output: "kept" })
+      let asked = 0
+      const policy = toyModel()
+      const recomputing = () => (asked++, policy.recomputing())
+      const { models } = yield* run({
+        policy: { ...policy, recomputing },
+        options: { activationCheckpointing: true, evalEvery: 0 }
+      })
+      expect(asked).toBe(1)
+      expect(models.policy).not.toBe(policy)
+      expect(metricLines()).toEqual(metricLines("kept"))
+    })
+  )
+
   for (const stopAfter of [1, 3, 5]) {
     check(`goes on bit for bit after a stop at step ${stopAfter}`, () =>
       Effect.gen(function* () {

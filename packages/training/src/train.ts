@@ -50,7 +50,8 @@ export const train = Effect.fn("train")(function* <M extends Trainable, B extend
   input: TrainOptions<M, B, E, R>
 ) {
   const { algorithm, folder, options } = input
-  const models = yield* algorithm.trainable
+  const trainable = yield* algorithm.trainable
+  const models = options.activationCheckpointing ? recomputing(trainable) : trainable
   const optimizer = yield* Effect.acquireRelease(
     Effect.sync(() => adamw(models, adamwOptions(options))),
     (optimizer) => Effect.sync(() => optimizer.dispose())
@@ -77,6 +78,9 @@ export const train = Effect.fn("train")(function* <M extends Trainable, B extend
   const result: TrainResult<M> = { models, step: state.step, status, metrics }
   return result
 }, Effect.scoped)
+
+const recomputing = <M extends Trainable>(models: M): M =>
+  Object.fromEntries(Object.entries(models).map(([role, model]) => [role, model.recomputing()])) as unknown as M
 
 interface Loop<M extends Trainable, B extends MicroBatch> {
   readonly algorithm: Pick<Algorithm<M, B, unknown, unknown>, "objective">

@@ -2,13 +2,22 @@ import { llama } from "@plumbline/models"
 import { ModelRuntime, tf } from "@plumbline/runtime"
 import { Effect } from "effect"
 import { beforeAll, describe, expect, it } from "vitest"
+import { countOperations } from "./operations.ts"
 import type { Shape } from "./shapes.ts"
 import { preferenceWorkload, supervisedWorkload, type Task, type Workload } from "./workloads.ts"
 
 beforeAll(() => Effect.runPromise(Effect.asVoid(Effect.provide(ModelRuntime, ModelRuntime.layerWasm))))
 
 const shape: Shape = { family: llama, vocabulary: 32, width: 8, layers: 1, heads: 2, mlpWidth: 16 }
-const task: Task = { shape, batch: 2, microBatch: 2, length: 4, seed: 0, precomputeReference: false }
+const task: Task = {
+  shape,
+  batch: 2,
+  microBatch: 2,
+  length: 4,
+  seed: 0,
+  precomputeReference: false,
+  activationCheckpointing: false
+}
 
 /** Three steps of a workload and what they left. */
 const tried = (make: (task: Task) => Workload, given: Task) => {
@@ -40,6 +49,25 @@ describe("supervised steps", () => {
   it("do not depend on the split into micro-batches", () => {
     const split = tried(supervisedWorkload, { ...task, microBatch: 1 })
     expect(split.losses[2]).toBeCloseTo(tried(supervisedWorkload, task).losses[2], 5)
+  })
+})
+
+describe.each([
+  ["supervised", supervisedWorkload],
+  ["preference", preferenceWorkload]
+] as const)("%s steps with activation checkpointing", (_, make) => {
+  it("run each block's kernels once more, with the same losses and nothing left", () => {
+    const given = { ...task, activationCheckpointing: true }
+    const [kept, again] = [tried(make, task), tried(make, given)]
+    expect(again).toEqual(kept)
+    const kernels = (of: Task) => {
+      const workload = make(of)
+      const { total } = countOperations(() => void workload.step())
+      workload.dispose()
+      return total
+    }
+    // the block's own: 2 norms, 7 linears, 2 rotaries, attention, gated activation, 2 sums
+    expect(kernels(given) - kernels(task)).toBeGreaterThanOrEqual(15)
   })
 })
 

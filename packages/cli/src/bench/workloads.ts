@@ -11,6 +11,8 @@ export interface Task extends Omit<BatchNumbers, "vocabulary"> {
   readonly shape: Shape
   /** The reference policy's log-probs are made before the first step and not in every one (dpo). */
   readonly precomputeReference: boolean
+  /** Blocks are computed again in the backward pass. */
+  readonly activationCheckpointing: boolean
 }
 
 /** Optimizer steps on one random batch. */
@@ -48,12 +50,17 @@ const optimizerSteps = <B extends MicroBatch>(
   }
 }
 
+/** The policy as the objective sees it. */
+const trained = (policy: CausalLM, { activationCheckpointing }: Task): Policy => ({
+  policy: activationCheckpointing ? policy.recomputing() : policy
+})
+
 /** Supervised fine-tuning of all tokens. */
 export const supervisedWorkload = (task: Task): Workload => {
   const { batch, length, seed, shape } = task
   const policy = randomModel(shape, length, seed)
   const batches = randomDemonstrations({ ...task, vocabulary: shape.vocabulary })
-  const { dispose, step } = optimizerSteps(negativeLogLikelihood, { policy }, () => batches)
+  const { dispose, step } = optimizerSteps(negativeLogLikelihood, trained(policy, task), () => batches)
   const tokensPerStep = batch * length
   return {
     policy,
@@ -74,7 +81,7 @@ export const preferenceWorkload = (task: Task): Workload => {
   const precomputed = precomputeReference ? withReference() : undefined
   if (precomputeReference) reference.dispose()
   const objective = preferenceObjective(dpo({ beta: 0.1 }))
-  const { dispose, step } = optimizerSteps(objective, { policy }, () => precomputed ?? withReference())
+  const { dispose, step } = optimizerSteps(objective, trained(policy, task), () => precomputed ?? withReference())
   const tokensPerStep = 2 * batch * length
   return {
     policy,

@@ -1,5 +1,5 @@
 import { ModelRuntime } from "@plumbline/runtime"
-import { option, optional, Positive, PositiveInt } from "@plumbline/training"
+import { optimizationFields, option, optional, Positive, PositiveInt } from "@plumbline/training"
 import { Effect, Schema } from "effect"
 import { machineFields, type MachineOptions, runtimeLayer } from "../backend.ts"
 import { measure, measureDispatch, type Measurement } from "../bench/measure.ts"
@@ -22,6 +22,7 @@ const fields = {
   steps: option(PositiveInt, 10, "steps to time"),
   warmup: option(PositiveInt, 3, "steps before them"),
   seed: option(Schema.Int, 0, "seed of weights and tokens"),
+  activationCheckpointing: optimizationFields.activationCheckpointing,
   peakTflops: optional(
     Positive,
     "TFLOP/s that speed is a share of (default: 989 for bfloat16 on cuda, else what matrix products reach here)"
@@ -89,8 +90,10 @@ const benchLine = (name: string, kind: Kind): CommandLine<OptionSchema> => ({
 })
 
 const runBench = Effect.fnUntraced(function* (name: string, { workload }: Kind, options: Options) {
-  const { batch, length, microBatch = batch, precomputeReference = false, seed, shape, steps, warmup } = options
-  const task: Task = { shape: shapes[shape], batch, microBatch, length, seed, precomputeReference }
+  const { activationCheckpointing, batch, length, seed, shape, steps, warmup } = options
+  const { microBatch = batch, precomputeReference = false } = options
+  const numbers = { batch, microBatch, length, seed }
+  const task: Task = { shape: shapes[shape], ...numbers, precomputeReference, activationCheckpointing }
   const request = {
     bench: name,
     shape,
@@ -99,6 +102,7 @@ const runBench = Effect.fnUntraced(function* (name: string, { workload }: Kind, 
     length,
     steps,
     seed,
+    activation_checkpointing: activationCheckpointing,
     ...("precomputeReference" in options ? { precompute_reference: precomputeReference } : {})
   }
   const known = knownPeak(options)

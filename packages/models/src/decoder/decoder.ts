@@ -1,4 +1,12 @@
-import { attention, embedding, rotaryAngles, type RotaryAngles, type Tensor2D, tf } from "@plumbline/runtime"
+import {
+  attention,
+  embedding,
+  recomputed,
+  rotaryAngles,
+  type RotaryAngles,
+  type Tensor2D,
+  tf
+} from "@plumbline/runtime"
 import type { TokenRows } from "@plumbline/data"
 import type { DecoderConfig } from "../config/decoder-config.ts"
 import { type Attend, attentionLayer } from "./attention-layer.ts"
@@ -15,32 +23,57 @@ export interface Decoder {
   readonly step: (rows: TokenRows, cache: KeyValueCache) => Tensor2D
 }
 
-export const decoder = (config: DecoderConfig, weights: Weights): Decoder => {
+export interface DecoderOptions {
+  /** Whether gradients of the hidden states compute each block again from its input; false when absent. */
+  readonly recomputing?: boolean | undefined
+}
+
+export const decoder = (
+  config: DecoderConfig,
+  weights: Weights,
+  { recomputing = false }: DecoderOptions = {}
+): Decoder => {
   const { windows } = config
   const scale = 1 / Math.sqrt(config.headWidth)
   return {
     config,
     hiddenStates: (rows) =>
-      forward(config, weights, rows, (layer, q, k, v) =>
-        attention(q, k, v, { queries: rows, keys: rows, scale, window: windows[layer] })
-      ),
+      forward(config, weights, rows, {
+        attend: (layer, q, k, v) => attention(q, k, v, { queries: rows, keys: rows, scale, window: windows[layer] }),
+        run: recomputing ? recomputed : taped
+      }),
     createCache: (rows, capacity) => createKeyValueCache(config, rows, capacity),
     step: (rows, cache) => {
-      const states = forward(config, weights, rows, attendThroughCache({ scale, windows }, cache, rows))
+      const states = forward(config, weights, rows, {
+        attend: attendThroughCache({ scale, windows }, cache, rows),
+        run: taped
+      })
       advance(cache, rows)
       return states
     }
   }
 }
 
-const forward = (config: DecoderConfig, weights: Weights, rows: TokenRows, attend: Attend): Tensor2D => {
+type BlockBody = (x: Tensor2D, cos: Tensor2D, sin: Tensor2D) => Tensor2D
+
+/** What differs between the ways through the blocks. */
+interface Pass {
+  readonly attend: Attend
+  /** Runs one block. */
+  readonly run: (body: BlockBody, ...inputs: Parameters<BlockBody>) => Tensor2D
+}
+
+/** The tape keeps what each operation of the block needs for its gradient. */
+const taped: Pass["run"] = (body, ...inputs) => tf.tidy(() => body(...inputs))
+
+const forward = (config: DecoderConfig, weights: Weights, rows: TokenRows, { attend, run }: Pass): Tensor2D => {
   const { family, layers, normEpsilon, rope } = config
   return tf.tidy(() => {
-    const angles = rotaryAngles(rows.positions, rope.inverseFrequencies, rope.scale)
+    const { cos, sin } = rotaryAngles(rows.positions, rope.inverseFrequencies, rope.scale)
     let x = embedding(weights.tensor(`${family.names.embedding}.weight`) as Tensor2D, rows.tokens)
     for (let layer = 0; layer < layers; layer++) {
       const input = x
-      x = tf.tidy(() => block(config, weights, layer, input, angles, attend))
+      x = run((states, c, s) => block(config, weights, layer, states, { cos: c, sin: s }, attend), input, cos, sin)
       input.dispose()
     }
     return family.norm.apply(weights, family.names.finalNorm, x, normEpsilon)

@@ -7,6 +7,7 @@ import { logProbSuite } from "./log-prob-suite.ts"
 import { optimizerSuite } from "./optimizer-suite.ts"
 import { pagedAttentionSuite } from "./paged-attention-suite.ts"
 import { samplingSuite } from "./sampling-suite.ts"
+import { recomputedSuite } from "./recomputed-suite.ts"
 import { tfjsSuite } from "./tfjs-suite.ts"
 
 /** What every backend of the runtime does, however it does it. Call it at the top of a test file. */
@@ -27,6 +28,7 @@ export const backendSuite = (name: string, layer: Layer.Layer<ModelRuntime, Back
     optimizerSuite()
     pagedAttentionSuite()
     samplingSuite()
+    recomputedSuite()
     tfjsSuite()
   })
 }
