@@ -4,7 +4,7 @@ import { existsSync, mkdtempSync, readFileSync, readdirSync, rmSync, writeFileSy
 import { tmpdir } from "node:os"
 import { join } from "node:path"
 import { afterAll, beforeAll, describe, expect, it } from "vitest"
-import { plumb, startPlumb } from "./plumb.ts"
+import { plumb, startPlumb, WASM } from "./plumb.ts"
 import { golden, hasGolden, root } from "./reference-files.ts"
 
 let folder: string
@@ -140,7 +140,7 @@ describe.skipIf(!hasGolden)("plumb with a model", () => {
       "ids.jsonl",
       `${JSON.stringify({ input_ids })}\n{"text":"a"}\n${JSON.stringify({ input_ids })}\n`
     )
-    const rows = jsonLines(await ok(["score", "--model", model, "--input", input, "--json"]))
+    const rows = jsonLines(await ok(["score", "--model", model, "--input", input, "--json", ...WASM]))
     expect(rows.map((row) => row["input_ids"])).toEqual([input_ids, rows[1]!["input_ids"], input_ids])
     expect(rows[1]!["token_logprobs"]).toEqual([null])
     for (const row of [rows[0]!, rows[2]!]) {
@@ -156,6 +156,7 @@ describe.skipIf(!hasGolden)("plumb with a model", () => {
     const input = write("prompt.jsonl", `${JSON.stringify({ input_ids: greedy.prompt })}\n{"prompt":"Natalia"}\n`)
     const base = [
       "generate",
+      ...WASM,
       "--model",
       model,
       "--input",
@@ -173,14 +174,14 @@ describe.skipIf(!hasGolden)("plumb with a model", () => {
 
   it("refuses ids outside the vocabulary and rows beyond the context", async () => {
     const unknown = write("unknown.jsonl", '{"input_ids":[1,99999]}\n')
-    const score = await plumb(["score", "--model", model, "--input", unknown])
+    const score = await plumb(["score", "--model", model, "--input", unknown, ...WASM])
     expect([score.code, score.stdout]).toEqual([1, ""])
     expect(score.stderr).toMatch(/unknown\.jsonl, line 1: token id 99999 is outside the vocabulary of \d+/)
     const long = write(
       "long.jsonl",
       `{"text":"a"}\n${JSON.stringify({ input_ids: Array.from({ length: 100_000 }, () => 5) })}\n`
     )
-    const generate = await plumb(["generate", "--model", model, "--input", long])
+    const generate = await plumb(["generate", "--model", model, "--input", long, ...WASM])
     expect(generate.code).toBe(1)
     expect(generate.stderr).toMatch(
       /long\.jsonl, line 2: has 100000 tokens, and the model's context leaves room for \d+/
@@ -189,6 +190,7 @@ describe.skipIf(!hasGolden)("plumb with a model", () => {
 
   const dpo = (output: string, ...more: ReadonlyArray<string>) => [
     "dpo",
+    ...WASM,
     "--model",
     model,
     "--train",
@@ -212,7 +214,9 @@ describe.skipIf(!hasGolden)("plumb with a model", () => {
     it("says where the model is; the model can be used", async () => {
       expect(finished).toMatch(/^finished at step 2$/m)
       expect(finished).toMatch(/^model: +made\/a\/final$/m)
-      const row = jsonLines(await ok(["score", "--model", "made/a/final", "--text", "Natalia sold", "--json"]))[0]!
+      const row = jsonLines(
+        await ok(["score", "--model", "made/a/final", "--text", "Natalia sold", "--json", ...WASM])
+      )[0]!
       expect(row["input_ids"]).toHaveLength(5)
     })
 
@@ -327,7 +331,7 @@ describe.skipIf(!hasGolden)("plumb with a model", () => {
 
   it("runs a recipe by its parameters, and resumes it from one of its stages", async () => {
     const recipe = join(root, "test/fixtures/recipes/two-stages.ts")
-    const text = await ok(["run", recipe, "--model", model, "--train", train, "--steps", "2"])
+    const text = await ok(["run", recipe, "--model", model, "--train", train, "--steps", "2", ...WASM])
     expect(text).toContain("model:   runs/two-stages/second/final")
     expect(await ok(["show", "runs/two-stages"])).toMatch(/^run +first \(sft\)$[^]*^run +second \(sft\)$/m)
     rmSync(join(folder, "runs/two-stages/second"), { recursive: true })

@@ -9,14 +9,22 @@ export interface Finished {
   readonly stderr: string
 }
 
+/** The backend that every installation has, for tests of what no backend decides. */
+export const WASM = ["--backend", "wasm"] as const
+
+type Environment = Readonly<Record<string, string>>
+
 /** Starts the real command line. */
-export const startPlumb = (args: ReadonlyArray<string>, cwd = root): ChildProcess =>
-  spawn(join(root, "node_modules", ".bin", "plumb"), args, { cwd, env: { ...process.env, NO_COLOR: "1" } })
+export const startPlumb = (args: ReadonlyArray<string>, cwd = root, environment: Environment = {}): ChildProcess =>
+  spawn(join(root, "node_modules", ".bin", "plumb"), args, {
+    cwd,
+    env: { ...process.env, NO_COLOR: "1", ...environment }
+  })
 
 /** Runs the real command line to its end. */
-export const plumb = (args: ReadonlyArray<string>, cwd = root): Promise<Finished> =>
+export const plumb = (args: ReadonlyArray<string>, cwd = root, environment: Environment = {}): Promise<Finished> =>
   new Promise((resolve, reject) => {
-    const child = startPlumb(args, cwd)
+    const child = startPlumb(args, cwd, environment)
     let stdout = ""
     let stderr = ""
     child.stdout?.on("data", (chunk) => (stdout += String(chunk)))

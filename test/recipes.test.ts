@@ -7,7 +7,7 @@ import { tmpdir } from "node:os"
 import { basename, join } from "node:path"
 import { setTimeout as sleep } from "node:timers/promises"
 import { afterAll, beforeAll, describe, expect, it } from "vitest"
-import { plumb, startPlumb } from "./plumb.ts"
+import { plumb, startPlumb, WASM } from "./plumb.ts"
 import { root } from "./reference-files.ts"
 
 let folder: string
@@ -58,9 +58,9 @@ describe("recipes", () => {
 
   it("first.ts learns its capitals", async () => {
     const output = join(folder, "first")
-    await finished(["run", "recipes/first.ts", "--output", output])
+    await finished(["run", "recipes/first.ts", "--output", output, ...WASM])
     const prompt = ["--prompt", "The capital of Peru is", "--temperature", "0"]
-    expect(await finished(["generate", "--model", join(output, "final"), ...prompt])).toBe(" Lima.\n")
+    expect(await finished(["generate", "--model", join(output, "final"), ...prompt, ...WASM])).toBe(" Lima.\n")
   })
 })
 
@@ -68,7 +68,7 @@ type Fields = Schema.Codec<Readonly<Record<string, unknown>>> & { readonly field
 
 describe("quickstart.ts at a tiny size", () => {
   const sizes = "--demonstrations 96 --pairs 64 --held-out 20 --width 24 --sft-steps 8 --dpo-steps 6 --seed 5"
-  const args = (output: string) => ["run", "recipes/quickstart.ts", ...sizes.split(" "), "--output", output]
+  const args = (output: string) => ["run", "recipes/quickstart.ts", ...sizes.split(" "), "--output", output, ...WASM]
 
   it("runs both stages, compares them on held-out prompts and keeps the answers", async () => {
     const output = join(folder, "whole", "quickstart")
@@ -118,7 +118,7 @@ describe("the gsm8k recipes on a file of their form", () => {
       rejected: `It is ${wrong}.`
     }))
     const [sft, dpo] = [join(folder, "sft-gsm8k"), join(folder, "dpo-gsm8k")]
-    const short = ["--max-steps", "8", "--batch-size", "8"]
+    const short = ["--max-steps", "8", "--batch-size", "8", ...WASM]
     const train = ["--train", write("answers.jsonl", answers), "--vocab-size", "300"]
     await finished(["run", "recipes/sft-gsm8k.ts", ...train, ...short, "--output", sft])
     const aligned = ["--model", join(sft, "final"), "--train", write("pairs.jsonl", pairs)]

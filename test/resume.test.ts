@@ -6,7 +6,7 @@ import { setTimeout as sleep } from "node:timers/promises"
 import { philoxStream } from "@plumbline/runtime"
 import { afterAll, beforeAll, describe, expect, it } from "vitest"
 import { plumb, startPlumb } from "./plumb.ts"
-import { golden, hasGolden } from "./reference-files.ts"
+import { golden, hasGolden, torchIsSetUp } from "./reference-files.ts"
 
 let folder: string
 beforeAll(() => void (folder = mkdtempSync(join(tmpdir(), "plumbline-resume-"))))
@@ -16,9 +16,9 @@ const STEPS = 40
 
 const flags = `--max-steps ${STEPS} --batch-size 4 --learning-rate 1e-3 --lr-schedule cosine --warmup-steps 3 --save-every 3 --seed 7`
 
-const args = (output: string) => {
+const argsOn = (backend: string) => (output: string) => {
   const files = ["--model", join(golden, "models", "llama"), "--train", join(golden, "preferences.jsonl")]
-  return ["dpo", ...files, "--output", output, ...flags.split(" ")]
+  return ["dpo", ...files, "--output", output, ...flags.split(" "), "--backend", backend]
 }
 
 /** Lines of metrics.jsonl without what the clock decides. */
@@ -43,20 +43,25 @@ const killedAt = async (command: ReadonlyArray<string>, output: string, step: nu
 }
 
 describe.skipIf(!hasGolden)("a run killed without warning", () => {
-  it("goes on to the same metrics and the same weights, bit for bit", async () => {
-    const whole = join(folder, "whole")
-    const killed = join(folder, "killed")
-    const finished = await plumb(args(whole))
-    expect(finished.code, finished.stderr).toBe(0)
-    const random = philoxStream(Date.now(), "kill")
-    const first = 1 + Math.floor(random.uniform(0) * (STEPS / 2))
-    await killedAt(args(killed), killed, first)
-    await killedAt(["resume", killed], killed, first + Math.floor(random.uniform(1) * (STEPS / 3)))
-    expect(lines(killed).length, `killed after ${first}`).toBeLessThan(STEPS)
-    const resumed = await plumb(["resume", killed])
-    expect(resumed.code, resumed.stderr).toBe(0)
-    expect(lines(killed), `killed after step ${first}`).toEqual(lines(whole))
-    const weights = (output: string) => readFileSync(join(output, "final", "model.safetensors"))
-    expect(weights(killed).equals(weights(whole))).toBe(true)
-  })
+  it.for(["wasm", "torch"])(
+    "goes on to the same metrics and the same weights, bit for bit: %s",
+    async (backend, test) => {
+      test.skip(backend === "torch" && !torchIsSetUp, "no torch is set up")
+      const args = argsOn(backend)
+      const whole = join(folder, backend, "whole")
+      const killed = join(folder, backend, "killed")
+      const finished = await plumb(args(whole))
+      expect(finished.code, finished.stderr).toBe(0)
+      const random = philoxStream(Date.now(), "kill")
+      const first = 1 + Math.floor(random.uniform(0) * (STEPS / 2))
+      await killedAt(args(killed), killed, first)
+      await killedAt(["resume", killed], killed, first + Math.floor(random.uniform(1) * (STEPS / 3)))
+      expect(lines(killed).length, `killed after ${first}`).toBeLessThan(STEPS)
+      const resumed = await plumb(["resume", killed])
+      expect(resumed.code, resumed.stderr).toBe(0)
+      expect(lines(killed), `killed after step ${first}`).toEqual(lines(whole))
+      const weights = (output: string) => readFileSync(join(output, "final", "model.safetensors"))
+      expect(weights(killed).equals(weights(whole))).toBe(true)
+    }
+  )
 })

@@ -26,12 +26,15 @@ const backends = {
 type BackendName = keyof typeof backends
 const names = Object.keys(backends) as ReadonlyArray<BackendName>
 
+/** What `auto` tries, in this order. */
+const AUTOMATIC: ReadonlyArray<BackendName> = ["torch", "wasm"]
+
 /** Flags of every command that computes. */
 export const machineFields = {
   backend: option(
     Schema.Literals(["auto", ...names]),
     "auto",
-    "engine that computes; auto takes wasm where it can do what is asked, else torch"
+    "engine that computes; auto takes torch where it is set up, else wasm"
   ),
   precision: option(Precision, "float32", "number format of weights and activations"),
   device: option(Device, "cpu", "where it computes")
@@ -61,21 +64,32 @@ const supports = (name: BackendName, { device, precision }: MachineOptions): boo
   return devices.includes(device) && precisions.includes(precision)
 }
 
-/** The backend that the flags ask for; `auto` takes the first of the table that can do it. */
-export const chooseBackend = (options: MachineOptions): Effect.Effect<BackendName, MachineUnsupported> => {
-  const candidates = options.backend === "auto" ? names : [options.backend]
-  const name = candidates.find((candidate) => supports(candidate, options))
-  return name === undefined ? Effect.fail(new MachineUnsupported({ ...options })) : Effect.succeed(name)
+/** The backends that the flags allow, the one to try first in front. */
+const candidatesFor = (options: MachineOptions): Effect.Effect<ReadonlyArray<BackendName>, MachineUnsupported> => {
+  const named = options.backend === "auto" ? AUTOMATIC : [options.backend]
+  const able = named.filter((name) => supports(name, options))
+  return able.length === 0 ? Effect.fail(new MachineUnsupported({ ...options })) : Effect.succeed(able)
 }
 
-/** The runtime that the flags ask for. `auto` says on standard error which one it took. */
+/**
+ * The runtime that the flags ask for. `auto` takes the first of its backends that starts, and says on standard error
+ * which one that is and why not the one before it; where none starts, the first one's reason is the failure.
+ */
 export const runtimeLayer = (options: MachineOptions) =>
   Layer.unwrap(
-    Effect.map(chooseBackend(options), (name) => {
-      const layer = (backends[name] as BackendChoice).layer(options)
-      return options.backend === "auto" ? Layer.tap(layer, announce) : layer
+    Effect.map(candidatesFor(options), ([first, ...others]) => {
+      const start = (name: BackendName) => (backends[name] as BackendChoice).layer(options)
+      if (options.backend !== "auto") return start(first!)
+      const preferred = Layer.tap(start(first!), announce())
+      return others.reduce(
+        (layer, name) =>
+          Layer.catchTag(layer, "BackendUnavailable", (missing) => Layer.tap(start(name), announce(missing))),
+        preferred
+      )
     })
   )
 
-const announce = (context: Context.Context<ModelRuntime>) =>
-  remark(`backend: ${Context.get(context, ModelRuntime).description}`)
+const announce = (missing?: BackendUnavailable) => (context: Context.Context<ModelRuntime>) => {
+  const { description } = Context.get(context, ModelRuntime)
+  return remark(`backend: ${description}${missing === undefined ? "" : ` (${missing.backend}: ${missing.reason})`}`)
+}

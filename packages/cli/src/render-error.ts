@@ -10,7 +10,7 @@ export interface Rendered {
 
 /** A next step, where the message itself does not name one. */
 const HINTS: Readonly<Record<string, string>> = {
-  BackendUnavailable: "another backend may work: --backend cpu needs nothing",
+  BackendUnavailable: "another backend may work: --backend wasm needs nothing but npm ci",
   ConfigFileInvalid: "keys are the options in camelCase; --help lists the options",
   EmptyDataset: "a data file has one JSON object a line",
   FileMissing: "check the path; relative paths start at the working directory",

@@ -1,3 +1,4 @@
+import { ModelRuntime } from "@plumbline/runtime"
 import {
   type Invocation,
   needed,
@@ -9,7 +10,7 @@ import {
 } from "@plumbline/training"
 import { Effect, Layer, Schema } from "effect"
 import { dirname } from "node:path"
-import { chooseBackend, machineFields, type MachineOptions, runtimeLayer } from "./backend.ts"
+import { machineFields, type MachineOptions, runtimeLayer } from "./backend.ts"
 import { checkWritable } from "./check-writable.ts"
 import { runIn } from "./find-run.ts"
 import { stopSignals } from "./stop-signals.ts"
@@ -51,13 +52,14 @@ export const withRunServices =
       yield* checkWritable(dirname(store))
       // The run itself would find out as well, but only after the model is loaded.
       if (!resume && runIn(output) !== undefined) return yield* new RunExists({ folder: output })
-      // run.json names the backend itself: a run goes on with the one it was started on
-      const options = { ...invocation.options, backend: yield* chooseBackend(settings) }
-      const services = Layer.mergeAll(
-        RunContext.layer({ output, resume, invocation: { ...invocation, options } }),
-        runtimeLayer(settings),
-        storeLayer(store),
-        stopSignals.pipe(Layer.provideMerge(Progress.layer))
-      )
-      return yield* Effect.provide(effect, services)
+      return yield* Effect.gen(function* () {
+        // run.json names the backend itself: a run goes on with the one it was started on
+        const options = { ...invocation.options, backend: (yield* ModelRuntime).backend }
+        const services = Layer.mergeAll(
+          RunContext.layer({ output, resume, invocation: { ...invocation, options } }),
+          storeLayer(store),
+          stopSignals.pipe(Layer.provideMerge(Progress.layer))
+        )
+        return yield* Effect.provide(effect, services)
+      }).pipe(Effect.provide(runtimeLayer(settings)))
     })

@@ -25,6 +25,9 @@ export interface MemoryReport {
   /** Live tensors, and the bytes of their values. */
   readonly tensors: number
   readonly bytes: number
+  /** Native tensors alive behind them and between them, and the bytes in use now, where the backend can tell. */
+  readonly handles?: number
+  readonly allocatedBytes?: number
   /** Bytes the backend has taken from the system, where it can tell. */
   readonly reservedBytes: number | undefined
   /** Most bytes in use at one time since the backend started, temporaries included, where it can tell. */

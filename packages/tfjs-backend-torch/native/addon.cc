@@ -50,6 +50,10 @@ static Napi::Object Initialise(Napi::Env env, Napi::Object exports) {
   add("deterministic", SetDeterministic);
   add("handleStatistics", HandleStatistics);
   exports.Set("torchVersion", TORCH_VERSION);
+  exports.Set("libraryVersion", LibraryVersion());
+#ifdef PLUMBLINE_SOURCES
+  exports.Set("sources", PLUMBLINE_SOURCES);
+#endif
 #ifdef PLUMBLINE_CUDA
   ExportCuda(env, exports);
   ExportNvrtc(env, exports);

@@ -3,11 +3,24 @@
 
 #include <ATen/Context.h>
 #include <ATen/Parallel.h>
+#include <ATen/Version.h>
 #include <napi.h>
+
+#include <string>
 
 #include "handle.h"
 
 namespace plumbline {
+
+/** Release of the library in use, which need not be that of the headers; empty where it does not say. */
+inline std::string LibraryVersion() {
+  static const std::string name = "TORCH_VERSION=";
+  const auto text = at::show_config();
+  const auto found = text.find(name);
+  if (found == std::string::npos) return "";
+  const auto from = found + name.size();
+  return text.substr(from, text.find_first_of(", \n", from) - from);
+}
 
 inline Napi::Value SetSeed(const Napi::CallbackInfo& info) {
   CurrentActivity() = {"seed", ""};
@@ -36,11 +49,12 @@ inline Napi::Value SetDeterministic(const Napi::CallbackInfo& info) {
   });
 }
 
-/** Live handles and the bytes they refer to; views count as what they show. */
+/** Live handles and the bytes they refer to, and the most there were; views count as what they show. */
 inline Napi::Value HandleStatistics(const Napi::CallbackInfo& info) {
   auto result = Napi::Object::New(info.Env());
   result.Set("handles", static_cast<double>(LedgerOf().handles));
   result.Set("bytes", static_cast<double>(LedgerOf().bytes));
+  result.Set("peakBytes", static_cast<double>(LedgerOf().peakBytes));
   return result;
 }
 

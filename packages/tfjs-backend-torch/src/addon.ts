@@ -1,6 +1,8 @@
 import { existsSync, readFileSync } from "node:fs"
-import { createRequire } from "node:module"
 import { join } from "node:path"
+import { openAddon, TorchUnavailable } from "./open-addon.ts"
+
+export { TorchUnavailable } from "./open-addon.ts"
 
 declare const handleBrand: unique symbol
 declare const operatorBrand: unique symbol
@@ -80,7 +82,8 @@ export interface Addon extends Partial<CudaAddon> {
   readonly seed: (seed: number) => void
   readonly threads: (count?: number) => number
   readonly deterministic: (flag: boolean) => void
-  readonly handleStatistics: () => { readonly handles: number; readonly bytes: number }
+  /** Handles alive, the bytes they show, and the most bytes there were at one time. */
+  readonly handleStatistics: () => { readonly handles: number; readonly bytes: number; readonly peakBytes: number }
 }
 
 /** What libtorch, or the addon's own checks, threw. */
@@ -98,14 +101,6 @@ export interface TorchError extends Error {
 export const isTorchError = (cause: unknown): cause is TorchError =>
   cause instanceof Error && cause.name === "TorchError"
 
-/** No addon is built, or it does not load. */
-export class TorchUnavailable extends Error {
-  constructor(reason: string) {
-    super(reason)
-    this.name = "TorchUnavailable"
-  }
-}
-
 /** Where setup:torch puts what it makes: the repository's `.torch`. */
 export const ADDON_FOLDER = join(import.meta.dirname, "../../../.torch")
 export const ADDON_RECORD = join(ADDON_FOLDER, "addon.json")
@@ -114,9 +109,17 @@ export const ADDON_RECORD = join(ADDON_FOLDER, "addon.json")
 export const addonPath = (): string | undefined => {
   const explicit = process.env["PLUMBLINE_TORCH_ADDON"]
   if (explicit !== undefined) return explicit
+  const path = recordedPath()
+  return path !== undefined && existsSync(path) ? path : undefined
+}
+
+const recordedPath = (): string | undefined => {
   if (!existsSync(ADDON_RECORD)) return undefined
-  const { path } = JSON.parse(readFileSync(ADDON_RECORD, "utf8")) as { readonly path: string }
-  return existsSync(path) ? path : undefined
+  try {
+    return (JSON.parse(readFileSync(ADDON_RECORD, "utf8")) as { readonly path: string }).path
+  } catch {
+    return undefined
+  }
 }
 
 let loaded: Addon | undefined
@@ -126,11 +129,6 @@ export const loadAddon = (): Addon => {
   if (loaded !== undefined) return loaded
   const path = addonPath()
   if (path === undefined) throw new TorchUnavailable("the torch addon is not built; run: npm run setup:torch")
-  try {
-    loaded = createRequire(import.meta.url)(path) as Addon
-  } catch (cause) {
-    const [reason] = String((cause as Error).message).split("\n")
-    throw new TorchUnavailable(`the torch addon does not load (${reason}); run: npm run setup:torch`)
-  }
+  loaded = openAddon(path) as Addon
   return loaded
 }

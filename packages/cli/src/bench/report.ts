@@ -114,6 +114,7 @@ const memoryText = (memory: MemoryReport): string =>
 
 const MEMORY_WORDS: Readonly<Record<string, string>> = {
   bytes: "of tensors",
+  allocatedBytes: "in use",
   reservedBytes: "reserved",
   peakBytes: "at most in use"
 }

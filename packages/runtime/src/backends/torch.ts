@@ -79,8 +79,15 @@ export const describeTorch = (): string => {
   return `libtorch ${addon.torchVersion} on ${place}, ${storage}`
 }
 
-/** Bytes by CUDA's caching allocator; the CPU's does not say. */
+/** By CUDA's caching allocator; on the CPU, which has none, by the handles that are alive, views among them. */
 export const torchMemory = () => {
-  const memory = torchBackend().cuda?.addon.cudaMemory()
-  return { reservedBytes: memory?.reserved, peakBytes: memory?.peakAllocated }
+  const { addon, cuda } = torchBackend()
+  const { bytes, handles, peakBytes } = addon.handleStatistics()
+  const memory = cuda?.addon.cudaMemory()
+  return {
+    handles,
+    allocatedBytes: memory?.allocated ?? bytes,
+    reservedBytes: memory?.reserved,
+    peakBytes: memory?.peakAllocated ?? peakBytes
+  }
 }

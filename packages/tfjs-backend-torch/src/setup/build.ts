@@ -1,8 +1,9 @@
 import { spawnSync } from "node:child_process"
 import { createHash } from "node:crypto"
-import { existsSync, mkdirSync, readdirSync, readFileSync, renameSync } from "node:fs"
+import { existsSync, mkdirSync, renameSync } from "node:fs"
 import { createRequire } from "node:module"
 import { dirname, join } from "node:path"
+import { digestOfSources } from "../native-sources.ts"
 import type { Libtorch } from "./libtorch.ts"
 import { SetupFailure } from "./setup-failure.ts"
 
@@ -22,8 +23,8 @@ export interface BuildOptions {
 /** Compiles the addon, unless the same sources were compiled against the same torch for the same Node before. */
 export const buildAddon = (options: BuildOptions): string => {
   const { compiler, folder, libtorch, say, sources } = options
-  const flags = compilerFlags(libtorch)
-  const target = join(folder, keyOf(libtorch, sources, flags), "torch.node")
+  const flags = compilerFlags(libtorch, digestOfSources(sources)!)
+  const target = join(folder, keyOf(libtorch, flags), "torch.node")
   if (existsSync(target)) return target
   if (spawnSync(compiler, ["--version"]).status !== 0) {
     throw new SetupFailure(
@@ -63,16 +64,15 @@ const check = (addon: string, { root }: Libtorch): void => {
   throw new SetupFailure("header-mismatch", `the addon does not load with the libraries in ${root}/lib: ${reason}`)
 }
 
-const keyOf = ({ version, root }: Libtorch, sources: string, flags: ReadonlyArray<string>): string => {
+const keyOf = ({ version, root }: Libtorch, flags: ReadonlyArray<string>): string => {
   const hash = createHash("sha256").update(root).update(flags.join("\0"))
-  for (const name of readdirSync(sources).toSorted()) hash.update(readFileSync(join(sources, name)))
   return `torch-${version}-node-${process.versions.modules}-${process.arch}-${hash.digest("hex").slice(0, 12)}`
 }
 
 const require = createRequire(import.meta.url)
 const folderOf = (name: string) => dirname(require.resolve(`${name}/package.json`))
 
-const compilerFlags = ({ cudaHeaders, root }: Libtorch): ReadonlyArray<string> => [
+const compilerFlags = ({ cudaHeaders, root }: Libtorch, sources: string): ReadonlyArray<string> => [
   "-std=c++20",
   "-O2",
   "-fPIC",
@@ -80,6 +80,7 @@ const compilerFlags = ({ cudaHeaders, root }: Libtorch): ReadonlyArray<string> =
   "-fvisibility=hidden",
   "-w",
   `-DNAPI_VERSION=${NODE_API}`,
+  `-DPLUMBLINE_SOURCES="${sources}"`,
   "-DNODE_ADDON_API_CPP_EXCEPTIONS",
   ...(cudaHeaders.length > 0 ? ["-DPLUMBLINE_CUDA"] : []),
   ...[

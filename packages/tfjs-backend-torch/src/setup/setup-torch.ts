@@ -1,6 +1,7 @@
 import { mkdirSync, writeFileSync } from "node:fs"
 import { join } from "node:path"
 import { ADDON_FOLDER, ADDON_RECORD } from "../addon.ts"
+import { NATIVE_SOURCES } from "../native-sources.ts"
 import { buildAddon } from "./build.ts"
 import { findLibtorch } from "./libtorch.ts"
 import { SetupFailure } from "./setup-failure.ts"
@@ -13,9 +14,8 @@ try {
   if (process.platform !== "linux")
     throw new SetupFailure("platform", `only Linux is supported, not ${process.platform}`)
   const libtorch = findLibtorch(join(ADDON_FOLDER, "python"), process.env, say)
-  const sources = join(import.meta.dirname, "../../native")
   const compiler = process.env["CXX"] ?? "g++"
-  const path = buildAddon({ libtorch, sources, folder: join(ADDON_FOLDER, "build"), compiler, say })
+  const path = buildAddon({ libtorch, sources: NATIVE_SOURCES, folder: join(ADDON_FOLDER, "build"), compiler, say })
   mkdirSync(ADDON_FOLDER, { recursive: true })
   writeFileSync(ADDON_RECORD, `${JSON.stringify({ path, torch: libtorch.version }, null, 2)}\n`)
   if (libtorch.hasCuda && libtorch.cudaHeaders.length === 0) {
