@@ -63,4 +63,4 @@ export {
 export { type Fitted, fitToLength, type LengthPolicy } from "./tokenise/fit-to-length.ts"
 export { checkVocabulary } from "./tokenizer/check-vocabulary.ts"
 export { needed, NonNegative, NonNegativeInt, option, optional, Positive, PositiveInt, Share } from "./option.ts"
-export { type IncrementalText, incrementalText } from "./tokenizer/incremental-text.ts"
+export { type IncrementalOptions, type IncrementalText, incrementalText } from "./tokenizer/incremental-text.ts"

@@ -8,22 +8,36 @@ export interface IncrementalText {
   readonly flush: () => string
 }
 
+export interface IncrementalOptions extends DecodeOptions {
+  /**
+   * Tells no text that a later token could still change: in vocabularies with byte fallback, a broken byte undoes the
+   * bytes before it. Default false.
+   */
+  readonly settled?: boolean
+}
+
 const BROKEN = "\uFFFD"
 
 /**
  * Decodes token by token, in time that does not grow with the text. All that `push` and then `flush` return, joined,
- * is what `decode` makes of the whole list.
+ * is what `decode` makes of the whole list; with `settled`, even where byte fallback meets broken bytes.
  */
 export const incrementalText = (
-  tokenizer: Pick<TokenizerShape, "decode">,
-  options: DecodeOptions = {}
+  tokenizer: Pick<TokenizerShape, "decode"> & Partial<Pick<TokenizerShape, "vocabSize">>,
+  { settled = false, ...options }: IncrementalOptions = {}
 ): IncrementalText => {
+  const breaker = settled ? brokenToken(tokenizer) : undefined
   // tokens already told, kept because decoders look back: at a leading space, at the bytes of a character
   let told: Array<number> = []
   let fresh: Array<number> = []
   const pending = (): string => {
     const before = tokenizer.decode(told, options)
     return tokenizer.decode([...told, ...fresh], options).slice(before.length)
+  }
+  const mayChange = (): boolean => {
+    if (breaker === undefined) return false
+    const ids = [...told, ...fresh]
+    return !tokenizer.decode([...ids, breaker], options).startsWith(tokenizer.decode(ids, options))
   }
   const settle = (text: string): string => {
     told = fresh
@@ -34,8 +48,20 @@ export const incrementalText = (
     push: (id) => {
       fresh.push(id)
       const text = pending()
-      return text === "" || text.endsWith(BROKEN) ? "" : settle(text)
+      return text === "" || text.endsWith(BROKEN) || mayChange() ? "" : settle(text)
     },
     flush: () => (fresh.length === 0 ? "" : settle(pending()))
   }
+}
+
+const breakers = new WeakMap<TokenizerShape["decode"], number | undefined>()
+
+/** The first token that is no character by itself; undefined where every token is text. */
+const brokenToken = ({ decode, vocabSize = 0 }: Parameters<typeof incrementalText>[0]): number | undefined => {
+  if (!breakers.has(decode)) {
+    let id = 0
+    while (id < vocabSize && decode([id]) !== BROKEN) id++
+    breakers.set(decode, id < vocabSize ? id : undefined)
+  }
+  return breakers.get(decode)
 }

@@ -1,4 +1,4 @@
-import { NonNegativeInt, option, Positive, PositiveInt } from "@plumbline/training"
+import { NonNegativeInt, option, Positive, PositiveInt } from "@plumbline/data"
 import { Schema } from "effect"
 
 /** What a server grants its clients; each field is a flag of the command line. */

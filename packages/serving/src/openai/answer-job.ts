@@ -1,0 +1,40 @@
+import { Effect, type Scope } from "effect"
+import { HttpServerResponse } from "effect/http"
+import { randomUUID } from "node:crypto"
+import type { RequestRefused } from "../shell/request-refused.ts"
+import { type AnswerContext, type AnswerHead, countTokens } from "./answer-context.ts"
+import { refusalOf } from "./failure.ts"
+import { type Job, usageOf } from "./job.ts"
+import { fingerprint } from "./served-model.ts"
+import { streamAnswer } from "./stream-answer.ts"
+
+/** Generates what a job asks for, and answers with it: whole, or as a stream of events. */
+export const answerJob = (
+  context: AnswerContext,
+  job: Job
+): Effect.Effect<HttpServerResponse.HttpServerResponse, RequestRefused, Scope.Scope> =>
+  Effect.gen(function* () {
+    const { model } = context
+    const head: AnswerHead = {
+      id: `${job.format.idPrefix}${randomUUID()}`,
+      created: Math.floor(Date.now() / 1000),
+      model: model.id,
+      system_fingerprint: yield* fingerprint(model)
+    }
+    const left = context.limits.maxRequestSeconds - (performance.now() - context.since) / 1000
+    const timed = { ...job, requests: job.requests.map((request) => ({ ...request, deadlineSeconds: left })) }
+    return yield* (job.stream ? streamAnswer : wholeAnswer)(context, timed, head)
+  })
+
+const wholeAnswer = ({ metrics, model }: AnswerContext, job: Job, head: AnswerHead) =>
+  Effect.gen(function* () {
+    const groups = yield* model.generator.generate(job.requests).pipe(Effect.mapError(refusalOf))
+    const tokens = groups.flatMap(({ responses }) => responses.map(({ responseIds }) => responseIds.length))
+    const usage = usageOf(
+      job.requests,
+      tokens.reduce((total, count) => total + count, 0)
+    )
+    countTokens(metrics, usage)
+    const { choices, extras, object } = job.format
+    return HttpServerResponse.jsonUnsafe({ ...head, object, choices: choices(groups), usage, ...extras })
+  })

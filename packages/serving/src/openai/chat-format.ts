@@ -1,0 +1,51 @@
+import type { GeneratedResponse } from "@plumbline/rollout-generation"
+import { scoredTokens, type TextOptions, textOf } from "./choice-writer.ts"
+import type { AnswerFormat } from "./job.ts"
+import { chatLogProbs, type ScoredToken } from "./log-probs.ts"
+import { ending, partTokens, responseTokens } from "./token-ids.ts"
+import type { TokenText } from "./token-text.ts"
+
+export interface ChatFormat {
+  readonly promptIds: Int32Array
+  readonly text: TextOptions
+  readonly tokenText: TokenText
+  readonly logProbs: boolean
+  readonly tokenIds: boolean
+}
+
+/** Answers of `/v1/chat/completions`. */
+export const chatFormat = (options: ChatFormat): AnswerFormat => ({
+  idPrefix: "chatcmpl-",
+  object: "chat.completion",
+  chunkObject: "chat.completion.chunk",
+  extras: options.tokenIds ? { prompt_token_ids: [...options.promptIds] } : {},
+  choices: (groups) => groups.flatMap(({ responses }) => responses.map((response) => wholeChoice(options, response))),
+  opening: (_, index) => ({
+    index,
+    delta: { role: "assistant", content: "" },
+    logprobs: null,
+    finish_reason: null,
+    ...(options.tokenIds ? { prompt_token_ids: [...options.promptIds] } : {})
+  }),
+  part: ({ choice, finished, text, tokens }) => ({
+    index: choice,
+    delta: text === "" ? {} : { content: text },
+    logprobs: logProbs(options, tokens),
+    ...(options.tokenIds ? partTokens(tokens, finished) : {}),
+    ...(finished === undefined ? { finish_reason: null } : ending(finished))
+  })
+})
+
+const wholeChoice = (options: ChatFormat, response: GeneratedResponse) => {
+  const { policyLogProbs, responseIds, sample, topLogProbs } = response
+  return {
+    index: sample,
+    message: { role: "assistant", content: textOf(options.text, response), refusal: null },
+    logprobs: logProbs(options, scoredTokens(options.text, responseIds, policyLogProbs, topLogProbs)),
+    ...(options.tokenIds ? responseTokens(response) : {}),
+    ...ending(response)
+  }
+}
+
+const logProbs = (options: ChatFormat, tokens: ReadonlyArray<ScoredToken>) =>
+  options.logProbs ? chatLogProbs(tokens, options.tokenText) : null

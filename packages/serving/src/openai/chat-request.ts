@@ -1,0 +1,96 @@
+import { attempt, type Message, tokenizePrompt } from "@plumbline/data"
+import { Effect, Schema } from "effect"
+import { badField, type RequestRefused } from "../shell/request-refused.ts"
+import { chatFormat } from "./chat-format.ts"
+import { checkStream } from "./completion-request.ts"
+import { decodeRequest, type Refusals } from "./decode-request.ts"
+import { MOST_TOP_LOG_PROBS, sharedFields } from "./fields.ts"
+import type { Job } from "./job.ts"
+import { readMessages } from "./messages.ts"
+import { roomFor } from "./prompts.ts"
+import { samplingOf, seedOf } from "./sampling.ts"
+import { checkModel, type ServedModel } from "./served-model.ts"
+import { idTexts, tokenTexts } from "./token-text.ts"
+
+const PositiveInt = Schema.Int.check(Schema.isGreaterThan(0))
+
+const ChatRequest = Schema.Struct({
+  ...sharedFields,
+  messages: Schema.optionalKey(Schema.Unknown),
+  max_tokens: Schema.optionalKey(PositiveInt),
+  max_completion_tokens: Schema.optionalKey(PositiveInt),
+  logprobs: Schema.optionalKey(Schema.Boolean),
+  top_logprobs: Schema.optionalKey(Schema.Int.check(Schema.isBetween({ minimum: 0, maximum: MOST_TOP_LOG_PROBS }))),
+  response_format: Schema.optionalKey(Schema.Struct({ type: Schema.Literal("text") })),
+  modalities: Schema.optionalKey(Schema.Array(Schema.Literal("text"))),
+  // of no effect without tools
+  tool_choice: Schema.optionalKey(Schema.Literals(["none", "auto"])),
+  parallel_tool_calls: Schema.optionalKey(Schema.Boolean)
+})
+type ChatRequest = typeof ChatRequest.Type
+
+const NO_TOOLS = "tool calls are not supported: answers are text; put the tools into the messages"
+
+const REFUSALS: Refusals = {
+  tools: NO_TOOLS,
+  functions: NO_TOOLS,
+  function_call: NO_TOOLS,
+  audio: "answers are text",
+  prediction: "predicted outputs are not supported",
+  reasoning_effort: "the model has no setting for it",
+  verbosity: "the model has no setting for it",
+  web_search_options: "this server searches nothing"
+}
+
+/** Reads a body of `/v1/chat/completions`. */
+export const chatJob = (model: ServedModel, body: unknown): Effect.Effect<Job, RequestRefused> =>
+  Effect.gen(function* () {
+    const request = yield* decodeRequest(ChatRequest, REFUSALS, body)
+    yield* checkModel(model, request.model)
+    yield* checkCombinations(request)
+    const promptIds = yield* renderMessages(model, yield* readMessages(request.messages))
+    const asked = request.max_completion_tokens ?? request.max_tokens
+    const room = yield* roomFor(model, promptIds.length, asked, Number.POSITIVE_INFINITY)
+    const sampling = yield* samplingOf(model, request, room)
+    const text = {
+      tokenizer: model.tokenizer,
+      stopStrings: sampling.stopStrings,
+      skipSpecialTokens: request.skip_special_tokens ?? true
+    }
+    const format = chatFormat({
+      promptIds,
+      text,
+      tokenText: request.return_tokens_as_token_ids === true ? idTexts : tokenTexts(model.tokenizer),
+      logProbs: request.logprobs ?? false,
+      tokenIds: request.return_token_ids ?? false
+    })
+    const topLogProbs = request.top_logprobs ?? 0
+    return {
+      requests: [{ promptIds, samples: request.n ?? 1, seed: seedOf(request), sampling, topLogProbs }],
+      text,
+      stream: request.stream ?? false,
+      streamUsage: request.stream_options?.include_usage ?? false,
+      format
+    }
+  })
+
+const checkCombinations = (request: ChatRequest) => {
+  const { max_completion_tokens: most, max_tokens: mostBefore } = request
+  if (most !== undefined && mostBefore !== undefined && most !== mostBefore) {
+    return Effect.fail(badField("max_tokens", `${mostBefore} is not max_completion_tokens, ${most}; give one of them`))
+  }
+  if ((request.top_logprobs ?? 0) > 0 && request.logprobs !== true) {
+    return Effect.fail(badField("top_logprobs", "needs logprobs to be true"))
+  }
+  return checkStream(request.stream, request.stream_options)
+}
+
+/** [T] int32: the messages as the model's chat template renders them, for the assistant to go on. */
+const renderMessages = ({ tokenizer }: ServedModel, messages: ReadonlyArray<Message>) =>
+  attempt(() => tokenizePrompt(tokenizer, messages)).pipe(
+    Effect.mapError(({ message }) => badField("messages", message, "invalid_messages")),
+    Effect.filterOrFail(
+      (ids) => ids.length > 0,
+      () => badField("messages", "the chat template makes an empty text of them")
+    )
+  )

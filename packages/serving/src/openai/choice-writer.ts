@@ -1,0 +1,82 @@
+import { incrementalText, type TokenizerShape } from "@plumbline/data"
+import {
+  type GeneratedResponse,
+  type GenerationEvent,
+  responseText,
+  type TokenEvent
+} from "@plumbline/rollout-generation"
+import { heldText } from "./held-text.ts"
+import type { ScoredToken } from "./log-probs.ts"
+
+/** The next piece of a streamed choice. */
+export interface ChoicePart {
+  readonly choice: number
+  readonly text: string
+  /** Tokens since the last part; text of some of them may still be held back. */
+  readonly tokens: ReadonlyArray<ScoredToken>
+  /** Set in the last part. */
+  readonly finished: GeneratedResponse | undefined
+}
+
+export interface TextOptions {
+  readonly tokenizer: TokenizerShape
+  readonly stopStrings: ReadonlyArray<string>
+  readonly skipSpecialTokens: boolean
+}
+
+/** The text of a whole response, cut before the stop string that ended it. */
+export const textOf = ({ skipSpecialTokens, tokenizer }: TextOptions, response: GeneratedResponse): string =>
+  responseText({ decode: (ids) => tokenizer.decode(ids, { skipSpecialTokens }) }, response)
+
+/** Tokens with the places in their joined text where they start. @param top empty where nobody asked */
+export const scoredTokens = (
+  { skipSpecialTokens, tokenizer }: Pick<TextOptions, "skipSpecialTokens" | "tokenizer">,
+  ids: Int32Array,
+  logProbs: Float32Array,
+  top: GeneratedResponse["topLogProbs"]
+): ReadonlyArray<ScoredToken> => {
+  const text = incrementalText(tokenizer, { skipSpecialTokens })
+  let length = 0
+  return Array.from(ids, (id, t) => {
+    const offset = length
+    length += text.push(id).length
+    return { id, logProb: logProbs[t]!, top: top?.[t] ?? [], offset }
+  })
+}
+
+/** Turns the events of one prompt into parts of its choices, which are numbered from `first`. */
+export const choiceWriter = (
+  options: TextOptions,
+  first: number
+): ((event: GenerationEvent) => ReadonlyArray<ChoicePart>) => {
+  const samples = new Map<number, ReturnType<typeof sampleWriter>>()
+  const writerOf = (sample: number) => {
+    const writer = samples.get(sample) ?? sampleWriter(options, first + sample)
+    samples.set(sample, writer)
+    return writer
+  }
+  return (event) => {
+    if (event._tag === "Prompt") return []
+    if (event._tag === "Token") return writerOf(event.sample).token(event)
+    return writerOf(event.response.sample).end(event.response)
+  }
+}
+
+const sampleWriter = (options: TextOptions, choice: number) => {
+  const text = heldText(options.tokenizer, options.stopStrings, options.skipSpecialTokens)
+  let tokens: Array<ScoredToken> = []
+  const part = (told: string, finished?: GeneratedResponse): ReadonlyArray<ChoicePart> => {
+    const made = { choice, text: told, tokens, finished }
+    tokens = []
+    return [made]
+  }
+  return {
+    token: (event: TokenEvent) => {
+      const { id, policyLogProb, topLogProbs } = event
+      tokens.push({ id, logProb: policyLogProb, top: topLogProbs, offset: text.length() })
+      const told = text.push(event.id)
+      return told === "" ? [] : part(told)
+    },
+    end: (response: GeneratedResponse) => part(text.finish(textOf(options, response)), response)
+  }
+}

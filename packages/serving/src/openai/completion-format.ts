@@ -1,0 +1,84 @@
+import type { GeneratedGroup, GeneratedResponse, PromptScores } from "@plumbline/rollout-generation"
+import { type ChoicePart, scoredTokens, type TextOptions, textOf } from "./choice-writer.ts"
+import type { AnswerFormat } from "./job.ts"
+import { completionLogProbs, type ScoredToken } from "./log-probs.ts"
+import type { Prompt } from "./prompts.ts"
+import { ending, partTokens, responseTokens } from "./token-ids.ts"
+import type { TokenText } from "./token-text.ts"
+
+export interface CompletionFormat {
+  readonly prompts: ReadonlyArray<Prompt>
+  readonly samples: number
+  readonly text: TextOptions
+  readonly tokenText: TokenText
+  readonly echo: boolean
+  readonly logProbs: boolean
+  readonly tokenIds: boolean
+}
+
+/** Answers of `/v1/completions`. */
+export const completionFormat = (options: CompletionFormat): AnswerFormat => ({
+  idPrefix: "cmpl-",
+  object: "text_completion",
+  chunkObject: "text_completion",
+  extras: {},
+  choices: (groups) =>
+    groups.flatMap((group, prompt) =>
+      group.responses.map((response) => wholeChoice(options, group, options.prompts[prompt]!, response, prompt))
+    ),
+  opening: (prompt, choice, scores) => {
+    if (!options.echo) return undefined
+    const { ids, text } = options.prompts[prompt]!
+    const tokens = scores === undefined ? undefined : promptTokens(options, ids, scores)
+    return { ...choiceOf(options, choice, text, tokens, 0), ...promptIds(options, ids), finish_reason: null }
+  },
+  part: (part) => streamedChoice(options, part)
+})
+
+const wholeChoice = (
+  options: CompletionFormat,
+  group: GeneratedGroup,
+  prompt: Prompt,
+  response: GeneratedResponse,
+  index: number
+) => {
+  const text = textOf(options.text, response)
+  const { policyLogProbs, responseIds, topLogProbs } = response
+  const shift = options.echo ? prompt.text.length : 0
+  const tokens = scoredTokens(options.text, responseIds, policyLogProbs, topLogProbs)
+  const shifted = tokens.map((token) => ({ ...token, offset: token.offset + shift }))
+  const before = options.echo && group.prompt !== undefined ? promptTokens(options, prompt.ids, group.prompt) : []
+  const choice = options.samples * index + response.sample
+  return {
+    ...choiceOf(options, choice, options.echo ? prompt.text + text : text, [...before, ...shifted], 0),
+    ...promptIds(options, prompt.ids),
+    ...(options.tokenIds ? responseTokens(response) : {}),
+    ...ending(response)
+  }
+}
+
+const streamedChoice = (options: CompletionFormat, { choice, finished, text, tokens }: ChoicePart) => {
+  const shift = options.echo ? options.prompts[Math.floor(choice / options.samples)]!.text.length : 0
+  return {
+    ...choiceOf(options, choice, text, tokens, shift),
+    ...(options.tokenIds ? partTokens(tokens, finished) : {}),
+    ...(finished === undefined ? { finish_reason: null } : ending(finished))
+  }
+}
+
+const promptIds = ({ tokenIds }: CompletionFormat, ids: Int32Array) => (tokenIds ? { prompt_token_ids: [...ids] } : {})
+
+const promptTokens = ({ text }: CompletionFormat, ids: Int32Array, scores: PromptScores) =>
+  scoredTokens(text, ids, scores.logProbs, scores.topLogProbs)
+
+const choiceOf = (
+  { logProbs, tokenText }: CompletionFormat,
+  index: number,
+  text: string,
+  tokens: ReadonlyArray<ScoredToken> | undefined,
+  shift: number
+) => ({
+  index,
+  text,
+  logprobs: logProbs && tokens !== undefined ? completionLogProbs(tokens, tokenText, shift) : null
+})

@@ -1,0 +1,82 @@
+import { Effect, Schema } from "effect"
+import { badField, type RequestRefused } from "../shell/request-refused.ts"
+import { completionFormat } from "./completion-format.ts"
+import { decodeRequest, type Refusals } from "./decode-request.ts"
+import { MOST_TOP_LOG_PROBS, sharedFields } from "./fields.ts"
+import type { Job } from "./job.ts"
+import { promptsOf, roomFor } from "./prompts.ts"
+import { samplingOf, seedOf } from "./sampling.ts"
+import { checkModel, type ServedModel } from "./served-model.ts"
+import { idTexts, tokenTexts } from "./token-text.ts"
+
+const CompletionRequest = Schema.Struct({
+  ...sharedFields,
+  prompt: Schema.optionalKey(Schema.Unknown),
+  max_tokens: Schema.optionalKey(Schema.Int.check(Schema.isGreaterThanOrEqualTo(0))),
+  logprobs: Schema.optionalKey(Schema.Int.check(Schema.isBetween({ minimum: 0, maximum: MOST_TOP_LOG_PROBS }))),
+  echo: Schema.optionalKey(Schema.Boolean),
+  best_of: Schema.optionalKey(Schema.Int)
+})
+type CompletionRequest = typeof CompletionRequest.Type
+
+/** New tokens where the request names no number; OpenAI's. */
+const DEFAULT_MAX_TOKENS = 16
+
+const REFUSALS: Refusals = {
+  suffix: "filling a gap between prompt and suffix is not supported: models here continue texts"
+}
+
+/** Reads a body of `/v1/completions`. */
+export const completionJob = (model: ServedModel, body: unknown): Effect.Effect<Job, RequestRefused> =>
+  Effect.gen(function* () {
+    const request = yield* decodeRequest(CompletionRequest, REFUSALS, body)
+    yield* checkModel(model, request.model)
+    yield* checkCombinations(request)
+    const prompts = yield* promptsOf(model, request.prompt)
+    const seed = seedOf(request)
+    const requests = yield* Effect.forEach(prompts, ({ ids }) =>
+      Effect.gen(function* () {
+        const room = yield* roomFor(model, ids.length, request.max_tokens, DEFAULT_MAX_TOKENS)
+        return {
+          promptIds: ids,
+          samples: request.n ?? 1,
+          seed,
+          sampling: yield* samplingOf(model, request, room),
+          topLogProbs: request.logprobs ?? 0,
+          promptLogProbs: request.echo === true && request.logprobs !== undefined
+        }
+      })
+    )
+    const text = {
+      tokenizer: model.tokenizer,
+      stopStrings: requests[0]!.sampling.stopStrings,
+      skipSpecialTokens: request.skip_special_tokens ?? true
+    }
+    const format = completionFormat({
+      prompts,
+      samples: request.n ?? 1,
+      text,
+      tokenText: request.return_tokens_as_token_ids === true ? idTexts : tokenTexts(model.tokenizer),
+      echo: request.echo ?? false,
+      logProbs: request.logprobs !== undefined,
+      tokenIds: request.return_token_ids ?? false
+    })
+    const streamUsage = request.stream_options?.include_usage ?? false
+    return { requests, text, stream: request.stream ?? false, streamUsage, format }
+  })
+
+const checkCombinations = (request: CompletionRequest) => {
+  const { best_of: bestOf, echo, max_tokens: maxTokens, n, stream, stream_options: streamOptions } = request
+  if (request.prompt === undefined) return Effect.fail(badField("prompt", "is missing", "missing_required_parameter"))
+  if (bestOf !== undefined && bestOf !== (n ?? 1)) {
+    const reason = "only as many responses as n are made; ask for more with n and choose among them"
+    return Effect.fail(badField("best_of", reason, "unsupported_parameter"))
+  }
+  if (maxTokens === 0 && echo !== true) return Effect.fail(badField("max_tokens", "must be at least 1, or 0 with echo"))
+  return checkStream(stream, streamOptions)
+}
+
+export const checkStream = (stream: boolean | undefined, streamOptions: object | undefined) =>
+  streamOptions !== undefined && stream !== true
+    ? Effect.fail(badField("stream_options", "needs stream to be true"))
+    : Effect.void

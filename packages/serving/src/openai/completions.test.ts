@@ -1,0 +1,337 @@
+import { afterAll, beforeAll, describe, expect, it } from "vitest"
+import { idsOf, serveScripted, tokenizer } from "../testing/serve-scripted.ts"
+import type { Script } from "../testing/scripted-generator.ts"
+
+type Served = Awaited<ReturnType<typeof serveScripted>>
+
+/** A server for one test. */
+const using = async <A>(script: Partial<Script>, run: (served: Served) => Promise<A>): Promise<A> => {
+  const served = await serveScripted(script)
+  try {
+    return await run(served)
+  } finally {
+    await served.close()
+  }
+}
+
+let served: Served
+beforeAll(async () => void (served = await serveScripted()))
+afterAll(() => served.close())
+
+const BASE = { model: "tiny", prompt: "hi", max_tokens: 10 } as const
+
+// fields that OpenAI's client has no types for
+const withIds = { return_token_ids: true }
+const idsForTexts = { return_tokens_as_token_ids: true }
+const allTokens = { top_k: -1 }
+const beyondOpenAI = {
+  top_k: 3,
+  min_p: 0.05,
+  repetition_penalty: 1.1,
+  min_tokens: 2,
+  stop_token_ids: [9],
+  ignore_eos: true,
+  allowed_token_ids: [65, 66]
+}
+
+describe("/v1/completions", () => {
+  it("answers a prompt", async () => {
+    const answer = await served.client.completions.create({ ...BASE, seed: 5 })
+    expect(answer).toMatchObject({
+      object: "text_completion",
+      model: "tiny",
+      system_fingerprint: "plumbline-v7",
+      choices: [{ index: 0, text: "hello", logprobs: null, finish_reason: "stop" }],
+      usage: { prompt_tokens: 2, completion_tokens: 5, total_tokens: 7 }
+    })
+    expect(answer.id).toMatch(/^cmpl-/)
+    const [request] = served.generator.requests.slice(-1)
+    expect(request).toMatchObject({ samples: 1, seed: 5, topLogProbs: 0, promptLogProbs: false })
+    expect([...request!.promptIds]).toEqual([104, 105])
+    // ends at the tokenizer's EOS and at the model's
+    expect(request!.sampling).toMatchObject({ maxNewTokens: 10, temperature: 1, stopIds: [258, 3] })
+  })
+
+  it("hands every sampling field to the generator", async () => {
+    await served.client.completions.create({
+      ...BASE,
+      temperature: 0.5,
+      top_p: 0.9,
+      stop: ["a", "b"],
+      presence_penalty: 0.1,
+      frequency_penalty: 0.2,
+      logit_bias: { "65": -100 },
+      ...beyondOpenAI
+    })
+    expect(served.generator.requests.at(-1)!.sampling).toEqual({
+      maxNewTokens: 10,
+      minNewTokens: 2,
+      temperature: 0.5,
+      topK: 3,
+      topP: 0.9,
+      minP: 0.05,
+      repetitionPenalty: 1.1,
+      presencePenalty: 0.1,
+      frequencyPenalty: 0.2,
+      logitBias: { "65": -100 },
+      allowedTokens: [65, 66],
+      stopIds: [9],
+      stopStrings: ["a", "b"]
+    })
+    await served.client.completions.create({ model: "/models/tiny", prompt: "x", top_p: 0, seed: -1, ...allTokens })
+    const { sampling, seed } = served.generator.requests.at(-1)!
+    expect([sampling.maxNewTokens, sampling.topK, seed]).toEqual([16, 0, Number.MAX_SAFE_INTEGER])
+    expect(sampling.topP).toBeGreaterThan(0)
+  })
+
+  it("draws a seed where none is given", async () => {
+    await served.client.completions.create(BASE)
+    await served.client.completions.create(BASE)
+    const [one, two] = served.generator.requests.slice(-2)
+    expect(one!.seed).not.toBe(two!.seed)
+  })
+
+  it.each([
+    ["token ids", [104, 105], [[104, 105]]],
+    ["texts", ["a", "bc"], [[97], [98, 99]]],
+    ["lists of token ids", [[1], [2, 3]], [[1], [2, 3]]]
+  ])("takes %s", async (_, prompt, expected) => {
+    const answer = await served.client.completions.create({ ...BASE, prompt, n: 2 })
+    const requests = served.generator.requests.slice(-expected.length)
+    expect(requests.map(({ promptIds }) => [...promptIds])).toEqual(expected)
+    expect(answer.choices.map(({ index }) => index)).toEqual(expected.flatMap((_, p) => [2 * p, 2 * p + 1]))
+    // a prompt counts once, its samples each
+    expect(answer.usage).toMatchObject({
+      prompt_tokens: expected.flat().length,
+      completion_tokens: 10 * expected.length
+    })
+  })
+
+  it("gives log-probs, of the prompt too where it is echoed", async () => {
+    const plain = await served.client.completions.create({ ...BASE, logprobs: 2, max_tokens: 2 })
+    // the script: id i has −i/100, and its alternatives are the ids above it
+    expect(plain.choices[0]!.logprobs!.tokens).toEqual(["h", "e"])
+    expect(plain.choices[0]!.logprobs!.text_offset).toEqual([0, 1])
+    expect(plain.choices[0]!.logprobs!.token_logprobs![0]).toBeCloseTo(-1.04, 6)
+    expect(Object.keys(plain.choices[0]!.logprobs!.top_logprobs![1]!)).toEqual(["e", "f"])
+    expect(plain.choices[0]!.finish_reason).toBe("length")
+    const echoed = await served.client.completions.create({ ...BASE, logprobs: 0, echo: true, max_tokens: 1 })
+    const [choice] = echoed.choices
+    expect(choice).toMatchObject({ text: "hih", logprobs: { tokens: ["h", "i", "h"], text_offset: [0, 1, 2] } })
+    expect(choice!.logprobs!.token_logprobs!.map((value) => value && Math.round(value * 100))).toEqual([
+      null,
+      -105,
+      -104
+    ])
+    expect(choice!.logprobs!.top_logprobs![0]).toBe(null)
+    expect(Object.keys(choice!.logprobs!.top_logprobs![2]!)).toEqual(["h"])
+  })
+
+  it("scores a prompt without going on", async () => {
+    const whole = { ...BASE, logprobs: 0, echo: true, max_tokens: 0 } as const
+    const answer = await served.client.completions.create(whole)
+    expect(answer.choices[0]).toMatchObject({ text: "hi", finish_reason: "length", logprobs: { tokens: ["h", "i"] } })
+    const parts = []
+    for await (const part of await served.client.completions.create({ ...whole, stream: true })) parts.push(part)
+    expect(parts.map(({ choices }) => choices[0]!.text)).toEqual(["hi", ""])
+    expect(parts[0]!.choices[0]!.logprobs!.token_logprobs![0]).toBe(null)
+  })
+
+  it("gives the tokens themselves to clients that learn from them", async () => {
+    const answer = await served.client.completions.create({ ...BASE, max_tokens: 2, ...withIds })
+    expect(answer.choices[0]).toMatchObject({
+      prompt_token_ids: [104, 105],
+      token_ids: [104, 101],
+      policy_versions: [7, 7],
+      stop_reason: null
+    })
+    const { policy_logprobs: policy, sampling_logprobs: sampling } = answer.choices[0] as unknown as Record<
+      string,
+      number[]
+    >
+    expect(policy![0]).toBeCloseTo(-1.04, 6)
+    expect(sampling![0]).toBeCloseTo(-2.08, 6)
+    const named = await served.client.completions.create({
+      ...BASE,
+      logprobs: 1,
+      ...idsForTexts
+    })
+    expect(named.choices[0]!.logprobs!.tokens![0]).toBe("token_id:104")
+  })
+
+  it("streams text, log-probs and usage", async () => {
+    await using({ says: () => idsOf("é€!") }, async ({ client }) => {
+      const stream = await client.completions.create({
+        ...BASE,
+        stream: true,
+        logprobs: 0,
+        stream_options: { include_usage: true },
+        ...withIds
+      })
+      const chunks = []
+      for await (const chunk of stream) chunks.push(chunk)
+      const choices = chunks.flatMap((chunk) => chunk.choices)
+      expect(choices.map(({ text }) => text)).toEqual(["é", "€", "!", ""])
+      expect(choices.map(({ logprobs }) => logprobs!.tokens!.length)).toEqual([2, 3, 1, 0])
+      expect(choices.map(({ logprobs }) => logprobs!.text_offset![0])).toEqual([0, 1, 2, undefined])
+      expect(choices.flatMap((choice) => (choice as unknown as { token_ids: number[] }).token_ids)).toEqual(
+        idsOf("é€!")
+      )
+      expect(choices.map(({ finish_reason }) => finish_reason)).toEqual([null, null, null, "stop"])
+      expect(chunks.at(-1)).toMatchObject({ choices: [], usage: { prompt_tokens: 2, completion_tokens: 6 } })
+      expect(new Set(chunks.map(({ id }) => id)).size).toBe(1)
+    })
+  })
+
+  it("streams several prompts and samples at once, echoing each", async () => {
+    const says = (request: { readonly promptIds: Int32Array }, sample: number) => [...request.promptIds, 48 + sample]
+    await using({ says }, async ({ client }) => {
+      const texts = ["", "", "", ""]
+      const stream = await client.completions.create({ ...BASE, prompt: ["a", "b"], n: 2, echo: true, stream: true })
+      for await (const { choices } of stream) for (const { index, text } of choices) texts[index] += text
+      expect(texts).toEqual(["aa0", "aa1", "bb0", "bb1"])
+    })
+  })
+
+  it("cuts the text before the stop string, streamed or not", async () => {
+    const script = { says: () => idsOf("one\n\ntwo"), stop: { kind: "string", text: "\n\n" } } as const
+    await using({ ...script, says: () => idsOf("one\n\n") }, async ({ client }) => {
+      const ask = { ...BASE, stop: "\n\n" }
+      const whole = await client.completions.create(ask)
+      expect(whole.choices[0]).toMatchObject({ text: "one", finish_reason: "stop", stop_reason: "\n\n" })
+      let text = ""
+      for await (const { choices } of await client.completions.create({ ...ask, stream: true }))
+        text += choices[0]!.text
+      expect(text).toBe("one")
+    })
+  })
+
+  it("ends a stream with [DONE], and one that fails with an error instead", async () => {
+    const body = { ...BASE, stream: true }
+    expect((await served.post("/v1/completions", body)).text.endsWith("data: [DONE]\n\n")).toBe(true)
+    await using({ failsAt: 2 }, async ({ client, post }) => {
+      const { text } = await post("/v1/completions", body)
+      expect(text).not.toContain("[DONE]")
+      expect(JSON.parse(text.trimEnd().split("\n").at(-1)!.slice(6)).error).toMatchObject({ code: "generator_failed" })
+      const read = async () => {
+        for await (const _ of await client.completions.create({ ...BASE, stream: true })) continue
+      }
+      await expect(read()).rejects.toThrow("out of script")
+      await expect(client.completions.create(BASE)).rejects.toThrow(/503.*out of script/)
+    })
+    await using({ failsAt: 0 }, async ({ post }) => {
+      expect((await post("/v1/completions", body)).status).toBe(503)
+    })
+  })
+
+  it("cancels the generation of a client that leaves", async () => {
+    await using({ says: () => idsOf("x".repeat(150)), pause: 5 }, async ({ client, generator, inFlight }) => {
+      const stream = await client.completions.create({ ...BASE, max_tokens: 150, stream: true })
+      for await (const _ of stream) break
+      while (generator.active() > 0 || inFlight() > 0) await new Promise((resolve) => setTimeout(resolve, 5))
+      const leaver = new AbortController()
+      const gone = client.completions.create({ ...BASE, max_tokens: 150 }, { signal: leaver.signal })
+      while (generator.active() === 0) await new Promise((resolve) => setTimeout(resolve, 1))
+      leaver.abort()
+      await expect(gone).rejects.toThrow()
+      while (generator.active() > 0 || inFlight() > 0) await new Promise((resolve) => setTimeout(resolve, 5))
+    })
+  })
+
+  it.each([
+    [{ model: "other" }, 404, "model", "model_not_found"],
+    [{ prompt: undefined }, 400, "prompt", "missing_required_parameter"],
+    [{ prompt: "" }, 400, "prompt"],
+    [{ prompt: [] }, 400, "prompt"],
+    [{ prompt: ["a", 1] }, 400, "prompt"],
+    [{ prompt: [[]] }, 400, "prompt"],
+    [{ prompt: [1.5] }, 400, "prompt"],
+    [{ prompt: [tokenizer.vocabSize] }, 400, "prompt"],
+    [{ prompt: { a: 1 } }, 400, "prompt"],
+    [{ prompt: "x".repeat(200) }, 400, "prompt", "context_length_exceeded"],
+    [{ max_tokens: 199 }, 400, "max_tokens", "context_length_exceeded"],
+    [{ max_tokens: 0 }, 400, "max_tokens"],
+    [{ max_tokens: "5" }, 400, "max_tokens"],
+    [{ temperature: -1 }, 400, "temperature"],
+    [{ temperature: "hot" }, 400, "temperature"],
+    [{ top_p: 1.5 }, 400, "top_p"],
+    [{ top_k: -2 }, 400, "top_k"],
+    [{ min_p: 2 }, 400, "min_p"],
+    [{ n: 0 }, 400, "n"],
+    [{ n: 65 }, 400, "n"],
+    [{ n: 1.5 }, 400, "n"],
+    [{ seed: 0.5 }, 400, "seed"],
+    [{ stop: [1] }, 400, "stop[0]"],
+    [{ stop: "" }, 400, "stop"],
+    [{ presence_penalty: 3 }, 400, "presence_penalty"],
+    [{ repetition_penalty: 0 }, 400, "repetition_penalty"],
+    [{ logit_bias: { "65": 101 } }, 400, "logit_bias.65"],
+    [{ logit_bias: { a: 1 } }, 400, "logit_bias"],
+    [{ logit_bias: { 9999: 1 } }, 400, "logit_bias"],
+    [{ stop_token_ids: [9999] }, 400, "stop_token_ids"],
+    [{ min_tokens: 11 }, 400, "min_tokens"],
+    [{ logprobs: 21 }, 400, "logprobs"],
+    [{ logprobs: true }, 400, "logprobs"],
+    [{ suffix: "b" }, 400, "suffix", "unsupported_parameter"],
+    [{ best_of: 2 }, 400, "best_of", "unsupported_parameter"],
+    [{ stream: "yes" }, 400, "stream"],
+    [{ stream_options: { include_usage: true } }, 400, "stream_options"],
+    [{ stream: true, stream_options: { other: 1 } }, 400, "stream_options.other", "unknown_parameter"],
+    [{ temprature: 1 }, 400, "temprature", "unknown_parameter"]
+  ])("refuses %j", async (fields, status, param, code?: string) => {
+    const answer = await served.post("/v1/completions", { ...BASE, ...fields })
+    const { error } = JSON.parse(answer.text)
+    expect([answer.status, error.param]).toEqual([status, param])
+    expect(error.message.length).toBeGreaterThan(10)
+    if (code !== undefined) expect(error.code).toBe(code)
+  })
+
+  it("takes null for left out, and fields that change nothing", async () => {
+    const fields = {
+      temperature: null,
+      stop: null,
+      suffix: null,
+      logit_bias: null,
+      user: "me",
+      best_of: 1,
+      stream: false
+    }
+    expect((await served.post("/v1/completions", { ...BASE, ...fields })).status).toBe(200)
+    expect((await served.post("/v1/completions", [])).status).toBe(400)
+  })
+
+  it("gives OpenAI's client errors of the right kind", async () => {
+    await expect(served.client.completions.create({ ...BASE, model: "no" })).rejects.toMatchObject({
+      name: "Error",
+      status: 404,
+      code: "model_not_found",
+      param: "model"
+    })
+  })
+})
+
+describe("/v1/models and the numbers", () => {
+  it("lists the model, and finds it by name", async () => {
+    expect((await served.client.models.list()).data).toMatchObject([
+      { id: "tiny", object: "model", max_model_len: 200 }
+    ])
+    expect(await served.client.models.retrieve("tiny")).toMatchObject({ id: "tiny", policy_version: 7 })
+    await expect(served.client.models.retrieve("other")).rejects.toMatchObject({ status: 404 })
+  })
+
+  it("counts tokens, requests and times to the first token", async () => {
+    await using({}, async ({ client, url }) => {
+      await client.completions.create(BASE)
+      for await (const _ of await client.completions.create({ ...BASE, stream: true })) continue
+      await client.completions.create({ ...BASE, model: "no" }).catch(() => {})
+      const page = await (await fetch(`${url}/metrics`)).text()
+      expect(page).toContain("# TYPE plumbline_http_requests_total counter")
+      expect(page).toContain('plumbline_http_requests_total{route="/v1/completions",status="200"} 2')
+      expect(page).toContain('plumbline_http_requests_total{route="/v1/completions",status="404"} 1')
+      expect(page).toContain("plumbline_prompt_tokens_total 4")
+      expect(page).toContain("plumbline_generation_tokens_total 10")
+      expect(page).toContain("plumbline_time_to_first_token_seconds_count 1")
+      expect(page).toMatch(/plumbline_http_request_duration_seconds_bucket\{route="\/v1\/completions",le="\+Inf"\} 3/)
+    })
+  })
+})

@@ -1,0 +1,67 @@
+import { Schema } from "effect"
+
+const optional = Schema.optionalKey
+const between = (minimum: number, maximum: number) => Schema.Finite.check(Schema.isBetween({ minimum, maximum }))
+const intBetween = (minimum: number, maximum: number) => Schema.Int.check(Schema.isBetween({ minimum, maximum }))
+const AtLeastZero = Schema.Int.check(Schema.isGreaterThanOrEqualTo(0))
+const StopTexts = Schema.Array(Schema.NonEmptyString).check(Schema.isMaxLength(16))
+
+/** Responses to a prompt; OpenAI's limit. */
+const MOST_SAMPLES = 128
+/** Alternatives at a position; OpenAI's limit for chats. */
+export const MOST_TOP_LOG_PROBS = 20
+
+/** How tokens are drawn: OpenAI's fields, then those that vLLM and SGLang have beyond them. */
+const samplingFields = {
+  temperature: optional(between(0, 2)),
+  top_p: optional(between(0, 1)),
+  n: optional(intBetween(1, MOST_SAMPLES)),
+  seed: optional(Schema.Int),
+  stop: optional(Schema.Union([Schema.NonEmptyString, StopTexts])),
+  presence_penalty: optional(between(-2, 2)),
+  frequency_penalty: optional(between(-2, 2)),
+  logit_bias: optional(Schema.Record(Schema.String, between(-100, 100))),
+  top_k: optional(Schema.Int.check(Schema.isGreaterThanOrEqualTo(-1))),
+  min_p: optional(between(0, 1)),
+  repetition_penalty: optional(Schema.Finite.check(Schema.isGreaterThan(0))),
+  min_tokens: optional(AtLeastZero),
+  stop_token_ids: optional(Schema.Array(AtLeastZero)),
+  ignore_eos: optional(Schema.Boolean),
+  allowed_token_ids: optional(Schema.Array(AtLeastZero).check(Schema.isMinLength(1)))
+} as const
+
+/** How the answer is written. */
+const answerFields = {
+  stream: optional(Schema.Boolean),
+  stream_options: optional(
+    Schema.Struct({ include_usage: optional(Schema.Boolean), include_obfuscation: optional(Schema.Boolean) })
+  ),
+  skip_special_tokens: optional(Schema.Boolean),
+  return_token_ids: optional(Schema.Boolean),
+  return_tokens_as_token_ids: optional(Schema.Boolean)
+} as const
+
+/** Fields that say who asks or how it is billed; read and of no effect here. */
+const accountFields = {
+  user: optional(Schema.String),
+  metadata: optional(Schema.Record(Schema.String, Schema.Unknown)),
+  safety_identifier: optional(Schema.String),
+  prompt_cache_key: optional(Schema.String),
+  prompt_cache_retention: optional(Schema.String),
+  service_tier: optional(Schema.Literals(["auto", "default"])),
+  store: optional(Schema.Literal(false))
+} as const
+
+/** Fields of both kinds of completion. */
+export const sharedFields = {
+  model: optional(Schema.String),
+  ...samplingFields,
+  ...answerFields,
+  ...accountFields
+} as const
+
+const Shared = Schema.Struct(sharedFields)
+export type SharedRequest = typeof Shared.Type
+
+const Sampling = Schema.Struct(samplingFields)
+export type SamplingRequest = typeof Sampling.Type

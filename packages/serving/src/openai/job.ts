@@ -1,0 +1,47 @@
+import type { GeneratedGroup, GenerationRequest, PromptScores } from "@plumbline/rollout-generation"
+import type { ChoicePart, TextOptions } from "./choice-writer.ts"
+
+/** A request that was understood: what to generate, and how to write the answer. */
+export interface Job {
+  /** One a prompt; choice `samples · prompt + sample` is its response. */
+  readonly requests: ReadonlyArray<GenerationRequest>
+  readonly text: TextOptions
+  readonly stream: boolean
+  /** Whether a stream ends with the token counts. */
+  readonly streamUsage: boolean
+  readonly format: AnswerFormat
+}
+
+/** How one kind of completion writes its answers. */
+export interface AnswerFormat {
+  /** Beginning of the answer's id. */
+  readonly idPrefix: string
+  readonly object: string
+  readonly chunkObject: string
+  /** The choices of a whole answer. */
+  readonly choices: (groups: ReadonlyArray<GeneratedGroup>) => ReadonlyArray<object>
+  /** Fields of a whole answer beside its choices. */
+  readonly extras: object
+  /** What a stream says of a choice before its first token. @param scores where the request asked for the prompt's */
+  readonly opening: (prompt: number, choice: number, scores: PromptScores | undefined) => object | undefined
+  readonly part: (part: ChoicePart) => object
+}
+
+/** Samples of a prompt. */
+export const samplesOf = ({ samples }: GenerationRequest): number => samples ?? 1
+
+export interface Usage {
+  readonly prompt_tokens: number
+  readonly completion_tokens: number
+  readonly total_tokens: number
+}
+
+/** @param completionTokens of all responses; a prompt counts once, however many samples it has */
+export const usageOf = (requests: ReadonlyArray<GenerationRequest>, completionTokens: number): Usage => {
+  const promptTokens = requests.reduce((total, { promptIds }) => total + promptIds.length, 0)
+  return {
+    prompt_tokens: promptTokens,
+    completion_tokens: completionTokens,
+    total_tokens: promptTokens + completionTokens
+  }
+}

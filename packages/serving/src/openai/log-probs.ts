@@ -1,0 +1,49 @@
+import type { TokenLogProb } from "@plumbline/rollout-generation"
+import type { TokenText } from "./token-text.ts"
+
+/** A token of an answer with its log-prob under the policy itself, nats. */
+export interface ScoredToken extends TokenLogProb {
+  /** Empty where nobody asked. */
+  readonly top: ReadonlyArray<TokenLogProb>
+  /** Place in the text of its response, or of its prompt, at which it starts. */
+  readonly offset: number
+}
+
+/** Least log-prob that is sent: JSON has no −∞. */
+const LEAST = -9999
+
+const finite = (logProb: number): number => Math.max(logProb, LEAST)
+
+/** `logprobs` of a completion. A token without a log-prob, the first one of a prompt, has null. */
+export const completionLogProbs = (tokens: ReadonlyArray<ScoredToken>, tokenText: TokenText, shift = 0) => ({
+  tokens: tokens.map(({ id }) => tokenText(id)),
+  token_logprobs: tokens.map(({ logProb }) => (Number.isNaN(logProb) ? null : finite(logProb))),
+  top_logprobs: tokens.map((token) => (Number.isNaN(token.logProb) ? null : topByText(token, tokenText))),
+  text_offset: tokens.map(({ offset }) => offset + shift)
+})
+
+/** The most likely tokens, and the token itself where it is not among them; of two with one text the likelier. */
+const topByText = (token: ScoredToken, tokenText: TokenText): Record<string, number> => {
+  const top = new Map<string, number>()
+  for (const { id, logProb } of [...token.top, token]) {
+    const text = tokenText(id)
+    if (!top.has(text)) top.set(text, finite(logProb))
+  }
+  return Object.fromEntries(top)
+}
+
+/** `logprobs` of a chat. */
+export const chatLogProbs = (tokens: ReadonlyArray<ScoredToken>, tokenText: TokenText) => ({
+  content: tokens.map((token) => ({
+    ...chatToken(token, tokenText),
+    top_logprobs: token.top.map((other) => chatToken(other, tokenText))
+  })),
+  refusal: null
+})
+
+const utf8 = new TextEncoder()
+
+const chatToken = ({ id, logProb }: TokenLogProb, tokenText: TokenText) => {
+  const token = tokenText(id)
+  return { token, logprob: finite(logProb), bytes: token.includes("\uFFFD") ? null : [...utf8.encode(token)] }
+}

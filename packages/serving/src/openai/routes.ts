@@ -1,0 +1,89 @@
+import type { MemoryReport } from "@plumbline/runtime"
+import { Effect, type Scope } from "effect"
+import { type HttpServerRequest, HttpServerResponse } from "effect/http"
+import type { Admission } from "../shell/admission.ts"
+import { jsonBody } from "../shell/json-body.ts"
+import type { Limits } from "../shell/limits.ts"
+import type { MetricsPage } from "../shell/metrics.ts"
+import { badField, type RequestRefused } from "../shell/request-refused.ts"
+import type { Route } from "../shell/route.ts"
+import { answerJob } from "./answer-job.ts"
+import { chatJob } from "./chat-request.ts"
+import { completionJob } from "./completion-request.ts"
+import { type Job, samplesOf } from "./job.ts"
+import { loadGauges, memoryGauges } from "./metrics.ts"
+import { checkModel, type ServedModel } from "./served-model.ts"
+
+export interface OpenAIOptions {
+  readonly model: ServedModel
+  readonly limits: Limits
+  readonly admission: Admission
+  readonly metrics: MetricsPage
+  /** Most responses that one request may ask for, over all its prompts. */
+  readonly maxResponses: number
+}
+
+/** OpenAI's API for one model. */
+export const openaiRoutes = (options: OpenAIOptions): ReadonlyArray<Route> => [
+  { method: "GET", path: "/v1/models", handle: () => listModels(options.model) },
+  { method: "GET", path: "/v1/models/*", handle: (_, name) => oneModel(options.model, name) },
+  { method: "POST", path: "/v1/completions", handle: (request) => complete(options, request, completionJob) },
+  { method: "POST", path: "/v1/chat/completions", handle: (request) => complete(options, request, chatJob) }
+]
+
+type ReadJob = (model: ServedModel, body: unknown) => Effect.Effect<Job, RequestRefused>
+
+const complete = (
+  { admission, limits, maxResponses, metrics, model }: OpenAIOptions,
+  request: HttpServerRequest.HttpServerRequest,
+  readJob: ReadJob
+): Effect.Effect<HttpServerResponse.HttpServerResponse, RequestRefused, Scope.Scope> =>
+  Effect.gen(function* () {
+    const since = performance.now()
+    yield* admission.enter
+    const body = yield* jsonBody(request, limits)
+    const job = yield* readJob(model, body)
+    const responses = job.requests.reduce((total, one) => total + samplesOf(one), 0)
+    if (responses > maxResponses) {
+      return yield* badField(
+        "n",
+        `the request asks for ${responses} responses; at most ${maxResponses} are made at once`
+      )
+    }
+    yield* admission.turn
+    return yield* answerJob({ model, metrics, limits, since }, job)
+  })
+
+const describe = ({ created, generator, id }: ServedModel) =>
+  Effect.map(
+    Effect.orElseSucceed(generator.policyVersion, () => null),
+    (version) => ({
+      id,
+      object: "model",
+      created,
+      owned_by: "plumbline",
+      max_model_len: generator.limits.contextTokens,
+      vocabulary: generator.limits.vocabulary,
+      policy_version: version
+    })
+  )
+
+const listModels = (model: ServedModel) =>
+  Effect.map(describe(model), (one) => HttpServerResponse.jsonUnsafe({ object: "list", data: [one] }))
+
+const oneModel = (model: ServedModel, name: string) =>
+  checkModel(model, name).pipe(Effect.andThen(describe(model)), Effect.map(HttpServerResponse.jsonUnsafe))
+
+/** Shows on the metrics page what the generator and its backend hold. */
+export const watchGenerator = (
+  { generator }: ServedModel,
+  { watch }: MetricsPage,
+  memory: () => MemoryReport
+): void => {
+  const load = () => Effect.runSync(generator.load)
+  for (const field of Object.keys(loadGauges) as ReadonlyArray<keyof typeof loadGauges>) {
+    watch(loadGauges[field], () => load()[field])
+  }
+  watch(memoryGauges.tensors, () => memory().tensors)
+  watch(memoryGauges.bytes, () => memory().bytes)
+}

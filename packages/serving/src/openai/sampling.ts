@@ -1,0 +1,57 @@
+import { type SamplingOptions, samplingOptions } from "@plumbline/rollout-generation"
+import { Effect } from "effect"
+import { randomInt } from "node:crypto"
+import { badField, type RequestRefused } from "../shell/request-refused.ts"
+import type { SamplingRequest } from "./fields.ts"
+import type { ServedModel } from "./served-model.ts"
+
+/** The smallest share that keeps a token: OpenAI allows a `top_p` of 0, which keeps the most likely one. */
+const TOP_ONE = Number.MIN_VALUE
+
+/** The Generator's options for a request. @param maxNewTokens what the request, its kind or the context allows */
+export const samplingOf = (
+  { endTokens, generator, tokenizer }: ServedModel,
+  request: SamplingRequest,
+  maxNewTokens: number
+): Effect.Effect<SamplingOptions, RequestRefused> =>
+  Effect.gen(function* () {
+    const { vocabulary } = generator.limits
+    const ended = request.ignore_eos === true ? [] : [...tokenizer.stopIds, ...endTokens]
+    yield* checkIds("stop_token_ids", request.stop_token_ids ?? [], vocabulary)
+    yield* checkIds("allowed_token_ids", request.allowed_token_ids ?? [], vocabulary)
+    yield* checkIds("logit_bias", Object.keys(request.logit_bias ?? {}).map(tokenId), vocabulary)
+    if ((request.min_tokens ?? 0) > maxNewTokens) {
+      return yield* badField("min_tokens", `is above the ${maxNewTokens} tokens that the response may have`)
+    }
+    return samplingOptions({
+      maxNewTokens,
+      minNewTokens: request.min_tokens ?? 0,
+      temperature: request.temperature ?? 1,
+      topK: Math.max(0, request.top_k ?? 0),
+      topP: Math.max(TOP_ONE, request.top_p ?? 1),
+      minP: request.min_p ?? 0,
+      repetitionPenalty: request.repetition_penalty ?? 1,
+      presencePenalty: request.presence_penalty ?? 0,
+      frequencyPenalty: request.frequency_penalty ?? 0,
+      logitBias: request.logit_bias ?? {},
+      ...(request.allowed_token_ids === undefined ? {} : { allowedTokens: request.allowed_token_ids }),
+      stopIds: [...new Set([...ended, ...(request.stop_token_ids ?? [])])],
+      stopStrings: request.stop === undefined ? [] : [request.stop].flat()
+    })
+  })
+
+const tokenId = (text: string): number => (/^\d{1,10}$/.test(text) ? Number(text) : -1)
+
+/** Fails on the first id that the model does not know. */
+export const checkIds = (param: string, ids: ArrayLike<number>, vocabulary: number) => {
+  const unknown = Array.prototype.findIndex.call(ids, (id: number) => id < 0 || id >= vocabulary)
+  return unknown < 0
+    ? Effect.void
+    : Effect.fail(badField(param, `has an id outside the vocabulary of ${vocabulary} tokens, at place ${unknown}`))
+}
+
+/** The seed of a request; one that nobody chose when it names none. Negative ones, which OpenAI allows, count down. */
+export const seedOf = ({ seed }: SamplingRequest): number => {
+  if (seed === undefined) return randomInt(2 ** 47)
+  return seed >= 0 ? seed : Number.MAX_SAFE_INTEGER + seed + 1
+}

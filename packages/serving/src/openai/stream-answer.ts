@@ -1,0 +1,100 @@
+import type { GenerationEvent, GenerationRequest, PromptScores } from "@plumbline/rollout-generation"
+import { Effect, Pull, type Scope, Stream } from "effect"
+import { errorBody, type RequestRefused } from "../shell/request-refused.ts"
+import { type AnswerContext, type AnswerHead, countTokens } from "./answer-context.ts"
+import { choiceWriter } from "./choice-writer.ts"
+import { refusalOf } from "./failure.ts"
+import { type Job, samplesOf, usageOf } from "./job.ts"
+import { openaiMetrics } from "./metrics.ts"
+import { eventStream } from "./sse.ts"
+
+/** The answer as server-sent events. What fails before the first of them is an answer of its own, later it is an event. */
+export const streamAnswer = (context: AnswerContext, job: Job, head: AnswerHead) =>
+  Effect.gen(function* () {
+    const seen: Seen = { firstToken: false, completionTokens: 0 }
+    const perPrompt = job.requests.map((request, prompt) => choicesOf(context, job, request, prompt, seen))
+    const choices = yield* startNow(Stream.mergeAll(perPrompt, { concurrency: "unbounded" }))
+    const chunk = { ...head, object: job.format.chunkObject }
+    const noUsage = job.streamUsage ? { usage: null } : {}
+    const events = choices.pipe(
+      Stream.map((choice): Event => ({ ...chunk, choices: [choice], ...noUsage })),
+      Stream.concat(Stream.suspend(() => Stream.fromIterable(lastEvents(context, job, chunk, seen)))),
+      Stream.catch((refused) => Stream.succeed<Event>(errorBody(refused)))
+    )
+    return eventStream(events)
+  })
+
+type Event = object | "[DONE]"
+
+/** What is known of all prompts of a request together. */
+interface Seen {
+  firstToken: boolean
+  completionTokens: number
+}
+
+/** The streamed choices of one prompt. */
+const choicesOf = (
+  { metrics, model, since }: AnswerContext,
+  { format, text }: Job,
+  request: GenerationRequest,
+  prompt: number,
+  seen: Seen
+): Stream.Stream<object, RequestRefused> =>
+  Stream.suspend(() => {
+    const samples = samplesOf(request)
+    const first = prompt * samples
+    const parts = choiceWriter(text, first)
+    const openings = (scores: PromptScores | undefined): ReadonlyArray<object> =>
+      Array.from({ length: samples }, (_, sample) => format.opening(prompt, first + sample, scores) ?? []).flat()
+    const note = (event: GenerationEvent) => {
+      if (event._tag === "Finished") seen.completionTokens += event.response.responseIds.length
+      if (event._tag !== "Token" || seen.firstToken) return
+      seen.firstToken = true
+      metrics.add(openaiMetrics.firstToken, (performance.now() - since) / 1000)
+    }
+    return model.generator.stream(request).pipe(
+      Stream.mapError(refusalOf),
+      Stream.map(scoresFirst(request.promptLogProbs ?? false)),
+      Stream.map(({ begins, events, scores }) => {
+        events.forEach(note)
+        const written = events.flatMap((event) => parts(event).map(format.part))
+        return begins ? [...openings(scores), ...written] : written
+      }),
+      Stream.flattenIterable
+    )
+  })
+
+interface Turn {
+  /** True once: nothing was written before. */
+  readonly begins: boolean
+  readonly events: ReadonlyArray<GenerationEvent>
+  readonly scores: PromptScores | undefined
+}
+
+/** Keeps events back until the prompt's scores are there, where they were asked for: a stream opens with them. */
+const scoresFirst = (wanted: boolean): ((event: GenerationEvent) => Turn) => {
+  let waiting: Array<GenerationEvent> = []
+  let begun = false
+  return (event) => {
+    waiting.push(event)
+    if (wanted && !begun && event._tag !== "Prompt") return { begins: false, events: [], scores: undefined }
+    const turn = { begins: !begun, events: waiting, scores: event._tag === "Prompt" ? event.prompt : undefined }
+    begun = true
+    waiting = []
+    return turn
+  }
+}
+
+const lastEvents = ({ metrics }: AnswerContext, job: Job, chunk: object, seen: Seen): ReadonlyArray<Event> => {
+  const usage = usageOf(job.requests, seen.completionTokens)
+  countTokens(metrics, usage)
+  return [...(job.streamUsage ? [{ ...chunk, choices: [], usage }] : []), "[DONE]"]
+}
+
+/** Waits for the first elements; a failure before them is this effect's. The stream lives as long as the scope. */
+const startNow = <A, E>(stream: Stream.Stream<A, E>): Effect.Effect<Stream.Stream<A, E>, E, Scope.Scope> =>
+  Effect.gen(function* () {
+    const pull = yield* Stream.toPull(stream)
+    const first = yield* Pull.catchDone(pull, () => Effect.succeed<ReadonlyArray<A>>([]))
+    return Stream.concat(Stream.fromIterable(first), Stream.fromPull(Effect.succeed(pull)))
+  })
