@@ -31,7 +31,7 @@ export const chatFormat = (options: ChatFormat): AnswerFormat => ({
     index: choice,
     delta: text === "" ? {} : { content: text },
     logprobs: logProbs(options, tokens),
-    ...(options.tokenIds ? partTokens(tokens, finished) : {}),
+    ...(options.tokenIds ? partTokens(tokens) : {}),
     ...(finished === undefined ? { finish_reason: null } : ending(finished))
   })
 })

@@ -8,12 +8,17 @@ import {
 import { heldText } from "./held-text.ts"
 import type { ScoredToken } from "./log-probs.ts"
 
+export interface WrittenToken extends ScoredToken {
+  readonly samplingLogProb: number
+  readonly policyVersion: number
+}
+
 /** The next piece of a streamed choice. */
 export interface ChoicePart {
   readonly choice: number
   readonly text: string
   /** Tokens since the last part; text of some of them may still be held back. */
-  readonly tokens: ReadonlyArray<ScoredToken>
+  readonly tokens: ReadonlyArray<WrittenToken>
   /** Set in the last part. */
   readonly finished: GeneratedResponse | undefined
 }
@@ -64,7 +69,7 @@ export const choiceWriter = (
 
 const sampleWriter = (options: TextOptions, choice: number) => {
   const text = heldText(options.tokenizer, options.stopStrings, options.skipSpecialTokens)
-  let tokens: Array<ScoredToken> = []
+  let tokens: Array<WrittenToken> = []
   const part = (told: string, finished?: GeneratedResponse): ReadonlyArray<ChoicePart> => {
     const made = { choice, text: told, tokens, finished }
     tokens = []
@@ -72,8 +77,9 @@ const sampleWriter = (options: TextOptions, choice: number) => {
   }
   return {
     token: (event: TokenEvent) => {
-      const { id, policyLogProb, topLogProbs } = event
-      tokens.push({ id, logProb: policyLogProb, top: topLogProbs, offset: text.length() })
+      const { id, policyLogProb, policyVersion, samplingLogProb, topLogProbs } = event
+      const scored = { id, logProb: policyLogProb, top: topLogProbs, offset: text.length() }
+      tokens.push({ ...scored, samplingLogProb, policyVersion })
       const told = text.push(event.id)
       return told === "" ? [] : part(told)
     },

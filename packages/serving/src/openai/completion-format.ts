@@ -61,7 +61,7 @@ const streamedChoice = (options: CompletionFormat, { choice, finished, text, tok
   const shift = options.echo ? options.prompts[Math.floor(choice / options.samples)]!.text.length : 0
   return {
     ...choiceOf(options, choice, text, tokens, shift),
-    ...(options.tokenIds ? partTokens(tokens, finished) : {}),
+    ...(options.tokenIds ? partTokens(tokens) : {}),
     ...(finished === undefined ? { finish_reason: null } : ending(finished))
   }
 }

@@ -1,5 +1,5 @@
 import type { GeneratedResponse } from "@plumbline/rollout-generation"
-import type { ScoredToken } from "./log-probs.ts"
+import type { WrittenToken } from "./choice-writer.ts"
 
 /**
  * What a client needs to learn from a response without tokenizing it again: its ids, the log-prob of each under the
@@ -12,10 +12,12 @@ export const responseTokens = (response: GeneratedResponse) => ({
   policy_versions: [...response.policyVersions]
 })
 
-/** The same in a stream: ids as they come, the rest with the last part. */
-export const partTokens = (tokens: ReadonlyArray<ScoredToken>, finished: GeneratedResponse | undefined) => ({
-  ...(finished === undefined ? {} : responseTokens(finished)),
-  token_ids: tokens.map(({ id }) => id)
+/** The same of the tokens in a part of a stream. */
+export const partTokens = (tokens: ReadonlyArray<WrittenToken>) => ({
+  token_ids: tokens.map(({ id }) => id),
+  sampling_logprobs: tokens.map(({ samplingLogProb }) => samplingLogProb),
+  policy_logprobs: tokens.map(({ logProb }) => logProb),
+  policy_versions: tokens.map(({ policyVersion }) => policyVersion)
 })
 
 /** `finish_reason`, and what stopped it: a token id or a stop string. */
