@@ -21,3 +21,5 @@ export type {
 } from "./request.ts"
 export { samplingFields, SamplingOptions, samplingOptions } from "./sampling/options.ts"
 export { responseText } from "./response-text.ts"
+export { type RemoteOptions, UNKNOWN_VERSION } from "./remote/options.ts"
+export { remoteGenerator, remoteGeneratorLayer } from "./remote/remote-generator.ts"

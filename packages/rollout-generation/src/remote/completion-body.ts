@@ -1,0 +1,71 @@
+import type { GenerationRequest } from "../request.ts"
+import type { SamplingOptions } from "../sampling/options.ts"
+import { type RemoteOptions, TOKEN_ID_FIELDS } from "./options.ts"
+
+/** The body of `/completions` for a request. Fields beyond OpenAI's are there only where they change something. */
+export const completionBody = (
+  request: GenerationRequest,
+  model: string,
+  { tokenIdFields = TOKEN_ID_FIELDS }: RemoteOptions
+): Readonly<Record<string, unknown>> => {
+  const { promptIds, promptLogProbs = false, samples = 1, sampling, seed, topLogProbs = 0 } = request
+  return {
+    model,
+    prompt: [...promptIds],
+    n: samples,
+    seed,
+    max_tokens: sampling.maxNewTokens,
+    logprobs: topLogProbs,
+    temperature: sampling.temperature,
+    top_p: sampling.topP,
+    ...(promptLogProbs ? { echo: true } : {}),
+    ...changes(sampling),
+    ...stops(sampling),
+    ...tokenIdFields
+  }
+}
+
+const changes = (sampling: SamplingOptions) => ({
+  ...(sampling.topK > 0 ? { top_k: sampling.topK } : {}),
+  ...(sampling.minP > 0 ? { min_p: sampling.minP } : {}),
+  ...(sampling.repetitionPenalty === 1 ? {} : { repetition_penalty: sampling.repetitionPenalty }),
+  ...(sampling.presencePenalty === 0 ? {} : { presence_penalty: sampling.presencePenalty }),
+  ...(sampling.frequencyPenalty === 0 ? {} : { frequency_penalty: sampling.frequencyPenalty }),
+  ...(Object.keys(sampling.logitBias).length === 0 ? {} : { logit_bias: sampling.logitBias }),
+  ...(sampling.allowedTokens === undefined ? {} : { allowed_token_ids: sampling.allowedTokens }),
+  ...(sampling.minNewTokens > 0 ? { min_tokens: sampling.minNewTokens } : {})
+})
+
+/** A server ends at its EOS by itself; a request without stop tokens must not end there. */
+const stops = ({ stopIds, stopStrings }: SamplingOptions) => ({
+  ...(stopIds.length > 0 ? { stop_token_ids: stopIds } : { ignore_eos: true }),
+  ...(stopStrings.length > 0 ? { stop: stopStrings } : {})
+})
+
+/** Whether a token is drawn from the policy as it is, so that both of its log-probs are one. */
+const isPlain = ({ minNewTokens, stopIds, ...sampling }: SamplingOptions): boolean =>
+  sampling.temperature === 1 &&
+  sampling.topK === 0 &&
+  sampling.topP === 1 &&
+  (minNewTokens === 0 || stopIds.length === 0) &&
+  Object.keys(changes({ ...sampling, minNewTokens: 0, stopIds })).length === 0
+
+/** Which log-probs of a request the server's numbers can stand for. */
+export interface KnownLogProbs {
+  readonly policy: boolean
+  readonly sampling: boolean
+  /** Whether those that it does not report may be NaN. */
+  readonly unknownAllowed: boolean
+}
+
+export const knownLogProbs = (
+  { sampling }: GenerationRequest,
+  { logProbs = "policy", unknownLogProbs = false }: RemoteOptions
+): KnownLogProbs => {
+  const both = isPlain(sampling)
+  return {
+    policy: both || logProbs === "policy",
+    sampling: both || logProbs === "sampling",
+    unknownAllowed: unknownLogProbs
+  }
+}

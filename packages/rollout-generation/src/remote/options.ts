@@ -1,0 +1,41 @@
+/** How to reach a server that speaks OpenAI's API, and what to know of it that it does not say. */
+export interface RemoteOptions {
+  /** With the version, without a slash at its end: `http://127.0.0.1:8000/v1`. */
+  readonly baseUrl: string
+  /** The first one that the server lists when absent. */
+  readonly model?: string
+  /** Sent as `Authorization: Bearer`. */
+  readonly token?: string
+  /** Requests on their way at the same time; 64 when absent. */
+  readonly maxConcurrency?: number
+  /** Times a request is sent again after a lost connection, 408, 429 or 5xx; 6 when absent. */
+  readonly maxRetries?: number
+  /** Milliseconds before the first of these, twice as many before each later one; 250 when absent. */
+  readonly retryDelay?: number
+  /** Where `/models` does not say it. */
+  readonly contextTokens?: number
+  /** Where `/models` does not say it. */
+  readonly vocabulary?: number
+  /**
+   * What the server's `logprobs` are: of the policy itself (vLLM's `raw_logprobs`, its default; `plumb serve`), or of the
+   * distribution that was drawn from (`processed_logprobs`). "policy" when absent.
+   */
+  readonly logProbs?: "policy" | "sampling"
+  /**
+   * Lets log-probs that the server does not report be NaN; they are a failure otherwise. Most servers report one kind,
+   * and the two agree only where sampling is plain.
+   */
+  readonly unknownLogProbs?: boolean
+  /**
+   * Fields that make the server return token ids; vLLM's, SGLang's and ours when absent. TensorRT-LLM: `{ detokenize:
+   * false }`.
+   */
+  readonly tokenIdFields?: Readonly<Record<string, unknown>>
+  /** Version that the weights must have, where the server reports one: older tokens are a failure. */
+  readonly expectedVersion?: () => number
+}
+
+/** The version of weights that a server does not report. */
+export const UNKNOWN_VERSION = -1
+
+export const TOKEN_ID_FIELDS = { return_token_ids: true, return_tokens_as_token_ids: true } as const

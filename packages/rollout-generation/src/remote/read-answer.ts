@@ -1,0 +1,110 @@
+import { Schema } from "effect"
+import type { GeneratedGroup, GenerationEvent, GenerationRequest, TokenEvent } from "../request.ts"
+import { type Choice, Completion, versionOf } from "./choice.ts"
+import { type KnownLogProbs, knownLogProbs } from "./completion-body.ts"
+import { AnswerUnusable, finish, gather, type Gathered, joined } from "./gathered.ts"
+import type { RemoteOptions } from "./options.ts"
+
+const decode = Schema.decodeUnknownSync(Completion)
+
+/** An answer's JSON as what it stands for. @throws AnswerUnusable */
+export const decodeCompletion = (value: unknown): Completion => {
+  try {
+    return decode(value)
+  } catch (cause) {
+    throw new AnswerUnusable(`it answered in no shape that is known: ${(cause as Error).message}`)
+  }
+}
+
+/** A group from a whole answer. @throws AnswerUnusable */
+export const readGroup = (
+  completion: Completion,
+  request: GenerationRequest,
+  options: RemoteOptions
+): GeneratedGroup => {
+  const { promptIds, promptLogProbs = false, samples = 1 } = request
+  const version = versionOf(completion)
+  const known = knownLogProbs(request, options)
+  const choices = completion.choices.toSorted((a, b) => a.index - b.index)
+  if (choices.length !== samples || choices.some(({ index }, i) => index !== i)) {
+    const got = choices.map(({ index }) => index).join(", ")
+    throw new AnswerUnusable(`it returned responses [${got}] where ${samples} were asked for`)
+  }
+  const gathered = choices.map((choice) =>
+    gather(choice, request, known, promptLogProbs ? promptIds.length : 0, version)
+  )
+  const responses = choices.map((choice, i) => finish(choice, gathered[i]!, request))
+  checkVersions(gathered, options)
+  return { promptIds, responses, prompt: gathered[0]!.prompt }
+}
+
+/** Events of a streamed answer, chunk by chunk. */
+export interface StreamReader {
+  /** @throws AnswerUnusable */
+  readonly read: (completion: Completion) => ReadonlyArray<GenerationEvent>
+  /** Whether every response has ended. */
+  readonly whole: () => boolean
+}
+
+export const streamReader = (request: GenerationRequest, options: RemoteOptions): StreamReader => {
+  const { samples = 1 } = request
+  const parts = new Map<number, Array<Gathered>>()
+  const known = knownLogProbs(request, options)
+  let ended = 0
+  let promptSeen = false
+  const readChoice = (choice: Choice, version: number | undefined): ReadonlyArray<GenerationEvent> => {
+    if (choice.index < 0 || choice.index >= samples) throw new AnswerUnusable(`it streams a response ${choice.index}`)
+    const before = parts.get(choice.index) ?? []
+    const part = gatherPart(choice, request, known, before.length === 0, version)
+    checkVersions([part], options)
+    const events: Array<GenerationEvent> = []
+    if (part.prompt !== undefined && !promptSeen) events.push({ _tag: "Prompt", prompt: part.prompt })
+    promptSeen ||= part.prompt !== undefined
+    events.push(...tokenEvents(choice.index, part, before))
+    parts.set(choice.index, [...before, part])
+    if (choice.finish_reason === undefined || choice.finish_reason === null) return events
+    ended++
+    const response = finish(choice, joined(parts.get(choice.index)!), request)
+    return [...events, { _tag: "Finished", response }]
+  }
+  return {
+    read: (completion) => completion.choices.flatMap((choice) => readChoice(choice, versionOf(completion))),
+    whole: () => ended === samples
+  }
+}
+
+/** The first part of a choice repeats the prompt, where it is echoed. */
+const gatherPart = (
+  choice: Choice,
+  request: GenerationRequest,
+  known: KnownLogProbs,
+  first: boolean,
+  version: number | undefined
+): Gathered => {
+  const echoed = first && request.promptLogProbs === true ? request.promptIds.length : 0
+  const empty = echoed === 0 && (choice.token_ids ?? []).length === 0 && choice.logprobs == null
+  const whole = empty ? { ...choice, token_ids: [], logprobs: { token_logprobs: [] } } : choice
+  const opening = echoed > 0 && choice.token_ids == null ? { ...whole, token_ids: [] } : whole
+  return gather(opening, request, known, echoed, version)
+}
+
+const tokenEvents = (sample: number, part: Gathered, before: ReadonlyArray<Gathered>): ReadonlyArray<TokenEvent> => {
+  const start = before.reduce((total, { ids }) => total + ids.length, 0)
+  return part.ids.map((id, t) => ({
+    _tag: "Token",
+    sample,
+    index: start + t,
+    id,
+    samplingLogProb: part.samplingLogProbs[t]!,
+    policyLogProb: part.policyLogProbs[t]!,
+    policyVersion: part.policyVersions[t]!,
+    topLogProbs: part.top[t]!
+  }))
+}
+
+const checkVersions = (gathered: ReadonlyArray<Gathered>, { expectedVersion }: RemoteOptions): void => {
+  const wanted = expectedVersion?.()
+  if (wanted === undefined) return
+  const stale = gathered.flatMap(({ policyVersions }) => policyVersions).find((one) => one >= 0 && one < wanted)
+  if (stale !== undefined) throw new AnswerUnusable(`its weights are of version ${stale}, older than ${wanted}`)
+}

@@ -1,0 +1,133 @@
+import { Effect, Layer, Semaphore, Stream } from "effect"
+import { HttpClient } from "effect/http"
+import {
+  type FinishedResponse,
+  type GenerationError,
+  GenerationRefused,
+  GenerationTimedOut,
+  GeneratorFailed
+} from "../errors.ts"
+import type { GeneratorShape } from "../generator-shape.ts"
+import { Generator } from "../generator.ts"
+import type { GeneratedGroup, GenerationEvent, GenerationRequest } from "../request.ts"
+import { completionBody } from "./completion-body.ts"
+import { type LoadCounter, loadCounter } from "./load-counter.ts"
+import type { RemoteOptions } from "./options.ts"
+import { decodeCompletion, readGroup } from "./read-answer.ts"
+import { reading } from "./reading.ts"
+import { disconnected, persistently, type Send, sender, type Unanswered } from "./send.ts"
+import { describeModel, serverVersion } from "./server-model.ts"
+import { streamEvents } from "./stream-events.ts"
+
+/**
+ * The service over any server that speaks OpenAI's API and returns token ids: vLLM, SGLang, TensorRT-LLM, `plumb serve`.
+ *
+ * Prompts go as token ids and responses come as token ids: nothing is tokenized again. What is missing from an answer,
+ * or contradicts the request, is a failure that names the row, never an empty response.
+ */
+export const remoteGenerator = (
+  options: RemoteOptions
+): Effect.Effect<GeneratorShape, GeneratorFailed, HttpClient.HttpClient> =>
+  Effect.gen(function* () {
+    const send = sender(yield* HttpClient.HttpClient, options)
+    const { id, limits } = yield* describeModel(send, options)
+    const permits = Semaphore.makeUnsafe(options.maxConcurrency ?? 64)
+    const context: Context = { options, send, model: id, permits, counter: loadCounter() }
+    return {
+      limits,
+      load: Effect.sync(context.counter.load),
+      policyVersion: serverVersion(send, options),
+      generate: (requests) => generateAll(context, requests),
+      stream: (request) => streamOne(context, request)
+    }
+  })
+
+/** A layer of it. `FetchHttpClient` gives an answer five minutes to begin; other clients have no such limit. */
+export const remoteGeneratorLayer = (
+  options: RemoteOptions
+): Layer.Layer<Generator, GeneratorFailed, HttpClient.HttpClient> => Layer.effect(Generator, remoteGenerator(options))
+
+interface Context {
+  readonly options: RemoteOptions
+  readonly send: Send
+  readonly model: string
+  readonly permits: Semaphore.Semaphore
+  readonly counter: LoadCounter
+}
+
+const generateAll = (context: Context, requests: ReadonlyArray<GenerationRequest>) =>
+  Effect.suspend(() => {
+    const finished: Array<FinishedResponse> = []
+    const keep = (row: number, { responses }: GeneratedGroup) =>
+      void finished.push(...responses.map((response) => ({ request: row, response })))
+    return Effect.forEach(
+      requests,
+      (request, row) =>
+        postOne(context, request).pipe(
+          Effect.tap((group) => Effect.sync(() => keep(row, group))),
+          Effect.mapError((failure) => rowError(failure, row, finished)),
+          withinDeadline(request, finished)
+        ),
+      { concurrency: "unbounded" }
+    )
+  })
+
+/** A turn among the requests on their way, until the scope closes. */
+const turn = ({ counter, permits }: Context, request: GenerationRequest) =>
+  Effect.andThen(counter.waiting(request)(Semaphore.takeScoped(permits, 1)), counter.running(request))
+
+const postOne = (context: Context, request: GenerationRequest): Effect.Effect<GeneratedGroup, Unanswered> => {
+  const { counter, model, options, send } = context
+  const once = Effect.scoped(
+    Effect.gen(function* () {
+      const response = yield* send("/completions", completionBody(request, model, options))
+      const body = yield* Effect.mapError(response.json, disconnected)
+      return yield* reading(() => readGroup(decodeCompletion(body), request, options))
+    })
+  )
+  return Effect.scoped(Effect.andThen(turn(context, request), persistently(once, options))).pipe(
+    Effect.tap((group) => Effect.sync(() => counter.noteGroup(group)))
+  )
+}
+
+const streamOne = (context: Context, request: GenerationRequest): Stream.Stream<GenerationEvent, GenerationError> => {
+  const { counter, model, options, send } = context
+  const body = { ...completionBody(request, model, options), stream: true }
+  const events = Stream.unwrap(
+    Effect.gen(function* () {
+      yield* turn(context, request)
+      const response = yield* persistently(send("/completions", body), options)
+      return streamEvents(response, request, options)
+    })
+  ).pipe(
+    Stream.tap((event) => Effect.sync(() => counter.noteEvent(request, event))),
+    Stream.mapError((failure): GenerationError => rowError(failure, 0, []))
+  )
+  const { deadlineSeconds } = request
+  return deadlineSeconds === undefined ? events : streamWithin(events, deadlineSeconds)
+}
+
+/** Ends a stream with a failure when its time, counted from its beginning, is up. */
+const streamWithin = (events: Stream.Stream<GenerationEvent, GenerationError>, seconds: number) => {
+  const late = Effect.fail(new GenerationTimedOut({ seconds, finished: [] }))
+  return Stream.merge(events, Stream.fromEffect(Effect.delay(late, seconds * 1000)), { haltStrategy: "left" })
+}
+
+const rowError = (
+  { field, reason }: Unanswered,
+  row: number,
+  finished: ReadonlyArray<FinishedResponse>
+): GenerationRefused | GeneratorFailed =>
+  field === undefined
+    ? new GeneratorFailed({ reason: `row ${row}: the server failed: ${reason}`, finished: [...finished] })
+    : new GenerationRefused({ field, reason: `of row ${row} was refused by the server: ${reason}` })
+
+const withinDeadline =
+  ({ deadlineSeconds: seconds }: GenerationRequest, finished: ReadonlyArray<FinishedResponse>) =>
+  <A, E>(work: Effect.Effect<A, E>): Effect.Effect<A, E | GenerationTimedOut> =>
+    seconds === undefined
+      ? work
+      : Effect.timeoutOrElse(work, {
+          duration: seconds * 1000,
+          orElse: () => Effect.fail(new GenerationTimedOut({ seconds, finished: [...finished] }))
+        })

@@ -1,0 +1,92 @@
+import { Data, Effect, type Scope } from "effect"
+import { HttpClient, type HttpClientError, HttpClientRequest, type HttpClientResponse } from "effect/http"
+import type { RemoteOptions } from "./options.ts"
+
+/** A request that had no answer to use. */
+export class Unanswered extends Data.TaggedError("Unanswered")<{
+  readonly reason: string
+  /** Set where the server says that the request itself is wrong: the field, or "request". */
+  readonly field?: string
+  /** Whether the same request may succeed later. */
+  readonly transient: boolean
+  /** Milliseconds that the server wants to be left alone. */
+  readonly retryAfter?: number
+}> {}
+
+const TRANSIENT: ReadonlySet<number> = new Set([408, 425, 429, 500, 502, 503, 504])
+/** Statuses by which a server refuses a request for what it says. */
+const REFUSED: ReadonlySet<number> = new Set([400, 413, 422])
+
+/** Sends a request; every status but 2xx is a failure. The answer's body lives as long as the scope. */
+export type Send = (
+  path: string,
+  body?: Readonly<Record<string, unknown>>
+) => Effect.Effect<HttpClientResponse.HttpClientResponse, Unanswered, Scope.Scope>
+
+export const sender = (client: HttpClient.HttpClient, { baseUrl, token }: RemoteOptions): Send => {
+  const scoped = HttpClient.withScope(client)
+  return Effect.fnUntraced(function* (path, body) {
+    const url = `${baseUrl}${path}`
+    const bare =
+      body === undefined
+        ? HttpClientRequest.get(url)
+        : HttpClientRequest.bodyJsonUnsafe(HttpClientRequest.post(url), body)
+    const request = token === undefined ? bare : HttpClientRequest.bearerToken(bare, token)
+    const response = yield* scoped.execute(request).pipe(Effect.mapError(disconnected))
+    return response.status >= 200 && response.status < 300 ? response : yield* refusal(response)
+  })
+}
+
+/** The connection could not be made, or broke. */
+export const disconnected = ({ reason }: HttpClientError.HttpClientError): Unanswered => {
+  const cause = "cause" in reason && reason.cause instanceof Error ? (reason.cause.cause ?? reason.cause) : undefined
+  const said = cause instanceof Error ? cause.message : reason.message
+  return new Unanswered({ reason: `no connection (${said})`, transient: reason._tag !== "InvalidUrlError" })
+}
+
+const refusal = (response: HttpClientResponse.HttpClientResponse) =>
+  Effect.flatMap(
+    Effect.orElseSucceed(response.text, () => ""),
+    (text) => {
+      const { message, param } = errorIn(text)
+      const wait = Number(response.headers["retry-after"])
+      return Effect.fail(
+        new Unanswered({
+          reason: `status ${response.status}${message === "" ? "" : `, ${message}`}`,
+          transient: TRANSIENT.has(response.status),
+          ...(REFUSED.has(response.status) ? { field: param ?? "request" } : {}),
+          ...(wait > 0 ? { retryAfter: wait * 1000 } : {})
+        })
+      )
+    }
+  )
+
+/** OpenAI's `{ error: { message, param } }`, or the beginning of whatever was sent instead. */
+const errorIn = (text: string): { readonly message: string; readonly param?: string } => {
+  try {
+    const { error, message } = JSON.parse(text) as {
+      readonly error?: { readonly message?: unknown; readonly param?: unknown }
+      readonly message?: unknown
+    }
+    const param = typeof error?.param === "string" ? { param: error.param } : {}
+    return { message: String(error?.message ?? message ?? text).slice(0, 500), ...param }
+  } catch {
+    return { message: text.slice(0, 200) }
+  }
+}
+
+/** Tries again after failures that may pass: each wait twice the last one, and at least what the server wants. */
+export const persistently = <A, R>(
+  attempt: Effect.Effect<A, Unanswered, R>,
+  { maxRetries = 6, retryDelay = 250 }: RemoteOptions,
+  tries = 0
+): Effect.Effect<A, Unanswered, R> =>
+  Effect.catchTag(attempt, "Unanswered", (failure) => {
+    if (!failure.transient) return Effect.fail(failure)
+    if (tries >= maxRetries) {
+      const reason = maxRetries === 0 ? failure.reason : `${failure.reason}; tried ${tries + 1} times`
+      return Effect.fail(new Unanswered({ reason, transient: true }))
+    }
+    const wait = Math.max(retryDelay * 2 ** tries, failure.retryAfter ?? 0)
+    return Effect.delay(persistently(attempt, { maxRetries, retryDelay } as RemoteOptions, tries + 1), wait)
+  })

@@ -1,0 +1,55 @@
+import { Effect, Schema } from "effect"
+import { GeneratorFailed } from "../errors.ts"
+import type { GeneratorLimits } from "../generator-shape.ts"
+import { disconnected } from "./send.ts"
+import { type RemoteOptions, UNKNOWN_VERSION } from "./options.ts"
+import { persistently, type Send } from "./send.ts"
+
+const Model = Schema.Struct({
+  id: Schema.String,
+  max_model_len: Schema.optionalKey(Schema.NullOr(Schema.Int)),
+  vocabulary: Schema.optionalKey(Schema.NullOr(Schema.Int)),
+  policy_version: Schema.optionalKey(Schema.NullOr(Schema.Int))
+})
+const Models = Schema.Struct({ data: Schema.Array(Model) })
+
+const failed = (reason: string) => new GeneratorFailed({ reason, finished: [] })
+
+/** The server's model: the one of the options, else the first of its list. */
+const findModel = (send: Send, options: RemoteOptions) =>
+  Effect.gen(function* () {
+    const { data } = yield* listModels(send, options)
+    const found = options.model === undefined ? data[0] : data.find(({ id }) => id === options.model)
+    if (found !== undefined) return found
+    const names = data.map(({ id }) => id).join(", ")
+    return yield* failed(`${options.baseUrl} has no model ${options.model ?? ""}; it lists: ${names || "none"}`)
+  })
+
+const listModels = (send: Send, options: RemoteOptions) =>
+  persistently(
+    Effect.scoped(Effect.flatMap(send("/models"), ({ json }) => Effect.mapError(json, disconnected))),
+    options
+  ).pipe(
+    Effect.mapError(({ reason }) => failed(`${options.baseUrl}/models: ${reason}`)),
+    Effect.flatMap((body) =>
+      Effect.mapError(Schema.decodeUnknownEffect(Models)(body), ({ message }) =>
+        failed(`${options.baseUrl}/models is no list of models: ${message}`)
+      )
+    )
+  )
+
+/** Name and limits of the server's model; a failure where neither the server nor the options say a limit. */
+export const describeModel = Effect.fnUntraced(function* (send: Send, options: RemoteOptions) {
+  const model = yield* findModel(send, options)
+  const contextTokens = options.contextTokens ?? model.max_model_len ?? undefined
+  const vocabulary = options.vocabulary ?? model.vocabulary ?? undefined
+  if (contextTokens === undefined || vocabulary === undefined) {
+    const missing = contextTokens === undefined ? "contextTokens" : "vocabulary"
+    return yield* failed(`${options.baseUrl} does not say the ${missing} of ${model.id}; give it in the options`)
+  }
+  const limits: GeneratorLimits = { contextTokens, vocabulary }
+  return { id: model.id, limits }
+})
+
+export const serverVersion = (send: Send, options: RemoteOptions): Effect.Effect<number, GeneratorFailed> =>
+  Effect.map(findModel(send, options), (model) => model.policy_version ?? UNKNOWN_VERSION)
