@@ -15,8 +15,8 @@ export { InvalidSeed, philoxStream, type RandomStream } from "./random.ts"
 export { gatedActivation, type GateFunction, squaredRelu } from "./ops/activation.ts"
 export { attention, type AttentionOptions, type RowSpans } from "./ops/attention.ts"
 export { embedding, gatherRows } from "./ops/embedding.ts"
-export { linear } from "./ops/linear.ts"
-export { layerNorm, rmsNorm } from "./ops/norms.ts"
+export { linear, linears } from "./ops/linear.ts"
+export { addRmsNorm, layerNorm, rmsNorm } from "./ops/norms.ts"
 export { type AdamwItem, type AdamwStep, adamwUpdate, globalNorm } from "./ops/optimizer.ts"
 export {
   pagedAttention,
@@ -26,7 +26,6 @@ export {
   type PagedSpans
 } from "./ops/paged-attention.ts"
 export { recomputed } from "./ops/recomputed.ts"
-export { rotary, type RotaryAngles, rotaryAngles } from "./ops/rotary.ts"
 export {
   DRAW_WIDTH,
   type LogitEdits,
@@ -36,5 +35,6 @@ export {
   type TokenLists
 } from "./ops/sample-tokens.ts"
 export { logSumExp } from "./ops/sample-row.ts"
+export { type Heads, rotary, type RotaryAngles, rotaryAngles, rotaryHeads } from "./ops/rotary.ts"
 export { tokenLogProbs, type TokenLogProbs, type TokenLogProbsOptions } from "./ops/token-log-probs.ts"
 export { updateRows } from "./ops/update-rows.ts"

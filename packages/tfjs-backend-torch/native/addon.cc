@@ -42,7 +42,9 @@ static Napi::Object Initialise(Napi::Env env, Napi::Object exports) {
   add("fromHost", FromHost);
   add("toHost", ToHost);
   add("shape", Sizes);
+  add("strides", Strides);
   add("scalarType", ScalarTypeOf);
+  add("joined", Joined);
   add("isShared", IsShared);
   add("dispose", Dispose);
   add("seed", SetSeed);

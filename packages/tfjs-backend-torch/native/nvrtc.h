@@ -97,7 +97,7 @@ inline const Nvrtc& NvrtcOf() {
 struct CudaKernel {
   void* function = nullptr;
   std::string name;
-  /** One letter an argument: p tensor (null where absent), i int32, l int64, f float32. */
+  /** One letter an argument: p tensor (null where absent), s tensor of any strides, i int32, l int64, f float32. */
   std::string signature;
 };
 
@@ -168,6 +168,12 @@ inline KernelArgument KernelArgumentOf(Napi::Env env, char kind, Napi::Value val
       if (!tensor.is_cuda() || !tensor.is_contiguous()) {
         throw ArgumentError("a kernel takes contiguous tensors on its device");
       }
+      argument.pointer = tensor.data_ptr();
+      return argument;
+    }
+    case 's': {
+      const auto& tensor = TensorOf(env, value);
+      if (!tensor.is_cuda()) throw ArgumentError("a kernel takes tensors on its device");
       argument.pointer = tensor.data_ptr();
       return argument;
     }

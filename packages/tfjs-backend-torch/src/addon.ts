@@ -57,7 +57,7 @@ export interface CudaAddon {
   readonly graphEnd: (graph: object) => void
   readonly graphReplay: (graph: object) => void
   readonly graphReset: (graph: object) => void
-  /** `signature` has a letter an argument: p tensor or null, i int32, l int64, f float32. */
+  /** `signature` has a letter an argument: p tensor or null, s tensor of any strides, i int32, l int64, f float32. */
   readonly kernelCompile: (source: string, name: string, signature: string) => CudaKernel
   readonly kernelLaunch: (
     kernel: CudaKernel,
@@ -76,7 +76,10 @@ export interface Addon extends Partial<CudaAddon> {
   readonly fromHost: (values: HostValues, shape: ReadonlyArray<number>, scalarType: number, device: string) => Handle
   readonly toHost: <T extends HostValues>(handle: Handle, values: T) => T
   readonly shape: (handle: Handle) => Array<number>
+  readonly strides: (handle: Handle) => Array<number>
   readonly scalarType: (handle: Handle) => number
+  /** One tensor over all of these where they lie side by side along `axis` in one memory, in this order; else null. */
+  readonly joined: (handles: ReadonlyArray<Handle>, axis: number) => Handle | null
   readonly isShared: (handle: Handle) => boolean
   readonly dispose: (handles: ReadonlyArray<Handle>) => void
   readonly seed: (seed: number) => void

@@ -208,6 +208,10 @@ export class TorchBackend extends KernelBackend {
     return (data.range ??= rangeOf(this.readSync(dataId) as Int32Array))
   }
 
+  hasCompanion({ dataId }: TensorInfo): boolean {
+    return this.data.get(dataId).companion !== undefined
+  }
+
   companion({ dataId }: TensorInfo): Handle | undefined {
     return this.data.get(dataId).companion
   }

@@ -50,6 +50,11 @@ export class KernelScope {
     inScope(body)
   }
 
+  /** Has the handle freed with the temporaries, unless it becomes an output. */
+  temporary(handle: Handle): Handle {
+    return temporary(handle)
+  }
+
   /** The values of a small input on the host; waits for the device. */
   values(tensor: TensorInfo): ArrayLike<number> {
     return this.backend.readSync(tensor.dataId) as ArrayLike<number>

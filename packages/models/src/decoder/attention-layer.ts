@@ -1,4 +1,4 @@
-import { rotary, type RotaryAngles, type Tensor2D, type Tensor3D, tf } from "@plumbline/runtime"
+import { rotaryHeads, type RotaryAngles, type Tensor2D, type Tensor3D, tf } from "@plumbline/runtime"
 import type { DecoderConfig } from "../config/decoder-config.ts"
 import { linearParameters, type ParameterSpec } from "./parameter.ts"
 import type { Norm } from "./norm.ts"
@@ -33,13 +33,14 @@ export const attentionLayer = (
 ): Tensor2D => {
   const { family, headWidth, heads, keyValueHeads, normEpsilon } = config
   const name = partOf(config, layer)
-  const split = (part: "query" | "key" | "value", count: number): Tensor3D =>
-    tf.reshape(weights.linear(x, name(part)), [-1, count, headWidth])
+  const projected = weights.linears(x, [name("query"), name("key"), name("value")])
+  const [queries, keys, v] = [heads, keyValueHeads, keyValueHeads].map((count, i) =>
+    tf.reshape(projected[i]!, [-1, count, headWidth])
+  ) as [Tensor3D, Tensor3D, Tensor3D]
   const normed = (norm: "queryNorm" | "keyNorm", parts: Tensor3D): Tensor3D =>
     normedHeads(family.queryKeyNorm, weights, name(norm), parts, normEpsilon)
-  const q = rotary(normed("queryNorm", split("query", heads)), angles)
-  const k = rotary(normed("keyNorm", split("key", keyValueHeads)), angles)
-  const mixed = attend(layer, q, k, split("value", keyValueHeads))
+  const rotated = rotaryHeads({ q: normed("queryNorm", queries), k: normed("keyNorm", keys), v }, angles)
+  const mixed = attend(layer, rotated.q, rotated.k, rotated.v)
   return weights.linear(tf.reshape(mixed, [-1, heads * headWidth]), name("attentionOutput"))
 }
 

@@ -11,6 +11,7 @@ import type { TokenRows } from "@plumbline/data"
 import type { DecoderConfig } from "../config/decoder-config.ts"
 import { type Attend, attentionLayer } from "./attention-layer.ts"
 import { advance, attendThroughCache, createKeyValueCache, type KeyValueCache } from "./key-value-cache.ts"
+import type { NormedSum } from "./norm.ts"
 import type { Weights } from "./weights.ts"
 
 /** Embeddings, blocks and final norm; what a head sits on. All functions are synchronous and leak no tensor. */
@@ -40,7 +41,7 @@ export const decoder = (
     hiddenStates: (rows) =>
       forward(config, weights, rows, {
         attend: (layer, q, k, v) => attention(q, k, v, { queries: rows, keys: rows, scale, window: windows[layer] }),
-        run: recomputing ? recomputed : taped
+        run: recomputing ? remade : taped
       }),
     createCache: (rows, capacity) => createKeyValueCache(config, rows, capacity),
     step: (rows, cache) => {
@@ -54,46 +55,78 @@ export const decoder = (
   }
 }
 
-type BlockBody = (x: Tensor2D, cos: Tensor2D, sin: Tensor2D) => Tensor2D
+/** The residual stream: its value is x, plus an addend that the next norm is to add. */
+interface Residual {
+  readonly x: Tensor2D
+  readonly addend?: Tensor2D
+}
+
+type Block = (stream: Residual, angles: RotaryAngles) => Residual
 
 /** What differs between the ways through the blocks. */
 interface Pass {
   readonly attend: Attend
   /** Runs one block. */
-  readonly run: (body: BlockBody, ...inputs: Parameters<BlockBody>) => Tensor2D
+  readonly run: (block: Block, stream: Residual, angles: RotaryAngles) => Residual
 }
 
 /** The tape keeps what each operation of the block needs for its gradient. */
-const taped: Pass["run"] = (body, ...inputs) => tf.tidy(() => body(...inputs))
+const taped: Pass["run"] = (body, stream, angles) => tf.tidy(() => ({ ...body(stream, angles) }))
+
+/** The tape keeps the block's input, in one tensor. */
+const remade: Pass["run"] = (body, { x }, { cos, sin }) => ({
+  x: recomputed(
+    (states: Tensor2D, c: Tensor2D, s: Tensor2D) => {
+      const after = body({ x: states }, { cos: c, sin: s })
+      return after.addend === undefined ? after.x : (tf.add(after.x, after.addend) as Tensor2D)
+    },
+    x,
+    cos,
+    sin
+  )
+})
 
 const forward = (config: DecoderConfig, weights: Weights, rows: TokenRows, { attend, run }: Pass): Tensor2D => {
-  const { family, layers, normEpsilon, rope } = config
+  const { family, layers, rope } = config
   return tf.tidy(() => {
-    const { cos, sin } = rotaryAngles(rows.positions, rope.inverseFrequencies, rope.scale)
-    let x = embedding(weights.tensor(`${family.names.embedding}.weight`) as Tensor2D, rows.tokens)
+    const angles = rotaryAngles(rows.positions, rope.inverseFrequencies, rope.scale)
+    let stream: Residual = { x: embedding(weights.tensor(`${family.names.embedding}.weight`) as Tensor2D, rows.tokens) }
     for (let layer = 0; layer < layers; layer++) {
-      const input = x
-      x = run((states, c, s) => block(config, weights, layer, states, { cos: c, sin: s }, attend), input, cos, sin)
-      input.dispose()
+      const before = stream
+      stream = run((state, turn) => block(config, weights, layer, state, turn, attend), before, angles)
+      tf.dispose({ ...before })
     }
-    return family.norm.apply(weights, family.names.finalNorm, x, normEpsilon)
+    return normed(config, weights, family.names.finalNorm, stream).normed
   })
 }
+
+/** The residual stream in one tensor, and its norm. */
+const normed = (
+  { family: { norm }, normEpsilon }: DecoderConfig,
+  weights: Weights,
+  name: string,
+  { addend, x }: Residual
+): NormedSum =>
+  addend === undefined
+    ? { sum: x, normed: norm.apply(weights, name, x, normEpsilon) }
+    : norm.ofSum(weights, name, x, addend, normEpsilon)
 
 /** x + attention(norm(x)), then + mlp(norm(x)): [N, D] → [N, D]. */
 const block = (
   config: DecoderConfig,
   weights: Weights,
   layer: number,
-  x: Tensor2D,
+  stream: Residual,
   angles: RotaryAngles,
   attend: Attend
-): Tensor2D => {
-  const { family, mlp, normEpsilon } = config
-  const { names, norm } = family
+): Residual => {
+  const {
+    family: { names },
+    mlp
+  } = config
   const prefix = names.layer(layer)
-  const normed = norm.apply(weights, `${prefix}.${names.attentionNorm}`, x, normEpsilon)
-  const attended = tf.add(x, attentionLayer(config, weights, layer, normed, angles, attend)) as Tensor2D
-  const normedAgain = norm.apply(weights, `${prefix}.${names.mlpNorm}`, attended, normEpsilon)
-  return tf.add(attended, mlp.apply(weights, `${prefix}.${names.mlp}`, normedAgain)) as Tensor2D
+  const before = normed(config, weights, `${prefix}.${names.attentionNorm}`, stream)
+  const attended = attentionLayer(config, weights, layer, before.normed, angles, attend)
+  const between = normed(config, weights, `${prefix}.${names.mlpNorm}`, { x: before.sum, addend: attended })
+  return { x: between.sum, addend: mlp.apply(weights, `${prefix}.${names.mlp}`, between.normed) }
 }

@@ -22,9 +22,8 @@ export const gatedMlp = (activation: GateFunction): Mlp => ({
     ...linearParameters(`${prefix}.down_proj`, width, mlpWidth, bias)
   ],
   apply: (weights, prefix, x) => {
-    const gate = weights.linear(x, `${prefix}.gate_proj`)
-    const up = weights.linear(x, `${prefix}.up_proj`)
-    return weights.linear(gatedActivation(gate, up, activation), `${prefix}.down_proj`)
+    const [gate, up] = weights.linears(x, [`${prefix}.gate_proj`, `${prefix}.up_proj`])
+    return weights.linear(gatedActivation(gate!, up!, activation), `${prefix}.down_proj`)
   }
 })
 

@@ -88,7 +88,8 @@ const adapted = (base: CausalLM) => {
       if (down === undefined || up === undefined) return straight
       const asMatrix = (variable: Tensor) => variable as Tensor2D
       return tf.add(straight, linear(linear(x, asMatrix(down)), asMatrix(up)))
-    }
+    },
+    linears: (x, names) => names.map((name) => weights.linear(x, name))
   }
   const variables = [...pairs.values()].flat()
   const { config, parameters } = base

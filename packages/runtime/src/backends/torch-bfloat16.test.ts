@@ -5,8 +5,8 @@ import { ModelRuntime } from "../model-runtime.ts"
 import { gatedActivation } from "../ops/activation.ts"
 import { attention } from "../ops/attention.ts"
 import { embedding } from "../ops/embedding.ts"
-import { linear } from "../ops/linear.ts"
-import { rmsNorm } from "../ops/norms.ts"
+import { linear, linears } from "../ops/linear.ts"
+import { addRmsNorm, rmsNorm } from "../ops/norms.ts"
 import { adamwUpdate } from "../ops/optimizer.ts"
 import { tokenLogProbs } from "../ops/token-log-probs.ts"
 import { gradientsOf, leavesNothing, noise, type Op, wave } from "../testing/tensors.ts"
@@ -40,6 +40,37 @@ const cases: ReadonlyArray<readonly [string, () => ReadonlyArray<Tensor>, Op]> =
     "attention",
     () => [noise([13, 4, 16], "q"), noise([13, 2, 16], "k"), noise([13, 2, 16], "v")],
     (q, k, v) => attention(q, k, v, attend)
+  ],
+  [
+    "linears",
+    () => [noise([13, 32], "x"), noise([24, 32], "first"), noise([8, 32], "second")],
+    (x, first, second) =>
+      tf.concat(
+        linears(x, [
+          [first, undefined],
+          [second, undefined]
+        ]) as Array<Tensor2D>,
+        1
+      )
+  ],
+  [
+    "addRmsNorm",
+    () => [noise([13, 32], "x"), noise([13, 32], "addend"), noise([32], "weight")],
+    (x, addend, weight) => {
+      const { normed, sum } = addRmsNorm(narrowed(x), narrowed(addend), weight, 1e-5)
+      return tf.concat([sum, normed], 1)
+    }
+  ],
+  [
+    "gate of two columns of one product",
+    () => [noise([5, 16], "x"), noise([24, 16], "gate"), noise([24, 16], "up")],
+    (x, gate, up) => {
+      const [first, second] = linears(x, [
+        [gate, undefined],
+        [up, undefined]
+      ])
+      return gatedActivation(first!, second!, "silu")
+    }
   ],
   [
     "log-probs",

@@ -1,5 +1,7 @@
 import { tf, type Tensor, type Tensor2D } from "../tf.ts"
 import {
+  ADD_RMS_NORM,
+  ADD_RMS_NORM_GRADIENT,
   ATTENTION,
   ATTENTION_GRADIENT,
   EMBEDDING,
@@ -10,9 +12,13 @@ import {
   LAYER_NORM,
   LAYER_NORM_GRADIENT,
   LINEAR,
+  LINEARS,
+  LINEARS_INPUT_GRADIENT,
+  LINEARS_WEIGHT_GRADIENTS,
   RMS_NORM,
   RMS_NORM_GRADIENT,
   ROTARY,
+  ROTARY_HEADS,
   SCALE_ROWS,
   SQUARED_RELU,
   SQUARED_RELU_GRADIENT,
@@ -27,6 +33,8 @@ type Gradients = Readonly<Record<string, () => Tensor>>
 
 interface Gradient {
   readonly inputsToSave?: ReadonlyArray<string>
+  /** For kernels whose inputs are a list. */
+  readonly saveAllInputs?: boolean
   readonly outputsToSave?: ReadonlyArray<boolean>
   /** `dy` holds one gradient an output. */
   readonly gradients: (dy: ReadonlyArray<Tensor>, saved: Saved, attrs: Record<string, unknown>) => Gradients
@@ -46,6 +54,20 @@ const linear: Gradient = {
     weight: () => tf.matMul(dy!, x!, true)
   })
 }
+
+const linears: Gradient = {
+  saveAllInputs: true,
+  gradients: (dys, [x, ...weights], { trained }) => {
+    const alone = weights.map((_, i) => () => tf.matMul(dys[i]!, x!, true) as Tensor)
+    const whole = trained === true ? fused<Array<Tensor>>(LINEARS_WEIGHT_GRADIENTS, [...dys, x!]) : undefined
+    const ofWeights = whole === undefined ? alone : whole.map((gradient) => () => gradient)
+    return { 0: () => fused(LINEARS_INPUT_GRADIENT, [...dys, ...weights]), ...shifted(ofWeights) }
+  }
+}
+
+/** Inputs of a list are named by their places; the first one is x. */
+const shifted = (thunks: ReadonlyArray<() => Tensor>): Gradients =>
+  Object.fromEntries(thunks.map((thunk, i) => [i + 1, thunk]))
 
 const attention: Gradient = {
   inputsToSave: ["q", "k", "v"],
@@ -69,6 +91,17 @@ const rmsNorm: Gradient = {
     together(["x", "weight"], fused<Array<Tensor>>(RMS_NORM_GRADIENT, { x: x!, weight: weight!, dy: dy! }, attrs))
 }
 
+/** Both summands have the sum's gradient. */
+const addRmsNorm: Gradient = {
+  inputsToSave: ["weight"],
+  outputsToSave: [true, false],
+  gradients: ([dsum, dy], [weight, sum], attrs) => {
+    const inputs = { sum: sum!, weight: weight!, dsum: dsum!, dy: dy! }
+    const [dx, dweight] = fused<Array<Tensor>>(ADD_RMS_NORM_GRADIENT, inputs, attrs)
+    return { x: () => dx!, addend: () => tf.clone(dx!), weight: () => dweight! }
+  }
+}
+
 const layerNorm: Gradient = {
   inputsToSave: ["x", "weight"],
   gradients: ([dy], [x, weight], attrs) =>
@@ -83,6 +116,14 @@ const rotary: Gradient = {
   gradients: ([dy], [cos, sin], { inverse }) => ({
     x: () => fused(ROTARY, { x: dy!, cos: cos!, sin: sin! }, { inverse: inverse !== true })
   })
+}
+
+const rotaryHeads: Gradient = {
+  inputsToSave: ["cos", "sin"],
+  gradients: ([q, k, v], [cos, sin], { inverse }) => {
+    const inputs = { q: q!, k: k!, v: v!, cos: cos!, sin: sin! }
+    return together(["q", "k", "v"], fused<Array<Tensor>>(ROTARY_HEADS, inputs, { inverse: inverse !== true }))
+  }
 }
 
 const gatedActivation: Gradient = {
@@ -111,11 +152,14 @@ const tokenLogProbs: Gradient = {
 
 const gradients: Readonly<Record<string, Gradient>> = {
   [LINEAR]: linear,
+  [LINEARS]: linears,
   [ATTENTION]: attention,
   [EMBEDDING]: embedding,
   [RMS_NORM]: rmsNorm,
+  [ADD_RMS_NORM]: addRmsNorm,
   [LAYER_NORM]: layerNorm,
   [ROTARY]: rotary,
+  [ROTARY_HEADS]: rotaryHeads,
   [GATED_ACTIVATION]: gatedActivation,
   [SQUARED_RELU]: squaredRelu,
   [TOKEN_LOG_PROBS]: tokenLogProbs
@@ -123,11 +167,15 @@ const gradients: Readonly<Record<string, Gradient>> = {
 
 /** Makes our kernels differentiable, on every backend that has them. */
 export const registerGradients = (): void => {
-  for (const [kernelName, { gradients: make, inputsToSave = [], outputsToSave = [] }] of Object.entries(gradients)) {
+  for (const [
+    kernelName,
+    { gradients: make, inputsToSave = [], outputsToSave = [], saveAllInputs = false }
+  ] of Object.entries(gradients)) {
     if (tf.getGradient(kernelName) != null) continue
     tf.registerGradient({
       kernelName,
       inputsToSave: [...inputsToSave],
+      saveAllInputs,
       outputsToSave: [...outputsToSave],
       gradFunc: (dy, saved, attrs) =>
         make(Array.isArray(dy) ? dy : [dy], saved, attrs as Record<string, unknown>) as Record<string, () => Tensor>

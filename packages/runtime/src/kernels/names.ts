@@ -5,6 +5,12 @@ import { tf, type NamedTensorMap, type Tensor } from "../tf.ts"
 
 /** {x, weight} → x·Wᵀ. Its gradient is two products of tf.matMul. */
 export const LINEAR = "PlumblineLinear"
+/** [x, weight, weight, …] → [x·Wᵀ, x·Wᵀ, …], {trained}: whether the gradient of every weight will be asked for */
+export const LINEARS = "PlumblineLinears"
+/** [dy, dy, …, weight, weight, …] → dx, the sum of all dy·W */
+export const LINEARS_INPUT_GRADIENT = "PlumblineLinearsInputGradient"
+/** [dy, dy, …, x] → [dweight, dweight, …] */
+export const LINEARS_WEIGHT_GRADIENTS = "PlumblineLinearsWeightGradients"
 /** {q, k, v} → [out, log of each query's normalizer [N, H]]; attrs are AttentionOptions. */
 export const ATTENTION = "PlumblineAttention"
 /** {q, k, v, out, logNormalizer, dy} → [dq, dk, dv] */
@@ -28,12 +34,18 @@ export const EMBEDDING_GRADIENT = "PlumblineEmbeddingGradient"
 export const RMS_NORM = "PlumblineRmsNorm"
 /** {x, weight, dy}, {epsilon} → [dx, dweight] */
 export const RMS_NORM_GRADIENT = "PlumblineRmsNormGradient"
+/** {x, addend, weight}, {epsilon} → [x + addend, its norm] */
+export const ADD_RMS_NORM = "PlumblineAddRmsNorm"
+/** {sum, weight, dsum, dy}, {epsilon} → [dx, dweight]; dx is the gradient of either summand */
+export const ADD_RMS_NORM_GRADIENT = "PlumblineAddRmsNormGradient"
 /** {x, weight, bias}, {epsilon} → y */
 export const LAYER_NORM = "PlumblineLayerNorm"
 /** {x, weight, dy}, {epsilon} → [dx, dweight, dbias] */
 export const LAYER_NORM_GRADIENT = "PlumblineLayerNormGradient"
 /** {x, cos, sin}, {inverse} → rotated; the inverse rotation is the gradient */
 export const ROTARY = "PlumblineRotary"
+/** {q, k, v, cos, sin}, {inverse} → [q rotated, k rotated, v]; the inverse rotation is the gradient */
+export const ROTARY_HEADS = "PlumblineRotaryHeads"
 /** {gate, up}, {activation} → act(gate)·up */
 export const GATED_ACTIVATION = "PlumblineGatedActivation"
 /** {gate, up, dy}, {activation} → [dgate, dup] */
@@ -66,6 +78,6 @@ export const hasKernel = (kernel: string): boolean => tf.getKernel(kernel, tf.ge
 /** Runs one of our kernels on the tape: its registered gradient applies. `attrs` are host data. */
 export const fused = <R extends Tensor | Array<Tensor>>(
   kernel: string,
-  inputs: Record<string, Tensor>,
+  inputs: Record<string, Tensor> | ReadonlyArray<Tensor>,
   attrs: Record<string, unknown> = {}
-): R => tf.engine().runKernel(kernel, inputs as NamedTensorMap, attrs as never) as unknown as R
+): R => tf.engine().runKernel(kernel, inputs as unknown as NamedTensorMap, attrs as never) as unknown as R

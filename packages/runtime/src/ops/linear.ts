@@ -1,6 +1,6 @@
+import { fused, hasKernel, LINEAR, LINEARS } from "../kernels/names.ts"
 import { tf, type Tensor, type Tensor1D, type Tensor2D } from "../tf.ts"
 import { customGradient } from "./custom-gradient.ts"
-import { fused, hasKernel, LINEAR } from "../kernels/names.ts"
 
 /**
  * x·Wᵀ + b.
@@ -26,4 +26,28 @@ export const composedLinear = (x: Tensor2D, weight: Tensor2D): Tensor2D =>
 const linearGradient = (dy: Tensor, saved: ReadonlyArray<Tensor>): Array<Tensor> => {
   const [x, weight] = saved as [Tensor2D, Tensor2D]
   return [tf.matMul(dy as Tensor2D, weight), tf.matMul(tf.transpose(dy as Tensor2D), x)]
+}
+
+/**
+ * Several linear layers on one input, as one product where the backend can.
+ *
+ * @param x       [N, I] float32
+ * @param weights [Oᵢ, I] float32 each, with their biases [Oᵢ]
+ * @returns       [N, Oᵢ] float32 each
+ */
+export const linears = (
+  x: Tensor2D,
+  weights: ReadonlyArray<readonly [weight: Tensor2D, bias: Tensor1D | undefined]>
+): ReadonlyArray<Tensor2D> => {
+  if (!hasKernel(LINEARS)) return weights.map(([weight, bias]) => linear(x, weight, bias))
+  const trained = weights.every(([weight]) => weight instanceof tf.Variable && weight.trainable)
+  const products = fused<Array<Tensor>>(LINEARS, [x, ...weights.map(([weight]) => weight)], { trained })
+  return weights.map(([, bias], i) => withBias(products[i] as Tensor2D, bias))
+}
+
+const withBias = (product: Tensor2D, bias: Tensor1D | undefined): Tensor2D => {
+  if (bias === undefined) return product
+  const sum = tf.add(product, bias) as Tensor2D
+  product.dispose()
+  return sum
 }

@@ -1,5 +1,5 @@
-import { fused, hasKernel, LAYER_NORM, RMS_NORM } from "../kernels/names.ts"
-import { tf, type Tensor1D, type Tensor2D } from "../tf.ts"
+import { ADD_RMS_NORM, fused, hasKernel, LAYER_NORM, RMS_NORM } from "../kernels/names.ts"
+import { tf, type Tensor, type Tensor1D, type Tensor2D } from "../tf.ts"
 
 /**
  * x / √(mean(x²) + ε) · weight, over the last axis.
@@ -14,6 +14,28 @@ export const rmsNorm = (x: Tensor2D, weight: Tensor1D, epsilon: number): Tensor2
 
 export const composedRmsNorm = (x: Tensor2D, weight: Tensor1D, epsilon: number): Tensor2D =>
   tf.mul(tf.mul(x, tf.rsqrt(tf.add(tf.mean(tf.square(x), -1, true), epsilon))), weight)
+
+/**
+ * The sum x + addend and its RMS norm; what a block of a decoder does with the output of the one before.
+ *
+ * @param x      [N, D] float32
+ * @param addend [N, D] float32
+ * @param weight [D] float32
+ * @returns      [N, D] float32 each
+ */
+export const addRmsNorm = (
+  x: Tensor2D,
+  addend: Tensor2D,
+  weight: Tensor1D,
+  epsilon: number
+): { readonly sum: Tensor2D; readonly normed: Tensor2D } => {
+  if (!hasKernel(ADD_RMS_NORM)) {
+    const sum = tf.add(x, addend) as Tensor2D
+    return { sum, normed: rmsNorm(sum, weight, epsilon) }
+  }
+  const [sum, normed] = fused<Array<Tensor>>(ADD_RMS_NORM, { x, addend, weight }, { epsilon })
+  return { sum: sum as Tensor2D, normed: normed as Tensor2D }
+}
 
 /**
  * (x − mean) / √(var + ε) · weight + bias, over the last axis.

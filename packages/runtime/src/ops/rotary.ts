@@ -1,5 +1,5 @@
-import { fused, hasKernel, ROTARY } from "../kernels/names.ts"
-import { tf, type Tensor2D, type Tensor3D } from "../tf.ts"
+import { fused, hasKernel, ROTARY, ROTARY_HEADS } from "../kernels/names.ts"
+import { tf, type Tensor, type Tensor2D, type Tensor3D } from "../tf.ts"
 
 /** Cosine and sine of every token's angles: [N, R/2] float32 each, R rotated dimensions a head. */
 export interface RotaryAngles {
@@ -73,6 +73,24 @@ export const rotary = (x: Tensor3D, { cos, sin }: RotaryAngles): Tensor3D =>
   hasKernel(ROTARY)
     ? fused(ROTARY, { x, cos, sin }, { inverse: false })
     : tf.tidy(() => composedRotary(x, { cos, sin }))
+
+/** Queries, keys and values of the same tokens. */
+export interface Heads {
+  /** [N, H, d] float32 */
+  readonly q: Tensor3D
+  /** [N, K, d] float32 */
+  readonly k: Tensor3D
+  /** [N, K, d] float32 */
+  readonly v: Tensor3D
+}
+
+/** Rotates queries and keys; the values come along, so that the gradients of all three can be laid side by side. */
+export const rotaryHeads = ({ k, q, v }: Heads, angles: RotaryAngles): Heads => {
+  if (!hasKernel(ROTARY_HEADS)) return { q: rotary(q, angles), k: rotary(k, angles), v }
+  const rotated = fused<Array<Tensor>>(ROTARY_HEADS, { q, k, v, ...angles }, { inverse: false })
+  const [queries, keys, values] = rotated as [Tensor3D, Tensor3D, Tensor3D]
+  return { q: queries, k: keys, v: values }
+}
 
 export const composedRotary = (x: Tensor3D, { cos, sin }: RotaryAngles): Tensor3D => {
   const [tokens, heads, width] = x.shape

@@ -2,6 +2,7 @@ import { Effect, type Layer } from "effect"
 import { beforeAll, describe, expect, it } from "vitest"
 import { type BackendUnavailable, ModelRuntime } from "../model-runtime.ts"
 import { attentionSuite } from "./attention-suite.ts"
+import { blockSuite } from "./block-suite.ts"
 import { layerSuite } from "./layer-suite.ts"
 import { logProbSuite } from "./log-prob-suite.ts"
 import { optimizerSuite } from "./optimizer-suite.ts"
@@ -24,6 +25,7 @@ export const backendSuite = (name: string, layer: Layer.Layer<ModelRuntime, Back
 
     attentionSuite()
     layerSuite()
+    blockSuite()
     logProbSuite()
     optimizerSuite()
     pagedAttentionSuite()

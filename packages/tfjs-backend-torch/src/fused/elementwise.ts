@@ -3,19 +3,10 @@ import type { Handle } from "../addon.ts"
 import { aten } from "../aten.ts"
 import type { Kernel, KernelScope } from "../kernel.ts"
 import { cudaStorage } from "./cuda/kernels.ts"
-import { cudaGated, cudaGatedGradient, cudaRotary } from "./cuda/launches.ts"
-import { cast, dense, wide } from "./storage.ts"
+import { cudaGated, cudaGatedGradient } from "./cuda/launches.ts"
+import { cast, dense, matrix } from "./storage.ts"
 
-const [mul, sub, add, narrow, cat, unsqueeze, to, neg] = [
-  aten("mul.Tensor"),
-  aten("sub.Tensor"),
-  aten("add.Tensor"),
-  aten("narrow"),
-  aten("cat"),
-  aten("unsqueeze"),
-  aten("to.dtype"),
-  aten("neg")
-]
+const [mul, to] = [aten("mul.Tensor"), aten("to.dtype")]
 const [silu, siluBackward, gelu, geluBackward, relu, square, mulScalar] = [
   aten("silu"),
   aten("silu_backward"),
@@ -25,29 +16,6 @@ const [silu, siluBackward, gelu, geluBackward, relu, square, mulScalar] = [
   aten("square"),
   aten("mul.Scalar")
 ]
-
-/** Halves i and i + R/2 of each head rotate together; what lies beyond R passes through. */
-export const rotary: Kernel = (
-  { cos, sin, x }: Record<"x" | "cos" | "sin", TensorInfo>,
-  { inverse }: { readonly inverse?: boolean },
-  scope
-) => {
-  const half = cos.shape[1]!
-  const rest = x.shape[2]! - 2 * half
-  const value = dense(x, scope)
-  const T = cudaStorage([value], scope)
-  if (T !== undefined) {
-    const angles = [wide(dense(cos, scope), scope), wide(dense(sin, scope), scope)] as const
-    return scope.out(cudaRotary([value, ...angles], inverse === true ? -1 : 1, T, scope), "float32", x.shape)
-  }
-  const [first, second] = [narrow(value, 2, 0, half), narrow(value, 2, half, half)]
-  // The angles are float32, so narrower values are rotated in float32 and rounded once.
-  const [c, s] = [unsqueeze(scope.of(cos), 1), unsqueeze(inverse === true ? neg(scope.of(sin)) : scope.of(sin), 1)]
-  const rotated = [sub(mul(first, c), mul(second, s)), add(mul(second, c), mul(first, s))]
-  const type = scope.backend.addon.scalarType(value)
-  const parts = rotated.map((part) => to(part, type))
-  return scope.out(cat(rest === 0 ? parts : [...parts, narrow(value, 2, 2 * half, rest)], 2), "float32", x.shape)
-}
 
 type GateFunction = "silu" | "gelu" | "gelu_tanh"
 
@@ -73,7 +41,7 @@ const slopeLike = (dy: TensorInfo, like: Handle, scope: KernelScope): Handle =>
   to(scope.of(dy), scope.backend.addon.scalarType(like))
 
 export const gatedActivation: Kernel = ({ gate, up }: GateInputs, { activation }: Gated, scope) => {
-  const [gated, straight] = [dense(gate, scope), dense(up, scope)]
+  const [gated, straight] = [matrix(gate, scope), matrix(up, scope)]
   const T = cudaStorage([gated, straight], scope)
   const out =
     T === undefined ? mul(gates[activation](gated), straight) : cudaGated(gated, straight, activation, T, scope)
@@ -81,7 +49,7 @@ export const gatedActivation: Kernel = ({ gate, up }: GateInputs, { activation }
 }
 
 export const gatedActivationGradient: Kernel = ({ dy, gate, up }: GateInputs, { activation }: Gated, scope) => {
-  const [gated, straight] = [dense(gate, scope), dense(up, scope)]
+  const [gated, straight] = [matrix(gate, scope), matrix(up, scope)]
   const slope = cast(dense(dy, scope), scope.backend.addon.scalarType(gated), scope)
   const T = cudaStorage([gated, straight], scope)
   if (T !== undefined) {

@@ -1,10 +1,12 @@
 // Kernels of language-model training. Who registers them says what they are called, and gives those that have a
 // gradient kernel their gradient.
 export { attention, attentionGradient } from "./attention.ts"
-export { gatedActivation, gatedActivationGradient, rotary, squaredRelu, squaredReluGradient } from "./elementwise.ts"
+export { gatedActivation, gatedActivationGradient, squaredRelu, squaredReluGradient } from "./elementwise.ts"
+export { linears, linearsInputGradient, linearsWeightGradients } from "./linears.ts"
 export { batchMatMul, linear } from "./matmul.ts"
-export { layerNorm, layerNormGradient, rmsNorm, rmsNormGradient } from "./norms.ts"
+export { addRmsNorm, addRmsNormGradient, layerNorm, layerNormGradient, rmsNorm, rmsNormGradient } from "./norms.ts"
 export { adamw, globalNorm } from "./optimizer.ts"
 export { pagedAttention } from "./paged-attention.ts"
+export { rotary, rotaryHeads } from "./rotary.ts"
 export { embedding, embeddingGradient, scaleRows, updateRows } from "./rows.ts"
 export { tokenLogProbs, tokenLogProbsWeightGradient } from "./token-log-probs.ts"

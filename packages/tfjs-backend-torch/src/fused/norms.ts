@@ -11,13 +11,14 @@ interface Epsilon {
   readonly epsilon: number
 }
 
-const [to, mul, mean, square, rsqrt, add, sub, sum] = [
+const [to, mul, mean, square, rsqrt, add, addTo, sub, sum] = [
   aten("to.dtype"),
   aten("mul.Tensor"),
   aten("mean.dim"),
   aten("square"),
   aten("rsqrt"),
   aten("add.Scalar"),
+  aten("add.Tensor"),
   aten("sub.Tensor"),
   aten("sum.dim_IntList")
 ]
@@ -34,33 +35,72 @@ const inverseRms = (x: Handle, epsilon: number): Handle => rsqrt(add(mean(square
 
 type NormInputs = Record<"x" | "weight" | "bias" | "dy", TensorInfo>
 
+const normed = (x: Handle, weight: Handle, epsilon: number, scope: KernelScope): Handle => {
+  const unit = mul(to(x, FLOAT32), inverseRms(x, epsilon))
+  return to(mul(unit, to(weight, FLOAT32)), scope.backend.addon.scalarType(x))
+}
+
 export const rmsNorm: Kernel = (inputs: NormInputs, { epsilon }: Epsilon, scope) => {
   const [x, weight] = [dense(inputs.x, scope), dense(inputs.weight, scope)]
   const T = cudaStorage([x], scope)
-  if (T !== undefined) {
-    return scope.out(cudaRmsNorm(x, wide(weight, scope), epsilon, T, scope), "float32", inputs.x.shape)
-  }
-  const normed = mul(mul(to(x, FLOAT32), inverseRms(x, epsilon)), to(weight, FLOAT32))
-  return scope.out(to(normed, scope.backend.addon.scalarType(x)), "float32", inputs.x.shape)
+  const out =
+    T === undefined ? normed(x, weight, epsilon, scope) : cudaRmsNorm([x], wide(weight, scope), epsilon, T, scope)[0]
+  return scope.out(out, "float32", inputs.x.shape)
 }
 
-/** With r = 1/√(mean(x²) + ε), x̂ = r·x and g = dy·w: dx = r·(g − x̂·mean(g·x̂)), dw = Σ over rows of dy·x̂. */
-export const rmsNormGradient: Kernel = (inputs: NormInputs, { epsilon }: Epsilon, scope) => {
-  const [x, weight, dy] = [dense(inputs.x, scope), dense(inputs.weight, scope), dense(inputs.dy, scope)]
+/** → [x + addend, its norm] */
+export const addRmsNorm: Kernel = (inputs: NormInputs & Record<"addend", TensorInfo>, { epsilon }: Epsilon, scope) => {
+  const [x, addend, weight] = [dense(inputs.x, scope), dense(inputs.addend, scope), dense(inputs.weight, scope)]
+  const T = cudaStorage([x, addend], scope)
+  const outputs = (sum: Handle, norm: Handle) => [
+    scope.out(sum, "float32", inputs.x.shape),
+    scope.out(norm, "float32", inputs.x.shape)
+  ]
+  if (T !== undefined) {
+    const [norm, sum] = cudaRmsNorm([x, addend], wide(weight, scope), epsilon, T, scope)
+    return outputs(sum!, norm)
+  }
+  const sum = addTo(x, addend)
+  return outputs(sum, normed(sum, weight, epsilon, scope))
+}
+
+/**
+ * With r = 1/√(mean(x²) + ε), x̂ = r·x and g = dy·w: dx = r·(g − x̂·mean(g·x̂)), dw = Σ over rows of dy·x̂. What flows
+ * into x past the norm is added to dx.
+ */
+const slopes = (
+  [x, weight, dy, past]: readonly [Handle, Handle, Handle, Handle?],
+  epsilon: number,
+  scope: KernelScope
+): readonly [dx: Handle, dw: Handle] => {
   const T = cudaStorage([x], scope)
-  if (T !== undefined && fitsRmsGradient(inputs.weight.shape[0]!)) {
-    const operands = [x, wide(weight, scope), alike(dy, x, scope)] as const
-    const [dx, dw] = cudaRmsGradient(operands, epsilon, T, scope)
-    return [scope.out(dx, "float32", inputs.x.shape), scope.out(dw, "float32", inputs.weight.shape)]
+  if (T !== undefined && fitsRmsGradient(scope.backend.addon.shape(weight)[0]!)) {
+    const beside = past === undefined ? undefined : alike(past, x, scope)
+    return cudaRmsGradient({ x, weight: wide(weight, scope), dy: alike(dy, x, scope), past: beside }, epsilon, T, scope)
   }
   const inverse = inverseRms(x, epsilon)
   const unit = mul(to(x, FLOAT32), inverse)
   const slope = mul(to(dy, FLOAT32), to(weight, FLOAT32))
-  const dx = mul(inverse, sub(slope, mul(unit, mean(mul(slope, unit), [-1], true))))
-  return [
-    scope.out(to(dx, scope.backend.addon.scalarType(x)), "float32", inputs.x.shape),
-    scope.out(sum(mul(to(dy, FLOAT32), unit), [0]), "float32", inputs.weight.shape)
-  ]
+  const through = mul(inverse, sub(slope, mul(unit, mean(mul(slope, unit), [-1], true))))
+  const dx = past === undefined ? through : addTo(through, to(past, FLOAT32))
+  return [to(dx, scope.backend.addon.scalarType(x)), sum(mul(to(dy, FLOAT32), unit), [0])]
+}
+
+export const rmsNormGradient: Kernel = (inputs: NormInputs, { epsilon }: Epsilon, scope) => {
+  const operands = [dense(inputs.x, scope), dense(inputs.weight, scope), dense(inputs.dy, scope)] as const
+  const [dx, dw] = slopes(operands, epsilon, scope)
+  return [scope.out(dx, "float32", inputs.x.shape), scope.out(dw, "float32", inputs.weight.shape)]
+}
+
+/** {sum, weight, dsum, dy} → [gradient of either summand, dweight] */
+export const addRmsNormGradient: Kernel = (
+  inputs: Record<"sum" | "weight" | "dsum" | "dy", TensorInfo>,
+  { epsilon }: Epsilon,
+  scope
+) => {
+  const operands = [inputs.sum, inputs.weight, inputs.dy, inputs.dsum].map((tensor) => dense(tensor, scope))
+  const [dx, dw] = slopes(operands as [Handle, Handle, Handle, Handle], epsilon, scope)
+  return [scope.out(dx, "float32", inputs.sum.shape), scope.out(dw, "float32", inputs.weight.shape)]
 }
 
 export const layerNorm: Kernel = (inputs: NormInputs, { epsilon }: Epsilon, scope) => {

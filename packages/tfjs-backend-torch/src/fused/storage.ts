@@ -4,9 +4,10 @@ import { aten } from "../aten.ts"
 import type { KernelScope } from "../kernel.ts"
 import { FLOAT32, STORAGE_TYPES } from "../scalar-type.ts"
 
-const [to, contiguous, empty, zeros] = [
+const [to, contiguous, reshape, empty, zeros] = [
   aten("to.dtype"),
   aten("contiguous"),
+  aten("reshape"),
   aten("empty.memory_format"),
   aten("zeros")
 ]
@@ -27,6 +28,16 @@ export const activation = (x: TensorInfo, scope: KernelScope): Handle => {
 
 /** In memory order, as our CUDA kernels read tensors; the handle itself where it is already. */
 export const dense = (tensor: TensorInfo, scope: KernelScope): Handle => contiguous(scope.of(tensor))
+
+/**
+ * The tensor as a matrix [N, rest], whose rows our CUDA kernels take at any distance: columns of a larger one stay where
+ * they are.
+ */
+export const matrix = (tensor: TensorInfo, scope: KernelScope): Handle => {
+  const handle = reshape(scope.of(tensor), [tensor.shape[0]!, -1])
+  const { addon } = scope.backend
+  return addon.strides(handle)[1] === 1 ? handle : contiguous(handle)
+}
 
 export const emptyOf = (shape: ReadonlyArray<number>, type: number, scope: KernelScope): Handle =>
   empty(shape, type, undefined, scope.backend.device)

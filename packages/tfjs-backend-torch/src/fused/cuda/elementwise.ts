@@ -17,31 +17,38 @@ __device__ inline Slope gelu_tanh(float x) {
 }
 `
 
-/** out = act(gate)·up over n packs. */
+/** out = act(gate)·up over n packs, \`packs\` a row; rows of gate and up begin every gateStep and upStep numbers. */
 export const GATED = `${ACTIVATIONS}
-extern "C" __global__ void gated(const T* gate, const T* up, T* out, long long n) {
+extern "C" __global__ void gated(const T* gate, const T* up, T* out, long long n, int packs, int gateStep, int upStep) {
   for (long long i = blockIdx.x * (long long)blockDim.x + threadIdx.x; i < n; i += (long long)gridDim.x * blockDim.x) {
-    Pack<W> g = load(gate + i * W);
-    const Pack<W> u = load(up + i * W);
+    const long long row = i / packs;
+    const int at = (int)(i - row * packs) * W;
+    Pack<W> g = load(gate + row * gateStep + at);
+    const Pack<W> u = load(up + row * upStep + at);
     #pragma unroll
     for (int j = 0; j < W; j++) g.v[j] = ACTIVATION(g.v[j]).value * u.v[j];
     store(out + i * W, g);
   }
 }`
 
+/** The gradients of gate and up, each row of one beside that of the other. */
 export const GATED_GRADIENT = `${ACTIVATIONS}
-extern "C" __global__ void gatedGradient(const T* gate, const T* up, const T* dy, T* dgate, T* dup, long long n) {
+extern "C" __global__ void gatedGradient(const T* gate, const T* up, const T* dy, T* both, long long n, int packs,
+                                         int gateStep, int upStep) {
   for (long long i = blockIdx.x * (long long)blockDim.x + threadIdx.x; i < n; i += (long long)gridDim.x * blockDim.x) {
-    const Pack<W> g = load(gate + i * W), d = load(dy + i * W);
-    Pack<W> u = load(up + i * W), below;
+    const long long row = i / packs;
+    const int at = (int)(i - row * packs) * W;
+    const Pack<W> g = load(gate + row * gateStep + at), d = load(dy + i * W);
+    Pack<W> u = load(up + row * upStep + at), below;
     #pragma unroll
     for (int j = 0; j < W; j++) {
       const Slope a = ACTIVATION(g.v[j]);
       below.v[j] = d.v[j] * u.v[j] * a.slope;
       u.v[j] = d.v[j] * a.value;
     }
-    store(dgate + i * W, below);
-    store(dup + i * W, u);
+    T* to = both + (row * 2 * packs) * W + at;
+    store(to, below);
+    store(to + packs * W, u);
   }
 }`
 
@@ -68,6 +75,47 @@ extern "C" __global__ void rotate(const T* x, const float* cosine, const float* 
     }
     store(out + first, p);
     store(out + first + half, q);
+  }
+}`
+
+/**
+ * The same for the heads of queries and keys of each token, and those of values taken along (\`values\` of them), from rows
+ * that begin every qStep, kStep and vStep numbers to rows that begin every step numbers.
+ */
+export const ROTARY_HEADS = `
+extern "C" __global__ void rotateHeads(const T* q, const T* k, const T* v, const float* cosine, const float* sine, T* outQ,
+                                       T* outK, T* outV, long long n, int heads, int keyHeads, int values, int width,
+                                       int half, float sign, int qStep, int kStep, int vStep, int toQ, int toK, int toV) {
+  const int packs = (width - half) / W, all = heads + keyHeads + values;
+  for (long long i = blockIdx.x * (long long)blockDim.x + threadIdx.x; i < n; i += (long long)gridDim.x * blockDim.x) {
+    const int at = (int)(i % packs) * W;
+    const long long row = i / packs, token = row / all;
+    const int head = (int)(row - token * all);
+    const bool isQ = head < heads, isK = !isQ && head < heads + keyHeads;
+    const int own = isQ ? head : isK ? head - heads : head - heads - keyHeads;
+    const int first = own * width + (at < half ? at : half + at);
+    const T* from = (isQ ? q + token * qStep : isK ? k + token * kStep : v + token * vStep) + first;
+    T* to = (isQ ? outQ + token * toQ : isK ? outK + token * toK : outV + token * toV) + first;
+    const Pack<W> a = load(from);
+    if (at >= half) {
+      store(to, a);
+      continue;
+    }
+    const Pack<W> b = load(from + half);
+    if (!isQ && !isK) {
+      store(to, a);
+      store(to + half, b);
+      continue;
+    }
+    const Pack<W> c = load(cosine + token * half + at), s = load(sine + token * half + at);
+    Pack<W> x, y;
+    #pragma unroll
+    for (int j = 0; j < W; j++) {
+      x.v[j] = a.v[j] * c.v[j] - sign * b.v[j] * s.v[j];
+      y.v[j] = b.v[j] * c.v[j] + sign * a.v[j] * s.v[j];
+    }
+    store(to, x);
+    store(to + half, y);
   }
 }`
 

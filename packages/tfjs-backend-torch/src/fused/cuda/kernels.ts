@@ -1,7 +1,7 @@
 import type { CudaKernel, Handle } from "../../addon.ts"
 import type { KernelScope } from "../../kernel.ts"
 import { BFLOAT16, FLOAT32 } from "../../scalar-type.ts"
-import { GATED, GATED_GRADIENT, ROTARY, SCALE_ROWS } from "./elementwise.ts"
+import { GATED, GATED_GRADIENT, ROTARY, ROTARY_HEADS, SCALE_ROWS } from "./elementwise.ts"
 import { LOGIT_SLOPES, LOGIT_STATISTICS } from "./logits.ts"
 import { ADAMW, ROOT, SQUARES } from "./optimizer.ts"
 import { PRELUDE } from "./prelude.ts"
@@ -16,14 +16,15 @@ interface Source {
 /** The kernels by the names of their functions. */
 export const SOURCES = {
   adamw: { text: ADAMW, signature: "ppppplfffffff" },
-  gated: { text: GATED, signature: "pppl" },
-  gatedGradient: { text: GATED_GRADIENT, signature: "pppppl" },
+  gated: { text: GATED, signature: "sspliii" },
+  gatedGradient: { text: GATED_GRADIENT, signature: "ssppliii" },
   logitSlopes: { text: LOGIT_SLOPES, signature: "ppppiff" },
   logitStatistics: { text: LOGIT_STATISTICS, signature: "ppppppiff" },
-  rmsNorm: { text: RMS_NORM, signature: "pppif" },
-  rmsNormGradient: { text: RMS_NORM_GRADIENT, signature: "pppppiif" },
+  rmsNorm: { text: RMS_NORM, signature: "pppppif" },
+  rmsNormGradient: { text: RMS_NORM_GRADIENT, signature: "ppppppiif" },
   root: { text: ROOT, signature: "ppi" },
   rotate: { text: ROTARY, signature: "ppppliiif" },
+  rotateHeads: { text: ROTARY_HEADS, signature: "sssppsssliiiiifiiiiii" },
   scaleRows: { text: SCALE_ROWS, signature: "pppli" },
   squares: { text: SQUARES, signature: "ppil" }
 } as const satisfies Record<string, Source>

@@ -8,35 +8,45 @@ import { cudaStorage, launch, packWidth, spread, spreadSums } from "./kernels.ts
 
 // Our CUDA kernels on handles that lie in memory order; T is the storage macro of their numbers.
 
-const [sum, reshape] = [aten("sum.dim_IntList"), aten("reshape")]
+const [sum, reshape, narrow] = [aten("sum.dim_IntList"), aten("reshape"), aten("narrow")]
 
 const shapeOf = (x: Handle, scope: KernelScope) => scope.backend.addon.shape(x)
 
 const emptyLike = (x: Handle, scope: KernelScope): Handle => emptyOf(shapeOf(x, scope), typeOf(x, scope), scope)
 
+const rowStep = (x: Handle, { backend }: KernelScope): number => backend.addon.strides(x)[0]!
+
+/** The pack width that rows of `width` numbers allow, where they begin every so many numbers. */
+const stridedWidth = (width: number, handles: ReadonlyArray<Handle>, scope: KernelScope): 1 | 8 =>
+  packWidth(width, ...handles.map((x) => rowStep(x, scope)))
+
+/** gate and up [N, F], their rows at any distance. */
 export const cudaGated = (gate: Handle, up: Handle, activation: string, T: string, scope: KernelScope): Handle => {
-  const size = sizeOf(shapeOf(gate, scope))
-  const W = packWidth(size)
-  const out = emptyLike(gate, scope)
+  const [rows, width] = shapeOf(gate, scope) as [number, number]
+  const W = stridedWidth(width, [gate, up], scope)
+  const packs = width / W
+  const out = emptyOf([rows, width], typeOf(gate, scope), scope)
   const macros = { T, W, ACTIVATION: activation }
-  launch("gated", { ...spread(size / W), macros, args: [gate, up, out, size / W] }, scope)
+  const args = [gate, up, out, rows * packs, packs, rowStep(gate, scope), rowStep(up, scope)]
+  launch("gated", { ...spread(rows * packs), macros, args }, scope)
   return out
 }
 
-/** [dgate, dup] */
+/** [dgate, dup]: columns of one matrix; dy lies in memory order. */
 export const cudaGatedGradient = (
   [gate, up, dy]: readonly [Handle, Handle, Handle],
   activation: string,
   T: string,
   scope: KernelScope
 ): [Handle, Handle] => {
-  const size = sizeOf(shapeOf(gate, scope))
-  const W = packWidth(size)
-  const results: [Handle, Handle] = [emptyLike(gate, scope), emptyLike(gate, scope)]
+  const [rows, width] = shapeOf(gate, scope) as [number, number]
+  const W = stridedWidth(width, [gate, up], scope)
+  const packs = width / W
+  const both = emptyOf([rows, 2 * width], typeOf(gate, scope), scope)
   const macros = { T, W, ACTIVATION: activation }
-  const args = [gate, up, dy, ...results, size / W]
-  launch("gatedGradient", { ...spread(size / W), macros, args }, scope)
-  return results
+  const args = [gate, up, dy, both, rows * packs, packs, rowStep(gate, scope), rowStep(up, scope)]
+  launch("gatedGradient", { ...spread(rows * packs), macros, args }, scope)
+  return [narrow(both, 1, 0, width), narrow(both, 1, width, width)]
 }
 
 /** x [N, H, d] rotated by cosine and `sign` · sine, [N, R/2] float32. */
@@ -54,6 +64,59 @@ export const cudaRotary = (
   const args = [x, cos, sin, out, count, heads, width, half, sign]
   launch("rotate", { ...spread(count), macros: { T, W }, args }, scope)
   return out
+}
+
+interface HeadShapes {
+  readonly heads: number
+  readonly keyHeads: number
+  readonly width: number
+}
+
+/**
+ * q, k and v as matrices [N, heads · width], their rows at any distance. Forward: q and k rotated. Inverse: all three, v
+ * as it is, as columns of one matrix.
+ */
+export const cudaRotaryHeads = (
+  [q, k, v]: readonly [Handle, Handle, Handle],
+  [cos, sin]: readonly [Handle, Handle],
+  { heads, keyHeads, width }: HeadShapes,
+  inverse: boolean,
+  T: string,
+  scope: KernelScope
+): [Handle, Handle, Handle | undefined] => {
+  const tokens = shapeOf(q, scope)[0]!
+  const half = shapeOf(cos, scope)[1]!
+  const W = Math.min(stridedWidth(width, [q, k, v], scope), packWidth(half))
+  const [queries, keys] = [heads * width, keyHeads * width]
+  const parts = inverse
+    ? columns([queries, keys, keys], q, scope)
+    : [queries, keys].map((size) => columns([size], q, scope)[0]!)
+  const [outQ, outK, outV = outK] = parts as [Handle, Handle, Handle?]
+  const values = inverse ? keyHeads : 0
+  const count = (tokens * (heads + keyHeads + values) * (width - half)) / W
+  const steps = [q, k, v, outQ, outK, outV].map((x) => rowStep(x, scope))
+  const numbers = [count, heads, keyHeads, values, width, half, inverse ? -1 : 1, ...steps]
+  launch(
+    "rotateHeads",
+    { ...spread(count), macros: { T, W }, args: [q, k, v, cos, sin, outQ, outK, outV, ...numbers] },
+    scope
+  )
+  return [outQ, outK, inverse ? outV : undefined]
+}
+
+/** Columns of one new matrix that has as many rows as `like`. */
+const columns = (widths: ReadonlyArray<number>, like: Handle, scope: KernelScope): ReadonlyArray<Handle> => {
+  const all = emptyOf(
+    [shapeOf(like, scope)[0]!, widths.reduce((sum, width) => sum + width, 0)],
+    typeOf(like, scope),
+    scope
+  )
+  let first = 0
+  return widths.map((width) => {
+    const part = narrow(all, 1, first, width)
+    first += width
+    return part
+  })
 }
 
 export const cudaScaleRows = (x: Handle, factors: Handle, T: string, scope: KernelScope): Handle => {
@@ -74,13 +137,21 @@ const rowsOf = (x: Handle, scope: KernelScope): readonly [number, number] => {
   return [sizeOf(shape.slice(0, -1)), shape.at(-1)!]
 }
 
-export const cudaRmsNorm = (x: Handle, weight: Handle, epsilon: number, T: string, scope: KernelScope): Handle => {
+/** The norm of x, and with an addend that of their sum, which comes second. */
+export const cudaRmsNorm = (
+  [x, addend]: readonly [Handle, Handle?],
+  weight: Handle,
+  epsilon: number,
+  T: string,
+  scope: KernelScope
+): [normed: Handle, sum: Handle | undefined] => {
   const [rows, width] = rowsOf(x, scope)
   const W = packWidth(width)
   const out = emptyLike(x, scope)
-  const args = [x, weight, out, width, epsilon]
+  const total = addend === undefined ? undefined : emptyLike(x, scope)
+  const args = [x, addend ?? null, weight, total ?? null, out, width, epsilon]
   launch("rmsNorm", { blocks: rows, threads: threadsOf(width / W), macros: { T, W }, args }, scope)
-  return out
+  return [out, total]
 }
 
 /** Packs of a row that one thread holds in registers. */
@@ -90,9 +161,17 @@ const MOST_THREADS = 1024
 /** Whether a block holds a row of this width. */
 export const fitsRmsGradient = (width: number): boolean => width / packWidth(width) <= MOST_PACKS * MOST_THREADS
 
+interface RmsGradient {
+  readonly x: Handle
+  readonly weight: Handle
+  readonly dy: Handle
+  /** Added to dx. */
+  readonly past: Handle | undefined
+}
+
 /** [dx in the storage of x, dweight float32] */
 export const cudaRmsGradient = (
-  [x, weight, dy]: readonly [Handle, Handle, Handle],
+  { dy, past, weight, x }: RmsGradient,
   epsilon: number,
   T: string,
   scope: KernelScope
@@ -105,7 +184,7 @@ export const cudaRmsGradient = (
   const dx = emptyLike(x, scope)
   const shares = emptyOf([blocks, width], FLOAT32, scope)
   const macros = { T, W, PACKS: Math.ceil(packs / threads) }
-  const args = [x, weight, dy, dx, shares, rows, width, epsilon]
+  const args = [x, weight, dy, past ?? null, dx, shares, rows, width, epsilon]
   launch("rmsNormGradient", { blocks, threads, macros, args }, scope)
   return [dx, reshape(sum(shares, [0]), [width])]
 }

@@ -1,16 +1,27 @@
 /** RMS norm, a block a row forward; backward a block takes every gridDim-th row and keeps its share of dweight. */
 
 export const RMS_NORM = `
-extern "C" __global__ void rmsNorm(const T* x, const float* weight, T* out, int width, float epsilon) {
-  const T* row = x + (long long)blockIdx.x * width;
-  T* to = out + (long long)blockIdx.x * width;
+/** \`addend\` and \`total\` are null where the norm is of x alone; else it is of x + addend, rounded and left in total. */
+extern "C" __global__ void rmsNorm(const T* x, const T* addend, const float* weight, T* total, T* out, int width,
+                                   float epsilon) {
+  const long long start = (long long)blockIdx.x * width;
+  const T* row = x + start;
+  T* to = out + start;
   float squares = 0.f;
   for (int i = threadIdx.x * W; i < width; i += blockDim.x * W) {
-    const Pack<W> a = load(row + i);
+    Pack<W> a = load(row + i);
+    if (addend != nullptr) {
+      const Pack<W> b = load(addend + start + i);
+      #pragma unroll
+      for (int j = 0; j < W; j++) a.v[j] += b.v[j];
+      store(total + start + i, a);
+      a = load(total + start + i);
+    }
     #pragma unroll
     for (int j = 0; j < W; j++) squares += a.v[j] * a.v[j];
   }
   const float scale = rsqrtf(blockSum(squares) / width + epsilon);
+  if (addend != nullptr) row = total + start;
   for (int i = threadIdx.x * W; i < width; i += blockDim.x * W) {
     Pack<W> a = load(row + i);
     const Pack<W> w = load(weight + i);
@@ -20,10 +31,13 @@ extern "C" __global__ void rmsNorm(const T* x, const float* weight, T* out, int 
   }
 }`
 
-/** A thread owns the columns (threadIdx + k·blockDim)·W, k < PACKS; dweight is [gridDim, width]. */
+/**
+ * A thread owns the columns (threadIdx + k·blockDim)·W, k < PACKS; dweight is [gridDim, width]. What flows into x past
+ * the norm (\`past\`, or null) is added to dx.
+ */
 export const RMS_NORM_GRADIENT = `
-extern "C" __global__ void rmsNormGradient(const T* x, const float* weight, const T* dy, T* dx, float* dweight, int rows,
-                                           int width, float epsilon) {
+extern "C" __global__ void rmsNormGradient(const T* x, const float* weight, const T* dy, const T* past, T* dx,
+                                           float* dweight, int rows, int width, float epsilon) {
   float sums[PACKS][W];
   #pragma unroll
   for (int k = 0; k < PACKS; k++)
@@ -58,6 +72,11 @@ extern "C" __global__ void rmsNormGradient(const T* x, const float* weight, cons
       for (int j = 0; j < W; j++) {
         sums[k][j] += d[k].v[j] * a[k].v[j] * scale;
         below.v[j] = scale * (d[k].v[j] * w.v[j] - a[k].v[j] * shared);
+      }
+      if (past != nullptr) {
+        const Pack<W> more = load(past + start + i);
+        #pragma unroll
+        for (int j = 0; j < W; j++) below.v[j] += more.v[j];
       }
       store(dx + start + i, below);
     }

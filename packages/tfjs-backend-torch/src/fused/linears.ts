@@ -1,0 +1,93 @@
+import type { TensorInfo } from "@tensorflow/tfjs-core"
+import type { Handle } from "../addon.ts"
+import { aten, atenInPlace, atenOwned } from "../aten.ts"
+import type { Kernel, KernelScope } from "../kernel.ts"
+import { FLOAT32 } from "../scalar-type.ts"
+import { activation, cast, typeOf } from "./storage.ts"
+
+// Linear layers on one input. Where products read copies of the weights, those of a group lie end to end in one tensor,
+// so that the group is one product, and its outputs are columns of that.
+
+const [mm, t, cat, narrow] = [aten("mm"), aten("t"), aten("cat"), aten("narrow")]
+const [catOwned, narrowOwned] = [atenOwned("cat"), atenOwned("narrow")]
+const addProduct = atenInPlace("addmm_")
+
+/** Tensors as a kernel of a list gets them. */
+type List = ReadonlyArray<TensorInfo>
+
+/** [ΣO, I]: the weights' narrow copies as one tensor; undefined where products read the weights themselves. */
+const jointWeights = (weights: List, type: number, scope: KernelScope): Handle | undefined => {
+  const { backend } = scope
+  if (type === FLOAT32 || !weights.every((weight) => backend.hasCompanion(weight))) return undefined
+  const copies = weights.map((weight) => backend.compute(weight))
+  const known = backend.addon.joined(copies, 0)
+  if (known !== null) return scope.temporary(known)
+  const joint = scope.temporary(catOwned(copies, 0))
+  let first = 0
+  for (const weight of weights) {
+    const rows = weight.shape[0]!
+    backend.setCompanion(weight, narrowOwned(joint, 0, first, rows))
+    first += rows
+  }
+  return joint
+}
+
+/** Matrices as columns of one: itself where they are parts of it, else a copy. */
+const columnsOf = (handles: ReadonlyArray<Handle>, scope: KernelScope): Handle => {
+  const known = scope.backend.addon.joined(handles, 1)
+  return known === null ? cat(handles, 1) : scope.temporary(known)
+}
+
+/** `handle` cut along `axis` into parts of these sizes: views. */
+const cut = (handle: Handle, axis: 0 | 1, sizes: ReadonlyArray<number>): ReadonlyArray<Handle> => {
+  let first = 0
+  return sizes.map((size) => {
+    const part = narrow(handle, axis, first, size)
+    first += size
+    return part
+  })
+}
+
+/** [x, W, W, …] → [x·Wᵀ, …] */
+export const linears: Kernel = ([x, ...weights]: [TensorInfo, ...Array<TensorInfo>], _, scope) => {
+  const rows = activation(x, scope)
+  const type = typeOf(rows, scope)
+  for (const weight of weights) scope.backend.compute(weight)
+  const joint = jointWeights(weights, type, scope)
+  const products =
+    joint === undefined
+      ? weights.map((weight) => mm(rows, t(cast(scope.backend.compute(weight), type, scope))))
+      : cut(
+          mm(rows, t(joint)),
+          1,
+          weights.map(({ shape }) => shape[0]!)
+        )
+  return products.map((product, i) => scope.out(product, "float32", [x.shape[0]!, weights[i]!.shape[0]!]))
+}
+
+/** [dy, …, W, …] → Σ dy·W */
+export const linearsInputGradient: Kernel = (inputs: List, _, scope) => {
+  const count = inputs.length / 2
+  const [dys, weights] = [inputs.slice(0, count), inputs.slice(count)]
+  const slopes = dys.map((dy) => activation(dy, scope))
+  const type = typeOf(slopes[0]!, scope)
+  const shape = [dys[0]!.shape[0]!, weights[0]!.shape[1]!]
+  const joint = jointWeights(weights, type, scope)
+  if (joint !== undefined) return scope.out(mm(columnsOf(slopes, scope), joint), "float32", shape)
+  const matrices = weights.map((weight) => cast(scope.backend.compute(weight), type, scope))
+  const total = mm(slopes[0]!, matrices[0]!)
+  for (let i = 1; i < count; i++) addProduct(total, cast(slopes[i]!, type, scope), matrices[i])
+  return scope.out(total, "float32", shape)
+}
+
+/** [dy, …, x] → [dyᵀ·x, …] */
+export const linearsWeightGradients: Kernel = (inputs: List, _, scope) => {
+  const [dys, x] = [inputs.slice(0, -1), inputs.at(-1)!]
+  const rows = activation(x, scope)
+  const type = typeOf(rows, scope)
+  const slopes = dys.map((dy) => cast(activation(dy, scope), type, scope))
+  const sizes = dys.map(({ shape }) => shape[1]!)
+  const products =
+    type === FLOAT32 ? slopes.map((slope) => mm(t(slope), rows)) : cut(mm(t(columnsOf(slopes, scope)), rows), 0, sizes)
+  return products.map((product, i) => scope.out(product, "float32", [sizes[i]!, x.shape[1]!]))
+}

@@ -1,0 +1,87 @@
+import type { TensorInfo } from "@tensorflow/tfjs-core"
+import type { Handle } from "../addon.ts"
+import { aten } from "../aten.ts"
+import type { Kernel, KernelScope } from "../kernel.ts"
+import { cudaStorage } from "./cuda/kernels.ts"
+import { cudaRotary, cudaRotaryHeads } from "./cuda/launches.ts"
+import { cast, dense, matrix, typeOf, wide } from "./storage.ts"
+
+const [mul, sub, add, narrow, cat, unsqueeze, to, neg, reshape] = [
+  aten("mul.Tensor"),
+  aten("sub.Tensor"),
+  aten("add.Tensor"),
+  aten("narrow"),
+  aten("cat"),
+  aten("unsqueeze"),
+  aten("to.dtype"),
+  aten("neg"),
+  aten("reshape")
+]
+
+type Angles = Record<"cos" | "sin", TensorInfo>
+
+interface Direction {
+  readonly inverse?: boolean
+}
+
+/** Halves i and i + R/2 of each head rotate together; what lies beyond R passes through. */
+export const rotary: Kernel = ({ x, ...angles }: Angles & Record<"x", TensorInfo>, { inverse }: Direction, scope) => {
+  const value = dense(x, scope)
+  const T = cudaStorage([value], scope)
+  const rotated =
+    T === undefined
+      ? composed(value, x.shape, angles, inverse === true, scope)
+      : cudaRotary([value, ...wideAngles(angles, scope)], inverse === true ? -1 : 1, T, scope)
+  return scope.out(rotated, "float32", x.shape)
+}
+
+/** {q, k, v}: the first two rotated, the third as it is. Rotated backward on CUDA, all three are columns of one matrix. */
+export const rotaryHeads: Kernel = (
+  inputs: Angles & Record<"q" | "k" | "v", TensorInfo>,
+  { inverse }: Direction,
+  scope
+) => {
+  const { k, q, v } = inputs
+  const [queries, keys, values] = [q, k, v].map((x) => matrix(x, scope)) as [Handle, Handle, Handle]
+  const T = cudaStorage([queries, keys], scope)
+  if (T === undefined) {
+    const [first, second] = [q, k].map((x) => {
+      const handle = composed(scope.of(x), x.shape, inputs, inverse === true, scope)
+      return scope.out(handle, "float32", x.shape)
+    }) as [TensorInfo, TensorInfo]
+    return [first, second, scope.share(v)]
+  }
+  const shapes = { heads: q.shape[1]!, keyHeads: k.shape[1]!, width: q.shape[2]! }
+  const angles = wideAngles(inputs, scope)
+  const type = typeOf(queries, scope)
+  const parts = cudaRotaryHeads([queries, keys, cast(values, type, scope)], angles, shapes, inverse === true, T, scope)
+  const [first, second, third] = parts
+  return [
+    scope.out(reshape(first, q.shape), "float32", q.shape),
+    scope.out(reshape(second, k.shape), "float32", k.shape),
+    third === undefined ? scope.share(v) : scope.out(reshape(third, v.shape), "float32", v.shape)
+  ]
+}
+
+const wideAngles = ({ cos, sin }: Angles, scope: KernelScope): readonly [Handle, Handle] => [
+  wide(dense(cos, scope), scope),
+  wide(dense(sin, scope), scope)
+]
+
+/** The angles are float32, so narrower values are rotated in float32 and rounded once. */
+const composed = (
+  value: Handle,
+  shape: ReadonlyArray<number>,
+  { cos, sin }: Angles,
+  inverse: boolean,
+  scope: KernelScope
+): Handle => {
+  const half = cos.shape[1]!
+  const rest = shape[2]! - 2 * half
+  const [first, second] = [narrow(value, 2, 0, half), narrow(value, 2, half, half)]
+  const [c, s] = [unsqueeze(scope.of(cos), 1), unsqueeze(inverse ? neg(scope.of(sin)) : scope.of(sin), 1)]
+  const rotated = [sub(mul(first, c), mul(second, s)), add(mul(second, c), mul(first, s))]
+  const type = scope.backend.addon.scalarType(value)
+  const parts = rotated.map((part) => to(part, type))
+  return cat(rest === 0 ? parts : [...parts, narrow(value, 2, 2 * half, rest)], 2)
+}
