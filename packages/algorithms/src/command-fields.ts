@@ -7,3 +7,6 @@ export const fileFields = {
   train: needed(Schema.NonEmptyString, "training data: .jsonl, .jsonl.gz or .parquet"),
   eval: optional(Schema.NonEmptyString, "held-out data, evaluated every --eval-every steps")
 } as const
+
+/** A share or weight in [0, 1]. */
+export const UnitShare = Schema.Finite.check(Schema.isBetween({ minimum: 0, maximum: 1 }))

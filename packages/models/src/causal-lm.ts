@@ -1,4 +1,13 @@
-import { gatherRows, linear, type Tensor, type Tensor2D, tf, tokenLogProbs, type Variable } from "@plumbline/runtime"
+import {
+  gatherRows,
+  linear,
+  logCollision,
+  type Tensor,
+  type Tensor2D,
+  tf,
+  tokenLogProbs,
+  type Variable
+} from "@plumbline/runtime"
 import type { DecoderConfig, JsonObject } from "./config/decoder-config.ts"
 import { decoder } from "./decoder/decoder.ts"
 import { outputMatrixName } from "./decoder/parameter-table.ts"
@@ -42,8 +51,11 @@ export const causalLM = (parts: CausalLMParts): CausalLM => {
     tokenLogProbs: (rows, options) =>
       tf.tidy(() => {
         const { index, targets } = rows.scored
-        const scored = tokenLogProbs(gatherRows(body.hiddenStates(rows), index), outputMatrix(), targets, options)
-        return { ...scored }
+        const hidden = gatherRows(body.hiddenStates(rows), index)
+        const scored = tokenLogProbs(hidden, outputMatrix(), targets, options)
+        return options?.collision === true
+          ? { ...scored, logCollision: logCollision(hidden, outputMatrix(), options) }
+          : { ...scored }
       }),
     logits: (rows, index) => tf.tidy(() => logitsAt(body.hiddenStates(rows), index)),
     createCache: body.createCache,

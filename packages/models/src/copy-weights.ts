@@ -36,3 +36,12 @@ export const assign = (model: Model, tensors: ReadonlyMap<string, Tensor>): void
   }
   model.version.advance()
 }
+
+/** Moves a model's weights toward those of another of the same architecture: target := α·source + (1−α)·target. */
+export const blend = (target: Model, source: Model, share: number): void => {
+  if (target.variables.length !== target.parameters.size) throw new TypeError(`model ${target.name} cannot be moved`)
+  for (const [name, variable] of target.parameters as ReadonlyMap<string, Variable>) {
+    tf.tidy(() => variable.assign(tf.add(tf.mul(1 - share, variable), tf.mul(share, source.parameters.get(name)!))))
+  }
+  target.version.advance()
+}

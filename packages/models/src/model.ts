@@ -1,5 +1,5 @@
 import type { ScoredRows, TokenRows } from "@plumbline/data"
-import type { Tensor, Tensor2D, TokenLogProbs, TokenLogProbsOptions, Variable } from "@plumbline/runtime"
+import type { Tensor, Tensor1D, Tensor2D, TokenLogProbs, TokenLogProbsOptions, Variable } from "@plumbline/runtime"
 import type { DecoderConfig, JsonObject } from "./config/decoder-config.ts"
 import type { KeyValueCache } from "./decoder/key-value-cache.ts"
 import type { WeightsVersion } from "./weights-version.ts"
@@ -23,6 +23,16 @@ export interface Model {
   readonly recomputing: () => Model
 }
 
+export interface ScoringOptions extends TokenLogProbsOptions {
+  /** Asks for `logCollision`, which costs another product with the output matrix. */
+  readonly collision?: boolean | undefined
+}
+
+export interface ScoredTokens extends TokenLogProbs {
+  /** [M] float32, nats, log Σ_v p_v² of each predicted distribution, without a gradient; where it was asked for */
+  readonly logCollision?: Tensor1D
+}
+
 /** A decoder with an output matrix. Its functions are synchronous, leak no tensor, and return nats and logits in float32. */
 export interface CausalLM extends Model {
   readonly recomputing: () => CausalLM
@@ -31,7 +41,7 @@ export interface CausalLM extends Model {
   /** [N, D] after the final norm; differentiable */
   readonly hiddenStates: (rows: TokenRows) => Tensor2D
   /** [M], one for each scored token; `logProbs` is differentiable */
-  readonly tokenLogProbs: (rows: ScoredRows, options?: TokenLogProbsOptions) => TokenLogProbs
+  readonly tokenLogProbs: (rows: ScoredRows, options?: ScoringOptions) => ScoredTokens
   /** [M, V] what the tokens at flat positions `index` predict; differentiable */
   readonly logits: (rows: TokenRows, index: Int32Array) => Tensor2D
   /** Room for `capacity` tokens in each row. */

@@ -38,4 +38,8 @@ export class Policy extends Context.Service<Policy, CausalLM>()("@plumbline/mode
 export class ReferencePolicy extends Context.Service<ReferencePolicy, CausalLM>()("@plumbline/models/ReferencePolicy") {
   static readonly layerFromFolder = (folder: string): Layer.Layer<ReferencePolicy, LoadError, ModelRuntime> =>
     Layer.effect(ReferencePolicy, loaded(folder, "reference", false))
+
+  /** One whose weights can be set between steps. */
+  static readonly layerMovable = (folder: string): Layer.Layer<ReferencePolicy, LoadError, ModelRuntime> =>
+    Layer.effect(ReferencePolicy, loaded(folder, "reference", true))
 }

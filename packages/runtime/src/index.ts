@@ -16,6 +16,7 @@ export { gatedActivation, type GateFunction, squaredRelu } from "./ops/activatio
 export { attention, type AttentionOptions, type RowSpans } from "./ops/attention.ts"
 export { embedding, gatherRows } from "./ops/embedding.ts"
 export { linear, linears } from "./ops/linear.ts"
+export { logCollision } from "./ops/log-collision.ts"
 export { addRmsNorm, layerNorm, rmsNorm } from "./ops/norms.ts"
 export { type AdamwItem, type AdamwStep, adamwUpdate, globalNorm } from "./ops/optimizer.ts"
 export {

@@ -1,6 +1,6 @@
 import { globalNorm, tf, type NamedTensorMap, type Tensor, type Tensor1D, type Variable } from "@plumbline/runtime"
 import type { Trainable } from "./algorithm.ts"
-import type { LossSums, MicroBatch, Objective, Unit, UnitSum } from "./objective.ts"
+import type { LossSums, Memory, MicroBatch, Objective, Unit, UnitSum } from "./objective.ts"
 
 export interface StepResult {
   /** By variable name; the caller disposes. */
@@ -9,41 +9,61 @@ export interface StepResult {
   readonly metrics: Readonly<Record<string, number>>
   /** Origins of the data whose loss is not finite. */
   readonly brokenOrigins: ReadonlyArray<string>
+  /** What the next step is to remember. */
+  readonly memory: Memory
 }
 
 /** Loss and gradients of one global batch. The result does not depend on how it is split into micro-batches. */
 export const accumulate = <M extends Trainable, B extends MicroBatch>(
   objective: Objective<M, B>,
   models: M,
-  microBatches: ReadonlyArray<B>
+  microBatches: ReadonlyArray<B>,
+  before: Memory = {}
 ): StepResult => {
   const counts = totalCounts(objective, microBatches)
+  const { memory, shared } = couple(objective, models, microBatches, before, true)
   const variables = Object.values(models).flatMap((model) => [...model.variables])
   const records: Array<MicroBatchRecord> = []
   let gradients: NamedTensorMap = {}
-  for (const batch of microBatches) {
-    const grads = microBatchGradients(objective, models, batch, counts, variables, records)
-    gradients = addInto(gradients, grads)
-  }
+  microBatches.forEach((batch, i) => {
+    const loss = () => objective.loss(models, batch, shared[i])
+    gradients = addInto(gradients, microBatchGradients(loss, batch, counts, variables, records))
+  })
   // the norm is asked for first: a device then has it queued behind the gradients when the host begins to wait
   const gradNorm = globalNorm(Object.values(gradients))
   const { brokenOrigins, metrics } = readRecords(records, counts)
-  return { gradients, metrics: { ...metrics, grad_norm: gradNorm }, brokenOrigins }
+  return { gradients, metrics: { ...metrics, grad_norm: gradNorm }, brokenOrigins, memory }
 }
 
 /** Loss and metrics of held-out micro-batches; no gradients. */
 export const evaluate = <M extends Trainable, B extends MicroBatch>(
   objective: Objective<M, B>,
   models: M,
-  microBatches: ReadonlyArray<B>
-): Omit<StepResult, "gradients"> => {
-  const records = microBatches.map((batch) =>
+  microBatches: ReadonlyArray<B>,
+  memory: Memory = {}
+): Omit<StepResult, "gradients" | "memory"> => {
+  const { shared } = couple(objective, models, microBatches, memory, false)
+  const records = microBatches.map((batch, i) =>
     record(
       batch,
-      tf.tidy(() => flatten(objective.loss(models, batch)))
+      tf.tidy(() => flatten(objective.loss(models, batch, shared[i])))
     )
   )
   return readRecords(records, totalCounts(objective, microBatches))
+}
+
+/** What each micro-batch is told of the others, and what there is to remember. */
+const couple = <M extends Trainable, B extends MicroBatch>(
+  { coupling }: Objective<M, B>,
+  models: M,
+  microBatches: ReadonlyArray<B>,
+  before: Memory,
+  training: boolean
+): { readonly shared: ReadonlyArray<unknown>; readonly memory: Memory } => {
+  if (coupling === undefined) return { shared: [], memory: before }
+  const parts = microBatches.map((batch) => coupling.measure(models, batch))
+  const memory = training ? (coupling.remember?.(parts, before) ?? before) : before
+  return { shared: coupling.share(parts, memory), memory }
 }
 
 interface MicroBatchRecord {
@@ -68,19 +88,19 @@ const totalCounts = <M, B extends MicroBatch>(objective: Objective<M, B>, microB
   return totals
 }
 
-const microBatchGradients = <M extends Trainable, B extends MicroBatch>(
-  objective: Objective<M, B>,
-  models: M,
-  batch: B,
+const microBatchGradients = (
+  loss: () => LossSums,
+  batch: MicroBatch,
   counts: Readonly<Record<Unit, number>>,
   variables: Array<Variable>,
   records: Array<MicroBatchRecord>
 ): NamedTensorMap => {
   const { grads, value } = tf.variableGrads(() => {
-    const sums = objective.loss(models, batch)
+    const sums = loss()
     records.push(record(batch, flatten(sums)))
     const terms = sums.terms.map(({ unit, values, weight = 1 }) =>
-      tf.mul(tf.sum(values), weight / countOf(counts, unit))
+      // a unit that the batch has none of adds nothing
+      tf.mul(tf.sum(values), weight / Math.max(1, countOf(counts, unit)))
     )
     return terms.reduce((total, term) => tf.add(total, term)).asScalar()
   }, variables)
@@ -111,7 +131,7 @@ const record = (batch: MicroBatch, flat: Omit<MicroBatchRecord, "origins">): Mic
 
 /** One host read for the whole step; sums in float64, so that a metric does not depend on the split either. */
 const readRecords = (records: ReadonlyArray<MicroBatchRecord>, counts: Readonly<Record<Unit, number>>) => {
-  const metrics: Record<string, number> = {}
+  const metrics: Record<string, number> = { [LOSS]: 0 }
   const brokenOrigins = new Set<string>()
   const all = tf.tidy(() => tf.concat(records.map(({ values }) => values)).dataSync())
   for (const { values } of records) values.dispose()
@@ -126,7 +146,8 @@ const readRecords = (records: ReadonlyArray<MicroBatchRecord>, counts: Readonly<
       }
       offset += size
       const count = countOf(counts, unit)
-      metrics[name] = (metrics[name] ?? 0) + (count === 0 ? 0 : (weight * sum) / count)
+      // a mean over nothing is no number, and no zero either: it is left out
+      if (count > 0) metrics[name] = (metrics[name] ?? 0) + (weight * sum) / count
     }
   }
   return { metrics, brokenOrigins: [...brokenOrigins] }

@@ -25,7 +25,13 @@ export interface Algorithm<Models extends Trainable, Batch extends MicroBatch, E
    * step. A pure function of the position and the models' weights, so a resumed run sees what it would have seen.
    */
   readonly experience: (position: number) => Stream.Stream<ReadonlyArray<Batch>, E, R>
-  /** Held-out data, when the run has any. */
+  /** Held-out data, when the run has any; made again before each evaluation where models are `carried`. */
   readonly heldOut?: Effect.Effect<HeldOut<Batch>, E, R>
+  /** Fails where data or options do not fit the algorithm. Asked before anything is written. */
+  readonly check?: Effect.Effect<void, E, R>
+  /** Models that steps move without training them, by role, such as a reference that follows: saved and restored too. */
+  readonly carried?: Effect.Effect<Trainable, E, R>
+  /** Called once a step was applied, before its evaluation and checkpoint. */
+  readonly afterStep?: (step: number, models: Models) => Effect.Effect<void, E, R>
   readonly objective: Objective<Models, Batch>
 }

@@ -13,22 +13,27 @@ export interface DataUnit {
 export type MicroBatching = { readonly count: number } | { readonly tokens: number }
 
 /**
- * Global batches of `units` from the step after `position` on, endlessly, each split into micro-batches.
+ * Global batches of `units` from the step after `position` on, endlessly, in the sampler's order.
  *
  * The units of a step are a pure function of the sampler and the step, so a resumed run goes on exactly.
  */
+export const globalBatches = <U extends DataUnit>(
+  units: ReadonlyArray<U>,
+  sampler: BatchSampler,
+  position: number
+): Stream.Stream<ReadonlyArray<U>> =>
+  Stream.iterate(position, (step) => step + 1).pipe(
+    Stream.map((step) => Array.from(sampler.indices(step), (index) => units[index]!))
+  )
+
+/** The same, each split into micro-batches. */
 export const unitBatches = <U extends DataUnit>(
   units: ReadonlyArray<U>,
   sampler: BatchSampler,
   split: MicroBatching,
   position: number
 ): Stream.Stream<ReadonlyArray<ReadonlyArray<U>>> =>
-  Stream.iterate(position, (step) => step + 1).pipe(
-    Stream.map((step) => {
-      const globalBatch = Array.from(sampler.indices(step), (index) => units[index]!)
-      return splitUnits(globalBatch, split)
-    })
-  )
+  globalBatches(units, sampler, position).pipe(Stream.map((globalBatch) => splitUnits(globalBatch, split)))
 
 /** Units in micro-batches of a number of units, or of at most a number of tokens. */
 export const splitUnits = <U extends DataUnit>(

@@ -5,6 +5,7 @@ import { existsSync, readdirSync, readFileSync, renameSync, rmSync } from "node:
 import { join } from "node:path"
 import type { Trainable } from "./algorithm.ts"
 import { CheckpointUnusable, OutputUnwritable } from "./errors.ts"
+import type { Memory } from "./objective.ts"
 import type { Optimizer } from "./optimizer.ts"
 import { makeFolder, syncFolder, writeFileAtomically, writing } from "./write-files.ts"
 
@@ -16,6 +17,8 @@ export interface LoopState {
   /** Seconds trained so far, over all resumes. */
   readonly seconds: number
   readonly best: { readonly step: number; readonly value: number } | undefined
+  /** The objective's. */
+  readonly memory: Memory
 }
 
 export interface CheckpointContents {

@@ -10,4 +10,6 @@ export interface Dataset<U extends DataUnit> {
   readonly split: MicroBatching
   readonly layout: RowLayout
   readonly padId: number
+  /** Most tokens of a row, for rows made from the data later; no limit when absent. */
+  readonly maxLength?: number
 }

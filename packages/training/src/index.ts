@@ -2,7 +2,7 @@ export { recipe, type Recipe, type RecipeServices } from "./recipe.ts"
 export { type Invocation, RunContext, type RunContextShape, stage } from "./run-context.ts"
 export { accumulate, evaluate, type StepResult } from "./accumulate.ts"
 export type { Algorithm, HeldOut, Trainable } from "./algorithm.ts"
-export { type DataUnit, type MicroBatching, splitUnits, unitBatches } from "./batches.ts"
+export { type DataUnit, globalBatches, type MicroBatching, splitUnits, unitBatches } from "./batches.ts"
 export { checkpointFolder, checkpointSteps } from "./checkpoints.ts"
 export type { Dataset } from "./dataset.ts"
 export {
@@ -18,7 +18,17 @@ export {
   StopRequested,
   type TrainingError
 } from "./errors.ts"
-export type { LossSums, MicroBatch, Objective, Unit, UnitSum } from "./objective.ts"
+export {
+  type CoupledObjective,
+  coupledObjective,
+  type Coupling,
+  type LossSums,
+  type Memory,
+  type MicroBatch,
+  type Objective,
+  type Unit,
+  type UnitSum
+} from "./objective.ts"
 export { adamw, type AdamwOptions, clipScale, type Optimizer } from "./optimizer.ts"
 export { needed, NonNegative, NonNegativeInt, option, optional, Positive, PositiveInt, Share } from "./option.ts"
 export { batchFields, optimizationFields, runFields, TrainingOptions } from "./options.ts"

@@ -9,6 +9,7 @@ import { fileDigests } from "./file-digests.ts"
 import type { MicroBatch } from "./objective.ts"
 import type { LoopOptions } from "./options.ts"
 import { RunContext } from "./run-context.ts"
+import { planLoop } from "./plan-loop.ts"
 import { createRunFolder, isRunFolder, openRunFolder, type RunDescription, type RunFolder } from "./run-folder.ts"
 import { RunJournal } from "./run-journal.ts"
 import { consoleSink } from "./sinks/console-sink.ts"
@@ -17,7 +18,7 @@ import { MetricSink } from "./sinks/metric-sink.ts"
 import { sqliteSink } from "./sinks/sqlite-sink.ts"
 import { tensorboardSink } from "./sinks/tensorboard-sink.ts"
 import { StopRequest } from "./stop-request.ts"
-import { planLoop, train, type TrainResult } from "./train.ts"
+import { train, type TrainResult } from "./train.ts"
 
 export interface TrainingRun<M extends Trainable, B extends MicroBatch, E, R> {
   readonly algorithm: Algorithm<M, B, E, R>
@@ -41,6 +42,7 @@ export const runTraining = Effect.fn("runTraining")(function* <M extends Trainab
 ) {
   const { algorithm, extraFiles = {}, options } = run
   yield* algorithm.trainable
+  if (algorithm.check !== undefined) yield* algorithm.check
   // a reference pass over held-out data costs time: none is made for a run that never evaluates
   const heldOut = algorithm.heldOut === undefined || options.evalEvery === 0 ? [] : yield* algorithm.heldOut
   const plan = yield* planLoop(options, yield* algorithm.stepsPerEpoch, heldOut.length > 0)

@@ -11,9 +11,10 @@ import {
   type LoopState
 } from "./checkpoints.ts"
 import { NonFiniteStep, OptionsInvalid } from "./errors.ts"
-import type { MicroBatch } from "./objective.ts"
+import type { Memory, MicroBatch } from "./objective.ts"
 import { adamw, clipScale, type Optimizer } from "./optimizer.ts"
 import type { LoopOptions } from "./options.ts"
+import { planLoop } from "./plan-loop.ts"
 import { decideProgress, type ProgressOptions } from "./progress-decision.ts"
 import { RunJournal } from "./run-journal.ts"
 import { learningRateAt } from "./schedule.ts"
@@ -52,15 +53,26 @@ export const train = Effect.fn("train")(function* <M extends Trainable, B extend
   const { algorithm, folder, options } = input
   const trainable = yield* algorithm.trainable
   const models = options.activationCheckpointing ? recomputing(trainable) : trainable
+  const carried = algorithm.carried === undefined ? {} : yield* algorithm.carried
   const optimizer = yield* Effect.acquireRelease(
     Effect.sync(() => adamw(models, adamwOptions(options))),
     (optimizer) => Effect.sync(() => optimizer.dispose())
   )
   const heldOut = input.heldOut ?? []
   const plan = yield* planLoop(options, yield* algorithm.stepsPerEpoch, heldOut.length > 0)
-  let state = yield* startingState(folder, models, optimizer)
+  const saved = { ...models, ...carried }
+  let state = yield* startingState(folder, saved, optimizer)
   let metrics: Readonly<Record<string, number>> = {}
-  const loop = { ...input, models, optimizer, heldOut, plan, startedAt: yield* Clock.currentTimeMillis, before: state }
+  const loop = {
+    ...input,
+    models,
+    saved,
+    optimizer,
+    heldOut,
+    plan,
+    startedAt: yield* Clock.currentTimeMillis,
+    before: state
+  }
   yield* (yield* MetricSink).truncate(state.step)
   if (state.step < plan.maxSteps) {
     yield* algorithm.experience(state.step).pipe(
@@ -82,12 +94,14 @@ export const train = Effect.fn("train")(function* <M extends Trainable, B extend
 const recomputing = <M extends Trainable>(models: M): M =>
   Object.fromEntries(Object.entries(models).map(([role, model]) => [role, model.recomputing()])) as unknown as M
 
-interface Loop<M extends Trainable, B extends MicroBatch> {
-  readonly algorithm: Pick<Algorithm<M, B, unknown, unknown>, "objective">
+interface Loop<M extends Trainable, B extends MicroBatch, E, R> {
+  readonly algorithm: Pick<Algorithm<M, B, E, R>, "objective" | "heldOut" | "carried" | "afterStep">
   readonly options: LoopOptions
   readonly folder: string
   readonly extraFiles: Readonly<Record<string, Uint8Array | string>>
   readonly models: M
+  /** The trained and the carried ones. */
+  readonly saved: Trainable
   readonly optimizer: Optimizer
   readonly heldOut: ReadonlyArray<B>
   readonly plan: ProgressOptions
@@ -95,8 +109,8 @@ interface Loop<M extends Trainable, B extends MicroBatch> {
   readonly before: LoopState
 }
 
-const oneStep = Effect.fnUntraced(function* <M extends Trainable, B extends MicroBatch>(
-  loop: Loop<M, B>,
+const oneStep = Effect.fnUntraced(function* <M extends Trainable, B extends MicroBatch, E, R>(
+  loop: Loop<M, B, E, R>,
   state: LoopState,
   microBatches: ReadonlyArray<B>
 ) {
@@ -105,14 +119,17 @@ const oneStep = Effect.fnUntraced(function* <M extends Trainable, B extends Micr
   const step = state.step + 1
   const begun = yield* Clock.currentTimeMillis
   const learningRate = learningRateAt({ ...loop.options, maxSteps: loop.plan.maxSteps }, step)
-  const result = accumulate(loop.algorithm.objective, loop.models, microBatches)
+  const { afterStep, objective } = loop.algorithm
+  const result = accumulate(objective, loop.models, microBatches, state.memory)
   yield* applyStep(loop, step, result, learningRate)
+  if (afterStep !== undefined) yield* afterStep(step, loop.models)
   const tokens = microBatches.reduce((total, batch) => total + batch.tokens, 0)
   const now = yield* Clock.currentTimeMillis
   const seconds = Math.max(now - begun, 1) / 1000
   const next = {
     ...state,
     step,
+    memory: result.memory,
     numTokens: state.numTokens + tokens,
     seconds: loop.before.seconds + (now - loop.startedAt) / 1000
   }
@@ -127,14 +144,14 @@ const oneStep = Effect.fnUntraced(function* <M extends Trainable, B extends Micr
     "timers/step": seconds
   }
   if (state.step === loop.before.step) yield* checkMonitor(loop, metrics)
-  if (decision.evaluate) Object.assign(metrics, heldOutMetrics(loop))
+  if (decision.evaluate) Object.assign(metrics, yield* heldOutMetrics(loop, next.memory))
   yield* (yield* MetricSink).write(step, metrics)
   const saved = decision.save || stop ? yield* checkpoint(loop, next, metrics) : next
   return { state: saved, metrics, goOn: !decision.end && !timeUp && !stop }
 })
 
-const applyStep = Effect.fnUntraced(function* <M extends Trainable, B extends MicroBatch>(
-  loop: Loop<M, B>,
+const applyStep = Effect.fnUntraced(function* <M extends Trainable, B extends MicroBatch, E, R>(
+  loop: Loop<M, B, E, R>,
   step: number,
   { brokenOrigins, gradients, metrics }: StepResult,
   learningRate: number
@@ -149,17 +166,22 @@ const applyStep = Effect.fnUntraced(function* <M extends Trainable, B extends Mi
   }
 })
 
-const heldOutMetrics = <M extends Trainable, B extends MicroBatch>(loop: Loop<M, B>): Record<string, number> => {
-  const { metrics } = evaluate(loop.algorithm.objective, loop.models, loop.heldOut)
+const heldOutMetrics = Effect.fnUntraced(function* <M extends Trainable, B extends MicroBatch, E, R>(
+  { algorithm, heldOut, models }: Loop<M, B, E, R>,
+  memory: Memory
+) {
+  const { carried, heldOut: remade, objective } = algorithm
+  const batches = carried === undefined || remade === undefined ? heldOut : yield* remade
+  const { metrics } = evaluate(objective, models, batches, memory)
   return Object.fromEntries(Object.entries(metrics).map(([name, value]) => [`eval_${name}`, value]))
-}
+})
 
-const checkpoint = Effect.fnUntraced(function* <M extends Trainable, B extends MicroBatch>(
-  loop: Loop<M, B>,
+const checkpoint = Effect.fnUntraced(function* <M extends Trainable, B extends MicroBatch, E, R>(
+  loop: Loop<M, B, E, R>,
   state: LoopState,
   metrics: Readonly<Record<string, number>>
 ) {
-  const { folder, models, optimizer, options } = loop
+  const { folder, optimizer, options, saved: models } = loop
   const best = bestCheckpoint(loop, state, metrics)
   const next = { ...state, best }
   const saved = yield* saveCheckpoint(folder, { models, optimizer, state: next, extraFiles: loop.extraFiles })
@@ -172,8 +194,8 @@ const checkpoint = Effect.fnUntraced(function* <M extends Trainable, B extends M
 })
 
 /** A misspelt --monitor is found at the first step, not at the first checkpoint. */
-const checkMonitor = Effect.fnUntraced(function* <M extends Trainable, B extends MicroBatch>(
-  { heldOut, options }: Loop<M, B>,
+const checkMonitor = Effect.fnUntraced(function* <M extends Trainable, B extends MicroBatch, E, R>(
+  { heldOut, options }: Loop<M, B, E, R>,
   metrics: Readonly<Record<string, number>>
 ) {
   const heldOutName = options.monitor.startsWith("eval_")
@@ -187,8 +209,8 @@ const checkMonitor = Effect.fnUntraced(function* <M extends Trainable, B extends
 })
 
 /** A checkpoint without its evaluation (after a signal) never becomes the best. */
-const bestCheckpoint = <M extends Trainable, B extends MicroBatch>(
-  { options }: Loop<M, B>,
+const bestCheckpoint = <M extends Trainable, B extends MicroBatch, E, R>(
+  { options }: Loop<M, B, E, R>,
   state: LoopState,
   metrics: Readonly<Record<string, number>>
 ): LoopState["best"] => {
@@ -201,28 +223,9 @@ const bestCheckpoint = <M extends Trainable, B extends MicroBatch>(
 
 const startingState = Effect.fnUntraced(function* (folder: string, models: Trainable, optimizer: Optimizer) {
   const newest = checkpointSteps(folder).at(-1)
-  if (newest === undefined)
-    return { step: 0, numTokens: 0, seconds: 0, best: undefined } satisfies LoopState as LoopState
+  const fresh: LoopState = { step: 0, numTokens: 0, seconds: 0, best: undefined, memory: {} }
+  if (newest === undefined) return fresh
   return yield* restoreCheckpoint(checkpointFolder(folder, newest), models, optimizer)
-})
-
-/** When the loop evaluates, saves and ends; options that contradict each other are an error. */
-export const planLoop = Effect.fnUntraced(function* (
-  options: LoopOptions,
-  stepsPerEpoch: number,
-  canEvaluate: boolean
-) {
-  const maxSteps = options.maxSteps ?? Math.max(1, Math.floor(stepsPerEpoch * options.epochs))
-  const evaluates = canEvaluate && options.evalEvery > 0
-  const saveEvery = options.saveEvery ?? (evaluates ? options.evalEvery : 100)
-  if (evaluates && saveEvery % options.evalEvery !== 0) {
-    return yield* new OptionsInvalid({
-      option: "--save-every",
-      reason: `${saveEvery} is not a multiple of --eval-every ${options.evalEvery}; a checkpoint needs its evaluation`
-    })
-  }
-  const plan: ProgressOptions = { maxSteps, evalEvery: options.evalEvery, saveEvery, canEvaluate }
-  return plan
 })
 
 const adamwOptions = ({ adamBeta1, adamBeta2, adamEpsilon, weightDecay }: LoopOptions) => ({

@@ -13,7 +13,7 @@ export interface Divergence {
 }
 
 /** e⁸⁰ is the last power of e⁸ that float32 holds with room for products. */
-const MAX_EXPONENT = 80
+export const MAX_EXPONENT = 80
 
 const cappedExp = (x: Tensor1D): Tensor1D => tf.exp(tf.minimum(x, MAX_EXPONENT))
 

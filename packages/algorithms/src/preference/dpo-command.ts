@@ -8,47 +8,45 @@ import {
   optional,
   OptionsInvalid,
   Positive,
+  PositiveInt,
   runFields,
   runTraining
 } from "@plumbline/training"
 import { Effect, Schema } from "effect"
 import type { Builtin } from "../builtin.ts"
-import { fileFields } from "../command-fields.ts"
-import { modelFiles, policyFolder, tokenizerOutput } from "../model-folder.ts"
-import { alphaDivergence, type Divergence, forwardKl, jensenShannon, reverseKl } from "./divergence.ts"
-import { dpo } from "./dpo.ts"
-import { hinge } from "./hinge.ts"
-import { ipo } from "./ipo.ts"
-import { chosenCrossEntropy, mix, type WeightedLoss } from "./mix.ts"
+import { fileFields, UnitShare } from "../command-fields.ts"
+import { inputFiles, policyFolder, tokenizerOutput } from "../model-folder.ts"
+import { DivergenceName, lossFromOptions, PairLossName } from "./loss-table.ts"
+import { movingReference } from "./moving-reference.ts"
 import { preference } from "./preference.ts"
 import { pairFiles, PreferenceData } from "./preference-data.ts"
 import type { PreferenceLoss } from "./preference-loss.ts"
 import { ReferenceLogProbs } from "./reference-log-probs.ts"
 
-const LossName = Schema.Literals(["sigmoid", "ipo", "hinge", "sft"])
-
 export const DpoOptions = Schema.Struct({
   ...fileFields,
   reference: optional(Schema.NonEmptyString, "folder of the reference policy (default: --model)"),
-  loss: option(Schema.Array(LossName), ["sigmoid"], "loss, or several that are added; sft is the chosen cross-entropy"),
+  loss: option(
+    Schema.Array(PairLossName),
+    ["sigmoid"],
+    "loss, or several that are added; sft is the chosen cross-entropy"
+  ),
   lossWeights: optional(Schema.Array(NonNegative), "weight of each --loss (default: 1 each)"),
   beta: option(Positive, 0.1, "strength of the pull toward the reference policy"),
-  labelSmoothing: option(
-    Schema.Finite.check(Schema.isBetween({ minimum: 0, maximum: 0.5, exclusiveMaximum: true })),
-    0,
-    "share of pairs assumed mislabelled (sigmoid)"
-  ),
-  fDivergence: option(
-    Schema.Literals(["reverse_kl", "forward_kl", "js_divergence", "alpha_divergence"]),
-    "reverse_kl",
-    "divergence from the reference policy"
-  ),
+  labelSmoothing: option(UnitShare, 0, "share of pairs assumed mislabelled, below ½ (sigmoid, robust, exo_pair, aot)"),
+  fDivergence: option(DivergenceName, "reverse_kl", "divergence from the reference policy"),
   alpha: option(Schema.Finite, 0.5, "α of alpha_divergence; 1 is reverse_kl"),
+  discopopTau: option(Positive, 0.05, "width of discopop's blend"),
+  eta: option(Positive, 1, "implicit reward that one unit of graded reward is worth (rpo_*)"),
+  ldAlpha: optional(UnitShare, "weight of tokens beyond the shorter response's length (LD-DPO); 1 changes nothing"),
+  wpo: option(Schema.Boolean, false, "weigh pairs by how likely the policy is to write them (WPO)"),
   precomputeReference: option(
     Schema.Boolean,
     false,
     "reference log-probs once before training, kept in the store, instead of at every step"
   ),
+  referenceSyncSteps: optional(PositiveInt, "steps after which the reference moves toward the policy (TR-DPO)"),
+  referenceMixup: option(UnitShare, 0.6, "share of the policy in the reference that has moved (TR-DPO)"),
   ...batchFields,
   ...optimizationFields,
   ...runFields,
@@ -66,69 +64,35 @@ export const dpoCommand: Builtin<typeof DpoOptions, TokenizedPreference> = {
   run: (options: DpoOptions) =>
     Effect.gen(function* () {
       const loss = yield* lossFromOptions(options)
-      return yield* Effect.gen(function* () {
+      const { referenceMixup: mixup, referenceSyncSteps: every } = options
+      if (every !== undefined && options.precomputeReference) {
+        const reason = "a reference that moves cannot be asked once: leave out this or --reference-sync-steps"
+        return yield* new OptionsInvalid({ option: "--precompute-reference", reason })
+      }
+      const algorithm = preference(loss)
+      const run = Effect.gen(function* () {
         return yield* runTraining({
-          algorithm: preference(loss),
+          algorithm: every === undefined ? algorithm : movingReference(algorithm, { every, mixup }),
           options,
           inputs: inputFiles(options),
           extraFiles: yield* tokenizerOutput,
           highlights: ["rewards/accuracies", "rewards/margins"]
         })
-      }).pipe(
-        Effect.provide(options.precomputeReference ? ReferenceLogProbs.layerPrecomputed : ReferenceLogProbs.layer),
+      })
+      const folder = options.reference ?? options.model
+      return yield* run.pipe(
+        Effect.provide(referenceLogProbs(options, loss)),
         Effect.provide([
           PreferenceData.layerFiles(options),
-          ReferencePolicy.layerFromFolder(options.reference ?? options.model)
+          every === undefined ? ReferencePolicy.layerFromFolder(folder) : ReferencePolicy.layerMovable(folder)
         ]),
         Effect.provide(policyFolder(options.model))
       )
     })
 }
 
-const inputFiles = (options: DpoOptions): ReadonlyArray<string> => [
-  ...modelFiles(options.model),
-  ...(options.reference === undefined ? [] : modelFiles(options.reference)),
-  options.train,
-  ...(options.eval === undefined ? [] : [options.eval])
-]
-
-type LossOptions = Pick<DpoOptions, "beta" | "labelSmoothing" | "fDivergence" | "alpha">
-
-const losses: Readonly<Record<typeof LossName.Type, (options: LossOptions) => PreferenceLoss>> = {
-  sigmoid: (options) => dpo({ ...options, divergence: divergenceOf(options) }),
-  ipo: (options) => ipo({ ...options, divergence: divergenceOf(options) }),
-  hinge: (options) => hinge({ ...options, divergence: divergenceOf(options) }),
-  sft: () => chosenCrossEntropy
-}
-
-const divergences: Readonly<Record<DpoOptions["fDivergence"], (alpha: number) => Divergence>> = {
-  reverse_kl: () => reverseKl,
-  forward_kl: () => forwardKl,
-  js_divergence: () => jensenShannon,
-  alpha_divergence: (alpha) => (alpha === 1 ? reverseKl : alphaDivergence(alpha))
-}
-
-const divergenceOf = ({ alpha, fDivergence }: LossOptions): Divergence => divergences[fDivergence](alpha)
-
-/** The loss that the flags describe; flags that no chosen loss reads are refused. */
-export const lossFromOptions = Effect.fnUntraced(function* (
-  options: LossOptions & Pick<DpoOptions, "loss" | "lossWeights">
-) {
-  const { loss: names, lossWeights = names.map(() => 1) } = options
-  if (names.length === 0) return yield* new OptionsInvalid({ option: "--loss", reason: "names no loss" })
-  if (lossWeights.length !== names.length) {
-    return yield* new OptionsInvalid({
-      option: "--loss-weights",
-      reason: `${lossWeights.length} weights for ${names.length} losses`
-    })
-  }
-  if (options.labelSmoothing > 0 && !names.includes("sigmoid")) {
-    return yield* new OptionsInvalid({
-      option: "--label-smoothing",
-      reason: `is not read by --loss ${names.join(",")}`
-    })
-  }
-  const parts = names.map((name, i): WeightedLoss => ({ loss: losses[name](options), weight: lossWeights[i]! }))
-  const [first, ...rest] = parts
-  return rest.length === 0 && first!.weight === 1 ? first!.loss : mix([first!, ...rest])
-})
+const referenceLogProbs = (
+  { precomputeReference }: DpoOptions,
+  loss: PreferenceLoss
+): ReturnType<typeof ReferenceLogProbs.layerPrecomputed> =>
+  precomputeReference ? ReferenceLogProbs.layerPrecomputed(loss) : ReferenceLogProbs.layer

@@ -1,4 +1,5 @@
 import { tf, type Tensor1D } from "@plumbline/runtime"
+import { LossInvalid } from "./loss-invalid.ts"
 import type { PreferenceLoss } from "./preference-loss.ts"
 
 export interface WeightedLoss {
@@ -21,15 +22,25 @@ export const chosenCrossEntropy: PreferenceLoss = {
  * `mix([{ loss: dpo({ beta }), weight: 1 }, { loss: chosenCrossEntropy, weight: α }])` is the DPO + NLL loss.
  * Implicit rewards in the metrics use the first loss's β.
  *
+ * @throws LossInvalid where a part weighs tokens or pairs (LD-DPO, WPO): that is for the whole mix
  * @see Pang et al. 2024 (iterative reasoning preference optimization), eq. 1, https://arxiv.org/abs/2404.19733
  */
-export const mix = (parts: readonly [WeightedLoss, ...ReadonlyArray<WeightedLoss>]): PreferenceLoss => ({
-  name: parts.map(({ loss }) => loss.name).join("+"),
-  options: parts.map(({ loss, weight }) => ({ loss: loss.name, weight, options: loss.options })),
-  beta: parts[0].loss.beta,
-  perPair: (pairs) =>
-    parts
-      .map(({ loss, weight }) => tf.mul<Tensor1D>(loss.perPair(pairs), weight))
-      .reduce((total, part) => tf.add(total, part)),
-  crossEntropyWeight: parts.reduce((total, { loss, weight }) => total + weight * (loss.crossEntropyWeight ?? 0), 0)
-})
+export const mix = (parts: readonly [WeightedLoss, ...ReadonlyArray<WeightedLoss>]): PreferenceLoss => {
+  const weighing = parts.find(({ loss }) => loss.tailWeight !== undefined || loss.onPolicyWeights === true)
+  if (weighing !== undefined) {
+    const reason = "weighs tokens or pairs, which a mix does as a whole: apply it to the mix"
+    throw new LossInvalid({ loss: weighing.loss.name, reason })
+  }
+  return {
+    name: parts.map(({ loss }) => loss.name).join("+"),
+    options: parts.map(({ loss, weight }) => ({ loss: loss.name, weight, options: loss.options })),
+    beta: parts[0].loss.beta,
+    perPair: (pairs) =>
+      parts
+        .map(({ loss, weight }) => tf.mul<Tensor1D>(loss.perPair(pairs), weight))
+        .reduce((total, part) => tf.add(total, part)),
+    crossEntropyWeight: parts.reduce((total, { loss, weight }) => total + weight * (loss.crossEntropyWeight ?? 0), 0),
+    coupled: parts.some(({ loss }) => loss.coupled === true),
+    needsRewards: parts.some(({ loss }) => loss.needsRewards === true)
+  }
+}

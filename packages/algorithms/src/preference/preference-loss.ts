@@ -6,10 +6,16 @@ export interface PairLogProbs {
   readonly chosen: Tensor1D
   /** [P] float32, nats: the same of the rejected responses */
   readonly rejected: Tensor1D
+  /** [P] float32, nats: log π of the chosen responses */
+  readonly policyChosen: Tensor1D
+  /** [P] float32, nats: log π of the rejected responses */
+  readonly policyRejected: Tensor1D
   /** [P] float32, tokens the chosen responses are scored on */
   readonly chosenLengths: Tensor1D
   /** [P] float32, tokens the rejected responses are scored on */
   readonly rejectedLengths: Tensor1D
+  /** [P] float32: graded reward of the chosen response minus that of the rejected one; NaN where the data have none */
+  readonly rewardGaps: Tensor1D
 }
 
 /**
@@ -27,4 +33,12 @@ export interface PreferenceLoss {
   readonly perPair: (pairs: PairLogProbs) => Tensor1D
   /** Weight of the chosen responses' cross-entropy, a mean over their tokens; none when absent. */
   readonly crossEntropyWeight?: number
+  /** `perPair` sets pairs against one another: it is given those of the whole global batch at once. */
+  readonly coupled?: boolean
+  /** `perPair` reads `rewardGaps`: data without graded rewards are refused. */
+  readonly needsRewards?: boolean
+  /** Weight of a response's tokens beyond the length of its pair's shorter response; 1 when absent. */
+  readonly tailWeight?: number
+  /** Each pair's loss is multiplied by how likely the policy finds both responses. */
+  readonly onPolicyWeights?: boolean
 }

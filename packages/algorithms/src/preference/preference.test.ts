@@ -11,8 +11,8 @@ import { ipo } from "./ipo.ts"
 import { chosenCrossEntropy, mix } from "./mix.ts"
 import { type PairBatch, pairRows } from "./pair-batch.ts"
 import type { PairUnit } from "./preference-data.ts"
-import { preferenceObjective } from "./preference.ts"
-import { responseLogProbs } from "./reference-log-probs.ts"
+import { responseLogProbs } from "./pair-log-probs.ts"
+import { preferenceObjective } from "./preference-objective.ts"
 
 const pair = (chosen: TokenizedRow, rejected: TokenizedRow, i = 0): PairUnit => ({
   row: { chosen, rejected },

@@ -3,7 +3,7 @@ import { batchFields, optimizationFields, runFields, runTraining } from "@plumbl
 import { Effect, Schema } from "effect"
 import type { Builtin } from "../builtin.ts"
 import { fileFields } from "../command-fields.ts"
-import { modelFiles, policyFolder, tokenizerOutput } from "../model-folder.ts"
+import { inputFiles, policyFolder, tokenizerOutput } from "../model-folder.ts"
 import { sft } from "./sft.ts"
 import { demonstrationFiles, SupervisedData } from "./supervised-data.ts"
 
@@ -22,7 +22,7 @@ export const sftCommand: Builtin<typeof SftOptions, TokenizedRow> = {
       return yield* runTraining({
         algorithm: sft(),
         options,
-        inputs: [...modelFiles(options.model), options.train, ...(options.eval === undefined ? [] : [options.eval])],
+        inputs: inputFiles(options),
         extraFiles: yield* tokenizerOutput,
         highlights: ["mean_token_accuracy"]
       })

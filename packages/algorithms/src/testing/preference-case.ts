@@ -8,6 +8,11 @@ import type { PairLogProbs, PreferenceLoss } from "../preference/preference-loss
 export interface PairNumbers {
   readonly chosen: ReadonlyArray<number>
   readonly rejected: ReadonlyArray<number>
+  /** log π_ref; 0 when absent, where the log-ratio is log π itself. */
+  readonly referenceChosen?: ReadonlyArray<number>
+  readonly referenceRejected?: ReadonlyArray<number>
+  /** Graded reward of the chosen response minus that of the rejected one. */
+  readonly rewardGaps?: ReadonlyArray<number>
   readonly chosenLengths?: ReadonlyArray<number>
   readonly rejectedLengths?: ReadonlyArray<number>
 }
@@ -16,33 +21,56 @@ export interface PairNumbers {
  * The pair of the reference tables: log π −12 and −15, log π_ref −13 and −14.5, so the log-ratios are 1 and
  * −0.5; 8 and 10 tokens.
  */
-export const tablePair: PairNumbers = { chosen: [1], rejected: [-0.5], chosenLengths: [8], rejectedLengths: [10] }
+export const tablePair: PairNumbers = {
+  chosen: [1],
+  rejected: [-0.5],
+  referenceChosen: [-13],
+  referenceRejected: [-14.5],
+  chosenLengths: [8],
+  rejectedLengths: [10]
+}
 
-const tensors = ({ chosen, chosenLengths, rejected, rejectedLengths }: PairNumbers): PairLogProbs => ({
+type Sides = { readonly chosen: Tensor1D; readonly rejected: Tensor1D }
+
+const sides = ({ chosen, rejected }: PairNumbers): Sides => ({
   chosen: tf.tensor1d([...chosen]),
-  rejected: tf.tensor1d([...rejected]),
-  chosenLengths: tf.tensor1d([...(chosenLengths ?? chosen.map(() => 1))]),
-  rejectedLengths: tf.tensor1d([...(rejectedLengths ?? rejected.map(() => 1))])
+  rejected: tf.tensor1d([...rejected])
 })
 
+const tensors = (numbers: PairNumbers, { chosen, rejected }: Sides): PairLogProbs => {
+  const given = (values: ReadonlyArray<number> | undefined, otherwise: number) =>
+    tf.tensor1d([...(values ?? numbers.chosen.map(() => otherwise))])
+  return {
+    chosen,
+    rejected,
+    policyChosen: tf.add(chosen, given(numbers.referenceChosen, 0)),
+    policyRejected: tf.add(rejected, given(numbers.referenceRejected, 0)),
+    chosenLengths: given(numbers.chosenLengths, 1),
+    rejectedLengths: given(numbers.rejectedLengths, 1),
+    rewardGaps: given(numbers.rewardGaps, Number.NaN)
+  }
+}
+
 export const lossOf = (loss: PreferenceLoss, pairs: PairNumbers): ReadonlyArray<number> =>
-  tf.tidy(() => [...loss.perPair(tensors(pairs)).dataSync()])
+  tf.tidy(() => [...loss.perPair(tensors(pairs, sides(pairs))).dataSync()])
 
 /** ∂ Σ loss / ∂ log-ratio, by the tape. */
 export const gradientsOf = (loss: PreferenceLoss, pairs: PairNumbers) =>
   tf.tidy(() => {
-    const constant = tensors(pairs)
     const total = (chosen: Tensor, rejected: Tensor) =>
-      tf.sum(loss.perPair({ ...constant, chosen: chosen as Tensor1D, rejected: rejected as Tensor1D }))
-    const [chosen, rejected] = tf.grads(total)([constant.chosen, constant.rejected])
+      tf.sum(loss.perPair(tensors(pairs, { chosen: chosen as Tensor1D, rejected: rejected as Tensor1D })))
+    const { chosen: better, rejected: worse } = sides(pairs)
+    const [chosen, rejected] = tf.grads(total)([better, worse])
     return { chosen: [...chosen!.dataSync()], rejected: [...rejected!.dataSync()] }
   })
 
-/** The same by central differences of the loss itself, for pairs whose losses are independent. */
+/** The same by central differences of the summed loss, one log-ratio at a time: pairs may depend on one another. */
 const differencesOf = (loss: PreferenceLoss, pairs: PairNumbers, side: "chosen" | "rejected", step = 1e-2) => {
-  const moved = (by: number) => lossOf(loss, { ...pairs, [side]: pairs[side].map((value) => value + by) })
-  const below = moved(-step)
-  return moved(step).map((value, pair) => (value - below[pair]!) / (2 * step))
+  const sumAt = (pair: number, by: number) => {
+    const moved = pairs[side].map((value, i) => (i === pair ? value + by : value))
+    return lossOf(loss, { ...pairs, [side]: moved }).reduce((total, value) => total + value, 0)
+  }
+  return pairs[side].map((_, pair) => (sumAt(pair, step) - sumAt(pair, -step)) / (2 * step))
 }
 
 export const expectClose = (actual: ReadonlyArray<number>, expected: ReadonlyArray<number>, tolerance: number) => {
@@ -64,6 +92,9 @@ export const preferenceLossLaws = (loss: PreferenceLoss) => {
     const pairs = {
       chosen: [1, -2, 0.3, -0.7],
       rejected: [-0.5, 1.5, 0.1, -3],
+      referenceChosen: [-13, -20, -7, -9],
+      referenceRejected: [-14.5, -18, -9, -4],
+      rewardGaps: [0.8, 0.1, -0.5, 3],
       chosenLengths: [8, 3, 5, 2],
       rejectedLengths: [10, 4, 2, 7]
     }
@@ -73,7 +104,7 @@ export const preferenceLossLaws = (loss: PreferenceLoss) => {
   })
 
   onWasm("is finite, with finite gradients, at ±10⁴ nats", () => {
-    const far = { chosen: [1e4, -1e4, 0, 0], rejected: [0, 0, 1e4, -1e4] }
+    const far = { chosen: [1e4, -1e4, 0, 0], rejected: [0, 0, 1e4, -1e4], rewardGaps: [3, 3, -3, 0.1] }
     const { chosen, rejected } = gradientsOf(loss, far)
     for (const value of [...lossOf(loss, far), ...chosen, ...rejected]) expect(Number.isFinite(value)).toBe(true)
   })

@@ -86,10 +86,10 @@ const chunks = (targets: Int32Array): ReadonlyArray<readonly [number, Int32Array
     targets.subarray(i * LOGIT_CHUNK, (i + 1) * LOGIT_CHUNK)
   ])
 
-const rows = (x: Tensor2D, start: number, count: number): Tensor2D => tf.slice(x, [start, 0], [count, -1])
+export const rows = (x: Tensor2D, start: number, count: number): Tensor2D => tf.slice(x, [start, 0], [count, -1])
 
 /** Logits after the soft cap and the temperature, and the cap's slope for the backward pass. */
-const chunkLogits = (hidden: Tensor2D, weight: Tensor2D, { softCap, temperature = 1 }: TokenLogProbsOptions) => {
+export const chunkLogits = (hidden: Tensor2D, weight: Tensor2D, { softCap, temperature = 1 }: TokenLogProbsOptions) => {
   const raw = composedLinear(hidden, weight)
   const squashed = softCap === undefined ? undefined : tf.tanh(tf.div(raw, softCap))
   const capped = squashed === undefined ? raw : tf.mul(squashed, softCap!)
