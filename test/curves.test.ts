@@ -18,10 +18,37 @@ const read = <A>(file: string): A => JSON.parse(readFileSync(file, "utf8")) as A
 /** The preference rows as demonstrations: prompt → chosen. */
 const demonstrations = (): string => {
   const file = join(folder, "demonstrations.jsonl")
-  const rows = readFileSync(join(golden, "preferences.jsonl"), "utf8").trim().split("\n")
-  const kept = rows.map((row) => JSON.parse(row) as { readonly prompt: string; readonly chosen: string })
-  writeFileSync(file, kept.map(({ chosen, prompt }) => JSON.stringify({ prompt, completion: chosen })).join("\n"))
+  const kept = preferenceRows().map(({ chosen, prompt }) => ({ prompt, completion: chosen }))
+  writeFileSync(file, kept.map((row) => JSON.stringify(row)).join("\n"))
   return file
+}
+
+/** The preference rows judged one by one: the chosen side of every other row, the rejected side of the rest. */
+const judged = (): string => {
+  const file = join(folder, "judged.jsonl")
+  const kept = preferenceRows().map(({ chosen, prompt, rejected }, i) =>
+    i % 2 === 0 ? { prompt, completion: chosen, label: true } : { prompt, completion: rejected, label: false }
+  )
+  writeFileSync(file, kept.map((row) => JSON.stringify(row)).join("\n"))
+  return file
+}
+
+interface PreferenceRow {
+  readonly prompt: string
+  readonly chosen: string
+  readonly rejected: string
+}
+
+const preferenceRows = (): ReadonlyArray<PreferenceRow> => {
+  const rows = readFileSync(join(golden, "preferences.jsonl"), "utf8").trim().split("\n")
+  return rows.map((row) => JSON.parse(row) as PreferenceRow)
+}
+
+/** The command that makes each kind of curve, and what it reads. */
+const commands: Readonly<Record<string, () => string>> = {
+  sft: demonstrations,
+  kto: judged,
+  dpo: () => join(golden, "preferences.jsonl")
 }
 
 // how each curve was recorded, as flags; shared/golden/README.md
@@ -32,6 +59,8 @@ const curves: ReadonlyArray<readonly [string, ReadonlyArray<string>]> = [
   ["dpo-hinge", ["--loss", "hinge", "--beta", "0.1"]],
   ["dpo-rpo-nll", ["--loss", "sigmoid,sft", "--loss-weights", "1,0.5", "--beta", "0.1"]],
   ["dpo-accum", ["--micro-batch-size", "2", "--beta", "0.1"]],
+  ["kto", ["--beta", "0.1"]],
+  ["kto", ["--micro-batch-size", "1", "--packing", "false"]],
   ["dpo-sigmoid", ["--precompute-reference", "true", "--packing", "false"]]
 ]
 
@@ -54,8 +83,8 @@ const isSetUp = (backend: string): boolean => setUp[backend] === undefined || ex
 describe.skipIf(!hasGolden)("curves recorded with TRL", () => {
   runs.forEach(([backend, precision, name, flags], i) => {
     it.skipIf(!isSetUp(backend))(`${backend}, ${precision}: ${name} ${flags.join(" ")}`, async () => {
-      const command = name === "sft" ? "sft" : "dpo"
-      const train = command === "sft" ? demonstrations() : join(golden, "preferences.jsonl")
+      const command = name.split("-")[0]!
+      const train = commands[command]!()
       const output = join(folder, `${name}-${i}`)
       const files = ["--model", join(golden, "models", "llama"), "--train", train, "--output", output]
       const machine = ["--backend", backend, "--precision", precision]
@@ -89,7 +118,7 @@ const expectSame = (actual: Step, expected: Step) => {
   expect(relative("grad_norm"), where("grad_norm")).toBeLessThan(1e-3)
   expect(actual["learning_rate"]).toBe(expected["learning_rate"])
   expect(actual["num_tokens"]).toBe(expected["num_tokens"])
-  for (const name of Object.keys(expected).filter((name) => /^(rewards|logps)\/|^entropy$|accuracy$/.test(name))) {
+  for (const name of Object.keys(expected).filter((name) => /^(rewards|logps)\/|^(entropy|kl)$|accuracy$/.test(name))) {
     // where policy and reference are the same, rounding decides which side is preferred
     if (name === "rewards/accuracies" && expected["rewards/margins"] === 0) continue
     const scale = Math.max(1, Math.abs(expected[name]!))

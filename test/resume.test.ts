@@ -16,10 +16,18 @@ const STEPS = 40
 
 const flags = `--max-steps ${STEPS} --batch-size 4 --learning-rate 1e-3 --lr-schedule cosine --warmup-steps 3 --save-every 3 --seed 7`
 
-const argsOn = (backend: string) => (output: string) => {
+const argsOn = (backend: string, command: string) => (output: string) => {
   const files = ["--model", join(golden, "models", "llama"), "--train", join(golden, "preferences.jsonl")]
-  return ["dpo", ...files, "--output", output, ...flags.split(" "), "--backend", backend]
+  return [...command.split(" "), ...files, "--output", output, ...flags.split(" "), "--backend", backend]
 }
+
+// a reference that moves, a running mean, and a coupling over the batch are carried from step to step, too
+const runs = [
+  ["wasm", "dpo"],
+  ["torch", "dpo"],
+  ["wasm", "dpo --reference-sync-steps 2"],
+  ["wasm", "kto --loss bco --micro-batch-size 2"]
+] as const
 
 /** Lines of metrics.jsonl without what the clock decides. */
 const lines = (output: string): ReadonlyArray<string> => {
@@ -43,13 +51,13 @@ const killedAt = async (command: ReadonlyArray<string>, output: string, step: nu
 }
 
 describe.skipIf(!hasGolden)("a run killed without warning", () => {
-  it.for(["wasm", "torch"])(
-    "goes on to the same metrics and the same weights, bit for bit: %s",
-    async (backend, test) => {
+  it.for(runs)(
+    "goes on to the same metrics and the same weights, bit for bit: %s, %s",
+    async ([backend, command], test) => {
       test.skip(backend === "torch" && !torchIsSetUp, "no torch is set up")
-      const args = argsOn(backend)
-      const whole = join(folder, backend, "whole")
-      const killed = join(folder, backend, "killed")
+      const args = argsOn(backend, command)
+      const whole = join(folder, backend, command, "whole")
+      const killed = join(folder, backend, command, "killed")
       const finished = await plumb(args(whole))
       expect(finished.code, finished.stderr).toBe(0)
       const random = philoxStream(Date.now(), "kill")

@@ -102,7 +102,8 @@ export const dataFromFiles = Effect.fn("dataFromFiles")(function* <Row>(kind: Da
     sampler,
     split: microBatching(options),
     layout: options.packing ? "packed" : "padded-right",
-    padId: tokenizer.padId
+    padId: tokenizer.padId,
+    maxLength: limit.maxLength
   }
   return dataset
 })

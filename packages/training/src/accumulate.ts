@@ -1,6 +1,6 @@
 import { globalNorm, tf, type NamedTensorMap, type Tensor, type Tensor1D, type Variable } from "@plumbline/runtime"
 import type { Trainable } from "./algorithm.ts"
-import type { LossSums, Memory, MicroBatch, Objective, Unit, UnitSum } from "./objective.ts"
+import type { LossSums, Memory, MicroBatch, Objective, Unit, WeightedSum } from "./objective.ts"
 
 export interface StepResult {
   /** By variable name; the caller disposes. */
@@ -114,9 +114,11 @@ const countOf = (counts: Readonly<Record<Unit, number>>, unit: Unit): number => 
   return count
 }
 
-const entries = (sums: LossSums): ReadonlyArray<readonly [string, UnitSum & { readonly weight?: number }]> => [
+const entries = (sums: LossSums): ReadonlyArray<readonly [string, WeightedSum]> => [
   ...sums.terms.map((term) => [LOSS, term] as const),
-  ...Object.entries(sums.metrics)
+  ...Object.entries(sums.metrics).flatMap(([name, metric]) =>
+    [metric].flat().map((part: WeightedSum) => [name, part] as const)
+  )
 ]
 
 const flatten = (sums: LossSums) => ({
@@ -132,6 +134,7 @@ const record = (batch: MicroBatch, flat: Omit<MicroBatchRecord, "origins">): Mic
 /** One host read for the whole step; sums in float64, so that a metric does not depend on the split either. */
 const readRecords = (records: ReadonlyArray<MicroBatchRecord>, counts: Readonly<Record<Unit, number>>) => {
   const metrics: Record<string, number> = { [LOSS]: 0 }
+  const withoutUnits = new Set<string>()
   const brokenOrigins = new Set<string>()
   const all = tf.tidy(() => tf.concat(records.map(({ values }) => values)).dataSync())
   for (const { values } of records) values.dispose()
@@ -146,10 +149,12 @@ const readRecords = (records: ReadonlyArray<MicroBatchRecord>, counts: Readonly<
       }
       offset += size
       const count = countOf(counts, unit)
-      // a mean over nothing is no number, and no zero either: it is left out
       if (count > 0) metrics[name] = (metrics[name] ?? 0) + (weight * sum) / count
+      else if (name !== LOSS) withoutUnits.add(name)
     }
   }
+  // a mean over nothing is no number, and no zero either: it is left out
+  for (const name of withoutUnits) delete metrics[name]
   return { metrics, brokenOrigins: [...brokenOrigins] }
 }
 

@@ -18,8 +18,14 @@ export interface UnitSum {
  */
 export interface LossSums {
   /** The loss is Σ over terms of weight · Σ values / count(unit). */
-  readonly terms: ReadonlyArray<UnitSum & { readonly weight?: number }>
-  readonly metrics: Readonly<Record<string, UnitSum>>
+  readonly terms: ReadonlyArray<WeightedSum>
+  /** A metric is one mean, or a weighted sum of several; it is left out where the global batch has none of a unit. */
+  readonly metrics: Readonly<Record<string, UnitSum | ReadonlyArray<WeightedSum>>>
+}
+
+export interface WeightedSum extends UnitSum {
+  /** 1 when absent. */
+  readonly weight?: number
 }
 
 /** Host data of a micro-batch. */

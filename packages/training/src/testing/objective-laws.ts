@@ -12,6 +12,8 @@ export interface ObjectiveCase<M extends Trainable, B extends MicroBatch> {
   readonly models: () => M
   /** The same data in several splits and layouts; the first is one micro-batch. */
   readonly splits: (models: M) => ReadonlyArray<ReadonlyArray<B>>
+  /** Gaps are relative to a metric, or to this where it is smaller: the size of the log-probs it is a difference of. */
+  readonly scale?: number
 }
 
 /**
@@ -40,7 +42,7 @@ export const objectiveLaws = <M extends Trainable, B extends MicroBatch>(name: s
     for (const other of others) {
       expect(Object.keys(other).toSorted()).toEqual(Object.keys(whole!).toSorted())
       for (const [metric, value] of Object.entries(whole!)) {
-        const gap = Math.abs(other[metric]! - value) / Math.max(1e-2, Math.abs(value))
+        const gap = Math.abs(other[metric]! - value) / Math.max(test.scale ?? 1e-2, Math.abs(value))
         expect(gap, `${metric}: ${other[metric]} for ${value}`).toBeLessThan(1e-6)
       }
     }

@@ -1,0 +1,89 @@
+import type { UnpairedRow } from "@plumbline/data"
+import { ReferencePolicy } from "@plumbline/models"
+import {
+  batchFields,
+  NonNegative,
+  optimizationFields,
+  option,
+  optional,
+  OptionsInvalid,
+  Positive,
+  runFields,
+  runTraining
+} from "@plumbline/training"
+import { Effect, Schema } from "effect"
+import type { Builtin } from "../builtin.ts"
+import { fileFields } from "../command-fields.ts"
+import { inputFiles, policyFolder, tokenizerOutput } from "../model-folder.ts"
+import { apoZeroUnpaired } from "./apo-zero-unpaired.ts"
+import { bco } from "./bco.ts"
+import { kto, type KtoOptions } from "./kto.ts"
+import { UnpairedData, unpairedFiles } from "./unpaired-data.ts"
+import type { UnpairedLoss } from "./unpaired-loss.ts"
+import { unpaired } from "./unpaired.ts"
+
+interface LossChoice {
+  readonly make: (options: KtoOptions) => UnpairedLoss
+  readonly weighsClasses: boolean
+}
+
+/** What `--loss` can name. */
+const losses = {
+  kto: { make: kto, weighsClasses: true },
+  apo_zero_unpaired: { make: apoZeroUnpaired, weighsClasses: true },
+  bco: { make: bco, weighsClasses: false }
+} satisfies Readonly<Record<string, LossChoice>>
+
+const LossName = Schema.Literals(Object.keys(losses) as ReadonlyArray<keyof typeof losses>)
+
+export const KtoCommandOptions = Schema.Struct({
+  ...fileFields,
+  reference: optional(Schema.NonEmptyString, "folder of the reference policy (default: --model)"),
+  loss: option(LossName, "kto", "loss on responses judged one by one"),
+  beta: option(Positive, 0.1, "strength of the pull toward the reference policy"),
+  desirableWeight: option(NonNegative, 1, "λ_D, what a desirable response weighs; for classes of different size"),
+  undesirableWeight: option(NonNegative, 1, "λ_U, what an undesirable response weighs"),
+  ...batchFields,
+  ...optimizationFields,
+  ...runFields,
+  learningRate: option(Positive, 1e-6, "peak learning rate of AdamW")
+})
+export type KtoCommandOptions = typeof KtoCommandOptions.Type
+
+/** `plumb kto`: aligns the model of a folder with responses judged good or bad. */
+export const ktoCommand: Builtin<typeof KtoCommandOptions, UnpairedRow> = {
+  name: "kto",
+  summary: "Kahneman-Tversky optimization and its relatives on responses labelled desirable or not",
+  options: KtoCommandOptions,
+  data: unpairedFiles,
+  referenceUse: () => "every step",
+  run: (options: KtoCommandOptions) =>
+    Effect.gen(function* () {
+      const loss = yield* lossOf(options)
+      const run = Effect.gen(function* () {
+        return yield* runTraining({
+          algorithm: unpaired(loss),
+          options,
+          inputs: inputFiles(options),
+          extraFiles: yield* tokenizerOutput,
+          highlights: [loss.baseline.metric, "rewards/margins"]
+        })
+      })
+      return yield* run.pipe(
+        Effect.provide([
+          UnpairedData.layerFiles(options),
+          ReferencePolicy.layerFromFolder(options.reference ?? options.model)
+        ]),
+        Effect.provide(policyFolder(options.model))
+      )
+    })
+}
+
+const lossOf = (options: KtoCommandOptions): Effect.Effect<UnpairedLoss, OptionsInvalid> => {
+  const { desirableWeight, loss, undesirableWeight } = options
+  const choice = losses[loss]
+  const weighed = desirableWeight !== 1 ? "--desirable-weight" : undesirableWeight !== 1 ? "--undesirable-weight" : ""
+  return weighed === "" || choice.weighsClasses
+    ? Effect.sync(() => choice.make(options))
+    : Effect.fail(new OptionsInvalid({ option: weighed, reason: `is not read by --loss ${loss}` }))
+}
