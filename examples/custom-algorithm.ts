@@ -15,11 +15,11 @@
 import { collate, type ScoredRows } from "@plumbline/data"
 import { type CausalLM, llama, Policy } from "@plumbline/models"
 import { sumByRow } from "@plumbline/numerics"
-import { generate } from "@plumbline/rollout-generation"
+import { type GenerationError, Generator, promptRequests, samplingOptions } from "@plumbline/rollout-generation"
 import { tf } from "@plumbline/runtime"
 import { RunStore } from "@plumbline/store"
 import { type Algorithm, type MicroBatch, runTraining, TrainingOptions } from "@plumbline/training"
-import { Console, Effect, Schema, Stream } from "effect"
+import { Console, Effect, Layer, Schema, Stream } from "effect"
 import { output, services } from "./services.ts"
 
 interface Rollouts extends MicroBatch {
@@ -28,13 +28,15 @@ interface Rollouts extends MicroBatch {
   readonly rewards: Float32Array
 }
 
+const sampling = samplingOptions({ maxNewTokens: 7 })
+
 /** 64 responses to the prompt [0], sampled from the policy as it is at this step. */
-const rollouts = (policy: CausalLM, step: number): Rollouts => {
-  const sampling = { maxNewTokens: 7, seed: step, stopIds: [], temperature: 1, topK: 0, topP: 1 }
-  const prompts = Array.from({ length: 64 }, () => Int32Array.of(0))
-  const ids = generate(policy, prompts, sampling).map(({ responseIds }) => Int32Array.of(0, ...responseIds))
+const rollouts = Effect.fn("rollouts")(function* (step: number) {
+  const generator = yield* Generator
+  const [group] = yield* generator.generate(promptRequests([Int32Array.of(0)], { seed: step, samples: 64, sampling }))
+  const ids = group!.responses.map(({ responseIds }) => Int32Array.of(0, ...responseIds))
   const lossMask = Uint8Array.of(0, 1, 1, 1, 1, 1, 1, 1)
-  return {
+  const batch: Rollouts = {
     rows: collate(
       ids.map((row) => ({ ids: row, lossMask })),
       { layout: "packed", padId: 0 }
@@ -43,16 +45,17 @@ const rollouts = (policy: CausalLM, step: number): Rollouts => {
     tokens: 64 * 8,
     origins: ids.map((_, i) => `rollout ${step}/${i}`)
   }
-}
+  return batch
+})
 
-const reinforce: Algorithm<{ readonly policy: CausalLM }, Rollouts, never, Policy> = {
+const reinforce: Algorithm<{ readonly policy: CausalLM }, Rollouts, GenerationError, Policy | Generator> = {
   name: "reinforce",
   config: { baseline: "batch mean" },
   trainable: Effect.map(Policy, (policy) => ({ policy })),
   stepsPerEpoch: Effect.succeed(1),
   experience: (position) =>
     Stream.iterate(position, (step) => step + 1).pipe(
-      Stream.mapEffect((step) => Effect.map(Policy, (policy) => [rollouts(policy, step)]))
+      Stream.mapEffect((step) => Effect.map(rollouts(step), (batch) => [batch]))
     ),
   objective: {
     counts: ({ origins }) => ({ sequence: origins.length }),
@@ -78,4 +81,9 @@ const program = Effect.gen(function* () {
   }
 })
 
-await program.pipe(Effect.provide(policy), Effect.provide(services), Effect.runPromise)
+const generator = Generator.layerEngine({ maxRows: 64 })
+await program.pipe(
+  Effect.provide(generator.pipe(Layer.provideMerge(policy))),
+  Effect.provide(services),
+  Effect.runPromise
+)

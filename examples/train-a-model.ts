@@ -12,7 +12,7 @@
 import { sft, SupervisedData } from "@plumbline/algorithms"
 import { batchSampler, byteTokenizer, tokenizeCompletion, tokenizePrompt } from "@plumbline/data"
 import { llama, loadCausalLM, Policy } from "@plumbline/models"
-import { generate } from "@plumbline/rollout-generation"
+import { Generator, promptRequests, samplingOptions } from "@plumbline/rollout-generation"
 import { runTraining, TrainingOptions } from "@plumbline/training"
 import { Console, Effect, Layer, Schema } from "effect"
 import { join } from "node:path"
@@ -44,9 +44,10 @@ const program = Effect.gen(function* () {
   yield* Console.log(`loss ${metrics["loss"]!.toFixed(4)} after ${options.maxSteps} steps`)
   const model = yield* loadCausalLM(join(output, "final"), { name: "trained", trainable: false })
   const prompts = ["one fox, two ", "one city, two "].map((text) => tokenizePrompt(tokenizer, text))
-  const greedy = { maxNewTokens: 16, seed: 0, stopIds: tokenizer.stopIds, temperature: 0, topK: 0, topP: 1 }
-  for (const { responseIds } of generate(model, prompts, greedy)) {
-    yield* Console.log(tokenizer.decode(responseIds, { skipSpecialTokens: true }))
+  const sampling = samplingOptions({ temperature: 0, maxNewTokens: 16, stopIds: [...tokenizer.stopIds] })
+  const answers = Effect.flatMap(Generator, ({ generate }) => generate(promptRequests(prompts, { seed: 0, sampling })))
+  for (const { responses } of yield* Effect.provide(answers, Generator.layerModel(model))) {
+    yield* Console.log(tokenizer.decode(responses[0]!.responseIds, { skipSpecialTokens: true }))
   }
 })
 

@@ -7,8 +7,9 @@ import {
 } from "@plumbline/data"
 import type { CausalLM } from "@plumbline/models"
 import { sumByRow } from "@plumbline/numerics"
-import { generate } from "@plumbline/rollout-generation"
+import { Generator, promptRequests, responseText, samplingOptions } from "@plumbline/rollout-generation"
 import { tf } from "@plumbline/runtime"
+import { Effect } from "effect"
 import { type Pair, readResponse, type Task } from "./small-tasks.ts"
 
 export interface Answered extends Task {
@@ -18,27 +19,23 @@ export interface Answered extends Task {
 }
 
 /** One response to each task, sampled at temperature 1 and checked by code. */
-export const answerTasks = (
+export const answerTasks = Effect.fn("answerTasks")(function* (
   model: CausalLM,
   tokenizer: TokenizerShape,
   tasks: ReadonlyArray<Task>,
   seed: number
-): ReadonlyArray<Answered> => {
+) {
   const prompts = tasks.map(({ prompt }) => tokenizePrompt(tokenizer, prompt))
-  const responses = generate(model, prompts, {
-    maxNewTokens: 40,
-    seed,
-    stopIds: tokenizer.stopIds,
-    temperature: 1,
-    topK: 0,
-    topP: 1
-  })
-  return tasks.map((task, i) => {
-    const response = tokenizer.decode(responses[i]!.responseIds, { skipSpecialTokens: true })
+  const sampling = samplingOptions({ maxNewTokens: 40, stopIds: [...tokenizer.stopIds] })
+  const groups = yield* Effect.flatMap(Generator, ({ generate }) =>
+    generate(promptRequests(prompts, { seed, sampling }))
+  ).pipe(Effect.provide(Generator.layerModel(model)))
+  return tasks.map((task, i): Answered => {
+    const response = responseText(tokenizer, groups[i]!.responses[0]!)
     const { answer, polite } = readResponse(response)
     return { ...task, response, correct: answer === task.answer, polite }
   })
-}
+})
 
 /** Share of pairs whose chosen response the model finds more likely than the rejected one. */
 export const preferenceRate = (model: CausalLM, tokenizer: TokenizerShape, pairs: ReadonlyArray<Pair>): number => {

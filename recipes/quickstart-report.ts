@@ -35,7 +35,7 @@ const measure = Effect.fnUntraced(function* ({ seed, tasks, tokenizer }: Quickst
     Effect.sync(dispose)
   )
   const result: HeldOutResult = {
-    answers: answerTasks(model, tokenizer, tasks.heldOutTasks, seed),
+    answers: yield* answerTasks(model, tokenizer, tasks.heldOutTasks, seed),
     preferenceRate: preferenceRate(model, tokenizer, tasks.heldOutPairs)
   }
   return result

@@ -1,7 +1,7 @@
 import type { ScoredRows, TokenRows } from "@plumbline/data"
 import type { Tensor, Tensor1D, Tensor2D, TokenLogProbs, TokenLogProbsOptions, Variable } from "@plumbline/runtime"
 import type { DecoderConfig, JsonObject } from "./config/decoder-config.ts"
-import type { KeyValueCache } from "./decoder/key-value-cache.ts"
+import type { CachedRows, KeyValueCache } from "./decoder/key-value-cache.ts"
 import type { WeightsVersion } from "./weights-version.ts"
 
 export interface Model {
@@ -44,13 +44,12 @@ export interface CausalLM extends Model {
   readonly tokenLogProbs: (rows: ScoredRows, options?: ScoringOptions) => ScoredTokens
   /** [M, V] what the tokens at flat positions `index` predict; differentiable */
   readonly logits: (rows: TokenRows, index: Int32Array) => Tensor2D
-  /** Room for `capacity` tokens in each row. */
-  readonly createCache: (rows: number, capacity: number) => KeyValueCache
+  /** Room for keys and values of `pages · pageSize` tokens. */
+  readonly createCache: (pages: number, pageSize: number) => KeyValueCache
   /**
-   * Feeds new tokens, one span a cache row: length 0 skips the row, positions go on from `cache.lengths`. The cache
-   * then holds them too.
+   * Feeds new tokens, whose keys and values go into the cache behind those of `rows.held`.
    *
    * @returns [M, V] logits at the flat positions `index`
    */
-  readonly step: (rows: TokenRows, cache: KeyValueCache, index: Int32Array) => Tensor2D
+  readonly step: (rows: CachedRows, cache: KeyValueCache, index: Int32Array) => Tensor2D
 }

@@ -1,5 +1,3 @@
-export { generate, type GenerateOptions, type Response } from "./generate.ts"
-export { type SampledToken, sampleToken, type SamplingOptions as TokenSampling } from "./sampling.ts"
 export {
   type FinishedResponse,
   type GenerationError,
@@ -7,8 +5,10 @@ export {
   GenerationTimedOut,
   GeneratorFailed
 } from "./errors.ts"
+export type { EngineOptions } from "./engine/engine.ts"
 export { Generator } from "./generator.ts"
 export type { GeneratorLimits, GeneratorLoad, GeneratorShape } from "./generator-shape.ts"
+export { promptRequests, type SharedRequest } from "./prompt-requests.ts"
 export type {
   GeneratedGroup,
   GeneratedResponse,

@@ -1,84 +1,125 @@
 import { attempt, type PromptRecord, type TokenizerShape, tokenizePrompt } from "@plumbline/data"
-import { generate } from "@plumbline/rollout-generation"
-import { needed, NonNegative, NonNegativeInt, option, optional, PositiveInt } from "@plumbline/training"
-import { Effect, Schema } from "effect"
+import { Generator, promptRequests, samplingFields } from "@plumbline/rollout-generation"
+import { needed, NonNegativeInt, option, optional, PositiveInt, Progress } from "@plumbline/training"
+import { Effect, Schema, Stream } from "effect"
 import { machineFields, runtimeLayer } from "../backend.ts"
 import type { CommandLine } from "../command-line.ts"
 import type { CommandRun } from "../command.ts"
+import { responseLine, responseRecord } from "../generate/response-record.ts"
+import { openResults, type Results } from "../generate/results.ts"
 import { checkRows, openModel } from "../model-input.ts"
 import { parseCommand } from "../parse-command.ts"
 import { readInput } from "../prompt-input.ts"
-import { print, printJson } from "../terminal.ts"
 
-const TopP = Schema.Finite.check(Schema.isBetween({ minimum: 0, maximum: 1, exclusiveMinimum: true }))
-
-const samplingFields = {
-  maxNewTokens: option(PositiveInt, 128, "most tokens of a response"),
-  temperature: option(NonNegative, 1, "divides the logits; 0 takes the most likely token"),
-  topP: option(TopP, 1, "only the most likely tokens whose probabilities reach this; 1 = all"),
-  topK: option(NonNegativeInt, 0, "only this many most likely tokens; 0 = all"),
-  seed: option(NonNegativeInt, 0, "seed of the samples; each row has its own stream")
+const engineFields = {
+  maxRows: option(PositiveInt, 64, "responses written at the same time"),
+  cacheTokens: optional(PositiveInt, "tokens that the key-value cache holds (default: what max-rows contexts take)")
 } as const
 
 const Options = Schema.Struct({
   model: needed(Schema.NonEmptyString, "model folder, in the Hugging Face layout"),
   prompt: optional(Schema.String, "text to continue"),
   input: optional(Schema.NonEmptyString, "JSONL file: prompt, messages, text or input_ids a row"),
+  output: optional(Schema.NonEmptyString, "JSONL file for the responses; a second run goes on where the first stopped"),
+  samples: option(PositiveInt, 1, "responses to each prompt"),
   json: option(
     Schema.Boolean,
     false,
-    "one JSON object a row: prompt_ids, response_ids, text, logprobs (nats, of the model itself), finish_reason"
+    "one JSON object a response: prompt_ids, response_ids, text, logprobs (nats, of the model itself), sampling_logprobs, finish_reason"
   ),
+  seed: option(NonNegativeInt, 0, "seed of the samples; each prompt and sample has its own stream"),
   ...samplingFields,
+  ...engineFields,
   ...machineFields
 })
+type Options = typeof Options.Type
 
 const line: CommandLine<typeof Options> = {
   name: "generate",
-  usage: "--model DIR (--prompt TEXT | --input FILE) [--json]",
+  usage: "--model DIR (--prompt TEXT | --input FILE) [--samples N] [--json | --output FILE]",
   summary: "continues prompts; chats go through the chat template",
   arguments: [],
   options: Options,
   group: (field) => {
-    if (field in machineFields) return "Machine"
-    return field in samplingFields ? "Sampling" : "Options"
+    if (field in machineFields || field in engineFields) return "Machine"
+    return field in samplingFields || field === "seed" ? "Sampling" : "Options"
   },
   configFile: false
 }
 
-/** Rows decoded at once. */
-const BATCH_ROWS = 32
+/** Prompts that the engine is given at one time; it begins the next ones as soon as there is room. */
+const AHEAD = 256
 
-/** Samples a response to each prompt. */
+/** Samples responses to each prompt. */
 export const generateCommand: CommandRun = (argv) =>
   Effect.gen(function* () {
     const { options } = yield* parseCommand(line, argv)
-    const { input, json, prompt } = options
+    const { input, prompt } = options
     const records = yield* readInput({ command: "generate", flag: "prompt", text: prompt, input })
-    yield* Effect.gen(function* () {
-      const { model, tokenizer } = yield* openModel(options.model)
-      const prompts = yield* Effect.forEach(records, (record) => promptIds(tokenizer, record))
-      yield* checkRows(model, records, prompts, 1)
-      const stopIds = [...new Set([...tokenizer.stopIds, ...model.endTokens])]
-      const onProgress = (done: number) => {
-        if (prompts.length > BATCH_ROWS) process.stderr.write(`${done} of ${prompts.length} rows\n`)
-      }
-      const responses = generate(model, prompts, { ...options, stopIds, batchSize: BATCH_ROWS, onProgress })
-      for (const [i, { finishReason, logProbs, responseIds }] of responses.entries()) {
-        const text = tokenizer.decode(responseIds, { skipSpecialTokens: true })
-        if (!json) yield* print(i === 0 ? text : `---\n${text}`)
-        else {
-          yield* printJson({
-            prompt_ids: [...prompts[i]!],
-            response_ids: [...responseIds],
-            text,
-            logprobs: [...logProbs],
-            finish_reason: finishReason
-          })
-        }
-      }
-    }).pipe(Effect.scoped, Effect.provide(runtimeLayer(options)))
+    yield* generateAll(options, records).pipe(Effect.scoped, Effect.provide(runtimeLayer(options)))
   })
+
+const generateAll = Effect.fnUntraced(function* (options: Options, records: ReadonlyArray<PromptRecord>) {
+  const { model, tokenizer } = yield* openModel(options.model)
+  const prompts = yield* Effect.forEach(records, (record) => promptIds(tokenizer, record))
+  yield* checkRows(model, records, prompts, 1)
+  const results = yield* openResults(options, prompts)
+  const sampling = {
+    ...samplingOf(options),
+    stopIds: [...new Set([...options.stopIds, ...tokenizer.stopIds, ...model.endTokens])]
+  }
+  const { samples, seed } = options
+  const requests = promptRequests(prompts, { seed, samples, sampling })
+  const open = [...requests.keys()].filter((row) => !results.has(row))
+  const { cacheTokens, maxRows } = options
+  yield* respond(open, requests, results, { options, tokenizer }).pipe(
+    Effect.provide([
+      Generator.layerModel(model, { maxRows, cacheTokens, tokenizer }),
+      prompts.length > 1 ? Progress.layer : Progress.layerSilent
+    ])
+  )
+})
+
+/** The sampling options among those of the command. */
+const samplingOf = (options: Options) =>
+  Object.fromEntries(Object.entries(options).filter(([field]) => field in samplingFields)) as Pick<
+    Options,
+    keyof typeof samplingFields
+  >
+
+interface Writing {
+  readonly options: Options
+  readonly tokenizer: TokenizerShape
+}
+
+/** Generates the open rows and writes each as soon as those before it are written. */
+const respond = Effect.fnUntraced(function* (
+  open: ReadonlyArray<number>,
+  requests: ReturnType<typeof promptRequests>,
+  results: Results,
+  { options, tokenizer }: Writing
+) {
+  const generator = yield* Generator
+  const task = yield* (yield* Progress).begin({ label: "generate", total: requests.length })
+  let done = requests.length - open.length
+  if (done > 0) yield* task.restart(done)
+  yield* Stream.fromIterable(open).pipe(
+    Stream.mapEffect((row) => Effect.map(generator.generate([requests[row]!]), ([group]) => ({ row, group: group! })), {
+      concurrency: AHEAD
+    }),
+    Stream.runForEach(({ group, row }) =>
+      Effect.gen(function* () {
+        const lines = group.responses.map((response) =>
+          options.json || options.output !== undefined
+            ? JSON.stringify(responseRecord(row, group, response, tokenizer))
+            : responseLine(row, response, tokenizer)
+        )
+        yield* results.write(row, lines)
+        yield* task.advance(++done, {})
+      })
+    )
+  )
+})
 
 const promptIds = (tokenizer: TokenizerShape, record: PromptRecord) =>
   attempt((): Int32Array => {

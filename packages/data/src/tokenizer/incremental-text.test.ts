@@ -30,6 +30,14 @@ describe("incrementalText", () => {
     expect(pieces(bytes, bytes.encode("aé🙂b"))).toEqual(["a", "", "é", "", "", "", "🙂", "b", ""])
   })
 
+  it("tells what comes before an unfinished character in one token", () => {
+    const tokens = ["ab\u00e2", "\u0082", "\u00acc"].map((token) => Buffer.from(token, "latin1"))
+    const tokenizer = {
+      decode: (ids: ArrayLike<number>) => Buffer.concat(Array.from(ids, (id) => tokens[id]!)).toString("utf8")
+    }
+    expect(pieces(tokenizer, [0, 1, 2])).toEqual(["ab", "", "€c", ""])
+  })
+
   it("keeps the spaces between words", () => {
     expect(pieces(words, [0, 1, 2, 1])).toEqual(["one", " two", "s", " two", ""])
   })

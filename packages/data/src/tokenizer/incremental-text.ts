@@ -2,7 +2,7 @@ import type { DecodeOptions, TokenizerShape } from "./tokenizer.ts"
 
 /** The text of tokens that come one after the other. */
 export interface IncrementalText {
-  /** @returns text that this token completes: nothing while a character lacks bytes */
+  /** @returns text that this token completes; bytes of an unfinished character wait for the others */
   readonly push: (id: number) => string
   /** @returns what is left, bytes that never became a character included */
   readonly flush: () => string
@@ -17,6 +17,8 @@ export interface IncrementalOptions extends DecodeOptions {
 }
 
 const BROKEN = "\uFFFD"
+/** Bytes at the end that may yet become a character. */
+const BROKEN_END = /\uFFFD+$/
 
 /**
  * Decodes token by token, in time that does not grow with the text. All that `push` and then `flush` return, joined,
@@ -30,6 +32,8 @@ export const incrementalText = (
   // tokens already told, kept because decoders look back: at a leading space, at the bytes of a character
   let told: Array<number> = []
   let fresh: Array<number> = []
+  // characters of the fresh tokens that have been told
+  let shown = 0
   const pending = (): string => {
     const before = tokenizer.decode(told, options)
     return tokenizer.decode([...told, ...fresh], options).slice(before.length)
@@ -40,17 +44,22 @@ export const incrementalText = (
     return !tokenizer.decode([...ids, breaker], options).startsWith(tokenizer.decode(ids, options))
   }
   const settle = (text: string): string => {
-    told = fresh
-    fresh = []
-    return text
+    const rest = text.slice(shown)
+    if (text !== "") [told, fresh, shown] = [fresh, [], 0]
+    return rest
   }
   return {
     push: (id) => {
       fresh.push(id)
       const text = pending()
-      return text === "" || text.endsWith(BROKEN) || mayChange() ? "" : settle(text)
+      if (text === "" || mayChange()) return ""
+      const whole = text.replace(BROKEN_END, "")
+      if (whole === text) return settle(text)
+      const part = whole.slice(shown)
+      shown = Math.max(shown, whole.length)
+      return part
     },
-    flush: () => (fresh.length === 0 ? "" : settle(pending()))
+    flush: () => settle(pending())
   }
 }
 

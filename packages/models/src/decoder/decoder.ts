@@ -10,7 +10,7 @@ import {
 import type { TokenRows } from "@plumbline/data"
 import type { DecoderConfig } from "../config/decoder-config.ts"
 import { type Attend, attentionLayer } from "./attention-layer.ts"
-import { advance, attendThroughCache, createKeyValueCache, type KeyValueCache } from "./key-value-cache.ts"
+import { attendThroughCache, type CachedRows, createKeyValueCache, type KeyValueCache } from "./key-value-cache.ts"
 import type { NormedSum } from "./norm.ts"
 import type { Weights } from "./weights.ts"
 
@@ -19,9 +19,9 @@ export interface Decoder {
   readonly config: DecoderConfig
   /** [N, D] after the final norm; differentiable. Tokens outside the rows are padding: their states mean nothing. */
   readonly hiddenStates: (rows: TokenRows) => Tensor2D
-  readonly createCache: (rows: number, capacity: number) => KeyValueCache
+  readonly createCache: (pages: number, pageSize: number) => KeyValueCache
   /** Hidden states of new tokens, [N, D], which the cache then holds; not differentiable. */
-  readonly step: (rows: TokenRows, cache: KeyValueCache) => Tensor2D
+  readonly step: (rows: CachedRows, cache: KeyValueCache) => Tensor2D
 }
 
 export interface DecoderOptions {
@@ -43,15 +43,11 @@ export const decoder = (
         attend: (layer, q, k, v) => attention(q, k, v, { queries: rows, keys: rows, scale, window: windows[layer] }),
         run: recomputing ? remade : taped
       }),
-    createCache: (rows, capacity) => createKeyValueCache(config, rows, capacity),
-    step: (rows, cache) => {
-      const states = forward(config, weights, rows, {
-        attend: attendThroughCache({ scale, windows }, cache, rows),
-        run: taped
-      })
-      advance(cache, rows)
-      return states
-    }
+    createCache: (pages, pageSize) => createKeyValueCache(config, pages, pageSize),
+    step: (rows, cache) =>
+      tf.tidy(() =>
+        forward(config, weights, rows, { attend: attendThroughCache({ scale, windows }, cache, rows), run: taped })
+      )
   }
 }
 

@@ -1,81 +1,95 @@
-import { attention, type Tensor3D, tf, updateRows } from "@plumbline/runtime"
+import { gatherSlots, pagedAttention, pagedRows, type Tensor3D, tf, updateRows } from "@plumbline/runtime"
 import type { TokenRows } from "@plumbline/data"
 import type { DecoderConfig } from "../config/decoder-config.ts"
 import type { Attend } from "./attention-layer.ts"
 
-/** Rotated keys and values of tokens already seen, so that the next token costs one token. Owns its tensors. */
+/**
+ * Rotated keys and values of tokens already seen, so that the next token costs one token. Rows own pages of it, by
+ * tables that are their owner's business; rows may share pages. Owns its tensors.
+ */
 export interface KeyValueCache {
-  readonly rows: number
-  /** Tokens that each row can hold. */
-  readonly capacity: number
-  /** [rows] tokens each row holds; set one to 0 to start the row afresh */
-  readonly lengths: Int32Array
-  /** [layers] keys and values, [rows · capacity, K, d] float32 each; row r begins at r · capacity */
+  readonly pages: number
+  /** Tokens of a page. */
+  readonly pageSize: number
+  /** [layers] keys and values, [pages · pageSize, K, d] float32 each; page p begins at p · pageSize */
   readonly layers: Array<{ keys: Tensor3D; values: Tensor3D }>
   readonly dispose: () => void
 }
 
-export const createKeyValueCache = (config: DecoderConfig, rows: number, capacity: number): KeyValueCache => {
-  const shape: [number, number, number] = [rows * capacity, config.keyValueHeads, config.headWidth]
+/** New tokens, one span a row, and where the rows' keys and values lie. */
+export interface CachedRows extends TokenRows {
+  /** [R · width] pages of each row in the order of its tokens; what lies beyond its tokens, new ones included, is not read */
+  readonly table: Int32Array
+  /** Pages of a row of the table. */
+  readonly width: number
+  /** [R] tokens before the new ones, whose keys and values the pages have */
+  readonly held: Int32Array
+}
+
+export const createKeyValueCache = (config: DecoderConfig, pages: number, pageSize: number): KeyValueCache => {
+  const shape: [number, number, number] = [pages * pageSize, config.keyValueHeads, config.headWidth]
   const empty = (): Tensor3D => tf.keep(tf.zeros(shape) as Tensor3D)
   const layers = Array.from({ length: config.layers }, () => ({ keys: empty(), values: empty() }))
-  return {
-    rows,
-    capacity,
-    lengths: new Int32Array(rows),
-    layers,
-    dispose: () => layers.forEach(({ keys, values }) => tf.dispose([keys, values]))
-  }
+  return { pages, pageSize, layers, dispose: () => layers.forEach(({ keys, values }) => tf.dispose([keys, values])) }
 }
 
 /**
  * Attention of new tokens over the cache and themselves. Each layer's keys and values are written into the cache as
- * it is reached; `lengths` advances by `advance`, once all layers are through.
- *
- * @param rows one span a cache row, in order; a span of length 0 leaves its row as it is
+ * it is reached. A span of length 0 leaves its row as it is.
  */
 export const attendThroughCache = (
   { scale, windows }: { readonly scale: number; readonly windows: DecoderConfig["windows"] },
   cache: KeyValueCache,
-  rows: TokenRows
+  rows: CachedRows
 ): Attend => {
-  const { slots, tokens } = cacheSlots(cache, rows)
-  const keys = {
-    starts: Int32Array.from({ length: cache.rows }, (_, row) => row * cache.capacity),
-    lengths: cache.lengths.map((length, row) => length + rows.lengths[row]!)
+  const spans = {
+    queries: rows,
+    table: rows.table,
+    width: rows.width,
+    lengths: rows.held.map((held, row) => held + rows.lengths[row]!),
+    pageSize: cache.pageSize
   }
+  const paged = pagedRows(spans, cache.pages * cache.pageSize)
+  const { slots, tokens } = newSlots(cache, rows)
   const write = (target: Tensor3D, values: Tensor3D): Tensor3D => {
-    const source = tokens === undefined ? values : tf.gather(values, tf.tensor1d(tokens, "int32"))
+    const source = tokens === undefined ? values : gatherSlots(values, tokens)
     return tf.keep(updateRows(target, slots, source))
   }
   return (layer, q, k, v) => {
     const held = cache.layers[layer]!
     held.keys = write(held.keys, k)
     held.values = write(held.values, v)
-    return attention(q, held.keys, held.values, { queries: rows, keys, scale, window: windows[layer] })
+    return pagedAttention(q, held.keys, held.values, { rows: paged, scale, window: windows[layer] })
   }
 }
 
-export const advance = (cache: KeyValueCache, rows: TokenRows): void =>
-  rows.lengths.forEach((length, row) => (cache.lengths[row]! += length))
+/** Copies whole pages: page `from[i]` to page `to[i]`, in all layers. */
+export const copyPages = (cache: KeyValueCache, from: ReadonlyArray<number>, to: ReadonlyArray<number>): void => {
+  const slotsOf = (pages: ReadonlyArray<number>) =>
+    Int32Array.from(
+      pages.flatMap((page) => Array.from({ length: cache.pageSize }, (_, i) => page * cache.pageSize + i))
+    )
+  const [source, target] = [slotsOf(from), slotsOf(to)]
+  const copy = (values: Tensor3D): Tensor3D =>
+    tf.tidy(() => tf.keep(updateRows(values, target, gatherSlots(values, source))))
+  for (const layer of cache.layers) {
+    layer.keys = copy(layer.keys)
+    layer.values = copy(layer.values)
+  }
+}
 
 /** Where each new token goes; `tokens` are their flat positions, undefined where there is no padding. */
-const cacheSlots = (cache: KeyValueCache, rows: TokenRows) => {
-  if (rows.starts.length !== cache.rows) {
-    throw new RangeError(`${rows.starts.length} rows of new tokens for a cache of ${cache.rows}`)
-  }
-  const slots: Array<number> = []
-  const tokens: Array<number> = []
-  rows.lengths.forEach((length, row) => {
-    const held = cache.lengths[row]!
-    if (held + length > cache.capacity) {
-      throw new RangeError(`row ${row} holds ${held} tokens, ${length} more exceed the capacity of ${cache.capacity}`)
-    }
+const newSlots = ({ pageSize }: KeyValueCache, { held, lengths, starts, table, tokens, width }: CachedRows) => {
+  const count = lengths.reduce((total, length) => total + length, 0)
+  const slots = new Int32Array(count)
+  const places = new Int32Array(count)
+  let next = 0
+  lengths.forEach((length, row) => {
     for (let i = 0; i < length; i++) {
-      slots.push(row * cache.capacity + held + i)
-      tokens.push(rows.starts[row]! + i)
+      const t = held[row]! + i
+      slots[next] = table[row * width + Math.floor(t / pageSize)]! * pageSize + (t % pageSize)
+      places[next++] = starts[row]! + i
     }
   })
-  const all = tokens.length === rows.tokens.length
-  return { slots: Int32Array.from(slots), tokens: all ? undefined : Int32Array.from(tokens) }
+  return { slots, tokens: count === tokens.length ? undefined : places }
 }

@@ -8,7 +8,8 @@ import { nemotron } from "../families/nemotron.ts"
 import { qwen3 } from "../families/qwen3.ts"
 import type { Family } from "../families/family.ts"
 import type { CausalLM } from "../model.ts"
-import { tinyModel, tinyTable, wholeRows } from "../testing/index.ts"
+import { copyPages } from "./key-value-cache.ts"
+import { fixedRows, tinyModel, tinyTable, wholeRows } from "../testing/index.ts"
 
 const check = (name: string, body: () => void) =>
   it.effect(name, () => Effect.provide(Effect.sync(body), ModelRuntime.layerWasm))
@@ -79,16 +80,15 @@ describe.for(models)("rows of %s", ([, make]) => {
     const vocabulary = model.config.vocabulary
     for (const chunks of [[7], [3, 4], [1, 1, 1, 1, 1, 1, 1], [5, 1, 1]]) {
       const before = tf.memory().numTensors
-      const cache = model.createCache(2, 8)
+      const cache = fixedRows(model, 2, 8)
       let fed = 0
       for (const count of chunks) {
         const tokens = Int32Array.from(row.slice(fed, fed + count))
         const positions = tokens.map((_, i) => fed + i)
         const rows = { tokens, positions, starts: Int32Array.of(0, 0), lengths: Int32Array.of(0, count) }
         const step = values(
-          model.step(
+          cache.step(
             rows,
-            cache,
             Int32Array.from(tokens, (_, i) => i)
           )
         )
@@ -107,19 +107,19 @@ describe("cache", () => {
   check("holds rows of different lengths, fed together and padded", () => {
     const model = tinyModel(5)
     const other = neighbours[0]!
-    const cache = model.createCache(2, 10)
+    const cache = fixedRows(model, 2, 10)
     const prompts = collate([tokenized(row.slice(0, 5)), tokenized(other.slice(0, 8))], {
       layout: "padded-left",
       padId: 0
     })
-    model.step(prompts, cache, Int32Array.of(0)).dispose()
+    cache.step(prompts, Int32Array.of(0)).dispose()
     const next = {
       tokens: Int32Array.of(row[5]!, other[8]!),
       positions: Int32Array.of(5, 8),
       starts: Int32Array.of(0, 1),
       lengths: Int32Array.of(1, 1)
     }
-    const step = values(model.step(next, cache, Int32Array.of(0, 1)))
+    const step = values(cache.step(next, Int32Array.of(0, 1)))
     const whole = [
       values(model.logits(wholeRows(row), Int32Array.of(5))),
       values(model.logits(wholeRows(other), Int32Array.of(8)))
@@ -136,10 +136,10 @@ describe("cache", () => {
 
   check("forgets a row whose length is set to 0", () => {
     const model = tinyModel(5)
-    const cache = model.createCache(1, 9)
-    model.step(wholeRows(neighbours[0]!), cache, Int32Array.of(0)).dispose()
+    const cache = fixedRows(model, 1, 9)
+    cache.step(wholeRows(neighbours[0]!), Int32Array.of(0)).dispose()
     cache.lengths[0] = 0
-    const again = values(model.step(wholeRows(row), cache, Int32Array.of(6)))
+    const again = values(cache.step(wholeRows(row), Int32Array.of(6)))
     expect(worst(again, values(model.logits(wholeRows(row), Int32Array.of(6))))).toBeLessThanOrEqual(1e-5)
     cache.dispose()
     model.dispose()
@@ -147,14 +147,37 @@ describe("cache", () => {
 
   check("refuses more tokens than it has room for, before it is changed", () => {
     const model = tinyModel(5)
-    const cache = model.createCache(1, 6)
-    expect(() => model.step(wholeRows(row), cache, Int32Array.of(0))).toThrow(
-      "row 0 holds 0 tokens, 7 more exceed the capacity of 6"
-    )
-    expect(() => model.step(wholeRows(row, row), cache, Int32Array.of(0))).toThrow(
-      "2 rows of new tokens for a cache of 1"
-    )
+    const cache = fixedRows(model, 1, 4)
+    expect(() => cache.step(wholeRows(row), Int32Array.of(0))).toThrow("row 0 has 7 keys, its pages hold 4")
     expect([...cache.lengths]).toEqual([0])
+    cache.dispose()
+    model.dispose()
+  })
+
+  check("lets rows share the pages of a prompt, and copies a page for what comes after it", () => {
+    const model = tinyModel(5)
+    const cache = model.createCache(4, 4)
+    const place = (pages: ReadonlyArray<number>) => ({ table: Int32Array.from(pages), width: pages.length })
+    const prompt = { ...wholeRows(row.slice(0, 6)), ...place([3, 1]), held: Int32Array.of(0) }
+    model.step(prompt, cache, Int32Array.of(5)).dispose()
+    copyPages(cache, [1], [0])
+    const both = {
+      tokens: Int32Array.of(row[6]!, 11),
+      positions: Int32Array.of(6, 6),
+      starts: Int32Array.of(0, 1),
+      lengths: Int32Array.of(1, 1),
+      ...place([3, 1, 3, 0]),
+      width: 2,
+      held: Int32Array.of(6, 6)
+    }
+    const step = values(model.step(both, cache, Int32Array.of(0, 1)))
+    const whole = [row, [...row.slice(0, 6), 11]].map((ids) => values(model.logits(wholeRows(ids), Int32Array.of(6))))
+    expect(
+      worst(
+        step,
+        whole.flatMap((logits) => [...logits])
+      )
+    ).toBeLessThanOrEqual(1e-5)
     cache.dispose()
     model.dispose()
   })

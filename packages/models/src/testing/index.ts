@@ -2,6 +2,9 @@ import { collate, type ScoredRows } from "@plumbline/data"
 import { createModel, type CreateModelOptions, type DecoderTable } from "../create-model.ts"
 import { llama } from "../families/llama.ts"
 import type { CausalLM } from "../model.ts"
+import { fixedRows } from "./fixed-rows.ts"
+
+export { type FixedRows, fixedRows } from "./fixed-rows.ts"
 
 /** A model that answers within a millisecond. */
 export const tinyTable: DecoderTable = {
@@ -27,7 +30,7 @@ export const wholeRows = (...rows: ReadonlyArray<ReadonlyArray<number>>): Scored
 
 /** The most likely continuation of one prompt, through the cache, one token at a time. */
 export const greedyContinuation = (model: CausalLM, prompt: ReadonlyArray<number>, count: number): Array<number> => {
-  const cache = model.createCache(1, prompt.length + count)
+  const cache = fixedRows(model, 1, prompt.length + count)
   const response: Array<number> = []
   let tokens = Int32Array.from(prompt)
   while (response.length < count) {
@@ -38,7 +41,7 @@ export const greedyContinuation = (model: CausalLM, prompt: ReadonlyArray<number
       starts: Int32Array.of(0),
       lengths: Int32Array.of(tokens.length)
     }
-    const logits = model.step(rows, cache, Int32Array.of(tokens.length - 1))
+    const logits = cache.step(rows, Int32Array.of(tokens.length - 1))
     const values = logits.dataSync()
     logits.dispose()
     const best = values.indexOf(Math.max(...values))

@@ -90,7 +90,6 @@ export const pagedAttentionSuite = (): void => {
 
   describe("pagedAttention", () => {
     it("reads keys by page", () => {
-      // Computed in float64 with torch 2.13 on the row's keys and values gathered from slots 6, 7, 2: softmax(0.7·K·q)·V,
       // softmax(0.7·K·q)·V in float64, K and V the slots 6, 7 and 2 of waves with the phases 0.5 and 0.9, q of 0.1
       const spans = { ...spansOf([{ start: 0, queries: 1, keys: 3, pages: [3, 1] }]), pageSize: 2 }
       leavesNothing(() => {

@@ -1,0 +1,94 @@
+import { Effect, Schema } from "effect"
+import { createHash } from "node:crypto"
+import { appendFileSync, existsSync, readFileSync, truncateSync, writeFileSync } from "node:fs"
+import { print } from "../terminal.ts"
+
+/** The responses' file cannot be gone on with, or not be written. */
+export class ResultsUnusable extends Schema.TaggedError<ResultsUnusable>()("ResultsUnusable", {
+  file: Schema.String,
+  reason: Schema.String
+}) {
+  override get message() {
+    return `${this.file}: ${this.reason}`
+  }
+}
+
+/** Where responses go. */
+export interface Results {
+  /** Whether the responses to this prompt are there already. */
+  readonly has: (row: number) => boolean
+  /** Writes all responses to a prompt, a line each. */
+  readonly write: (row: number, lines: ReadonlyArray<string>) => Effect.Effect<void, ResultsUnusable>
+}
+
+interface ResultOptions {
+  readonly output?: string | undefined
+  readonly samples: number
+}
+
+const toScreen: Results = {
+  has: () => false,
+  write: (_, lines) => Effect.forEach(lines, print, { discard: true })
+}
+
+/**
+ * Standard output, or a file. A file that is there already is gone on with where it was made from the same prompts with the
+ * same options; a line that was torn off in the middle, and the other samples of its prompt, are made again.
+ */
+export const openResults = (
+  options: ResultOptions,
+  prompts: ReadonlyArray<Int32Array>
+): Effect.Effect<Results, ResultsUnusable> => {
+  const { output } = options
+  if (output === undefined) return Effect.succeed(toScreen)
+  return attemptFile(output, () => {
+    const origin = originOf(options, prompts)
+    const note = `${output}.origin`
+    if (!existsSync(output)) {
+      writeFileSync(output, "")
+      writeFileSync(note, `${origin}\n`)
+    } else if (!existsSync(note) || readFileSync(note, "utf8").trim() !== origin) {
+      throw new Error("it was not made from these prompts with these options; name another file, or remove it")
+    }
+    const done = keepWhole(output, options.samples)
+    return {
+      has: (row) => done.has(row),
+      write: (row, lines) =>
+        attemptFile(output, () => {
+          appendFileSync(output, lines.map((line) => `${line}\n`).join(""))
+          done.add(row)
+        })
+    }
+  })
+}
+
+/** Options that change what a response is, and all prompts. */
+const originOf = (options: ResultOptions, prompts: ReadonlyArray<Int32Array>): string => {
+  const about = Object.entries(options).filter(([field]) => !INDIFFERENT.has(field))
+  const hash = createHash("sha256").update(JSON.stringify(about))
+  for (const ids of prompts) hash.update(`${ids.length}:`).update(ids)
+  return hash.digest("hex")
+}
+
+const INDIFFERENT = new Set(["output", "json", "input", "prompt", "maxRows", "cacheTokens"])
+
+/** Rows whose responses are all in the file; cuts off what follows the last of them. */
+const keepWhole = (file: string, samples: number): Set<number> => {
+  const text = readFileSync(file, "utf8")
+  const counts = new Map<number, number>()
+  let [end, at] = [0, 0]
+  for (;;) {
+    const next = text.indexOf("\n", at)
+    if (next < 0) break
+    const { index } = JSON.parse(text.slice(at, next)) as { readonly index: number }
+    const count = (counts.get(index) ?? 0) + 1
+    counts.set(index, count)
+    at = next + 1
+    if (count === samples) end = at
+  }
+  truncateSync(file, Buffer.byteLength(text.slice(0, end)))
+  return new Set([...counts].filter(([, count]) => count === samples).map(([index]) => index))
+}
+
+const attemptFile = <A>(file: string, body: () => A): Effect.Effect<A, ResultsUnusable> =>
+  Effect.try({ try: body, catch: (cause) => new ResultsUnusable({ file, reason: (cause as Error).message }) })

@@ -1,0 +1,71 @@
+import { finishRow, type Group, knownTokens, type SampleRow } from "./group.ts"
+import type { Plan, Scheduler } from "./scheduler.ts"
+import type { StepResult } from "./step.ts"
+import { logProbOf, topLogProbs } from "./top-log-probs.ts"
+
+/** What a step did, for counters. */
+export interface Committed {
+  readonly promptTokens: number
+  readonly sampledTokens: number
+}
+
+/** Writes a step's results into its rows, tells who listens, ends what has ended. @param version of the step's weights */
+export const commitStep = (scheduler: Scheduler, plan: Plan, result: StepResult, version: number): Committed => {
+  for (const { count, row } of plan.feeds) row.held += count
+  scorePrompts(result)
+  for (const { row } of plan.feeds) {
+    if (row.kind === "prefix" && row.held === knownTokens(row)) scheduler.settle(row)
+  }
+  const broken = new Set<Group>()
+  result.drawn.forEach((row, i) => {
+    if (row.group.gone) return
+    if (result.ids[i]! < 0) broken.add(row.group)
+    else takeToken(scheduler, row, result, i, version)
+  })
+  for (const group of broken) {
+    scheduler.drop(group)
+    group.listener.onFailed(`the logits of weights version ${version} are not finite`)
+  }
+  const fed = plan.feeds.reduce((sum, { count }) => sum + count, 0)
+  return { promptTokens: fed - result.drawn.length, sampledTokens: result.drawn.length }
+}
+
+const takeToken = (scheduler: Scheduler, row: SampleRow, result: StepResult, i: number, version: number): void => {
+  const { group } = row
+  const token = {
+    id: result.ids[i]!,
+    samplingLogProb: result.samplingLogProbs[i]!,
+    policyLogProb: result.policyLogProbs[i]!,
+    policyVersion: version,
+    topLogProbs: topOf(row, result)
+  }
+  const index = row.ids.push(token.id) - 1
+  row.samplingLogProbs.push(token.samplingLogProb)
+  row.policyLogProbs.push(token.policyLogProb)
+  row.policyVersions.push(version)
+  row.topLogProbs.push(token.topLogProbs)
+  group.listener.onEvent?.({ _tag: "Token", sample: row.sample, index, ...token })
+  const stop = row.rules.accept(token.id)
+  if (stop === undefined && row.ids.length < group.room) return
+  finishRow(row, stop)
+  scheduler.settle(row)
+}
+
+const topOf = (row: SampleRow, { logits }: StepResult) => {
+  const own = logits.get(row)
+  return own === undefined ? [] : topLogProbs(own, row.group.request.topLogProbs ?? 0)
+}
+
+const scorePrompts = ({ scored }: StepResult): void => {
+  for (const { logits, prefix, t } of scored) {
+    const { request } = prefix.group
+    const scores = prefix.group.scores!
+    scores.logProbs[t] = logProbOf(logits, request.promptIds[t]!)
+    scores.topLogProbs[t] = topLogProbs(logits, request.topLogProbs ?? 0)
+    const first = scores.known < request.promptIds.length
+    scores.known = Math.max(scores.known, t + 1)
+    if (first && scores.known === request.promptIds.length) {
+      prefix.group.listener.onEvent?.({ _tag: "Prompt", prompt: scores })
+    }
+  }
+}

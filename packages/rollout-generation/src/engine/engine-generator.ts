@@ -1,0 +1,146 @@
+import type { CausalLM } from "@plumbline/models"
+import { Cause, Effect, Latch, Queue, type Scope, Semaphore, Stream } from "effect"
+import { type FinishedResponse, type GenerationError, GenerationTimedOut, GeneratorFailed } from "../errors.ts"
+import type { GeneratorShape } from "../generator-shape.ts"
+import type { GeneratedGroup, GenerationEvent, GenerationRequest } from "../request.ts"
+import { refusal } from "./check-request.ts"
+import { type Engine, type EngineOptions, makeEngine } from "./engine.ts"
+
+type OnEvent = (event: GenerationEvent) => void
+
+/** Work on one request: fails with the reason, where there is one, and frees what it holds when it is interrupted. */
+type Work = (request: GenerationRequest, onEvent: OnEvent) => Effect.Effect<GeneratedGroup, string>
+
+/** The service over an engine of this process, whose steps run on a fiber of the scope. */
+export const engineGenerator = (
+  model: CausalLM,
+  options: EngineOptions
+): Effect.Effect<GeneratorShape, never, Scope.Scope> =>
+  Effect.gen(function* () {
+    const engine = yield* Effect.acquireRelease(
+      Effect.sync(() => makeEngine(model, options)),
+      (made) => Effect.sync(made.dispose)
+    )
+    const { died, queued, work } = yield* startEngine(engine, options.queueRequests ?? 1024)
+    return {
+      limits: { contextTokens: engine.limits.contextTokens, vocabulary: engine.limits.vocabulary },
+      policyVersion: Effect.suspend(() => {
+        const reason = died()
+        if (reason === undefined) return Effect.succeed(model.version.current())
+        return Effect.fail(new GeneratorFailed({ reason, finished: [] }))
+      }),
+      load: Effect.sync(() => {
+        const load = engine.load()
+        return { ...load, waiting: load.waiting + queued() }
+      }),
+      generate: (requests) => generateAll(engine, work, requests),
+      stream: (request) => streamOne(engine, work, request)
+    }
+  })
+
+const startEngine = Effect.fnUntraced(function* (engine: Engine, queueRequests: number) {
+  const room = yield* Semaphore.make(queueRequests)
+  const wake = yield* Latch.make()
+  let deathReason: string | undefined
+  let queued = 0
+  yield* stepForever(engine, wake).pipe(
+    Effect.onExit((exit) =>
+      Effect.sync(() => {
+        deathReason = exit._tag === "Failure" ? reasonOf(exit.cause) : "its steps came to an end"
+        engine.failAll(deathReason)
+      })
+    ),
+    Effect.forkScoped({ startImmediately: true })
+  )
+  const enter: Work = (request, onEvent) =>
+    Effect.callback((resume) => {
+      queued -= request.samples ?? 1
+      if (deathReason !== undefined) return resume(Effect.fail(deathReason))
+      const group = engine.add(request, {
+        onEvent,
+        onDone: (whole) => resume(Effect.succeed(whole)),
+        onFailed: (reason) => resume(Effect.fail(reason))
+      })
+      wake.openUnsafe()
+      return Effect.sync(() => engine.drop(group))
+    })
+  const work: Work = (request, onEvent) =>
+    Effect.suspend(() => {
+      let entered = false
+      queued += request.samples ?? 1
+      const counted = Effect.suspend(() => ((entered = true), enter(request, onEvent)))
+      const leave = Effect.sync(() => void (queued -= entered ? 0 : (request.samples ?? 1)))
+      return room.withPermit(counted).pipe(Effect.ensuring(leave))
+    })
+  return { work, died: () => deathReason, queued: () => queued }
+})
+
+/** A turn of the event loop between two steps: signals, sockets and other fibers live there. */
+const turn = Effect.promise(() => new Promise<void>((resume) => setImmediate(resume)))
+
+const stepForever = (engine: Engine, wake: Latch.Latch) =>
+  Effect.gen(function* () {
+    for (;;) {
+      const worked = yield* Effect.sync(() => {
+        const something = engine.step()
+        // closed in the same breath: what is added from here on opens it
+        if (!something) wake.closeUnsafe()
+        return something
+      })
+      if (!worked) yield* wake.await
+      // requests of the same moment begin together
+      yield* turn
+    }
+  })
+
+const reasonOf = (cause: Cause.Cause<unknown>): string => {
+  if (Cause.hasInterruptsOnly(cause)) return "it was shut down"
+  const error = Cause.squash(cause)
+  return error instanceof Error ? error.message : String(error)
+}
+
+const generateAll = Effect.fnUntraced(function* (
+  engine: Engine,
+  work: Work,
+  requests: ReadonlyArray<GenerationRequest>
+) {
+  for (const request of requests) {
+    const refused = refusal(request, engine.limits)
+    if (refused !== undefined) return yield* refused
+  }
+  const finished: Array<FinishedResponse> = []
+  return yield* Effect.forEach(
+    requests,
+    (request, index) => attempt(request, finished, index, (onEvent) => work(request, onEvent)),
+    { concurrency: "unbounded" }
+  )
+})
+
+const streamOne = (engine: Engine, work: Work, request: GenerationRequest) =>
+  Stream.callback<GenerationEvent, GenerationError>((queue) => {
+    const refused = refusal(request, engine.limits)
+    if (refused !== undefined) return Effect.fail(refused)
+    return attempt(request, [], 0, (onEvent) =>
+      work(request, (event) => {
+        Queue.offerUnsafe(queue, event)
+        onEvent(event)
+      })
+    ).pipe(Effect.andThen(Queue.end(queue)))
+  })
+
+/** Runs one request within its deadline; failures carry what was finished by then. */
+const attempt = (
+  { deadlineSeconds }: GenerationRequest,
+  finished: Array<FinishedResponse>,
+  index: number,
+  run: (onEvent: OnEvent) => Effect.Effect<GeneratedGroup, string>
+): Effect.Effect<GeneratedGroup, GeneratorFailed | GenerationTimedOut> => {
+  const done = run((event) => {
+    if (event._tag === "Finished") finished.push({ request: index, response: event.response })
+  }).pipe(Effect.mapError((reason) => new GeneratorFailed({ reason, finished: [...finished] })))
+  if (deadlineSeconds === undefined) return done
+  return Effect.timeoutOrElse(done, {
+    duration: deadlineSeconds * 1000,
+    orElse: () => Effect.fail(new GenerationTimedOut({ seconds: deadlineSeconds, finished: [...finished] }))
+  })
+}

@@ -1,0 +1,99 @@
+import type { TokenizerShape } from "@plumbline/data"
+import type { CausalLM } from "@plumbline/models"
+import type { GeneratorLoad } from "../generator-shape.ts"
+import type { GenerationRequest } from "../request.ts"
+import { type RequestLimits } from "./check-request.ts"
+import { commitStep } from "./commit.ts"
+import type { Group, GroupListener } from "./group.ts"
+import { pagePool } from "./page-pool.ts"
+import { makeScheduler } from "./scheduler.ts"
+import { runStep } from "./step.ts"
+
+export interface EngineOptions {
+  /** Responses that are written at the same time; 64 when absent. */
+  readonly maxRows?: number | undefined
+  /** New tokens in a step: how long a step may keep others waiting while it reads prompts; 2048 when absent. */
+  readonly maxBatchTokens?: number | undefined
+  /** Tokens of a page of the key-value cache; 16 when absent. */
+  readonly pageSize?: number | undefined
+  /** Tokens that the key-value cache holds; when absent what `maxRows` contexts take, or 512 MiB if that is less. */
+  readonly cacheTokens?: number | undefined
+  /** Requests in the engine; callers beyond wait. 1024 when absent. */
+  readonly queueRequests?: number | undefined
+  /** Finds stop strings; requests that have some need it. */
+  readonly tokenizer?: Pick<TokenizerShape, "decode"> | undefined
+}
+
+const CACHE_BYTES = 512 * 2 ** 20
+
+/** The engine itself: synchronous, and somebody calls `step` again and again. */
+export interface Engine {
+  readonly limits: RequestLimits
+  readonly add: (request: GenerationRequest, listener: GroupListener) => Group
+  readonly drop: (group: Group) => void
+  /** One step of the model over the rows there are. @returns whether there was anything to do */
+  readonly step: () => boolean
+  /** Tells everyone who waits that it is over. */
+  readonly failAll: (reason: string) => void
+  readonly load: () => GeneratorLoad
+  readonly dispose: () => void
+}
+
+/** Over the model's own weights: every step sees them as they are then. */
+export const makeEngine = (model: CausalLM, options: EngineOptions): Engine => {
+  const { maxBatchTokens = 2048, maxRows = 64, pageSize = 16, tokenizer } = options
+  const pages = Math.ceil((options.cacheTokens ?? defaultCacheTokens(model, maxRows, pageSize)) / pageSize)
+  const contextTokens = model.config.maxPositions
+  const pool = pagePool(pages)
+  const cache = model.createCache(pages, pageSize)
+  const scheduler = makeScheduler(pool, {
+    contextTokens,
+    tokenizer,
+    maxRows,
+    maxBatchTokens: Math.max(maxBatchTokens, maxRows),
+    pageSize
+  })
+  const counters = { promptTokens: 0, sampledTokens: 0, finishedResponses: 0 }
+  const counting = (listener: GroupListener): GroupListener => ({
+    ...listener,
+    onDone: (group) => {
+      counters.finishedResponses += group.responses.length
+      listener.onDone(group)
+    }
+  })
+  return {
+    limits: { contextTokens, vocabulary: model.config.vocabulary, cacheTokens: pages * pageSize, pageSize, tokenizer },
+    add: (request, listener) => scheduler.add(request, counting(listener)),
+    drop: scheduler.drop,
+    step: () => {
+      const plan = scheduler.plan()
+      if (plan.feeds.length === 0) return false
+      const version = model.version.current()
+      const { promptTokens, sampledTokens } = commitStep(scheduler, plan, runStep(model, cache, plan), version)
+      counters.promptTokens += promptTokens
+      counters.sampledTokens += sampledTokens
+      return true
+    },
+    failAll: (reason) => {
+      // dropping takes a group out of the list
+      for (const group of scheduler.groups.slice()) {
+        scheduler.drop(group)
+        group.listener.onFailed(reason)
+      }
+    },
+    load: () => {
+      const rows = scheduler.groups.flatMap((group) => group.rows)
+      const running = rows.filter(({ state }) => state === "running").length
+      const waiting = rows.filter(({ state }) => state === "waiting").length
+      return { running, waiting, cacheUse: 1 - pool.free() / pool.size, ...counters }
+    },
+    dispose: cache.dispose
+  }
+}
+
+const defaultCacheTokens = ({ config }: CausalLM, maxRows: number, pageSize: number): number => {
+  const tokenBytes = 2 * config.layers * config.keyValueHeads * config.headWidth * Float32Array.BYTES_PER_ELEMENT
+  const context = Math.ceil(config.maxPositions / pageSize) * pageSize
+  // beside its context each row may keep a copy of a prompt's last page
+  return Math.min(maxRows * (context + pageSize), Math.floor(CACHE_BYTES / tokenBytes))
+}

@@ -1,0 +1,115 @@
+import type { RandomStream } from "@plumbline/runtime"
+import type {
+  GeneratedGroup,
+  GeneratedResponse,
+  GenerationEvent,
+  GenerationRequest,
+  PromptScores,
+  StopMatch,
+  TokenLogProb
+} from "../request.ts"
+import type { TokenRules } from "./token-rules.ts"
+
+/** Who is told what becomes of a group. Called in the middle of a step: it must be quick and must not throw. */
+export interface GroupListener {
+  readonly onEvent?: (event: GenerationEvent) => void
+  readonly onDone: (group: GeneratedGroup) => void
+  readonly onFailed: (reason: string) => void
+}
+
+/** A request that the engine works on. */
+export interface Group {
+  readonly request: GenerationRequest
+  readonly listener: GroupListener
+  /** Number of the group in the order of arrival; the older one goes first. */
+  readonly age: number
+  /** Tokens of each response at most, by the request and the context. */
+  readonly room: number
+  readonly rows: ReadonlyArray<SampleRow>
+  /** All of the prompt but its last token, for rows to start from; undefined where rows had better start alone. */
+  prefix: PrefixRow | undefined
+  scores: Scores | undefined
+  readonly finished: Array<GeneratedResponse>
+  gone: boolean
+}
+
+/** Something whose tokens are in the cache, or will be. */
+interface Sequence {
+  readonly group: Group
+  /** Tokens whose keys and values its pages hold. */
+  held: number
+  /** In the order of its tokens. */
+  pages: Array<number>
+}
+
+export interface PrefixRow extends Sequence {
+  readonly kind: "prefix"
+  state: "filling" | "ready"
+}
+
+/** A response that is being written. Each step feeds its newest token and draws the next. */
+export interface SampleRow extends Sequence {
+  readonly kind: "sample"
+  readonly sample: number
+  readonly stream: RandomStream
+  readonly rules: TokenRules
+  state: "waiting" | "running" | "done"
+  readonly ids: Array<number>
+  readonly samplingLogProbs: Array<number>
+  readonly policyLogProbs: Array<number>
+  readonly policyVersions: Array<number>
+  readonly topLogProbs: Array<ReadonlyArray<TokenLogProb>>
+}
+
+export type Row = PrefixRow | SampleRow
+
+/** Prompt scores while they are being made; `known` tokens have one. */
+interface Scores extends PromptScores {
+  readonly topLogProbs: Array<ReadonlyArray<TokenLogProb>>
+  known: number
+}
+
+/** Tokens that a row is to have in the cache before the next token can be drawn, or before others may start from it. */
+export const knownTokens = (row: Row): number => {
+  const { length } = row.group.request.promptIds
+  return row.kind === "prefix" ? length - 1 : length + row.ids.length
+}
+
+export const tokenAt = (row: Row, t: number): number => {
+  const { promptIds } = row.group.request
+  return t < promptIds.length ? promptIds[t]! : (row as SampleRow).ids[t - promptIds.length]!
+}
+
+export const pendingRows = (group: Group): ReadonlyArray<SampleRow> =>
+  group.rows.filter(({ state }) => state === "waiting")
+
+/** Ends a response and tells who listens. */
+export const finishRow = (row: SampleRow, stop: StopMatch | undefined): void => {
+  const { group } = row
+  row.state = "done"
+  const response: GeneratedResponse = {
+    sample: row.sample,
+    responseIds: Int32Array.from(row.ids),
+    samplingLogProbs: Float32Array.from(row.samplingLogProbs),
+    policyLogProbs: Float32Array.from(row.policyLogProbs),
+    policyVersions: Int32Array.from(row.policyVersions),
+    finishReason: stop === undefined ? "length" : "stop",
+    stop,
+    topLogProbs: (group.request.topLogProbs ?? 0) > 0 ? row.topLogProbs : undefined
+  }
+  group.finished.push(response)
+  group.listener.onEvent?.({ _tag: "Finished", response })
+}
+
+/** Whether the scores of the prompt, where they were asked for, are all there. */
+export const isScored = ({ request, scores }: Group): boolean =>
+  scores === undefined || scores.known >= request.promptIds.length
+
+export const isWhole = (group: Group): boolean => group.finished.length === group.rows.length && isScored(group)
+
+/** The whole group, responses by sample. */
+export const wholeGroup = ({ finished, request, scores }: Group): GeneratedGroup => ({
+  promptIds: request.promptIds,
+  responses: finished.toSorted((a, b) => a.sample - b.sample),
+  prompt: scores
+})

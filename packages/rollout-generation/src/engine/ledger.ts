@@ -1,0 +1,108 @@
+import { type Group, knownTokens, type PrefixRow, type Row, type SampleRow } from "./group.ts"
+import type { PagePool } from "./page-pool.ts"
+
+/** Who is at work, and on which pages. */
+export interface Ledger {
+  readonly pool: PagePool
+  /** Tokens of a page. */
+  readonly pageSize: number
+  /** By age, the oldest first. */
+  readonly groups: Array<Group>
+  readonly running: Set<Row>
+  /** New tokens of each row in the step that is being planned. */
+  readonly feeds: Map<Row, number>
+  /** A page to copy before that step, for the row that begins with it. */
+  readonly copies: Map<Row, readonly [from: number, to: number]>
+}
+
+export const makeLedger = (pool: PagePool, pageSize: number): Ledger => ({
+  pool,
+  pageSize,
+  groups: [],
+  running: new Set(),
+  feeds: new Map(),
+  copies: new Map()
+})
+
+export const pagesFor = ({ pageSize }: Ledger, tokens: number): number => Math.ceil(tokens / pageSize)
+
+/** A row takes part in steps from now on; pages for all that is known of it must be free, and become its own. */
+export const startRow = (ledger: Ledger, row: Row): void => {
+  ledger.running.add(row)
+  if (row.kind === "sample") row.state = "running"
+  takePages(ledger, row, pagesFor(ledger, knownTokens(row)))
+}
+
+const takePages = ({ pool }: Ledger, row: Row, count: number): void => {
+  while (row.pages.length < count) row.pages.push(pool.take(row.pages.at(-1))!)
+}
+
+/** A row leaves the step and gives its pages back. */
+export const stopRow = (ledger: Ledger, row: Row): void => {
+  ledger.running.delete(row)
+  ledger.feeds.delete(row)
+  ledger.copies.delete(row)
+  row.pages.forEach(ledger.pool.release)
+  row.pages = []
+  row.held = 0
+}
+
+export const dropPrefix = (ledger: Ledger, group: Group): void => {
+  if (group.prefix === undefined) return
+  stopRow(ledger, group.prefix)
+  group.prefix = undefined
+}
+
+/** Takes a row's pages; it will begin again with all the tokens that it has. */
+export const preempt = (ledger: Ledger, row: Row): void => {
+  if (row.kind === "prefix") return dropPrefix(ledger, row.group)
+  stopRow(ledger, row)
+  row.state = "waiting"
+}
+
+/** Who has pages, youngest first: of a group the later samples, the prompt last. */
+export const holders = ({ groups }: Ledger): ReadonlyArray<Row> =>
+  groups.toReversed().flatMap(({ prefix, rows }) => {
+    const samples: ReadonlyArray<Row> = rows.filter(({ state }) => state === "running").toReversed()
+    return prefix === undefined ? samples : [...samples, prefix]
+  })
+
+/** Whether the row has, or now got, pages for `count` more tokens; it may take those of younger rows. */
+export const reserve = (ledger: Ledger, row: Row, count: number): boolean => {
+  const { pool } = ledger
+  const need = pagesFor(ledger, row.held + count)
+  if (need - row.pages.length > pool.free() && !makeRoom(ledger, row, need - row.pages.length)) return false
+  takePages(ledger, row, need)
+  return true
+}
+
+/** Frees `count` pages by preempting what is younger than `row`, then the prompt its group keeps. */
+const makeRoom = (ledger: Ledger, row: Row, count: number): boolean => {
+  const { pool } = ledger
+  for (const holder of holders(ledger)) {
+    if (pool.free() >= count || holder === row) break
+    preempt(ledger, holder)
+  }
+  if (pool.free() < count && row.kind === "sample") dropPrefix(ledger, row.group)
+  return pool.free() >= count
+}
+
+/** Gives a row the pages of its group's prompt: full ones are shared, the last is copied unless nobody else needs it. */
+export const startFromPrefix = (ledger: Ledger, row: SampleRow, prefix: PrefixRow, last: boolean): void => {
+  const { copies, pageSize, pool } = ledger
+  row.held = prefix.held
+  if (last) {
+    row.pages = prefix.pages
+    row.group.prefix = undefined
+  } else {
+    const full = Math.floor(prefix.held / pageSize)
+    row.pages = prefix.pages.slice(0, full)
+    row.pages.forEach(pool.share)
+    if (full < prefix.pages.length) {
+      const copy = pool.take(row.pages.at(-1))!
+      row.pages.push(copy)
+      copies.set(row, [prefix.pages[full]!, copy])
+    }
+  }
+  startRow(ledger, row)
+}

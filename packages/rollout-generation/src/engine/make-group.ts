@@ -1,0 +1,54 @@
+import type { TokenizerShape } from "@plumbline/data"
+import { philoxStream } from "@plumbline/runtime"
+import type { GenerationRequest } from "../request.ts"
+import type { Group, GroupListener, SampleRow } from "./group.ts"
+import { tokenRules } from "./token-rules.ts"
+
+export interface GroupContext {
+  /** Tokens of prompt and response together. */
+  readonly contextTokens: number
+  /** Needed where there are stop strings. */
+  readonly tokenizer: Pick<TokenizerShape, "decode"> | undefined
+}
+
+export const makeGroup = (
+  request: GenerationRequest,
+  listener: GroupListener,
+  age: number,
+  { contextTokens, tokenizer }: GroupContext
+): Group => {
+  const { promptIds, promptLogProbs = false, samples = 1, sampling, seed } = request
+  const rows: Array<SampleRow> = []
+  const group: Group = {
+    request,
+    listener,
+    age,
+    room: Math.min(sampling.maxNewTokens, contextTokens - promptIds.length),
+    rows,
+    prefix: undefined,
+    // the first token has nothing before it
+    scores: promptLogProbs
+      ? { logProbs: new Float32Array(promptIds.length).fill(NaN), topLogProbs: [[]], known: 1 }
+      : undefined,
+    finished: [],
+    gone: false
+  }
+  for (let sample = 0; sample < samples; sample++) {
+    rows.push({
+      kind: "sample",
+      group,
+      held: 0,
+      pages: [],
+      sample,
+      stream: philoxStream(seed, `sample/${sample}`),
+      rules: tokenRules(sampling, promptIds, tokenizer),
+      state: "waiting",
+      ids: [],
+      samplingLogProbs: [],
+      policyLogProbs: [],
+      policyVersions: [],
+      topLogProbs: []
+    })
+  }
+  return group
+}

@@ -1,0 +1,51 @@
+import { DRAW_WIDTH, type LogitEdits, type SamplingRows, type TokenLists } from "@plumbline/runtime"
+import type { SampleRow } from "./group.ts"
+
+/** How each row draws its next token. */
+export const samplingRows = (rows: ReadonlyArray<SampleRow>): SamplingRows => ({
+  draws: draws(rows),
+  edits: logitEdits(rows),
+  allowed: allowedTokens(rows)
+})
+
+const draws = (rows: ReadonlyArray<SampleRow>): Float32Array => {
+  const numbers = new Float32Array(rows.length * DRAW_WIDTH)
+  rows.forEach((row, i) => {
+    const { minP, temperature, topK, topP } = row.group.request.sampling
+    numbers.set([uniformOf(row), temperature, topK, topP, minP], i * DRAW_WIDTH)
+  })
+  return numbers
+}
+
+/** In [0, 1), of the row's stream and the token's place alone; 24 bits, which float32 holds exactly. */
+const uniformOf = ({ ids, stream }: SampleRow): number => (stream.uint32(ids.length) >>> 8) / 2 ** 24
+
+const logitEdits = (rows: ReadonlyArray<SampleRow>): LogitEdits | undefined => {
+  const edits = rows.map(({ rules }) => rules.edits())
+  if (edits.every((row) => row === undefined)) return undefined
+  const lists = tokenLists(edits.map((row) => row?.keys() ?? []))
+  const values = new Float32Array(2 * lists.ids.length)
+  let next = 0
+  for (const row of edits) {
+    for (const edit of row?.values() ?? []) {
+      values.set(edit, next)
+      next += 2
+    }
+  }
+  return { ...lists, values }
+}
+
+const allowedTokens = (rows: ReadonlyArray<SampleRow>): TokenLists | undefined => {
+  const allowed = rows.map(({ group }) => group.request.sampling.allowedTokens)
+  return allowed.every((row) => row === undefined) ? undefined : tokenLists(allowed.map((row) => new Set(row)))
+}
+
+const tokenLists = (lists: ReadonlyArray<Iterable<number>>): TokenLists => {
+  const ids: Array<number> = []
+  const starts = [0]
+  for (const list of lists) {
+    for (const id of list) ids.push(id)
+    starts.push(ids.length)
+  }
+  return { starts: Int32Array.from(starts), ids: Int32Array.from(ids) }
+}

@@ -1,0 +1,133 @@
+import type { GenerationRequest } from "../request.ts"
+import { admitRows } from "./admission.ts"
+import {
+  finishRow,
+  type Group,
+  type GroupListener,
+  isWhole,
+  knownTokens,
+  pendingRows,
+  type Row,
+  wholeGroup
+} from "./group.ts"
+import { dropPrefix, holders, type Ledger, makeLedger, preempt, reserve, stopRow } from "./ledger.ts"
+import { type GroupContext, makeGroup } from "./make-group.ts"
+import type { PagePool } from "./page-pool.ts"
+
+export interface SchedulerOptions extends GroupContext {
+  /** Rows in a step at most. */
+  readonly maxRows: number
+  /** New tokens in a step at most. */
+  readonly maxBatchTokens: number
+  /** Tokens of a page. */
+  readonly pageSize: number
+}
+
+/** What the next step computes. */
+export interface Plan {
+  readonly feeds: ReadonlyArray<{ readonly row: Row; readonly count: number }>
+  /** Pages to copy before it. */
+  readonly copies: ReadonlyArray<readonly [from: number, to: number]>
+}
+
+export interface Scheduler {
+  readonly add: (request: GenerationRequest, listener: GroupListener) => Group
+  /** Forgets a group and frees its pages. */
+  readonly drop: (group: Group) => void
+  /** Chooses the next step's work and sees to its pages; without feeds there is nothing to do. */
+  readonly plan: () => Plan
+  /** To be called when a row's response has ended, or a prompt is computed. */
+  readonly settle: (row: Row) => void
+  /** By age. */
+  readonly groups: ReadonlyArray<Group>
+  readonly running: () => number
+}
+
+/** Tokens of a scored prompt at a time: each has a row of logits on the host. */
+const SCORED_CHUNK = 128
+
+/**
+ * Continuous batching over a pool of pages. A row that ends makes room in the next step. The oldest group goes first: a
+ * row that needs a page takes it from the youngest, which begins again later with all the tokens that it has. So the
+ * oldest always gets on, and nobody waits for ever.
+ */
+export const makeScheduler = (pool: PagePool, options: SchedulerOptions): Scheduler => {
+  const ledger = makeLedger(pool, options.pageSize)
+  let arrivals = 0
+  const finish = (group: Group): void => {
+    if (!isWhole(group)) return
+    drop(ledger, group)
+    group.listener.onDone(wholeGroup(group))
+  }
+  return {
+    groups: ledger.groups,
+    running: () => ledger.running.size,
+    drop: (group) => drop(ledger, group),
+    plan: () => plan(ledger, options),
+    add: (request, listener) => {
+      const group = makeGroup(request, listener, arrivals++, options)
+      ledger.groups.push(group)
+      if (group.room <= 0) for (const row of group.rows) finishRow(row, undefined)
+      finish(group)
+      return group
+    },
+    settle: (row) => {
+      settle(ledger, row)
+      finish(row.group)
+    }
+  }
+}
+
+const drop = (ledger: Ledger, group: Group): void => {
+  if (group.gone) return
+  group.gone = true
+  dropPrefix(ledger, group)
+  for (const row of group.rows) stopRow(ledger, row)
+  ledger.groups.splice(ledger.groups.indexOf(group), 1)
+}
+
+const settle = (ledger: Ledger, row: Row): void => {
+  if (row.kind === "sample") stopRow(ledger, row)
+  else {
+    ledger.running.delete(row)
+    row.state = "ready"
+  }
+  if (pendingRows(row.group).length === 0 && row.group.prefix?.state === "ready") dropPrefix(ledger, row.group)
+}
+
+const plan = (ledger: Ledger, { maxBatchTokens, maxRows }: SchedulerOptions): Plan => {
+  const { copies, feeds, running } = ledger
+  feeds.clear()
+  copies.clear()
+  let budget = maxBatchTokens
+  const feed = (row: Row): void => {
+    const count = Math.min(knownTokens(row) - row.held, mostTokens(row), budget)
+    if (count <= 0 || feeds.has(row) || !running.has(row) || !reserve(ledger, row, count)) return
+    feeds.set(row, count)
+    budget -= count
+  }
+  const admit = (): void => {
+    admitRows(ledger, maxRows)
+    byAge(running).forEach(feed)
+  }
+  const started = byAge(running)
+  for (const row of started) if (knownTokens(row) - row.held === 1) feed(row)
+  started.forEach(feed)
+  admit()
+  // where nobody gets on, the youngest give way until the oldest does
+  for (const holder of feeds.size === 0 ? holders(ledger) : []) {
+    preempt(ledger, holder)
+    admit()
+    if (feeds.size > 0) break
+  }
+  return { feeds: Array.from(feeds, ([row, count]) => ({ row, count })), copies: [...copies.values()] }
+}
+
+const byAge = (rows: Iterable<Row>): ReadonlyArray<Row> =>
+  [...rows].toSorted((a, b) => a.group.age - b.group.age || place(a) - place(b))
+
+/** A prompt goes before the samples of its group. */
+const place = (row: Row): number => (row.kind === "prefix" ? -1 : row.sample)
+
+const mostTokens = (row: Row): number =>
+  row.kind === "prefix" && row.group.scores !== undefined ? SCORED_CHUNK : Infinity

@@ -1,0 +1,122 @@
+import { type CachedRows, type CausalLM, copyPages, type KeyValueCache } from "@plumbline/models"
+import { gatherRows, sampleTokens, type Tensor2D, tf } from "@plumbline/runtime"
+import { knownTokens, type PrefixRow, type SampleRow, tokenAt } from "./group.ts"
+import { samplingRows } from "./sampling-rows.ts"
+import type { Plan } from "./scheduler.ts"
+
+/** What a step made; host data. */
+export interface StepResult {
+  /** Rows that drew a token, in the order of the arrays. */
+  readonly drawn: ReadonlyArray<SampleRow>
+  /** [S] int32; −1 where nothing could be drawn */
+  readonly ids: Int32Array
+  /** [S] float32, nats */
+  readonly samplingLogProbs: Float32Array
+  /** [S] float32, nats */
+  readonly policyLogProbs: Float32Array
+  /** [V] logits of each row that reports alternatives. */
+  readonly logits: ReadonlyMap<SampleRow, Float32Array>
+  readonly scored: ReadonlyArray<ScoredToken>
+}
+
+/** A token of a prompt, and the logits that predict it. */
+export interface ScoredToken {
+  readonly prefix: PrefixRow
+  readonly t: number
+  readonly logits: Float32Array
+}
+
+/** Feeds what the plan says, and draws the next token of every row whose tokens are all in the cache then. */
+export const runStep = (model: CausalLM, cache: KeyValueCache, { copies, feeds }: Plan): StepResult => {
+  if (copies.length > 0) {
+    const [from, to] = [copies.map(([page]) => page), copies.map(([, page]) => page)]
+    copyPages(cache, from, to)
+  }
+  const rows = newTokens(feeds)
+  const wanted = wantedLogits(feeds, rows.starts)
+  return tf.tidy(() => {
+    const logits = model.step(rows, cache, Int32Array.from(wanted.index))
+    return { ...sampledRows(logits, wanted.drawn), ...readLogits(logits, wanted) } as never
+  })
+}
+
+interface Wanted {
+  /** Flat positions whose logits are wanted: of `drawn` first, of `scored` after them. */
+  readonly index: ReadonlyArray<number>
+  readonly drawn: ReadonlyArray<SampleRow>
+  readonly scored: ReadonlyArray<Omit<ScoredToken, "logits">>
+}
+
+const newTokens = (feeds: Plan["feeds"]): CachedRows => {
+  const total = feeds.reduce((sum, { count }) => sum + count, 0)
+  const width = feeds.reduce((most, { row }) => Math.max(most, row.pages.length), 1)
+  const rows = {
+    tokens: new Int32Array(total),
+    positions: new Int32Array(total),
+    starts: new Int32Array(feeds.length),
+    lengths: Int32Array.from(feeds, ({ count }) => count),
+    table: new Int32Array(feeds.length * width),
+    width,
+    held: Int32Array.from(feeds, ({ row }) => row.held)
+  }
+  let next = 0
+  feeds.forEach(({ count, row }, r) => {
+    rows.starts[r] = next
+    rows.table.set(row.pages, r * width)
+    for (let t = row.held; t < row.held + count; t++) {
+      rows.tokens[next] = tokenAt(row, t)
+      rows.positions[next++] = t
+    }
+  })
+  return rows
+}
+
+const wantedLogits = (feeds: Plan["feeds"], starts: Int32Array): Wanted => {
+  const drawn: Array<SampleRow> = []
+  const scored: Array<Omit<ScoredToken, "logits">> = []
+  const places: Array<number> = []
+  const scoredPlaces: Array<number> = []
+  feeds.forEach(({ count, row }, r) => {
+    if (row.kind === "sample") {
+      if (row.held + count < knownTokens(row)) return
+      drawn.push(row)
+      places.push(starts[r]! + count - 1)
+    } else if (row.group.scores !== undefined) {
+      for (let i = 0; i < count; i++) {
+        scored.push({ prefix: row, t: row.held + i + 1 })
+        scoredPlaces.push(starts[r]! + i)
+      }
+    }
+  })
+  const index = [...places, ...scoredPlaces]
+  // no backend need multiply matrices without rows
+  return { index: index.length === 0 ? [0] : index, drawn, scored }
+}
+
+const sampledRows = (logits: Tensor2D, drawn: ReadonlyArray<SampleRow>) => {
+  if (drawn.length === 0) {
+    return { ids: new Int32Array(0), samplingLogProbs: new Float32Array(0), policyLogProbs: new Float32Array(0) }
+  }
+  const own = drawn.length === logits.shape[0] ? logits : tf.slice(logits, [0, 0], [drawn.length, -1])
+  const { ids, policyLogProbs, samplingLogProbs } = sampleTokens(own, samplingRows(drawn))
+  return {
+    ids: ids.dataSync() as Int32Array,
+    samplingLogProbs: samplingLogProbs.dataSync() as Float32Array,
+    policyLogProbs: policyLogProbs.dataSync() as Float32Array
+  }
+}
+
+/** The logits themselves, of rows and tokens that report more than what was drawn. */
+const readLogits = (logits: Tensor2D, { drawn, scored }: Wanted) => {
+  const reporting = drawn.flatMap((row, i) => ((row.group.request.topLogProbs ?? 0) > 0 ? [{ row, i }] : []))
+  const places = [...reporting.map(({ i }) => i), ...scored.map((_, i) => drawn.length + i)]
+  if (places.length === 0) return { drawn, logits: new Map(), scored: [] }
+  const values = gatherRows(logits, Int32Array.from(places)).dataSync() as Float32Array
+  const vocabulary = logits.shape[1]
+  const line = (i: number) => values.subarray(i * vocabulary, (i + 1) * vocabulary)
+  return {
+    drawn,
+    logits: new Map(reporting.map(({ row }, i) => [row, line(i)])),
+    scored: scored.map((token, i) => ({ ...token, logits: line(reporting.length + i) }))
+  }
+}

@@ -1,0 +1,83 @@
+import { type IncrementalText, incrementalText, type TokenizerShape } from "@plumbline/data"
+import type { StopMatch } from "../request.ts"
+import type { SamplingOptions } from "../sampling/options.ts"
+
+/** Penalty and addend of a token, as `LogitEdits` have them. */
+export type LogitEdit = readonly [penalty: number, addend: number]
+
+/** What a response's own tokens do to the next one, and when it ends. */
+export interface TokenRules {
+  /** The logits that change for the next token, by id; undefined = none. */
+  readonly edits: () => ReadonlyMap<number, LogitEdit> | undefined
+  /** Takes the next token of the response. @returns what it ends, if it does */
+  readonly accept: (id: number) => StopMatch | undefined
+}
+
+/** @param tokenizer needed where there are stop strings */
+export const tokenRules = (
+  options: SamplingOptions,
+  promptIds: Int32Array,
+  tokenizer: Pick<TokenizerShape, "decode"> | undefined
+): TokenRules => {
+  const { minNewTokens } = options
+  const changed = startingEdits(options, promptIds)
+  const stopIds = new Set(options.stopIds)
+  const strings = stopStrings(options.stopStrings, tokenizer)
+  const seen = new Set<number>()
+  let count = 0
+  return {
+    edits: () => {
+      const banned = count < minNewTokens ? options.stopIds : []
+      if (banned.length === 0) return changed.size === 0 ? undefined : changed
+      const withBans = new Map(changed)
+      for (const id of banned) withBans.set(id, [1, -Infinity])
+      return withBans
+    },
+    accept: (id) => {
+      penalise(changed, options, id, !seen.has(id))
+      seen.add(id)
+      count += 1
+      const text = strings?.(id)
+      if (stopIds.has(id)) return { kind: "id", id }
+      return text !== undefined && count >= minNewTokens ? { kind: "string", text } : undefined
+    }
+  }
+}
+
+const startingEdits = ({ logitBias, repetitionPenalty }: SamplingOptions, promptIds: Int32Array) => {
+  const edits = new Map<number, LogitEdit>()
+  if (repetitionPenalty !== 1) for (const id of promptIds) edits.set(id, [repetitionPenalty, 0])
+  for (const [id, bias] of Object.entries(logitBias)) {
+    edits.set(Number(id), [edits.get(Number(id))?.[0] ?? 1, bias])
+  }
+  return edits
+}
+
+/** @param first whether the response has the token for the first time */
+const penalise = (edits: Map<number, LogitEdit>, options: SamplingOptions, id: number, first: boolean): void => {
+  const { frequencyPenalty, presencePenalty, repetitionPenalty } = options
+  if (repetitionPenalty === 1 && presencePenalty === 0 && frequencyPenalty === 0) return
+  const addend = edits.get(id)?.[1] ?? 0
+  edits.set(id, [repetitionPenalty, addend - frequencyPenalty - (first ? presencePenalty : 0)])
+}
+
+/** Finds stop strings in the text of tokens, wherever token borders lie. @returns the one that ends with this token */
+const stopStrings = (
+  strings: ReadonlyArray<string>,
+  tokenizer: Pick<TokenizerShape, "decode"> | undefined
+): ((id: number) => string | undefined) | undefined => {
+  if (strings.length === 0) return undefined
+  if (tokenizer === undefined) throw new TypeError("stop strings need a tokenizer")
+  const text: IncrementalText = incrementalText(tokenizer)
+  const longest = Math.max(...strings.map(({ length }) => length))
+  let tail = ""
+  return (id) => {
+    const before = tail.length
+    const whole = tail + text.push(id)
+    tail = whole.slice(-longest)
+    const places = strings
+      .map((stop) => ({ stop, at: whole.indexOf(stop, Math.max(0, before - stop.length + 1)) }))
+      .filter(({ at }) => at >= 0)
+    return places.toSorted((a, b) => a.at - b.at)[0]?.stop
+  }
+}
