@@ -1,6 +1,10 @@
 import type { Schema } from "effect"
 import type { Builtin } from "./builtin.ts"
 import { dpoCommand } from "./preference/dpo-command.ts"
+import { cpoCommand } from "./reference-free/cpo-command.ts"
+import { orpoCommand } from "./reference-free/orpo-command.ts"
+import { alphaPoCommand, simpoCommand } from "./reference-free/simpo-command.ts"
+import { tpoCommand } from "./reference-free/tpo-command.ts"
 import { ktoCommand } from "./unpaired/kto-command.ts"
 import { sftCommand } from "./supervised/sft-command.ts"
 
@@ -11,5 +15,10 @@ export type AnyBuiltin = Builtin<Schema.Struct<Schema.Struct.Fields>, unknown>
 export const builtins: ReadonlyArray<AnyBuiltin> = [
   sftCommand,
   dpoCommand,
-  ktoCommand
+  ktoCommand,
+  cpoCommand,
+  simpoCommand,
+  alphaPoCommand,
+  orpoCommand,
+  tpoCommand
 ] as ReadonlyArray<unknown> as ReadonlyArray<AnyBuiltin>

@@ -18,11 +18,13 @@ export type {
   PreferenceRecord,
   PromptRecord,
   SupervisedRecord,
+  TripleRecord,
   UnpairedRecord
 } from "./records/records.ts"
 export { loadPreferences } from "./records/preferences.ts"
 export { loadPrompts } from "./records/prompts.ts"
 export { loadSupervised } from "./records/supervised.ts"
+export { loadTriples } from "./records/triples.ts"
 export { loadUnpaired } from "./records/unpaired.ts"
 export {
   byteTokenizer,
@@ -44,19 +46,23 @@ export { TIKTOKEN_ENCODINGS, type TiktokenEncoding, tiktokenTokenizer } from "./
 export { trainByteLevelBpe, type TrainBpeOptions } from "./tokenizer/train-bpe.ts"
 export {
   type TokenizedPreference,
+  type TokenizedTriple,
   tokenizeChat,
   tokenizeCompletion,
   tokenizePreference,
   tokenizePrompt,
   tokenizeSupervised,
   tokenizeText,
+  tokenizeTriple,
   tokenizeUnpaired
 } from "./tokenise/completion.ts"
 export {
   type LengthLimit,
+  openedPreferenceDataset,
   preferenceDataset,
   supervisedDataset,
   type TokenizedDataset,
+  tripleDataset,
   unpairedDataset,
   type UnpairedRow
 } from "./tokenise/dataset.ts"

@@ -8,6 +8,7 @@ import type { DataError } from "../errors.ts"
 import { loadPreferences } from "./preferences.ts"
 import { loadPrompts } from "./prompts.ts"
 import { loadSupervised } from "./supervised.ts"
+import { loadTriples } from "./triples.ts"
 import { loadUnpaired } from "./unpaired.ts"
 
 const folder = mkdtempSync(join(tmpdir(), "plumbline-records-"))
@@ -223,5 +224,34 @@ describe("loadPrompts", () => {
     expect(record).toMatchObject({ fields: { answer: "42" }, origin: { line: 1 } })
     expect(await failure(loadPrompts, { input_ids: [1, -2] })).toMatchObject({ field: "input_ids.1" })
     expect(await failure(loadPrompts, { input_ids: [1.5] })).toMatchObject({ field: "input_ids.0" })
+  })
+})
+
+describe("loadTriples", () => {
+  it("reads a pair with a gold response", async () => {
+    expect(await load(loadTriples, { prompt: "p", chosen: "c", rejected: "r", reference: "g" })).toMatchObject([
+      { prompt: "p", chosen: "c", rejected: "r", gold: "g" }
+    ])
+  })
+
+  it("takes the shared beginning for the prompt, of the gold response as well", async () => {
+    expect(await load(loadTriples, { chosen: "Q: x", rejected: "Q: y", reference: "Q: z" })).toMatchObject([
+      { prompt: "Q:", chosen: " x", rejected: " y", gold: " z" }
+    ])
+    const turn = (role: string, content: string) => ({ role, content })
+    const chat = (answer: string) => [turn("user", "q"), turn("assistant", answer)]
+    const [triple] = await load(loadTriples, { chosen: chat("a"), rejected: chat("b"), reference: chat("c") })
+    expect(triple).toMatchObject({ prompt: [turn("user", "q")], gold: [turn("assistant", "c")] })
+  })
+
+  it("names what is wrong with the gold response", async () => {
+    const pair = { prompt: "p", chosen: "c", rejected: "r" }
+    expect(await failure(loadTriples, pair)).toMatchObject({ field: "reference" })
+    expect(await failure(loadTriples, { ...pair, reference: 3 })).toMatchObject({ field: "reference" })
+    expect(await failure(loadTriples, { ...pair, reference: "" })).toMatchObject({ _tag: "EmptyCompletion" })
+    expect(await failure(loadTriples, { chosen: "Q: x", rejected: "Q: y", reference: "z" })).toMatchObject({
+      field: "reference",
+      reason: expect.stringContaining("does not begin with the prompt") as string
+    })
   })
 })

@@ -33,6 +33,11 @@ export interface PreferenceRecord {
   readonly origin?: Origin
 }
 
+/** A pair with a gold response to the same prompt, to be imitated. */
+export interface TripleRecord extends PreferenceRecord {
+  readonly gold: Conversation
+}
+
 /** A response judged on its own: `label` true = desirable. */
 export interface UnpairedRecord {
   readonly prompt: Conversation

@@ -9,7 +9,14 @@ import { byteLevelDefinition, byteTokenizer, CHATML_SPECIALS, CHATML_TEMPLATE } 
 import type { TokenizerShape } from "../tokenizer/tokenizer.ts"
 import { trainByteLevelBpe } from "../tokenizer/train-bpe.ts"
 import { testTokenizer } from "../testing/index.ts"
-import { tokenizeChat, tokenizeCompletion, tokenizePreference, tokenizePrompt, tokenizeText } from "./completion.ts"
+import {
+  tokenizeChat,
+  tokenizeCompletion,
+  tokenizePreference,
+  tokenizePrompt,
+  tokenizeText,
+  withBos
+} from "./completion.ts"
 
 const scored = (tokenizer: TokenizerShape, { ids, lossMask }: TokenizedRow): string =>
   tokenizer.decode(ids.filter((_, t) => lossMask[t] === 1))
@@ -189,5 +196,22 @@ describe("tokenizePreference", () => {
     expect(testTokenizer.decode(pair.rejected.ids)).toBe("Qno<|im_end|>")
     expect(pair.chosenReward).toBe(0)
     expect("rejectedReward" in pair).toBe(false)
+  })
+})
+
+describe("withBos", () => {
+  it("puts BOS in front of a row once, where the tokenizer has one", () => {
+    for (const [, tokenizer] of TOKENIZERS) {
+      const row = tokenizeCompletion(tokenizer, "1", "a")
+      const opened = withBos(tokenizer, row)
+      expect(opened.ids.filter((id) => id === BOS).length).toBe(1)
+      expect(opened.ids[0]).toBe(BOS)
+      expect(scored(tokenizer, opened)).toBe(scored(tokenizer, row))
+      expect(withBos(tokenizer, opened)).toBe(opened)
+    }
+    const plain = byteTokenizer({ specials: [] })
+    const row = tokenizeCompletion(plain, "1", "a")
+    expect(plain.bosId).toBeUndefined()
+    expect(withBos(plain, row)).toBe(row)
   })
 })

@@ -1,5 +1,12 @@
 import { ChatTemplateInvalid } from "../errors.ts"
-import type { Conversation, Message, PreferenceRecord, SupervisedRecord, UnpairedRecord } from "../records/records.ts"
+import type {
+  Conversation,
+  Message,
+  PreferenceRecord,
+  SupervisedRecord,
+  TripleRecord,
+  UnpairedRecord
+} from "../records/records.ts"
 import { asMessages } from "../records/fields.ts"
 import type { TokenizedRow } from "../rows.ts"
 import { sharedPrefix } from "../tokenizer/assemble.ts"
@@ -10,6 +17,11 @@ export interface TokenizedPreference {
   readonly rejected: TokenizedRow
   readonly chosenReward?: number
   readonly rejectedReward?: number
+}
+
+export interface TokenizedTriple extends TokenizedPreference {
+  /** A response to the same prompt, to be imitated. */
+  readonly gold: TokenizedRow
 }
 
 /**
@@ -66,6 +78,17 @@ export const tokenizePreference = (tokenizer: TokenizerShape, record: Preference
   ...(record.chosenReward === undefined ? {} : { chosenReward: record.chosenReward }),
   ...(record.rejectedReward === undefined ? {} : { rejectedReward: record.rejectedReward })
 })
+
+export const tokenizeTriple = (tokenizer: TokenizerShape, record: TripleRecord): TokenizedTriple => ({
+  ...tokenizePreference(tokenizer, record),
+  gold: tokenizeCompletion(tokenizer, record.prompt, record.gold)
+})
+
+/** The row with BOS in front where the tokenizer has one and the row does not begin with it. */
+export const withBos = ({ bosId }: TokenizerShape, row: TokenizedRow): TokenizedRow =>
+  bosId === undefined || row.ids[0] === bosId
+    ? row
+    : { ids: concat(Int32Array.of(bosId), row.ids), lossMask: Uint8Array.of(0, ...row.lossMask) }
 
 export const tokenizeUnpaired = (tokenizer: TokenizerShape, record: UnpairedRecord): TokenizedRow =>
   tokenizeCompletion(tokenizer, record.prompt, record.completion)

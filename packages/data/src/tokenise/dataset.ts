@@ -1,9 +1,17 @@
 import { Effect } from "effect"
 import { attempt, EmptyLossMask, NoRowsLeft, RowTooLong } from "../errors.ts"
-import type { Origin, PreferenceRecord, SupervisedRecord, UnpairedRecord } from "../records/records.ts"
+import type { Origin, PreferenceRecord, SupervisedRecord, TripleRecord, UnpairedRecord } from "../records/records.ts"
 import { scoredCount, type TokenizedRow } from "../rows.ts"
 import type { TokenizerShape } from "../tokenizer/tokenizer.ts"
-import { type TokenizedPreference, tokenizePreference, tokenizeSupervised, tokenizeUnpaired } from "./completion.ts"
+import {
+  type TokenizedPreference,
+  type TokenizedTriple,
+  tokenizePreference,
+  tokenizeSupervised,
+  tokenizeTriple,
+  tokenizeUnpaired,
+  withBos
+} from "./completion.ts"
 import { fitToLength, type LengthPolicy } from "./fit-to-length.ts"
 
 export interface LengthLimit {
@@ -48,6 +56,18 @@ export const preferenceDataset = Effect.fn("preferenceDataset")(
     attempt(() => tokenizeAll(tokenizer, records, limit, pairs))
 )
 
+/** The same with BOS at the beginning of every row, where the tokenizer has one, whether it puts it there itself or not. */
+export const openedPreferenceDataset = Effect.fn("openedPreferenceDataset")(
+  (tokenizer: TokenizerShape, records: ReadonlyArray<PreferenceRecord>, limit: LengthLimit) =>
+    attempt(() => tokenizeAll(tokenizer, records, limit, opened(pairs)))
+)
+
+/** Pairs with a gold response; the three are cut alike, and dropped as a whole. */
+export const tripleDataset = Effect.fn("tripleDataset")(
+  (tokenizer: TokenizerShape, records: ReadonlyArray<TripleRecord>, limit: LengthLimit) =>
+    attempt(() => tokenizeAll(tokenizer, records, limit, triples))
+)
+
 /** How records become units of rows. */
 interface Units<Record, Unit> {
   readonly tokenize: (tokenizer: TokenizerShape, record: Record) => Unit
@@ -73,6 +93,21 @@ const pairs: Units<PreferenceRecord, TokenizedPreference> = {
   rows: ({ chosen, rejected }) => [chosen, rejected],
   withRows: (pair, [chosen, rejected]) => ({ ...pair, chosen: chosen!, rejected: rejected! })
 }
+
+const triples: Units<TripleRecord, TokenizedTriple> = {
+  tokenize: tokenizeTriple,
+  rows: ({ chosen, gold, rejected }) => [chosen, rejected, gold],
+  withRows: (triple, [chosen, rejected, gold]) => ({ ...triple, chosen: chosen!, rejected: rejected!, gold: gold! })
+}
+
+const opened = <Record, Unit>(units: Units<Record, Unit>): Units<Record, Unit> => ({
+  ...units,
+  tokenize: (tokenizer, record) => {
+    const unit = units.tokenize(tokenizer, record)
+    const rows = units.rows(unit).map((row) => withBos(tokenizer, row))
+    return units.withRows(unit, rows)
+  }
+})
 
 /** @throws EmptyLossMask, RowTooLong, NoRowsLeft, ChatTemplateInvalid */
 const tokenizeAll = <Record extends { readonly origin?: Origin }, Unit>(
