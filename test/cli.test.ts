@@ -27,7 +27,23 @@ describe("plumb", () => {
   it("lists its commands, on standard output", async () => {
     const { code, stderr, stdout } = await plumb(["--help"])
     expect([code, stderr]).toEqual([0, ""])
-    for (const name of ["sft", "dpo", "run", "generate", "score", "tokenize", "plan", "runs", "show", "resume"]) {
+    for (const name of [
+      "sft",
+      "dpo",
+      "kto",
+      "cpo",
+      "simpo",
+      "orpo",
+      "tpo",
+      "run",
+      "generate",
+      "score",
+      "tokenize",
+      "plan",
+      "runs",
+      "show",
+      "resume"
+    ]) {
       expect(stdout).toMatch(new RegExp(`^  ${name} `, "m"))
     }
   })

@@ -1,0 +1,63 @@
+import { mkdtempSync, existsSync, rmSync, writeFileSync } from "node:fs"
+import { tmpdir } from "node:os"
+import { join } from "node:path"
+import { afterAll, beforeAll, describe, expect, it } from "vitest"
+import { plumb } from "./plumb.ts"
+import { golden, hasGolden } from "./reference-files.ts"
+
+let folder: string
+beforeAll(() => {
+  folder = mkdtempSync(join(tmpdir(), "plumbline-refusals-"))
+  for (const [name, rows] of Object.entries(files)) {
+    writeFileSync(join(folder, name), rows.map((row) => JSON.stringify(row)).join("\n"))
+  }
+})
+afterAll(() => rmSync(folder, { recursive: true, force: true }))
+
+const model = join(golden, "models", "llama")
+
+const pair = { prompt: "Q", chosen: "A", rejected: "B" }
+const judged = (label: boolean) => ({ prompt: "Q", completion: "A", label })
+const files = {
+  "pairs.jsonl": [pair, pair],
+  "graded.jsonl": [
+    { ...pair, chosen_reward: 1, rejected_reward: 0.5 },
+    { ...pair, chosen_reward: 1 }
+  ],
+  "good.jsonl": [judged(true), judged(true)],
+  "bad.jsonl": [judged(false), judged(false)],
+  "both.jsonl": [judged(true), judged(false)]
+}
+
+// command, file, further flags; then what the failure says
+const refused: ReadonlyArray<readonly [string, string, string, string]> = [
+  ["dpo", "pairs.jsonl", "--loss robust --label-smoothing 0.5", "a label smoothing of 0.5 is not in [0, ½)"],
+  ["dpo", "pairs.jsonl", "--loss sigmoid,robust --label-smoothing 0.7", "a label smoothing of 0.7 is not in [0, ½)"],
+  ["dpo", "pairs.jsonl", "--loss exo_pair", "needs a label smoothing above 0"],
+  ["dpo", "pairs.jsonl", "--loss hinge --label-smoothing 0.1", "--label-smoothing: is not read by --loss hinge"],
+  ["dpo", "pairs.jsonl", "--loss sigmoid,sft --loss-weights 1", "1 weights for 2 losses"],
+  ["dpo", "pairs.jsonl", "--loss rpo_sq", "pairs.jsonl:1 has no chosen_reward and rejected_reward (nor have 1 others)"],
+  ["dpo", "graded.jsonl", "--loss sft,rpo_fwd_kl", "graded.jsonl:2 has no chosen_reward and rejected_reward"],
+  ["kto", "both.jsonl", "--batch-size 1", "a batch of 1 has no other: take a --batch-size of 2 or more"],
+  ["kto", "good.jsonl", "", "no response is undesirable"],
+  ["kto", "bad.jsonl", "--loss bco", "no response is desirable"],
+  ["kto", "both.jsonl", "--loss bco --desirable-weight 2", "--desirable-weight: is not read by --loss bco"],
+  ["simpo", "pairs.jsonl", `--reference ${model}`, "simpo looks at the policy alone and never asks a reference"],
+  ["cpo", "pairs.jsonl", "--label-smoothing 0.5", "a label smoothing of 0.5 is not in [0, ½)"],
+  ["cpo", "pairs.jsonl", "--loss ipo --label-smoothing 0.1", "--label-smoothing: is not read by --loss ipo"],
+  ["alphapo", "pairs.jsonl", "--alpha 0", "at 0 it is simpo"],
+  ["tpo", "pairs.jsonl", "", "reference"],
+  ["tpo", "pairs.jsonl", "--gamma 1", "--gamma: is not read by --loss sigmoid"]
+]
+
+describe.skipIf(!hasGolden)("before the first step, with the reason and no run folder", () => {
+  it.concurrent.each(refused)("plumb %s on %s %s is refused", async (command, file, flags, message) => {
+    const output = join(folder, "never")
+    const files = ["--model", model, "--train", join(folder, file), "--output", output]
+    const given = (flags.includes("--batch-size") ? flags : `--batch-size 2 ${flags}`).trim().split(" ")
+    const { code, stderr, stdout } = await plumb([command, ...files, "--max-steps", "1", ...given])
+    expect([code, stdout]).toEqual([1, ""])
+    expect(stderr).toContain(message)
+    expect(existsSync(output)).toBe(false)
+  })
+})
