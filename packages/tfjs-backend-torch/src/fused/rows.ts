@@ -1,10 +1,13 @@
 import type { TensorInfo } from "@tensorflow/tfjs-core"
+import type { Handle } from "../addon.ts"
 import { aten, atenInPlace } from "../aten.ts"
 import type { Kernel, KernelScope } from "../kernel.ts"
 import { INT64 } from "../scalar-type.ts"
 import { cudaStorage } from "./cuda/kernels.ts"
 import { cudaScaleRows } from "./cuda/launches.ts"
-import { dense, typeOf, wide, zerosOf } from "./storage.ts"
+import { cudaRowSums } from "./cuda/row-launches.ts"
+import { rowSums } from "./row-sums.ts"
+import { cast, dense, typeOf, wide, zerosOf } from "./storage.ts"
 
 const [indexSelect, embeddingBackward, mul, unsqueeze, clone, to] = [
   aten("index_select"),
@@ -33,17 +36,24 @@ const areRising = (ids: Int32Array): boolean => {
   return true
 }
 
-/** Rising ids are copied; others sorted and equal ones added up in order, so the sums are the same on every run. */
+/** Rising ids are copied; rows of equal ones are added up in order, in float32, so the sums are the same on every run. */
 export const embeddingGradient: Kernel = (
   { dy }: Record<"dy", TensorInfo>,
   { ids, rows }: { readonly ids: Int32Array; readonly rows: number },
   scope
 ) => {
-  const [slope, index, shape] = [dense(dy, scope), uploadIndex(ids, scope), [rows, dy.shape[1]!]]
-  if (!areRising(ids)) return scope.out(embeddingBackward(slope, index, rows, -1, false), "float32", shape)
+  const [slope, shape] = [dense(dy, scope), [rows, dy.shape[1]!]]
+  if (!areRising(ids)) return scope.out(addedRows(slope, ids, rows, scope), "float32", shape)
   const gradient = zerosOf(shape, typeOf(slope, scope), scope)
-  if (ids.length > 0) indexCopy(gradient, 0, index, slope)
+  if (ids.length > 0) indexCopy(gradient, 0, uploadIndex(ids, scope), slope)
   return scope.out(gradient, "float32", shape)
+}
+
+const addedRows = (slope: Handle, ids: Int32Array, rows: number, scope: KernelScope): Handle => {
+  const T = cudaStorage([slope], scope)
+  if (T !== undefined) return cudaRowSums(slope, rowSums(ids, rows), rows, T, scope)
+  const sums = embeddingBackward(wide(slope, scope), uploadIndex(ids, scope), rows, -1, false)
+  return cast(sums, typeOf(slope, scope), scope)
 }
 
 export const scaleRows: Kernel = ({ factors, x }: Record<"x" | "factors", TensorInfo>, _, scope) => {

@@ -6,6 +6,7 @@ import { LOGIT_SLOPES, LOGIT_STATISTICS } from "./logits.ts"
 import { ADAMW, ROOT, SQUARES } from "./optimizer.ts"
 import { PRELUDE } from "./prelude.ts"
 import { RMS_NORM, RMS_NORM_GRADIENT } from "./rms-norm.ts"
+import { ROW_SUMS } from "./row-sums.ts"
 
 interface Source {
   readonly text: string
@@ -25,6 +26,7 @@ export const SOURCES = {
   root: { text: ROOT, signature: "ppi" },
   rotate: { text: ROTARY, signature: "ppppliiif" },
   rotateHeads: { text: ROTARY_HEADS, signature: "sssppsssliiiiifiiiiii" },
+  rowSums: { text: ROW_SUMS, signature: "ppppi" },
   scaleRows: { text: SCALE_ROWS, signature: "pppli" },
   squares: { text: SQUARES, signature: "ppil" }
 } as const satisfies Record<string, Source>
