@@ -1,6 +1,6 @@
 export { type Addon, addonPath, type CudaMemory, isTorchError, type TorchError, TorchUnavailable } from "./addon.ts"
 export { TorchBackend, type TorchDevice } from "./backend.ts"
 export * as fusedKernels from "./fused/kernels.ts"
-export { type Kernel, KernelScope, registerTorchKernel } from "./kernel.ts"
+export { type Kernel, KernelScope, registerTorchKernel, unregisterTorchKernel } from "./kernel.ts"
 export { missingKernels } from "./missing-kernels.ts"
 export { registerTorchBackend, type TorchOptions } from "./register.ts"

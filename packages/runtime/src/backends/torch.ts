@@ -21,6 +21,7 @@ import {
   PAGED_ATTENTION,
   ROTARY,
   ROTARY_HEADS,
+  SAMPLE_TOKENS,
   SCALE_ROWS,
   SQUARED_RELU,
   SQUARED_RELU_GRADIENT,
@@ -82,6 +83,9 @@ export const registerTorch = async ({ device, precision = "float32" }: TorchSett
   torch.registerTorchBackend({ device, storage: precision })
   freeTapeWhileWalked()
   for (const [name, kernel] of Object.entries(namedKernels(torch))) torch.registerTorchKernel(name, kernel)
+  // the kernel draws on the device; where that is the host, `sampleTokens` does it there
+  if (device === "cpu") torch.unregisterTorchKernel(SAMPLE_TOKENS)
+  else torch.registerTorchKernel(SAMPLE_TOKENS, torch.fusedKernels.sampleTokens)
 }
 
 /** "libtorch 2.13.0 on the CPU, 2 threads, float32" */

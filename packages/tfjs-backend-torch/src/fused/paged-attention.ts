@@ -5,7 +5,8 @@ import type { Kernel, KernelScope } from "../kernel.ts"
 import { FLOAT32, INT64 } from "../scalar-type.ts"
 import { rowForward } from "./attention-rows.ts"
 import type { RowSpans } from "./row-groups.ts"
-import { activation, cast, typeOf, wide, zerosOf } from "./storage.ts"
+import { fitsPagedDecode, fitsPagedFlash, pagedDecode, pagedFlash } from "./paged-cuda.ts"
+import { activation, cast, emptyOf, typeOf, wide, zerosOf } from "./storage.ts"
 
 interface PagedOptions {
   readonly rows: {
@@ -28,7 +29,8 @@ interface Paged {
   readonly scope: KernelScope
 }
 
-const [indexSelect, view, transpose, matmul, scaled, add, softmax, tanh, div, narrow] = [
+const [contiguous, indexSelect, view, transpose, matmul, scaled, add, softmax, tanh, div, narrow] = [
+  aten("contiguous"),
   aten("index_select"),
   aten("reshape"),
   aten("transpose.int"),
@@ -42,30 +44,66 @@ const [indexSelect, view, transpose, matmul, scaled, add, softmax, tanh, div, na
 ]
 const [indexCopy, copyInto] = [atenInPlace("index_copy_"), atenInPlace("copy_")]
 
-/** {q, keys, values} → out: rows of one query all at once, padded to the longest; longer rows one by one. */
-export const pagedAttention: Kernel = (
-  inputs: Record<"q" | "keys" | "values", TensorInfo>,
-  options: PagedOptions,
-  scope
-) => {
+type Inputs = Record<"q" | "keys" | "values" | "table" | "spans", TensorInfo>
+
+/** {q, keys, values, table, spans} → out: rows of one query all at once, longer rows at once where flash attention can. */
+export const pagedAttention: Kernel = (inputs: Inputs, options: PagedOptions, scope) => {
   const q = activation(inputs.q, scope)
   const paged = { q, keys: scope.of(inputs.keys), values: scope.of(inputs.values), options, scope }
-  const out = zerosOf(inputs.q.shape, typeOf(q, scope), scope)
   const { starts, lengths } = options.rows.queries
-  const single: Array<number> = []
-  lengths.forEach((length, row) => {
-    if (length === 1) single.push(row)
-    else if (length > 1) copyInto(narrow(out, 0, starts[row]!, length), longRow(paged, row))
-  })
+  const [single, long] = [1, 2].map((least) =>
+    [...lengths.keys()].filter((row) => (least === 1 ? lengths[row] === 1 : lengths[row]! > 1))
+  ) as [Array<number>, Array<number>]
+  const covered = single.length + long.reduce((total, row) => total + lengths[row]!, 0) === inputs.q.shape[0]
+  const out = (covered ? emptyOf : zerosOf)(inputs.q.shape, typeOf(q, scope), scope)
+  if (long.length > 0) longRows(paged, long, out)
   if (single.length > 0) {
-    const places = scope.upload(
-      Int32Array.from(single, (row) => starts[row]!),
-      [single.length],
-      INT64
-    )
-    indexCopy(out, 0, places, singleQueries(paged, single, places))
+    const { pageSize, width } = options.rows
+    const heads = { ...paged, q: contiguous(q) }
+    if (fitsPagedDecode(heads, scope)) {
+      const [table, spans] = [scope.of(inputs.table), scope.of(inputs.spans)]
+      const { scale, softCap, window } = options
+      const numbers = { rows: lengths.length, tableWidth: width, pageSize, scale, softCap, window }
+      pagedDecode({ ...heads, table, spans, ...numbers }, out, scope)
+    } else {
+      const places = scope.upload(
+        Int32Array.from(single, (row) => starts[row]!),
+        [single.length],
+        INT64
+      )
+      indexCopy(out, 0, places, singleQueries(paged, single, places))
+    }
   }
   return scope.out(out, "float32", inputs.q.shape)
+}
+
+const longRows = (paged: Paged, rows: ReadonlyArray<number>, out: Handle): void => {
+  const { keys, options, q, scope, values } = paged
+  const { lengths, starts } = options.rows.queries
+  if (!fitsPagedFlash(q, options.softCap, scope)) {
+    for (const row of rows) copyInto(narrow(out, 0, starts[row]!, lengths[row]!), longRow(paged, row))
+    return
+  }
+  const tokens = Int32Array.from(
+    rows.flatMap((row) => Array.from({ length: lengths[row]! }, (_, i) => starts[row]! + i))
+  )
+  const counts = rows.map((row) => options.rows.lengths[row]! - hidden(options, row))
+  const slots = new Int32Array(counts.reduce((total, count) => total + count, 0))
+  let next = 0
+  rows.forEach((row, i) => {
+    putSlots(slots, next, options, row, hidden(options, row))
+    next += counts[i]!
+  })
+  const places = scope.upload(tokens, [tokens.length], INT64)
+  const type = typeOf(q, scope)
+  const queries = rows.map((row) => lengths[row]!)
+  const spans = { queries, keys: counts, slots, window: options.window, scale: options.scale }
+  indexCopy(
+    out,
+    0,
+    places,
+    pagedFlash(indexSelect(q, 0, places), cast(keys, type, scope), cast(values, type, scope), spans, scope)
+  )
 }
 
 /** Slots of a row's tokens from `first` on, written from `at` on. */

@@ -4,9 +4,11 @@ import { BFLOAT16, FLOAT32 } from "../../scalar-type.ts"
 import { GATED, GATED_GRADIENT, ROTARY, ROTARY_HEADS, SCALE_ROWS } from "./elementwise.ts"
 import { LOGIT_SLOPES, LOGIT_STATISTICS } from "./logits.ts"
 import { ADAMW, ROOT, SQUARES } from "./optimizer.ts"
+import { PAGED_DECODE, PAGED_MERGE } from "./paged-attention.ts"
 import { PRELUDE } from "./prelude.ts"
 import { RMS_NORM, RMS_NORM_GRADIENT } from "./rms-norm.ts"
 import { ROW_SUMS } from "./row-sums.ts"
+import { ALLOW_LOGITS, EDIT_LOGITS, SAMPLE_TOKENS } from "./sampling.ts"
 
 interface Source {
   readonly text: string
@@ -17,16 +19,21 @@ interface Source {
 /** The kernels by the names of their functions. */
 export const SOURCES = {
   adamw: { text: ADAMW, signature: "ppppplfffffff" },
+  allowLogits: { text: ALLOW_LOGITS, signature: "ppppi" },
+  editLogits: { text: EDIT_LOGITS, signature: "ppppi" },
   gated: { text: GATED, signature: "sspliii" },
   gatedGradient: { text: GATED_GRADIENT, signature: "ssppliii" },
   logitSlopes: { text: LOGIT_SLOPES, signature: "ppppiff" },
   logitStatistics: { text: LOGIT_STATISTICS, signature: "ppppppiff" },
+  pagedDecode: { text: PAGED_DECODE, signature: "pppppppiiiiiiiff" },
+  pagedMerge: { text: PAGED_MERGE, signature: "pppiii" },
   rmsNorm: { text: RMS_NORM, signature: "pppppif" },
   rmsNormGradient: { text: RMS_NORM_GRADIENT, signature: "ppppppiif" },
   root: { text: ROOT, signature: "ppi" },
   rotate: { text: ROTARY, signature: "ppppliiif" },
   rotateHeads: { text: ROTARY_HEADS, signature: "sssppsssliiiiifiiiiii" },
   rowSums: { text: ROW_SUMS, signature: "ppppi" },
+  sampleTokens: { text: SAMPLE_TOKENS, signature: "ppppppi" },
   scaleRows: { text: SCALE_ROWS, signature: "pppli" },
   squares: { text: SQUARES, signature: "ppil" }
 } as const satisfies Record<string, Source>

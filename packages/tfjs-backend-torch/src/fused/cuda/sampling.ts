@@ -1,0 +1,297 @@
+/** Changes the logits of some ids of each row: logit / or · penalty, then + addend. A block a row; ids are distinct in it. */
+export const EDIT_LOGITS = `
+extern "C" __global__ void editLogits(float* logits, const int* starts, const int* ids, const float* edits, int width) {
+  float* row = logits + (long long)blockIdx.x * width;
+  for (int i = starts[blockIdx.x] + threadIdx.x; i < starts[blockIdx.x + 1]; i += blockDim.x) {
+    const float logit = row[ids[i]], penalty = edits[2 * i];
+    row[ids[i]] = (logit > 0.f ? logit / penalty : logit * penalty) + edits[2 * i + 1];
+  }
+}`
+
+/** Forbids what a row's list does not hold; an empty list forbids nothing. \`open\` is filled with −∞. */
+export const ALLOW_LOGITS = `
+extern "C" __global__ void allowLogits(const float* logits, const int* starts, const int* ids, float* open, int width) {
+  const long long start = (long long)blockIdx.x * width;
+  const int first = starts[blockIdx.x], end = starts[blockIdx.x + 1];
+  if (first == end) for (int i = threadIdx.x; i < width; i += blockDim.x) open[start + i] = logits[start + i];
+  for (int i = first + threadIdx.x; i < end; i += blockDim.x) open[start + ids[i]] = logits[start + ids[i]];
+}`
+
+/**
+ * A block of 1024 threads draws a row's token. \`shaped\` are the logits to draw from, null where they are the policy's own.
+ *
+ * The filters keep the largest logits down to a border, found digit by digit of their order-preserving bits; masses are
+ * added up as whole numbers of 2⁻⁴⁰, so that the sum does not depend on the order. Then the vocabulary is walked in tiles:
+ * a sum a tile, and the running sum within the tile that the uniform number falls into.
+ */
+export const SAMPLE_TOKENS = `
+#define THREADS 1024
+#define TILE (THREADS * W)
+#define MOST_TILES 1024
+#define INFINITE __int_as_float(0x7f800000)
+#define NOT_A_NUMBER __int_as_float(0x7fc00000)
+typedef unsigned long long Mass;
+struct Border { unsigned key, equals; };
+
+__device__ inline unsigned orderOf(float x) {
+  const unsigned bits = __float_as_uint(x);
+  return bits & 0x80000000u ? ~bits : bits | 0x80000000u;
+}
+__device__ inline float valueOf(unsigned key) { return __uint_as_float(key & 0x80000000u ? key & 0x7fffffffu : ~key); }
+
+/** Sum of what the threads before this one hold; \`total\` gets the sum of all. */
+template <typename S> __device__ inline S before(S x, S* total) {
+  __shared__ S sums[33];
+  const int lane = threadIdx.x & 31, warp = threadIdx.x >> 5;
+  S inclusive = x;
+  for (int step = 1; step < 32; step <<= 1) {
+    const S other = __shfl_up_sync(0xffffffffu, inclusive, step);
+    if (lane >= step) inclusive += other;
+  }
+  __syncthreads();
+  if (lane == 31) sums[warp] = inclusive;
+  __syncthreads();
+  if (warp == 0) {
+    S own = sums[lane], running = own;
+    for (int step = 1; step < 32; step <<= 1) {
+      const S other = __shfl_up_sync(0xffffffffu, running, step);
+      if (lane >= step) running += other;
+    }
+    sums[lane] = running - own;
+    if (lane == 31) sums[32] = running;
+  }
+  __syncthreads();
+  *total = sums[32];
+  return sums[warp] + inclusive - x;
+}
+
+__device__ inline float blockMost(float x) {
+  __shared__ float parts[33];
+  for (int step = 16; step > 0; step >>= 1) x = fmaxf(x, __shfl_xor_sync(0xffffffffu, x, step));
+  __syncthreads();
+  if ((threadIdx.x & 31) == 0) parts[threadIdx.x >> 5] = x;
+  __syncthreads();
+  float most = parts[0];
+  for (int i = 1; i < (blockDim.x >> 5); i++) most = fmaxf(most, parts[i]);
+  __syncthreads();
+  return most;
+}
+
+struct Row {
+  const T* policy;
+  const float* shaped;
+  int width;
+  float top, inverse;
+  __device__ Pack<W> at(int i) const { return shaped == nullptr ? load(policy + i) : load(shaped + i); }
+  __device__ float weight(float z) const { return expf((z - top) * inverse); }
+  __device__ Mass mass(float z) const { return (Mass)(weight(z) * 1099511627776.0); }
+};
+
+/** The border of the fewest largest logits whose number, or mass, is at least \`need\`; none below \`outer\` are looked at. */
+__device__ Border borderOf(const Row& row, Border outer, Mass need, bool byMass) {
+  __shared__ Mass sums[256];
+  __shared__ unsigned chosen;
+  __shared__ Mass rest;
+  unsigned prefix = 0;
+  for (int shift = 24; shift >= 0; shift -= 8) {
+    for (int i = threadIdx.x; i < 256; i += blockDim.x) sums[i] = 0;
+    __syncthreads();
+    for (int i = threadIdx.x * W; i < row.width; i += TILE) {
+      const Pack<W> z = row.at(i);
+      #pragma unroll
+      for (int j = 0; j < W; j++) {
+        const unsigned key = orderOf(z.v[j]);
+        if (key < outer.key || (shift < 24 && (key >> (shift + 8)) != prefix)) continue;
+        atomicAdd(&sums[(key >> shift) & 255u], byMass ? row.mass(z.v[j]) : 1ull);
+      }
+    }
+    __syncthreads();
+    if (threadIdx.x == 0) {
+      Mass left = shift == 24 ? need : rest;
+      unsigned last = 0;
+      int digit = 255;
+      for (; digit >= 0; digit--) {
+        if (sums[digit] == 0) continue;
+        last = digit;
+        if (left <= sums[digit]) break;
+        left -= sums[digit];
+      }
+      // where rounding lets even all of them miss the need, the lowest is the border
+      if (digit < 0) left = sums[last];
+      chosen = digit < 0 ? last : digit;
+      rest = left;
+    }
+    __syncthreads();
+    prefix = (prefix << 8) | chosen;
+  }
+  const Mass one = byMass ? row.mass(valueOf(prefix)) : 1ull;
+  Mass equals = one == 0 ? 1 : (rest + one - 1) / one;
+  if (equals < 1) equals = 1;
+  if (prefix == outer.key && equals > outer.equals) equals = outer.equals;
+  __syncthreads();
+  return {prefix, equals > 0xffffffffull ? 0xffffffffu : (unsigned)equals};
+}
+
+/** Mass inside the border, and how many logits lie on it. */
+__device__ Mass massInside(const Row& row, Border border, int* onBorder) {
+  Mass sum = 0;
+  int equal = 0;
+  for (int i = threadIdx.x * W; i < row.width; i += TILE) {
+    const Pack<W> z = row.at(i);
+    #pragma unroll
+    for (int j = 0; j < W; j++) {
+      const unsigned key = orderOf(z.v[j]);
+      if (key > border.key) sum += row.mass(z.v[j]);
+      if (key == border.key) equal++;
+    }
+  }
+  Mass above;
+  before(sum, &above);
+  before(equal, onBorder);
+  const Mass kept = min((unsigned)*onBorder, border.equals);
+  return above + (kept == 0 ? 0 : kept * row.mass(valueOf(border.key)));
+}
+
+extern "C" __global__ void sampleTokens(const T* logits, const float* shapedLogits, const float* draws, int* ids,
+                                        float* samplingLogProbs, float* policyLogProbs, int width) {
+  const long long start = (long long)blockIdx.x * width;
+  const float* draw = draws + 5 * blockIdx.x;
+  const float uniform = draw[0], temperature = draw[1], topP = draw[3], minP = draw[4];
+  const int topK = (int)draw[2];
+  Row row = {logits + start, shapedLogits == nullptr ? nullptr : shapedLogits + start, width, 0.f, 1.f};
+  float policyMost = -INFINITE, most = -INFINITE;
+  int broken = 0;
+  for (int i = threadIdx.x * W; i < width; i += TILE) {
+    const Pack<W> z = row.at(i), p = shapedLogits == nullptr ? z : load(row.policy + i);
+    #pragma unroll
+    for (int j = 0; j < W; j++) {
+      if (p.v[j] != p.v[j] || z.v[j] != z.v[j]) broken = 1;
+      policyMost = fmaxf(policyMost, p.v[j]);
+      most = fmaxf(most, z.v[j]);
+    }
+  }
+  policyMost = blockMost(policyMost);
+  most = blockMost(most);
+  double sum = 0;
+  int first = 2147483647;
+  for (int i = threadIdx.x * W; i < width; i += TILE) {
+    const Pack<W> z = row.at(i), p = shapedLogits == nullptr ? z : load(row.policy + i);
+    #pragma unroll
+    for (int j = 0; j < W; j++) {
+      sum += expf(p.v[j] - policyMost);
+      if (z.v[j] == most && i + j < first) first = i + j;
+    }
+  }
+  const float normalizer = policyMost + (float)log(blockSum(sum));
+  __shared__ int best, chosen, last;
+  if (threadIdx.x == 0) { best = 2147483647; chosen = 2147483647; last = -1; }
+  __syncthreads();
+  atomicMin(&best, first);
+  int anyBroken;
+  before(broken, &anyBroken);
+  const bool nothing = anyBroken > 0 || !isfinite(most) || !isfinite(normalizer);
+  if (nothing || temperature == 0.f) {
+    if (threadIdx.x != 0) return;
+    ids[blockIdx.x] = nothing ? -1 : best;
+    samplingLogProbs[blockIdx.x] = nothing ? NOT_A_NUMBER : 0.f;
+    policyLogProbs[blockIdx.x] = nothing ? NOT_A_NUMBER : wide(row.policy[best]) - normalizer;
+    if (!nothing && !isfinite(policyLogProbs[blockIdx.x])) { ids[blockIdx.x] = -1; samplingLogProbs[blockIdx.x] = NOT_A_NUMBER; }
+    return;
+  }
+  row.top = most;
+  row.inverse = 1.f / temperature;
+  Border border = {0u, 0xffffffffu};
+  int onBorder = 0;
+  if (topK > 0 && topK < width) border = borderOf(row, border, (Mass)topK, false);
+  if (topP < 1.f) {
+    const double mass = (double)massInside(row, border, &onBorder) * topP * (1.0 - 1e-6);
+    border = borderOf(row, border, (Mass)ceil(mass), true);
+  }
+  const float least = minP * (1.f - 1e-6f);
+  massInside(row, border, &onBorder);
+  const bool ranked = (unsigned)onBorder > border.equals;
+  // weights inside all filters; \`rank\` counts the logits on the border that came before
+  const auto kept = [&](float z, unsigned rank) -> double {
+    const unsigned key = orderOf(z);
+    if (key < border.key || (key == border.key && rank >= border.equals)) return 0.0;
+    const float weight = row.weight(z);
+    return weight < least ? 0.0 : (double)weight;
+  };
+  const auto onIt = [&](const Pack<W>& z, int i) {
+    int count = 0;
+    #pragma unroll
+    for (int j = 0; j < W; j++) count += i + j < width && orderOf(z.v[j]) == border.key ? 1 : 0;
+    return count;
+  };
+  __shared__ double tiles[MOST_TILES];
+  __shared__ unsigned ranks[MOST_TILES];
+  unsigned passed = 0;
+  const int count = (width + TILE - 1) / TILE;
+  for (int tile = 0; tile < count; tile++) {
+    const int i = tile * TILE + threadIdx.x * W;
+    Pack<W> z;
+    #pragma unroll
+    for (int j = 0; j < W; j++) z.v[j] = -INFINITE;
+    if (i < width) z = row.at(i);
+    unsigned rank = 0;
+    if (ranked) {
+      int all;
+      rank = passed + before(onIt(z, i), &all);
+      if (threadIdx.x == 0) ranks[tile] = passed;
+      passed += all;
+    }
+    double own = 0;
+    #pragma unroll
+    for (int j = 0; j < W; j++) {
+      if (i + j >= width) continue;
+      own += kept(z.v[j], rank);
+      if (ranked && orderOf(z.v[j]) == border.key) rank++;
+    }
+    own = blockSum(own);
+    if (threadIdx.x == 0) tiles[tile] = own;
+  }
+  __syncthreads();
+  double total = 0;
+  for (int tile = 0; tile < count; tile++) total += tiles[tile];
+  double target = uniform * total, running = 0;
+  int hit = -1, lastTile = 0;
+  for (int tile = 0; tile < count && hit < 0; tile++) {
+    if (tiles[tile] > 0) lastTile = tile;
+    if (running + tiles[tile] > target) hit = tile;
+    else running += tiles[tile];
+  }
+  if (hit < 0) { hit = lastTile; running -= tiles[hit]; }
+  const int i = hit * TILE + threadIdx.x * W;
+  Pack<W> z;
+  #pragma unroll
+  for (int j = 0; j < W; j++) z.v[j] = -INFINITE;
+  if (i < width) z = row.at(i);
+  unsigned rank = 0;
+  if (ranked) {
+    int all;
+    rank = ranks[hit] + before(onIt(z, i), &all);
+  }
+  double weights[W], own = 0;
+  #pragma unroll
+  for (int j = 0; j < W; j++) {
+    weights[j] = i + j < width ? kept(z.v[j], rank) : 0.0;
+    if (ranked && i + j < width && orderOf(z.v[j]) == border.key) rank++;
+    own += weights[j];
+  }
+  double tileTotal;
+  running += before(own, &tileTotal);
+  #pragma unroll
+  for (int j = 0; j < W; j++) {
+    if (weights[j] == 0.0) continue;
+    running += weights[j];
+    atomicMax(&last, i + j);
+    if (running > target) atomicMin(&chosen, i + j);
+  }
+  __syncthreads();
+  if (threadIdx.x != 0) return;
+  const int id = chosen == 2147483647 ? last : chosen;
+  const float logit = shapedLogits == nullptr ? wide(row.policy[id]) : row.shaped[id];
+  ids[blockIdx.x] = id;
+  samplingLogProbs[blockIdx.x] = (float)((double)(logit - most) * row.inverse - log(total));
+  policyLogProbs[blockIdx.x] = wide(row.policy[id]) - normalizer;
+}`
