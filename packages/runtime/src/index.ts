@@ -37,6 +37,16 @@ export {
   type TokenLists
 } from "./ops/sample-tokens.ts"
 export { logSumExp } from "./ops/sample-row.ts"
+export {
+  cacheHeads,
+  type CacheLayer,
+  canRecordSteps,
+  decodeAttention,
+  type DecodeOptions,
+  lookUp,
+  type NewTokens
+} from "./ops/recorded-step.ts"
+export { canRecord, type Replayed, replayed } from "./ops/recording.ts"
 export { type Heads, rotary, type RotaryAngles, rotaryAngles, rotaryHeads } from "./ops/rotary.ts"
 export { tokenLogProbs, type TokenLogProbs, type TokenLogProbsOptions } from "./ops/token-log-probs.ts"
 export { updateRows } from "./ops/update-rows.ts"

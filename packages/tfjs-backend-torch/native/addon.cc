@@ -41,6 +41,7 @@ static Napi::Object Initialise(Napi::Env env, Napi::Object exports) {
   add("call", CallOperator);
   add("fromHost", FromHost);
   add("toHost", ToHost);
+  add("write", Write);
   add("shape", Sizes);
   add("strides", Strides);
   add("scalarType", ScalarTypeOf);

@@ -76,6 +76,22 @@ inline Napi::Value FromHost(const Napi::CallbackInfo& info) {
   });
 }
 
+/** write(handle, values): fills the tensor with values of its own dtype; on a device, after what is queued there. */
+inline Napi::Value Write(const Napi::CallbackInfo& info) {
+  CurrentActivity() = {"write", ""};
+  return Guarded(info.Env(), [&]() -> Napi::Value {
+    c10::InferenceMode inference;
+    auto& tensor = TensorOf(info.Env(), info[0]);
+    const auto blob = Blob(HostArrayOf(info.Env(), info[1]), tensor.sizes().vec(), tensor.scalar_type());
+    if (!tensor.is_cuda() || blob.nbytes() == 0) {
+      tensor.copy_(blob);
+    } else {
+      tensor.copy_(at::empty(blob.sizes(), blob.options().pinned_memory(true)).copy_(blob), true);
+    }
+    return info.Env().Undefined();
+  });
+}
+
 /** toHost(handle, values): fills the array, widening and gathering strides as it goes. */
 inline Napi::Value ToHost(const Napi::CallbackInfo& info) {
   CurrentActivity() = {"toHost", ""};

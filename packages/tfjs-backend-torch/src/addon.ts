@@ -75,6 +75,8 @@ export interface Addon extends Partial<CudaAddon> {
   readonly call: (operator: Operator, ...args: ReadonlyArray<Argument>) => unknown
   readonly fromHost: (values: HostValues, shape: ReadonlyArray<number>, scalarType: number, device: string) => Handle
   readonly toHost: <T extends HostValues>(handle: Handle, values: T) => T
+  /** Fills a tensor with as many values of its dtype; on a device, after what is queued there. */
+  readonly write: (handle: Handle, values: HostValues) => void
   readonly shape: (handle: Handle) => Array<number>
   readonly strides: (handle: Handle) => Array<number>
   readonly scalarType: (handle: Handle) => number

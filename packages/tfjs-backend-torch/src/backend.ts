@@ -11,6 +11,7 @@ import {
 } from "@tensorflow/tfjs-core"
 import { type Addon, type CudaAddon, type CudaDevice, type Handle, loadAddon, TorchUnavailable } from "./addon.ts"
 import { aten, atenOwned, inScope, temporary } from "./aten.ts"
+import { record, type Recording } from "./recording.ts"
 import { FLOAT32, holds, scalarTypeOf, type Storage, STORAGE_TYPES } from "./scalar-type.ts"
 
 type Values = backend_util.BackendValues
@@ -230,6 +231,11 @@ export class TorchBackend extends KernelBackend {
     const { companion } = data
     data.companion = undefined
     return companion
+  }
+
+  /** Records work to be done again; only where the device can. */
+  get record(): ((body: () => void) => Recording) | undefined {
+    return this.cuda === undefined ? undefined : (body) => record(this, body)
   }
 
   /** Whether this torch has `aten::name`, without an overload. */

@@ -5,6 +5,8 @@ import {
   ADD_RMS_NORM_GRADIENT,
   ATTENTION,
   ATTENTION_GRADIENT,
+  CACHE_HEADS,
+  DECODE_ATTENTION,
   EMBEDDING,
   EMBEDDING_GRADIENT,
   GATED_ACTIVATION,
@@ -16,6 +18,7 @@ import {
   LINEARS,
   LINEARS_INPUT_GRADIENT,
   LINEARS_WEIGHT_GRADIENTS,
+  LOOK_UP,
   RMS_NORM,
   RMS_NORM_GRADIENT,
   PAGED_ATTENTION,
@@ -75,6 +78,14 @@ const namedKernels = ({ fusedKernels }: typeof Torch): Readonly<Record<string, T
   BatchMatMul: fusedKernels.batchMatMul
 })
 
+/** Kernels for work that never comes to the host; where the device is the host, the operations do without. */
+const deviceKernels = ({ fusedKernels }: typeof Torch): Readonly<Record<string, Torch.Kernel>> => ({
+  [CACHE_HEADS]: fusedKernels.cacheHeads,
+  [DECODE_ATTENTION]: fusedKernels.decodeAttention,
+  [LOOK_UP]: fusedKernels.lookUp,
+  [SAMPLE_TOKENS]: fusedKernels.sampleTokens
+})
+
 export const torchBackend = (): Torch.TorchBackend => tf.engine().findBackend("torch") as unknown as Torch.TorchBackend
 
 /** Loads the backend, which nothing else does, and gives it our kernels. */
@@ -83,9 +94,10 @@ export const registerTorch = async ({ device, precision = "float32" }: TorchSett
   torch.registerTorchBackend({ device, storage: precision })
   freeTapeWhileWalked()
   for (const [name, kernel] of Object.entries(namedKernels(torch))) torch.registerTorchKernel(name, kernel)
-  // the kernel draws on the device; where that is the host, `sampleTokens` does it there
-  if (device === "cpu") torch.unregisterTorchKernel(SAMPLE_TOKENS)
-  else torch.registerTorchKernel(SAMPLE_TOKENS, torch.fusedKernels.sampleTokens)
+  for (const [name, kernel] of Object.entries(deviceKernels(torch))) {
+    if (device === "cpu") torch.unregisterTorchKernel(name)
+    else torch.registerTorchKernel(name, kernel)
+  }
 }
 
 /** "libtorch 2.13.0 on the CPU, 2 threads, float32" */

@@ -26,6 +26,12 @@ export const PAGED_ATTENTION = "PlumblinePagedAttention"
  * policy log-probs], [N] each. What `sampleRow` does, row by row.
  */
 export const SAMPLE_TOKENS = "PlumblineSampleTokens"
+/** {weight, ids} → rows; with the ids on the device */
+export const LOOK_UP = "PlumblineLookUp"
+/** {q, k, v, cos, sin, positions, slots, keys, values} → q rotated; rotated keys and the values are written to their slots */
+export const CACHE_HEADS = "PlumblineCacheHeads"
+/** {q, keys, values, table, spans}, {pageSize, scale, window, softCap} → attention of rows with one query each */
+export const DECODE_ATTENTION = "PlumblineDecodeAttention"
 /** {weight}, {ids} → rows */
 export const EMBEDDING = "PlumblineEmbedding"
 /** {dy}, {ids, rows} → [rows, D], rows of equal ids added up in order */

@@ -1,6 +1,7 @@
 // Kernels of language-model training. Who registers them says what they are called, and gives those that have a
 // gradient kernel their gradient.
 export { attention, attentionGradient } from "./attention.ts"
+export { cacheHeads, decodeAttention, lookUp } from "./decode.ts"
 export { gatedActivation, gatedActivationGradient, squaredRelu, squaredReluGradient } from "./elementwise.ts"
 export { linears, linearsInputGradient, linearsWeightGradients } from "./linears.ts"
 export { batchMatMul, linear } from "./matmul.ts"

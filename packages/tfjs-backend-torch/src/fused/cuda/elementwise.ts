@@ -119,6 +119,50 @@ extern "C" __global__ void rotateHeads(const T* q, const T* k, const T* v, const
   }
 }`
 
+/**
+ * Heads of new tokens on their way into a cache: queries rotated, keys rotated and written to their token's slot, values
+ * written there. The angles are rows \`positions\` of a table. A slot below 0 is not written.
+ */
+export const CACHE_HEADS = `
+extern "C" __global__ void cacheHeads(const T* q, const T* k, const T* v, const float* cosine, const float* sine,
+                                      const int* positions, const int* slots, T* outQ, T* keys, T* values, long long n,
+                                      int heads, int keyHeads, int width, int half, int qStep, int kStep, int vStep) {
+  const int packs = (width - half) / W, all = heads + 2 * keyHeads;
+  for (long long i = blockIdx.x * (long long)blockDim.x + threadIdx.x; i < n; i += (long long)gridDim.x * blockDim.x) {
+    const int at = (int)(i % packs) * W;
+    const long long row = i / packs, token = row / all;
+    const int head = (int)(row - token * all), slot = slots[token];
+    const bool isQ = head < heads, isK = !isQ && head < heads + keyHeads;
+    if (!isQ && slot < 0) continue;
+    const int own = isQ ? head : isK ? head - heads : head - heads - keyHeads;
+    const int first = own * width + (at < half ? at : half + at);
+    const T* from = (isQ ? q + token * qStep : isK ? k + token * kStep : v + token * vStep) + first;
+    const long long place = (long long)slot * keyHeads * width;
+    T* to = (isQ ? outQ + token * heads * width : (isK ? keys : values) + place) + first;
+    const Pack<W> a = load(from);
+    if (at >= half) {
+      store(to, a);
+      continue;
+    }
+    const Pack<W> b = load(from + half);
+    if (!isQ && !isK) {
+      store(to, a);
+      store(to + half, b);
+      continue;
+    }
+    const long long turn = (long long)positions[token] * half + at;
+    const Pack<W> c = load(cosine + turn), s = load(sine + turn);
+    Pack<W> x, y;
+    #pragma unroll
+    for (int j = 0; j < W; j++) {
+      x.v[j] = a.v[j] * c.v[j] - b.v[j] * s.v[j];
+      y.v[j] = b.v[j] * c.v[j] + a.v[j] * s.v[j];
+    }
+    store(to, x);
+    store(to + half, y);
+  }
+}`
+
 /** Each row times its factor; a row has \`packs\` packs. */
 export const SCALE_ROWS = `
 extern "C" __global__ void scaleRows(const T* x, const float* factors, T* out, long long n, int packs) {

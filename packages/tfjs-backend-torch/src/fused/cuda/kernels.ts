@@ -1,7 +1,7 @@
 import type { CudaKernel, Handle } from "../../addon.ts"
 import type { KernelScope } from "../../kernel.ts"
 import { BFLOAT16, FLOAT32 } from "../../scalar-type.ts"
-import { GATED, GATED_GRADIENT, ROTARY, ROTARY_HEADS, SCALE_ROWS } from "./elementwise.ts"
+import { CACHE_HEADS, GATED, GATED_GRADIENT, ROTARY, ROTARY_HEADS, SCALE_ROWS } from "./elementwise.ts"
 import { LOGIT_SLOPES, LOGIT_STATISTICS } from "./logits.ts"
 import { ADAMW, ROOT, SQUARES } from "./optimizer.ts"
 import { PAGED_DECODE, PAGED_MERGE } from "./paged-attention.ts"
@@ -20,6 +20,7 @@ interface Source {
 export const SOURCES = {
   adamw: { text: ADAMW, signature: "ppppplfffffff" },
   allowLogits: { text: ALLOW_LOGITS, signature: "ppppi" },
+  cacheHeads: { text: CACHE_HEADS, signature: "ssspppppppliiiiiii" },
   editLogits: { text: EDIT_LOGITS, signature: "ppppi" },
   gated: { text: GATED, signature: "sspliii" },
   gatedGradient: { text: GATED_GRADIENT, signature: "ssppliii" },
