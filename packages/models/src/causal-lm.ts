@@ -11,6 +11,7 @@ import {
 import type { DecoderConfig, JsonObject } from "./config/decoder-config.ts"
 import { decoder } from "./decoder/decoder.ts"
 import { outputMatrixName } from "./decoder/parameter-table.ts"
+import { isRecordable, replayStep } from "./decoder/recorded-step.ts"
 import { parameterWeights, type Weights } from "./decoder/weights.ts"
 import type { CausalLM } from "./model.ts"
 import { type WeightsVersion, weightsVersion } from "./weights-version.ts"
@@ -59,7 +60,14 @@ export const causalLM = (parts: CausalLMParts): CausalLM => {
       }),
     logits: (rows, index) => tf.tidy(() => logitsAt(body.hiddenStates(rows), index)),
     createCache: body.createCache,
-    step: (rows, cache, index) => tf.tidy(() => logitsAt(body.step(rows, cache), index))
+    step: (rows, cache, index) =>
+      tf.tidy(() => {
+        if (!isRecordable(rows, index)) return logitsAt(body.step(rows, cache), index)
+        const read = [...parameters.values(), ...variables]
+        return replayStep(rows, cache, read, (numbers, shape) =>
+          linear(body.recordedStep(numbers, shape, cache), outputMatrix())
+        )
+      })
   }
 }
 

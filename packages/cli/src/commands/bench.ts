@@ -9,6 +9,7 @@ import { preferenceWorkload, supervisedWorkload, type Task, type Workload } from
 import type { CommandLine } from "../command-line.ts"
 import type { CommandRun } from "../command.ts"
 import type { OptionSchema } from "../flags.ts"
+import { benchGenerate, GENERATE_SUMMARY } from "./bench-generate.ts"
 import { parseCommand } from "../parse-command.ts"
 import { suggestion } from "../suggest.ts"
 import { print, printJson } from "../terminal.ts"
@@ -54,13 +55,14 @@ const kinds: Readonly<Record<string, Kind>> = {
 const Options = Schema.Struct({ ...fields, ...machineFields })
 type Options = typeof Options.Type & { readonly precomputeReference?: boolean }
 
-const names = Object.keys(kinds)
+const names = [...Object.keys(kinds), "generate"]
 const USAGE = `${names.join("|")} [--shape NAME --batch N --length T] [--option value…]`
 
 /** Times training steps on random weights and tokens. */
 export const benchCommand: CommandRun = ([name, ...argv]) =>
   Effect.gen(function* () {
     if (name === "--help" || name === "-h") return yield* new TextRequested({ text: generalHelp })
+    if (name === "generate") return yield* benchGenerate(argv)
     const kind = kinds[name ?? ""]
     if (name === undefined || kind === undefined) {
       const problem =
@@ -75,8 +77,8 @@ export const benchCommand: CommandRun = ([name, ...argv]) =>
 
 const generalHelp = `plumb bench ${USAGE}
 
-How fast this machine trains a model of random weights on random tokens.
-${names.map((name) => `  ${name.padEnd(6)} ${kinds[name]!.summary}`).join("\n")}
+How fast this machine trains, or generates with, a model of random weights on random tokens.
+${names.map((name) => `  ${name.padEnd(9)}${kinds[name]?.summary ?? GENERATE_SUMMARY}`).join("\n")}
 plumb bench ${names[0]} --help lists the options.`
 
 const benchLine = (name: string, kind: Kind): CommandLine<OptionSchema> => ({

@@ -1,11 +1,11 @@
-import { rotaryHeads, type RotaryAngles, type Tensor2D, type Tensor3D, tf } from "@plumbline/runtime"
+import { type Heads, type RotaryAngles, type Tensor2D, type Tensor3D, tf } from "@plumbline/runtime"
 import type { DecoderConfig } from "../config/decoder-config.ts"
 import { linearParameters, type ParameterSpec } from "./parameter.ts"
 import type { Norm } from "./norm.ts"
 import type { Weights } from "./weights.ts"
 
-/** Attention of one layer over rotated heads: q [N, H, d], k and v [N, K, d] → [N, H, d]. */
-export type Attend = (layer: number, q: Tensor3D, k: Tensor3D, v: Tensor3D) => Tensor3D
+/** Attention of one layer, which first turns queries and keys by their tokens' angles: [N, H, d]. */
+export type Attend = (layer: number, heads: Heads, angles: RotaryAngles) => Tensor3D
 
 export const attentionParameters = (config: DecoderConfig, layer: number): ReadonlyArray<ParameterSpec> => {
   const { biases, family, headWidth, width } = config
@@ -39,8 +39,7 @@ export const attentionLayer = (
   ) as [Tensor3D, Tensor3D, Tensor3D]
   const normed = (norm: "queryNorm" | "keyNorm", parts: Tensor3D): Tensor3D =>
     normedHeads(family.queryKeyNorm, weights, name(norm), parts, normEpsilon)
-  const rotated = rotaryHeads({ q: normed("queryNorm", queries), k: normed("keyNorm", keys), v }, angles)
-  const mixed = attend(layer, rotated.q, rotated.k, rotated.v)
+  const mixed = attend(layer, { q: normed("queryNorm", queries), k: normed("keyNorm", keys), v }, angles)
   return weights.linear(tf.reshape(mixed, [-1, heads * headWidth]), name("attentionOutput"))
 }
 

@@ -3,7 +3,9 @@ import {
   embedding,
   recomputed,
   rotaryAngles,
+  rotaryHeads,
   type RotaryAngles,
+  type Tensor1D,
   type Tensor2D,
   tf
 } from "@plumbline/runtime"
@@ -11,6 +13,7 @@ import type { TokenRows } from "@plumbline/data"
 import type { DecoderConfig } from "../config/decoder-config.ts"
 import { type Attend, attentionLayer } from "./attention-layer.ts"
 import { attendThroughCache, type CachedRows, createKeyValueCache, type KeyValueCache } from "./key-value-cache.ts"
+import { recordedStart, type StepShape } from "./recorded-step.ts"
 import type { NormedSum } from "./norm.ts"
 import type { Weights } from "./weights.ts"
 
@@ -22,6 +25,8 @@ export interface Decoder {
   readonly createCache: (pages: number, pageSize: number) => KeyValueCache
   /** Hidden states of new tokens, [N, D], which the cache then holds; not differentiable. */
   readonly step: (rows: CachedRows, cache: KeyValueCache) => Tensor2D
+  /** The same of one token a row, all of whose numbers are in a tensor: what is recorded. */
+  readonly recordedStep: (numbers: Tensor1D, shape: StepShape, cache: KeyValueCache) => Tensor2D
 }
 
 export interface DecoderOptions {
@@ -39,15 +44,23 @@ export const decoder = (
   return {
     config,
     hiddenStates: (rows) =>
-      forward(config, weights, rows, {
-        attend: (layer, q, k, v) => attention(q, k, v, { queries: rows, keys: rows, scale, window: windows[layer] }),
+      forward(config, weights, startOf(config, weights, rows), {
+        attend: (layer, heads, angles) => {
+          const { k, q, v } = rotaryHeads(heads, angles)
+          return attention(q, k, v, { queries: rows, keys: rows, scale, window: windows[layer] })
+        },
         run: recomputing ? remade : taped
       }),
     createCache: (pages, pageSize) => createKeyValueCache(config, pages, pageSize),
     step: (rows, cache) =>
-      tf.tidy(() =>
-        forward(config, weights, rows, { attend: attendThroughCache({ scale, windows }, cache, rows), run: taped })
-      )
+      tf.tidy(() => {
+        const attend = attendThroughCache({ scale, windows }, cache, rows)
+        return forward(config, weights, startOf(config, weights, rows), { attend, run: taped })
+      }),
+    recordedStep: (numbers, shape, cache) => {
+      const { angles, attend, x } = recordedStart(config, weights, numbers, shape, cache)
+      return forward(config, weights, () => ({ x, angles }), { attend, run: taped })
+    }
   }
 }
 
@@ -82,11 +95,21 @@ const remade: Pass["run"] = (body, { x }, { cos, sin }) => ({
   )
 })
 
-const forward = (config: DecoderConfig, weights: Weights, rows: TokenRows, { attend, run }: Pass): Tensor2D => {
-  const { family, layers, rope } = config
+/** What the first block is given. */
+type Start = () => { readonly x: Tensor2D; readonly angles: RotaryAngles }
+
+const startOf =
+  ({ family: { names }, rope }: DecoderConfig, weights: Weights, { positions, tokens }: TokenRows): Start =>
+  () => ({
+    x: embedding(weights.tensor(`${names.embedding}.weight`) as Tensor2D, tokens),
+    angles: rotaryAngles(positions, rope.inverseFrequencies, rope.scale)
+  })
+
+const forward = (config: DecoderConfig, weights: Weights, start: Start, { attend, run }: Pass): Tensor2D => {
+  const { family, layers } = config
   return tf.tidy(() => {
-    const angles = rotaryAngles(rows.positions, rope.inverseFrequencies, rope.scale)
-    let stream: Residual = { x: embedding(weights.tensor(`${family.names.embedding}.weight`) as Tensor2D, rows.tokens) }
+    const { angles, x } = start()
+    let stream: Residual = { x }
     for (let layer = 0; layer < layers; layer++) {
       const before = stream
       stream = run((state, turn) => block(config, weights, layer, state, turn, attend), before, angles)

@@ -1,4 +1,15 @@
-import { gatherSlots, pagedAttention, pagedRows, type Tensor3D, tf, updateRows } from "@plumbline/runtime"
+import {
+  gatherSlots,
+  pagedAttention,
+  pagedRows,
+  type Replayed,
+  type RotaryAngles,
+  rotaryHeads,
+  type Tensor,
+  type Tensor3D,
+  tf,
+  updateRows
+} from "@plumbline/runtime"
 import type { TokenRows } from "@plumbline/data"
 import type { DecoderConfig } from "../config/decoder-config.ts"
 import type { Attend } from "./attention-layer.ts"
@@ -13,7 +24,17 @@ export interface KeyValueCache {
   readonly pageSize: number
   /** [layers] keys and values, [pages · pageSize, K, d] float32 each; page p begins at p · pageSize */
   readonly layers: Array<{ keys: Tensor3D; values: Tensor3D }>
+  /** Steps over this cache that were recorded; see recorded-step.ts. */
+  readonly recordings: Map<string, Recording>
+  /** Angles of every position, once a recorded step has needed them. */
+  angles: RotaryAngles | undefined
   readonly dispose: () => void
+}
+
+/** A step for rows of one number, and the tensors of the weights that it reads. */
+export interface Recording {
+  readonly step: Replayed<{ readonly numbers: Tensor }>
+  readonly weights: ReadonlyArray<object>
 }
 
 /** New tokens, one span a row, and where the rows' keys and values lie. */
@@ -30,7 +51,20 @@ export const createKeyValueCache = (config: DecoderConfig, pages: number, pageSi
   const shape: [number, number, number] = [pages * pageSize, config.keyValueHeads, config.headWidth]
   const empty = (): Tensor3D => tf.keep(tf.zeros(shape) as Tensor3D)
   const layers = Array.from({ length: config.layers }, () => ({ keys: empty(), values: empty() }))
-  return { pages, pageSize, layers, dispose: () => layers.forEach(({ keys, values }) => tf.dispose([keys, values])) }
+  const recordings = new Map<string, Recording>()
+  const cache: KeyValueCache = {
+    pages,
+    pageSize,
+    layers,
+    recordings,
+    angles: undefined,
+    dispose: () => {
+      for (const { step } of recordings.values()) step.dispose()
+      layers.forEach(({ keys, values }) => tf.dispose([keys, values]))
+      if (cache.angles !== undefined) tf.dispose([cache.angles.cos, cache.angles.sin])
+    }
+  }
+  return cache
 }
 
 /**
@@ -55,7 +89,8 @@ export const attendThroughCache = (
     const source = tokens === undefined ? values : gatherSlots(values, tokens)
     return tf.keep(updateRows(target, slots, source))
   }
-  return (layer, q, k, v) => {
+  return (layer, heads, angles) => {
+    const { k, q, v } = rotaryHeads(heads, angles)
     const held = cache.layers[layer]!
     held.keys = write(held.keys, k)
     held.values = write(held.values, v)
