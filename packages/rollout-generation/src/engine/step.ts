@@ -34,10 +34,13 @@ export const runStep = (model: CausalLM, cache: KeyValueCache, { copies, feeds }
   }
   const rows = newTokens(feeds)
   const wanted = wantedLogits(feeds, rows.starts)
-  return tf.tidy(() => {
+  let result: StepResult | undefined
+  // tidy looks for tensors in all that it is given back, row by row and number by number
+  tf.tidy(() => {
     const logits = model.step(rows, cache, Int32Array.from(wanted.index))
-    return { ...sampledRows(logits, wanted.drawn), ...readLogits(logits, wanted) } as never
+    result = { ...sampledRows(logits, wanted.drawn), ...readLogits(logits, wanted) }
   })
+  return result!
 }
 
 interface Wanted {

@@ -32,8 +32,8 @@ export interface PagedCall {
 }
 
 const THREADS = 128
-/** Keys of one block; a row with more is split, and its parts are merged. */
-const SPLIT = 512
+/** Keys of one block, at most and at least; a row with more is split, and its parts are merged. */
+const [MOST_KEYS, LEAST_KEYS] = [512, 64]
 /** Query heads of one key head that a block holds in registers. */
 const MOST_GROUP = 8
 
@@ -53,15 +53,23 @@ export const fitsPagedDecode = (call: Pick<PagedCall, "q" | "keys" | "values">, 
   )
 }
 
+/** Few rows are split into as many blocks as the device runs at a time. */
+const keysOfBlock = (keys: number, blocks: number, { backend }: KernelScope): number => {
+  const wanted = Math.ceil((2 * backend.cuda!.multiprocessors) / blocks)
+  const share = Math.ceil(keys / wanted / LEAST_KEYS) * LEAST_KEYS
+  return Math.min(MOST_KEYS, Math.max(LEAST_KEYS, share))
+}
+
 /** Fills the rows of `out` that have one query; the others stay as they are. */
 export const pagedDecode = (call: PagedCall, out: Handle, scope: KernelScope): void => {
   const { keys, pageSize, q, rows, softCap = 0, spans, table, tableWidth, values, window = 0 } = call
   const { group, keyHeads, width } = shapeOf(call, scope)
-  const splits = Math.max(1, Math.ceil((tableWidth * pageSize) / SPLIT))
   const blocks = rows * keyHeads
+  const splitLength = keysOfBlock(tableWidth * pageSize, blocks, scope)
+  const splits = Math.max(1, Math.ceil((tableWidth * pageSize) / splitLength))
   const macros = { T: cudaStorage([q], scope)!, W: 8, D: width, G: group }
   const parts = splits === 1 ? null : emptyOf([blocks * splits, group, width + 2], FLOAT32, scope)
-  const numbers = [rows, tableWidth, pageSize, keyHeads, splits, SPLIT, window, call.scale, softCap]
+  const numbers = [rows, tableWidth, pageSize, keyHeads, splits, splitLength, window, call.scale, softCap]
   const args = [q, keys, values, table, spans, out, parts, ...numbers]
   launch("pagedDecode", { blocks: blocks * splits, threads: THREADS, macros, args }, scope)
   if (parts === null) return

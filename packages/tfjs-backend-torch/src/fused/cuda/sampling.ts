@@ -208,7 +208,7 @@ extern "C" __global__ void sampleTokens(const T* logits, const float* shapedLogi
     border = borderOf(row, border, (Mass)ceil(mass), true);
   }
   const float least = minP * (1.f - 1e-6f);
-  massInside(row, border, &onBorder);
+  if (border.key > 0u) massInside(row, border, &onBorder);
   const bool ranked = (unsigned)onBorder > border.equals;
   // weights inside all filters; \`rank\` counts the logits on the border that came before
   const auto kept = [&](float z, unsigned rank) -> double {
