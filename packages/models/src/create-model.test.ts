@@ -2,7 +2,7 @@ import { describe, expect, it } from "@effect/vitest"
 import { adamwUpdate, ModelRuntime, type Tensor, tf, type Variable } from "@plumbline/runtime"
 import { Effect } from "effect"
 import { fileURLToPath } from "node:url"
-import { assign, freeze } from "./copy-weights.ts"
+import { assign, blend, freeze } from "./copy-weights.ts"
 import { createModel, decoderConfig } from "./create-model.ts"
 import { llama } from "./families/llama.ts"
 import { mistral } from "./families/mistral.ts"
@@ -130,6 +130,21 @@ describe("assign", () => {
     expect(() => assign(model, new Map([...model.parameters, ["x", tf.scalar(0)]]))).toThrow("has no parameter x")
     model.dispose()
     frozen.dispose()
+  })
+})
+
+describe("blend", () => {
+  check("moves every weight by its share, in a new version, and leaves the source alone", () => {
+    const [target, source] = [tinyModel(1), tinyModel(2)]
+    const each = (model: CausalLM) => [...model.parameters.values()].flatMap(values)
+    const [before, toward, version] = [each(target), each(source), target.version.current()]
+    blend(target, source, 0.25)
+    each(target).forEach((value, i) => expect(value).toBeCloseTo(0.25 * toward[i]! + 0.75 * before[i]!, 6))
+    expect(each(source)).toEqual(toward)
+    expect(target.version.current()).toBe(version + 1)
+    const frozen = freeze(target)
+    expect(() => blend(frozen, source, 0.5)).toThrow("cannot be moved")
+    for (const model of [target, source, frozen]) model.dispose()
   })
 })
 

@@ -34,6 +34,11 @@ describe("sums by row", () => {
   const values = () => tf.tensor1d([1, 2, 4, 8])
   const rows = Int32Array.of(0, 2, 2, 0)
   check("adds the tokens of each row, empty rows are 0", () => close(sumByRow(values(), rows, 3), [9, 0, 6]))
+  check("keeps the digits of a long sum", () => {
+    // one float32 after another 10,000 times .1 come to 999.9029
+    const sum = sumByRow(tf.tensor1d(new Float32Array(10_000).fill(0.1)), new Int32Array(10_000), 1).dataSync()[0]!
+    expect(Math.abs(sum - 1000)).toBeLessThan(1e-3)
+  })
   check("divides by the row's own tokens", () => close(meanByRow(values(), Int32Array.of(0, 1, 1, 0), 2), [4.5, 3]))
   check("counts tokens", () => expect([...countByRow(rows, 3)]).toEqual([2, 0, 2]))
   check("sends each row's gradient to its tokens", () => {

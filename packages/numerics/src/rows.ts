@@ -1,15 +1,31 @@
 import { tf, type Tensor1D } from "@plumbline/runtime"
 
 /**
- * Sums of the tokens of each row.
+ * Sums of the tokens of each row, in two stages: a long sum of log-probs would lose its last digits otherwise.
  *
  * @param values [M] float32, one a scored token
  * @param rows   [M] row of each token, host data
  * @param count  R, rows in the batch; a row without tokens sums to 0
  * @returns      [R] float32
  */
-export const sumByRow = (values: Tensor1D, rows: Int32Array, count: number): Tensor1D =>
-  tf.unsortedSegmentSum(values, tf.tensor1d(rows, "int32"), count)
+export const sumByRow = (values: Tensor1D, rows: Int32Array, count: number): Tensor1D => {
+  const longest = countByRow(rows, count).reduce((most, length) => Math.max(most, length), 0)
+  const { partOf, rowOf } = parts(rows, count, Math.ceil(Math.sqrt(longest)))
+  const partial = tf.unsortedSegmentSum(values, tf.tensor1d(partOf, "int32"), rowOf.length)
+  return tf.unsortedSegmentSum(partial, tf.tensor1d(rowOf, "int32"), count)
+}
+
+/** Each row's tokens in parts of at most `size`: the part of each token, and the row of each part. */
+const parts = (rows: Int32Array, count: number, size: number) => {
+  const seen = new Int32Array(count)
+  const open = new Int32Array(count)
+  const rowOf: Array<number> = []
+  const partOf = rows.map((row) => {
+    if (seen[row]!++ % size === 0) open[row] = rowOf.push(row) - 1
+    return open[row]!
+  })
+  return { partOf, rowOf }
+}
 
 /** Scored tokens of each row: [R], host data. */
 export const countByRow = (rows: Int32Array, count: number): Float32Array => {

@@ -41,6 +41,12 @@ describe("aot", () => {
     expectClose(rejected, [0.046257, 0.0562177], 1e-6)
   })
 
+  onWasm("compares ranks, not pairs", () => {
+    // policy gaps 2, −1; reference gaps −3, 4; sorted: −1 − −3 and 2 − 4; softplus(−2) and softplus(2)
+    const crossed = { chosen: [5, -5], rejected: [0, 0], referenceChosen: [-3, 4], referenceRejected: [0, 0] }
+    expectClose([mean(lossOf(aot({ beta: 1 }), crossed))], [1.126928], 1e-6)
+  })
+
   preferenceLossLaws(aot({ beta: 0.1, labelSmoothing: 0.1 }))
 })
 

@@ -1,31 +1,15 @@
-import type { RowLayout, TokenizedRow } from "@plumbline/data"
 import { type CausalLM, freeze } from "@plumbline/models"
 import { tf } from "@plumbline/runtime"
 import { accumulate, evaluate } from "@plumbline/training"
-import { objectiveLaws } from "@plumbline/training/testing"
 import { describe, expect } from "vitest"
 import { expectClose, onWasm } from "../testing/preference-case.ts"
-import { row, smallModel, transitionModel, unevenRows } from "../testing/small-models.ts"
+import { pairBatch, pairUnit, unevenPairs } from "../testing/preference-batches.ts"
+import { row, smallModel, transitionModel } from "../testing/small-models.ts"
 import { dpo } from "./dpo.ts"
-import { ipo } from "./ipo.ts"
 import { chosenCrossEntropy, mix } from "./mix.ts"
-import { type PairBatch, pairRows } from "./pair-batch.ts"
-import type { PairUnit } from "./preference-data.ts"
-import { responseLogProbs } from "./pair-log-probs.ts"
+import { pairRows } from "./pair-batch.ts"
+import { rpoSquared } from "./rpo.ts"
 import { preferenceObjective } from "./preference-objective.ts"
-
-const pair = (chosen: TokenizedRow, rejected: TokenizedRow, i = 0): PairUnit => ({
-  row: { chosen, rejected },
-  tokens: chosen.ids.length + rejected.ids.length,
-  origin: `pair ${i}`
-})
-
-const unevenPairs = [0, 2, 4].map((i) => pair(unevenRows[i]!, unevenRows[i + 1]!, i))
-
-const batch = (units: ReadonlyArray<PairUnit>, reference: CausalLM, layout: RowLayout = "packed"): PairBatch => {
-  const rows = pairRows({ layout, padId: 0 }, units)
-  return { ...rows, referenceLogProbs: responseLogProbs(reference, rows) }
-}
 
 describe("preference objective", () => {
   onWasm("multiplies the response's token probabilities, and nothing of the prompt", () => {
@@ -35,7 +19,7 @@ describe("preference objective", () => {
       [0.6, 0.1, 0.3],
       [0.1, 0.1, 0.8]
     ])
-    const rows = pairRows({ layout: "packed", padId: 0 }, [pair(row([0, 1, 2, 2], 2), row([0, 1, 0], 2))])
+    const rows = pairRows({ layout: "packed", padId: 0 }, [pairUnit(row([0, 1, 2, 2], 2), row([0, 1, 0], 2))])
     const one = { ...rows, referenceLogProbs: Float32Array.of(Math.log(0.1), Math.log(0.2)) }
     const objective = preferenceObjective(
       mix([
@@ -53,10 +37,26 @@ describe("preference objective", () => {
     expect(metrics["rewards/accuracies"]).toBe(0)
   })
 
+  onWasm("gives the loss graded rewards: chosen less rejected", () => {
+    // answers 0 and 1 to prompt 0, .6 and .1 likely, the reference .3 and .2; graded .7 apart
+    const policy = transitionModel([
+      [0.6, 0.1, 0.3],
+      [0.1, 0.1, 0.8],
+      [0.1, 0.1, 0.8]
+    ])
+    const rows = pairRows({ layout: "packed", padId: 0 }, [pairUnit(row([0, 0], 1), row([0, 1], 1), 0, 0.7)])
+    const one = { ...rows, referenceLogProbs: Float32Array.of(Math.log(0.3), Math.log(0.2)) }
+    const objective = preferenceObjective(rpoSquared({ beta: 0.5 }))
+    const { metrics } = evaluate(objective, { policy: policy as CausalLM }, [one])
+    expectClose([metrics["loss"]!], [(0.5 * Math.log(4) - 0.7) ** 2], 1e-6)
+  })
+
   onWasm("costs exactly ln 2 at the start, with no reward and no accuracy", () => {
     const policy = smallModel()
     const reference = freeze(policy)
-    const { metrics } = evaluate(preferenceObjective(dpo({ beta: 0.1 })), { policy }, [batch(unevenPairs, reference)])
+    const { metrics } = evaluate(preferenceObjective(dpo({ beta: 0.1 })), { policy }, [
+      pairBatch(unevenPairs, reference)
+    ])
     expect(metrics["loss"]).toBe(Math.fround(Math.LN2))
     for (const name of ["rewards/chosen", "rewards/rejected", "rewards/margins", "rewards/accuracies"]) {
       expect(metrics[name], name).toBe(0)
@@ -68,7 +68,7 @@ describe("preference objective", () => {
   onWasm("pushes the chosen response up and the rejected one down", () => {
     const policy = smallModel()
     const reference = freeze(policy)
-    const made = batch(unevenPairs, reference)
+    const made = pairBatch(unevenPairs, reference)
     const objective = preferenceObjective(dpo({ beta: 0.1 }))
     const { gradients } = accumulate(objective, { policy }, [made])
     for (const variable of policy.variables) {
@@ -78,36 +78,9 @@ describe("preference objective", () => {
     expect(metrics["rewards/margins"]).toBeGreaterThan(0)
     expect(metrics["loss"]).toBeLessThan(Math.LN2)
     // the reference shared its weights with the policy until now
-    expect([...batch(unevenPairs, reference).referenceLogProbs]).toEqual([...made.referenceLogProbs])
+    expect([...pairBatch(unevenPairs, reference).referenceLogProbs]).toEqual([...made.referenceLogProbs])
     tf.dispose(gradients)
     policy.dispose()
     reference.dispose()
   })
-
-  const losses = [
-    dpo({ beta: 0.3 }),
-    ipo({ beta: 0.3 }),
-    mix([
-      { loss: dpo({ beta: 0.3 }), weight: 1 },
-      { loss: chosenCrossEntropy, weight: 0.5 }
-    ])
-  ]
-  for (const loss of losses) {
-    objectiveLaws(loss.name, {
-      objective: preferenceObjective(loss),
-      models: () => ({ policy: smallModel() }),
-      splits: () => {
-        const reference = smallModel(11)
-        const splits = [
-          [batch(unevenPairs, reference)],
-          unevenPairs.map((unit) => batch([unit], reference)),
-          [batch(unevenPairs.slice(0, 2), reference), batch(unevenPairs.slice(2), reference)],
-          [batch(unevenPairs, reference, "padded-right")],
-          [batch(unevenPairs, reference, "padded-left")]
-        ]
-        reference.dispose()
-        return splits
-      }
-    })
-  }
 })

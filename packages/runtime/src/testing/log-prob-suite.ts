@@ -1,5 +1,6 @@
 import { describe, expect, it } from "vitest"
 import { TOKEN_LOG_PROBS } from "../kernels/names.ts"
+import { logCollision } from "../ops/log-collision.ts"
 import { composedTokenLogProbs, tokenLogProbs, type TokenLogProbsOptions } from "../ops/token-log-probs.ts"
 import { tf, type Tensor2D } from "../tf.ts"
 import { type DifferentiableCase, differentiableSuite } from "./differentiable-suite.ts"
@@ -75,6 +76,24 @@ export const logProbSuite = (): void => {
         const [dHidden, dWeight] = gradientsOf(op, inputs, tf.tensor1d([1, -0.5, 2]))
         expectClose(dHidden!, hidden)
         expectClose(dWeight!, weight)
+      })
+    })
+  })
+
+  describe("logCollision", () => {
+    it("is the log of the sum of squared probabilities, over more tokens than are computed at one time", () => {
+      leavesNothing(() => {
+        const [hidden, weight] = [noise<Tensor2D>([257, 6], "hidden"), noise<Tensor2D>([37, 6], "weight")]
+        const probs = tf.softmax(tf.div(tf.matMul(hidden, weight, false, true), 0.7))
+        const expected = tf.log(tf.sum(tf.square(probs), 1))
+        expectClose(logCollision(hidden, weight, { temperature: 0.7 }), [...expected.dataSync()])
+      })
+    })
+
+    it("is −ln V where every logit is the same, and 0 where one token is certain", () => {
+      leavesNothing(() => {
+        expectClose(logCollision(tf.zeros([2, 3]), tf.ones([5, 3]) as Tensor2D), [-Math.log(5), -Math.log(5)])
+        expectClose(logCollision(tf.tensor2d([[100]]), tf.tensor2d([[100], [-100]])), [0])
       })
     })
   })
