@@ -53,6 +53,9 @@ export const fitsPagedDecode = (call: Pick<PagedCall, "q" | "keys" | "values">, 
   )
 }
 
+/** Keys that a group of threads reads at a time: as many as registers hold beside the queries and the sums. */
+const aheadOf = (T: string, group: number): number => (T === "float" ? 1 : group > 4 ? 2 : 4)
+
 /** Few rows are split into as many blocks as the device runs at a time. */
 const keysOfBlock = (keys: number, blocks: number, { backend }: KernelScope): number => {
   const wanted = Math.ceil((2 * backend.cuda!.multiprocessors) / blocks)
@@ -67,9 +70,10 @@ export const pagedDecode = (call: PagedCall, out: Handle, scope: KernelScope): v
   const blocks = rows * keyHeads
   const splitLength = keysOfBlock(tableWidth * pageSize, blocks, scope)
   const splits = Math.max(1, Math.ceil((tableWidth * pageSize) / splitLength))
-  const macros = { T: cudaStorage([q], scope)!, W: 8, D: width, G: group }
+  const T = cudaStorage([q], scope)!
+  const macros = { T, W: 8, D: width, G: group, PAGE: pageSize, AHEAD: aheadOf(T, group) }
   const parts = splits === 1 ? null : emptyOf([blocks * splits, group, width + 2], FLOAT32, scope)
-  const numbers = [rows, tableWidth, pageSize, keyHeads, splits, splitLength, window, call.scale, softCap]
+  const numbers = [rows, tableWidth, keyHeads, splits, splitLength, window, call.scale, softCap]
   const args = [q, keys, values, table, spans, out, parts, ...numbers]
   launch("pagedDecode", { blocks: blocks * splits, threads: THREADS, macros, args }, scope)
   if (parts === null) return

@@ -26,7 +26,7 @@ export const SOURCES = {
   gatedGradient: { text: GATED_GRADIENT, signature: "ssppliii" },
   logitSlopes: { text: LOGIT_SLOPES, signature: "ppppiff" },
   logitStatistics: { text: LOGIT_STATISTICS, signature: "ppppppiff" },
-  pagedDecode: { text: PAGED_DECODE, signature: "pppppppiiiiiiiff" },
+  pagedDecode: { text: PAGED_DECODE, signature: "pppppppiiiiiiff" },
   pagedMerge: { text: PAGED_MERGE, signature: "pppiii" },
   rmsNorm: { text: RMS_NORM, signature: "pppppif" },
   rmsNormGradient: { text: RMS_NORM_GRADIENT, signature: "ppppppiif" },

@@ -1,15 +1,35 @@
 /**
  * Attention of rows with one query each over the pages of a cache. A block takes a row, a key head with its G query heads,
- * and one part of the row's keys; LANES threads hold a key's D numbers, 8 each. Each group of threads keeps its own running
- * softmax; they are merged at the end. Rows with another number of queries are left alone.
+ * and one part of the row's keys; LANES threads hold a key's D numbers, 8 each. Each group of threads reads AHEAD keys at a
+ * time and keeps its own running softmax; they are merged at the end. Rows with another number of queries are left alone.
  */
 export const PAGED_DECODE = `
 #define LANES (D / 8)
 #define GROUPS (128 / LANES)
-#define AHEAD 2
+/** Eight numbers as they lie in memory. */
+template <typename S> struct Eight;
+template <> struct Eight<bf16> {
+  uint4 raw;
+  __device__ void read(const bf16* p) { raw = *(const uint4*)p; }
+  __device__ Pack<8> wide() const {
+    const unsigned w[4] = {raw.x, raw.y, raw.z, raw.w};
+    Pack<8> x;
+    #pragma unroll
+    for (int i = 0; i < 4; i++) {
+      x.v[2 * i] = __uint_as_float(w[i] << 16);
+      x.v[2 * i + 1] = __uint_as_float(w[i] & 0xffff0000u);
+    }
+    return x;
+  }
+};
+template <> struct Eight<float> {
+  Pack<8> x;
+  __device__ void read(const float* p) { x = Memory<8>::load(p); }
+  __device__ Pack<8> wide() const { return x; }
+};
 extern "C" __global__ void pagedDecode(const T* q, const T* keys, const T* values, const int* table, const int* spans, T* out,
-                                       float* parts, int rows, int width, int pageSize, int keyHeads, int splits,
-                                       int splitLength, int window, float scale, float cap) {
+                                       float* parts, int rows, int width, int keyHeads, int splits, int splitLength,
+                                       int window, float scale, float cap) {
   const int split = blockIdx.x % splits, unit = blockIdx.x / splits, head = unit % keyHeads, row = unit / keyHeads;
   if (spans[rows + row] != 1) return;
   const long long token = spans[row];
@@ -18,6 +38,7 @@ extern "C" __global__ void pagedDecode(const T* q, const T* keys, const T* value
   const int to = min(length, from + splitLength);
   const int lane = threadIdx.x % LANES, group = threadIdx.x / LANES;
   const unsigned mates = LANES == 32 ? 0xffffffffu : ((1u << LANES) - 1u) << ((threadIdx.x & 31) / LANES * LANES);
+  const int* pages = table + row * width;
   Pack<8> query[G], mixed[G];
   float most[G], sum[G];
   #pragma unroll
@@ -29,34 +50,60 @@ extern "C" __global__ void pagedDecode(const T* q, const T* keys, const T* value
     for (int j = 0; j < 8; j++) { query[g].v[j] *= scale; mixed[g].v[j] = 0.f; }
   }
   for (int t = from + group; t < to; t += GROUPS * AHEAD) {
-    Pack<8> k[AHEAD], v[AHEAD];
+    Eight<T> k[AHEAD], v[AHEAD];
     #pragma unroll
     for (int a = 0; a < AHEAD; a++) {
       const int at = min(t + a * GROUPS, to - 1);
-      const long long slot = (long long)table[row * width + at / pageSize] * pageSize + at % pageSize;
+      const long long slot = (long long)pages[at / PAGE] * PAGE + at % PAGE;
       const long long place = (slot * keyHeads + head) * D + lane * 8;
-      k[a] = Memory<8>::load(keys + place);
-      v[a] = Memory<8>::load(values + place);
+      k[a].read(keys + place);
+      v[a].read(values + place);
     }
+    float weights[AHEAD][G];
     #pragma unroll
     for (int a = 0; a < AHEAD; a++) {
-      const bool seen = t + a * GROUPS < to;
+      const Pack<8> key = k[a].wide();
       #pragma unroll
       for (int g = 0; g < G; g++) {
         float score = 0.f;
         #pragma unroll
-        for (int j = 0; j < 8; j++) score += query[g].v[j] * k[a].v[j];
-        #pragma unroll
-        for (int step = LANES / 2; step > 0; step >>= 1) score += __shfl_xor_sync(mates, score, step);
-        if (cap != 0.f) score = cap * tanhf(score / cap);
-        if (!seen) continue;
-        const float higher = fmaxf(most[g], score);
-        const float keep = __expf(most[g] - higher), weight = __expf(score - higher);
-        most[g] = higher;
-        sum[g] = sum[g] * keep + weight;
-        #pragma unroll
-        for (int j = 0; j < 8; j++) mixed[g].v[j] = mixed[g].v[j] * keep + weight * v[a].v[j];
+        for (int j = 0; j < 8; j++) score += query[g].v[j] * key.v[j];
+        weights[a][g] = score;
       }
+    }
+    #pragma unroll
+    for (int step = LANES / 2; step > 0; step >>= 1)
+      #pragma unroll
+      for (int a = 0; a < AHEAD; a++)
+        #pragma unroll
+        for (int g = 0; g < G; g++) weights[a][g] += __shfl_xor_sync(mates, weights[a][g], step);
+    #pragma unroll
+    for (int g = 0; g < G; g++) {
+      float higher = most[g];
+      #pragma unroll
+      for (int a = 0; a < AHEAD; a++) {
+        if (cap != 0.f) weights[a][g] = cap * tanhf(weights[a][g] / cap);
+        if (t + a * GROUPS >= to) weights[a][g] = -3.0e38f;
+        higher = fmaxf(higher, weights[a][g]);
+      }
+      const float keep = __expf(most[g] - higher);
+      most[g] = higher;
+      sum[g] *= keep;
+      #pragma unroll
+      for (int j = 0; j < 8; j++) mixed[g].v[j] *= keep;
+      #pragma unroll
+      for (int a = 0; a < AHEAD; a++) {
+        weights[a][g] = __expf(weights[a][g] - higher);
+        sum[g] += weights[a][g];
+      }
+    }
+    #pragma unroll
+    for (int a = 0; a < AHEAD; a++) {
+      const Pack<8> value = v[a].wide();
+      #pragma unroll
+      for (int g = 0; g < G; g++)
+        #pragma unroll
+        for (int j = 0; j < 8; j++) mixed[g].v[j] += weights[a][g] * value.v[j];
     }
   }
   __shared__ float mosts[GROUPS][G], sums[GROUPS][G], all[GROUPS][G][D];
