@@ -1,4 +1,4 @@
-import { tf, type Tensor1D } from "@plumbline/runtime"
+import { addByRow, tf, type Tensor1D } from "@plumbline/runtime"
 
 /**
  * Sums of the tokens of each row, in two stages: a long sum of log-probs would lose its last digits otherwise.
@@ -11,8 +11,7 @@ import { tf, type Tensor1D } from "@plumbline/runtime"
 export const sumByRow = (values: Tensor1D, rows: Int32Array, count: number): Tensor1D => {
   const longest = countByRow(rows, count).reduce((most, length) => Math.max(most, length), 0)
   const { partOf, rowOf } = parts(rows, count, Math.ceil(Math.sqrt(longest)))
-  const partial = tf.unsortedSegmentSum(values, tf.tensor1d(partOf, "int32"), rowOf.length)
-  return tf.unsortedSegmentSum(partial, tf.tensor1d(rowOf, "int32"), count)
+  return addByRow(addByRow(values, partOf, rowOf.length), Int32Array.from(rowOf), count)
 }
 
 /** Each row's tokens in parts of at most `size`: the part of each token, and the row of each part. */

@@ -19,7 +19,7 @@ export { gatherSlots } from "./ops/gather-slots.ts"
 export { linear, linears } from "./ops/linear.ts"
 export { logCollision } from "./ops/log-collision.ts"
 export { addRmsNorm, layerNorm, rmsNorm } from "./ops/norms.ts"
-export { type AdamwItem, type AdamwStep, adamwUpdate, globalNorm } from "./ops/optimizer.ts"
+export { type AdamwItem, type AdamwStep, adamwUpdate, normOf, normParts } from "./ops/optimizer.ts"
 export {
   pagedAttention,
   type PagedAttentionOptions,
@@ -28,6 +28,7 @@ export {
   type PagedSpans
 } from "./ops/paged-attention.ts"
 export { recomputed } from "./ops/recomputed.ts"
+export { addByRow } from "./ops/add-by-row.ts"
 export {
   DRAW_WIDTH,
   type LogitEdits,

@@ -99,6 +99,35 @@ describe.skipIf(addonPath() === undefined)("TorchBackend", () => {
     })
   })
 
+  it("knows of one value throughout where it came from one, and forgets it once the values are written anew", () => {
+    tf.tidy(() => {
+      const uniform = (x: tf.Tensor) => backend().isUniform(x)
+      const [same, mixed, three] = [tf.ones([4]), tf.tensor1d([1, 2, 1, 1]), tf.scalar(3)]
+      const kept = [
+        same,
+        tf.add(same, same),
+        tf.neg(same),
+        tf.mul(three, same),
+        tf.div(same, same),
+        tf.reshape(same, [2, 2])
+      ]
+      expect(kept.map(uniform)).toEqual(kept.map(() => true))
+      const others = [
+        mixed,
+        tf.neg(mixed),
+        tf.mul(mixed, same),
+        tf.sub(three, mixed),
+        tf.cumsum(same),
+        tf.concat([same, mixed])
+      ]
+      expect(others.map(uniform)).toEqual(others.map(() => false))
+      registerTorchKernel("TestWrite", ({ x }, _, scope) => scope.written(x as tf.Tensor))
+      run("TestWrite", { x: same })
+      expect(uniform(same)).toBe(false)
+      expect(uniform(tf.slice(mixed, [1], [1]))).toBe(true)
+    })
+  })
+
   it("refuses indices outside, whether they came from the host or were computed", () => {
     tf.tidy(() => {
       const x = tf.tensor1d([1, 2, 3])

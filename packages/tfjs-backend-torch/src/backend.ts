@@ -30,6 +30,8 @@ interface TensorData {
   companion?: Handle | undefined
   /** Smallest and largest of whole numbers, where they are known on the host. */
   range?: IndexRange | undefined
+  /** All values are known to be the same. */
+  uniform?: boolean
 }
 
 type IndexRange = readonly [least: number, most: number]
@@ -52,6 +54,7 @@ export class TorchBackend extends KernelBackend {
   /** How activations are stored, and the copies of weights that products read. */
   readonly storage: Storage
   private readonly data: DataStorage<TensorData>
+  private recording = false
 
   /** @throws TorchUnavailable where there is no addon, or no such device */
   constructor(device: TorchDevice, storage: Storage = "float32") {
@@ -84,7 +87,8 @@ export class TorchBackend extends KernelBackend {
       dtype,
       refCount,
       onHost: this.device !== "cpu" && onHost,
-      range: dtype === "int32" ? rangeOf(values as Int32Array) : undefined
+      range: dtype === "int32" ? rangeOf(values as Int32Array) : undefined,
+      uniform: areAlike(values as Float32Array)
     })
   }
 
@@ -209,6 +213,32 @@ export class TorchBackend extends KernelBackend {
     return (data.range ??= rangeOf(this.readSync(dataId) as Int32Array))
   }
 
+  /** Whether every value is the same one, as far as the host knows without reading the device. */
+  isUniform({ dataId, shape }: TensorInfo): boolean {
+    return util.sizeFromShape(shape) === 1 || this.data.get(dataId).uniform === true
+  }
+
+  setUniform({ dataId }: TensorInfo): void {
+    if (!this.recording) this.data.get(dataId).uniform = true
+  }
+
+  /** What is recorded runs again on other values, of which nothing is known. */
+  whileRecording(body: () => void): void {
+    this.recording = true
+    try {
+      body()
+    } finally {
+      this.recording = false
+    }
+  }
+
+  /** Where a kernel has written into the tensor: what the host knew of its values is past. */
+  forgetValues({ dataId }: TensorInfo): void {
+    const data = this.data.get(dataId)
+    data.range = undefined
+    data.uniform = false
+  }
+
   hasCompanion({ dataId }: TensorInfo): boolean {
     return this.data.get(dataId).companion !== undefined
   }
@@ -222,7 +252,6 @@ export class TorchBackend extends KernelBackend {
     const data = this.data.get(dataId)
     if (data.companion !== undefined) this.addon.dispose([data.companion])
     data.companion = handle
-    data.range = undefined
   }
 
   /** Takes what is kept beside the values; the caller owns it. */
@@ -298,6 +327,11 @@ const rangeOf = (values: ArrayLike<number>): IndexRange => {
     most = Math.max(most, values[i]!)
   }
   return [least, most]
+}
+
+const areAlike = (values: ArrayLike<number>): boolean => {
+  for (let i = 1; i < values.length; i++) if (values[i] !== values[0]) return false
+  return true
 }
 
 const emptyArray = (dtype: DataType, size: number) =>

@@ -45,6 +45,12 @@ export class KernelScope {
     return this.backend.share(tensor, shape)
   }
 
+  /** The input itself as an output, its values written anew. */
+  written(tensor: TensorInfo): TensorInfo {
+    this.backend.forgetValues(tensor)
+    return this.backend.share(tensor, tensor.shape)
+  }
+
   /** Runs `body` and frees what it made before going on; nothing it made may become an output. */
   nested(body: () => void): void {
     inScope(body)
@@ -80,6 +86,16 @@ export type Kernel = (
 
 /** Kernels by the names tfjs-core gives them. */
 export type Kernels = Readonly<Record<string, Kernel>>
+
+/** The kernel, whose outputs hold one value throughout where each of its inputs does. */
+export const keepsUniform =
+  (kernel: Kernel): Kernel =>
+  (inputs, attrs, scope) => {
+    const outputs = kernel(inputs, attrs, scope)
+    const alike = Object.values(inputs as Inputs).every((input) => scope.backend.isUniform(input))
+    if (alike) for (const output of [outputs].flat()) scope.backend.setUniform(output)
+    return outputs
+  }
 
 export const kernelConfig = (kernelName: string, kernel: Kernel): KernelConfig => ({
   kernelName,

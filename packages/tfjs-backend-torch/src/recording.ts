@@ -24,7 +24,7 @@ export const record = (backend: TorchBackend, body: () => void): Recording => {
   const { addon } = backend.cuda
   const graph = addon.graphBegin()
   try {
-    body()
+    backend.whileRecording(body)
   } catch (cause) {
     abandon(() => addon.graphEnd(graph))
     abandon(() => addon.graphReset(graph))
@@ -32,7 +32,10 @@ export const record = (backend: TorchBackend, body: () => void): Recording => {
   }
   addon.graphEnd(graph)
   return {
-    write: (input, values) => addon.write(backend.handle(input), values),
+    write: (input, values) => {
+      backend.forgetValues(input)
+      addon.write(backend.handle(input), values)
+    },
     replay: () => addon.graphReplay(graph),
     dispose: () => addon.graphReset(graph)
   }

@@ -1,4 +1,12 @@
-import { globalNorm, tf, type NamedTensorMap, type Tensor, type Tensor1D, type Variable } from "@plumbline/runtime"
+import {
+  normOf,
+  normParts,
+  tf,
+  type NamedTensorMap,
+  type Tensor,
+  type Tensor1D,
+  type Variable
+} from "@plumbline/runtime"
 import type { Trainable } from "./algorithm.ts"
 import type { LossSums, Memory, MicroBatch, Objective, Unit, WeightedSum } from "./objective.ts"
 
@@ -29,9 +37,10 @@ export const accumulate = <M extends Trainable, B extends MicroBatch>(
     const loss = () => objective.loss(models, batch, shared[i])
     gradients = addInto(gradients, microBatchGradients(loss, batch, counts, variables, records))
   })
-  // the norm is asked for first: a device then has it queued behind the gradients when the host begins to wait
-  const gradNorm = globalNorm(Object.values(gradients))
-  const { brokenOrigins, metrics } = readRecords(records, counts)
+  const norm = normParts(Object.values(gradients))
+  const all = readOnce([norm, ...records.map(({ values }) => values)])
+  const { brokenOrigins, metrics } = metricsOf(records, all.subarray(norm.size), counts)
+  const gradNorm = normOf(all.subarray(0, norm.size))
   return { gradients, metrics: { ...metrics, grad_norm: gradNorm }, brokenOrigins, memory }
 }
 
@@ -49,7 +58,8 @@ export const evaluate = <M extends Trainable, B extends MicroBatch>(
       tf.tidy(() => flatten(objective.loss(models, batch, shared[i])))
     )
   )
-  return readRecords(records, totalCounts(objective, microBatches))
+  const all = readOnce(records.map(({ values }) => values))
+  return metricsOf(records, all, totalCounts(objective, microBatches))
 }
 
 /** What each micro-batch is told of the others, and what there is to remember. */
@@ -131,13 +141,22 @@ const record = (batch: MicroBatch, flat: Omit<MicroBatchRecord, "origins">): Mic
   ...flat
 })
 
-/** One host read for the whole step; sums in float64, so that a metric does not depend on the split either. */
-const readRecords = (records: ReadonlyArray<MicroBatchRecord>, counts: Readonly<Record<Unit, number>>) => {
+/** The values of all tensors end to end, in the one host read of a step, which waits for the device. */
+const readOnce = (tensors: ReadonlyArray<Tensor1D>): Float32Array => {
+  const all = tf.tidy(() => tf.concat([...tensors]).dataSync() as Float32Array)
+  tf.dispose([...tensors])
+  return all
+}
+
+/** Sums in float64, so that a metric does not depend on the split either. @param all `values` of all records */
+const metricsOf = (
+  records: ReadonlyArray<MicroBatchRecord>,
+  all: Float32Array,
+  counts: Readonly<Record<Unit, number>>
+) => {
   const metrics: Record<string, number> = { [LOSS]: 0 }
   const withoutUnits = new Set<string>()
   const brokenOrigins = new Set<string>()
-  const all = tf.tidy(() => tf.concat(records.map(({ values }) => values)).dataSync())
-  for (const { values } of records) values.dispose()
   let offset = 0
   for (const { layout, origins } of records) {
     for (const { name, size, unit, weight } of layout) {

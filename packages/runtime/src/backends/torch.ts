@@ -28,6 +28,7 @@ import {
   SCALE_ROWS,
   SQUARED_RELU,
   SQUARED_RELU_GRADIENT,
+  TAKE_ROWS,
   TOKEN_LOG_PROBS,
   TOKEN_LOG_PROBS_WEIGHT_GRADIENT,
   UPDATE_ROWS
@@ -57,6 +58,7 @@ const namedKernels = ({ fusedKernels }: typeof Torch): Readonly<Record<string, T
   [PAGED_ATTENTION]: fusedKernels.pagedAttention,
   [EMBEDDING]: fusedKernels.embedding,
   [EMBEDDING_GRADIENT]: fusedKernels.embeddingGradient,
+  [TAKE_ROWS]: fusedKernels.takeRows,
   [RMS_NORM]: fusedKernels.rmsNorm,
   [RMS_NORM_GRADIENT]: fusedKernels.rmsNormGradient,
   [ADD_RMS_NORM]: fusedKernels.addRmsNorm,

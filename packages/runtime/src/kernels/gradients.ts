@@ -22,6 +22,7 @@ import {
   SCALE_ROWS,
   SQUARED_RELU,
   SQUARED_RELU_GRADIENT,
+  TAKE_ROWS,
   TOKEN_LOG_PROBS,
   TOKEN_LOG_PROBS_WEIGHT_GRADIENT
 } from "./names.ts"
@@ -83,6 +84,10 @@ const embedding: Gradient = {
   gradients: ([dy], [weight], { ids }) => ({
     weight: () => fused(EMBEDDING_GRADIENT, { dy: dy! }, { ids, rows: weight!.shape[0] })
   })
+}
+
+const rowSums: Gradient = {
+  gradients: ([dy], _, { ids }) => ({ dy: () => fused(TAKE_ROWS, { x: dy! }, { ids }) })
 }
 
 const rmsNorm: Gradient = {
@@ -155,6 +160,7 @@ const gradients: Readonly<Record<string, Gradient>> = {
   [LINEARS]: linears,
   [ATTENTION]: attention,
   [EMBEDDING]: embedding,
+  [EMBEDDING_GRADIENT]: rowSums,
   [RMS_NORM]: rmsNorm,
   [ADD_RMS_NORM]: addRmsNorm,
   [LAYER_NORM]: layerNorm,

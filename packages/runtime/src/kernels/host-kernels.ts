@@ -1,5 +1,5 @@
 import { type HostArray, type HostMemory, type Kernel, type TensorInfo, writable } from "./host-memory.ts"
-import { ADAMW, EMBEDDING, EMBEDDING_GRADIENT, TENSOR_NORM, UPDATE_ROWS } from "./names.ts"
+import { ADAMW, EMBEDDING, EMBEDDING_GRADIENT, TAKE_ROWS, TENSOR_NORM, UPDATE_ROWS } from "./names.ts"
 
 type Inputs = Record<string, TensorInfo>
 
@@ -17,10 +17,17 @@ const updateRows = (
   return result
 }
 
-const embedding = ({ weight }: Inputs, { ids }: { readonly ids: Int32Array }, memory: HostMemory): TensorInfo => {
-  const width = weight!.shape[1]!
+interface Ids {
+  readonly ids: Int32Array
+}
+
+const embedding = ({ weight }: Inputs, { ids }: Ids, memory: HostMemory): TensorInfo =>
+  takeRows({ x: weight! }, { ids }, memory)
+
+const takeRows = ({ x }: Inputs, { ids }: Ids, memory: HostMemory): TensorInfo => {
+  const width = x!.shape[1]!
   const result = memory.allocate([ids.length, width])
-  const [from, to] = [memory.view(weight!), memory.view(result)]
+  const [from, to] = [memory.view(x!), memory.view(result)]
   ids.forEach((id, i) => to.set(from.subarray(id * width, (id + 1) * width), i * width))
   return result
 }
@@ -96,6 +103,7 @@ export const hostKernels: Readonly<Record<string, Kernel<HostMemory>>> = {
   [UPDATE_ROWS]: updateRows,
   [EMBEDDING]: embedding,
   [EMBEDDING_GRADIENT]: embeddingGradient,
+  [TAKE_ROWS]: takeRows,
   UnsortedSegmentSum: unsortedSegmentSum,
   [TENSOR_NORM]: tensorNorm,
   [ADAMW]: adamw

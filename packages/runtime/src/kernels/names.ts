@@ -34,6 +34,8 @@ export const CACHE_HEADS = "PlumblineCacheHeads"
 export const DECODE_ATTENTION = "PlumblineDecodeAttention"
 /** {weight}, {ids} → rows */
 export const EMBEDDING = "PlumblineEmbedding"
+/** {x}, {ids} → rows of x as they are stored: the gradient of sums of rows */
+export const TAKE_ROWS = "PlumblineTakeRows"
 /** {dy}, {ids, rows} → [rows, D], rows of equal ids added up in order */
 export const EMBEDDING_GRADIENT = "PlumblineEmbeddingGradient"
 /** {x, weight}, {epsilon} → y */

@@ -2,19 +2,22 @@ import { ADAMW, fused, GLOBAL_NORM, hasKernel, TENSOR_NORM } from "../kernels/na
 import { tf, type Scalar, type Tensor, type Tensor1D, type Variable } from "../tf.ts"
 
 /**
- * Euclidean norm of all elements of all gradients, in float64 on host backends. Reads the device once.
+ * Euclidean norm of all elements of all gradients, in float64 on host backends, before it is read: `normOf` makes it
+ * of these numbers.
  *
- * @returns a plain number; NaN or ∞ where a gradient holds one
+ * @returns [2·n] float32: norms of parts of the gradients, and what rounding left of each
  */
-export const globalNorm = (gradients: ReadonlyArray<Tensor>): number => {
-  if (gradients.length === 0) return 0
-  const norms = tf.tidy(() =>
-    hasKernel(GLOBAL_NORM)
-      ? fused<Tensor1D>(GLOBAL_NORM, Object.fromEntries(gradients.entries())).dataSync()
-      : tf.concat(gradients.map(tensorNorm)).dataSync()
-  )
+export const normParts = (gradients: ReadonlyArray<Tensor>): Tensor1D => {
+  if (gradients.length === 0) return tf.zeros([2])
+  return hasKernel(GLOBAL_NORM)
+    ? fused<Tensor1D>(GLOBAL_NORM, Object.fromEntries(gradients.entries()))
+    : tf.tidy(() => tf.concat(gradients.map(tensorNorm)) as Tensor1D)
+}
+
+/** @returns the norm; NaN or ∞ where a gradient holds one */
+export const normOf = (parts: ArrayLike<number>): number => {
   let sum = 0
-  for (let i = 0; i < norms.length; i += 2) sum += (norms[i]! + norms[i + 1]!) ** 2
+  for (let i = 0; i < parts.length; i += 2) sum += (parts[i]! + parts[i + 1]!) ** 2
   return Math.sqrt(sum)
 }
 

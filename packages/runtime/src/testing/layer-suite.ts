@@ -1,5 +1,14 @@
 import { describe, expect, it } from "vitest"
-import { EMBEDDING, GATED_ACTIVATION, LAYER_NORM, LINEAR, RMS_NORM, ROTARY, SQUARED_RELU } from "../kernels/names.ts"
+import {
+  EMBEDDING,
+  EMBEDDING_GRADIENT,
+  GATED_ACTIVATION,
+  LAYER_NORM,
+  LINEAR,
+  RMS_NORM,
+  ROTARY,
+  SQUARED_RELU
+} from "../kernels/names.ts"
 import {
   composedActivations,
   composedSquaredRelu,
@@ -11,6 +20,7 @@ import { composedEmbedding, embedding, gatherRows } from "../ops/embedding.ts"
 import { composedLinear, linear } from "../ops/linear.ts"
 import { composedLayerNorm, composedRmsNorm, layerNorm, rmsNorm } from "../ops/norms.ts"
 import { composedRotary, rotary, type RotaryAngles, rotaryAngles } from "../ops/rotary.ts"
+import { composedAddByRow, addByRow } from "../ops/add-by-row.ts"
 import { tf, type Tensor, type Tensor1D, type Tensor2D, type Tensor3D } from "../tf.ts"
 import { type DifferentiableCase, differentiableSuite } from "./differentiable-suite.ts"
 import { expectClose, gradientsOf, leavesNothing, noise, type Op, wave } from "./tensors.ts"
@@ -96,6 +106,15 @@ const embeddingCase: DifferentiableCase = {
   inputs: () => [noise([6, 7], "weight")],
   op: (weight: Tensor2D) => embedding(weight, repeated),
   composed: (weight: Tensor2D) => composedEmbedding(weight, repeated),
+  small: true
+}
+
+const sumCase: DifferentiableCase = {
+  title: "addByRow",
+  kernel: EMBEDDING_GRADIENT,
+  inputs: () => [noise([6], "values")],
+  op: (values: Tensor1D) => addByRow(values, repeated, 6),
+  composed: (values: Tensor1D) => composedAddByRow(values, repeated, 6),
   small: true
 }
 
@@ -197,7 +216,15 @@ function gatedLiteral(
 const gatherSome = (rows: Tensor2D) => gatherRows(rows, Int32Array.of(2, 0, 2))
 
 export const layerSuite = (): void => {
-  differentiableSuite([...normCases, ...rotaryCases, ...gatedCases, squaredReluCase, ...linearCases, embeddingCase])
+  differentiableSuite([
+    ...normCases,
+    ...rotaryCases,
+    ...gatedCases,
+    squaredReluCase,
+    ...linearCases,
+    embeddingCase,
+    sumCase
+  ])
 
   describe.each(literals)("$title", ({ gradients, inputs, op, out, phase }) => {
     it("has the values and gradients of torch", () => {

@@ -75,7 +75,7 @@ export const adamw: Kernel = (
   if (copy !== undefined && (T === undefined || typeOf(copy, scope) !== BFLOAT16))
     copyInto(copy, reshape(updated[0], scope.backend.addon.shape(copy)))
   return tensors.map((tensor, i) =>
-    shared[i] === true ? scope.out(handles[i]!, tensor.dtype, tensor.shape) : scope.share(tensor)
+    shared[i] === true ? scope.out(handles[i]!, tensor.dtype, tensor.shape) : scope.written(tensor)
   )
 }
 

@@ -1,11 +1,10 @@
 import type { TensorInfo } from "@tensorflow/tfjs-core"
 import type { Handle } from "../addon.ts"
 import { aten, atenInPlace } from "../aten.ts"
-import type { Kernel, KernelScope } from "../kernel.ts"
+import { keepsUniform, type Kernel, type KernelScope } from "../kernel.ts"
 import { INT64 } from "../scalar-type.ts"
 import { cudaStorage } from "./cuda/kernels.ts"
-import { cudaScaleRows } from "./cuda/launches.ts"
-import { cudaRowSums } from "./cuda/row-launches.ts"
+import { cudaRowSums, cudaScaleRows } from "./cuda/row-launches.ts"
 import { rowSums } from "./row-sums.ts"
 import { cast, dense, typeOf, wide, zerosOf } from "./storage.ts"
 
@@ -30,6 +29,11 @@ export const embedding: Kernel = (
     ids.length,
     weight.shape[1]!
   ])
+
+export const takeRows: Kernel = keepsUniform(
+  ({ x }: Record<"x", TensorInfo>, { ids }: { readonly ids: Int32Array }, scope) =>
+    scope.out(indexSelect(scope.of(x), 0, uploadIndex(ids, scope)), x.dtype, [ids.length, x.shape[1]!])
+)
 
 const areRising = (ids: Int32Array): boolean => {
   for (let i = 1; i < ids.length; i++) if (ids[i]! <= ids[i - 1]!) return false
@@ -79,5 +83,5 @@ export const updateRows: Kernel = (
   if (index.length > 0) indexCopy(result, 0, uploadIndex(index, scope), values)
   if (!inPlace) return scope.out(result, target.dtype, target.shape)
   scope.backend.setCompanion(target, undefined)
-  return scope.share(target)
+  return scope.written(target)
 }

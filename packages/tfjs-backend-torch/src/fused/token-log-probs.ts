@@ -4,6 +4,7 @@ import { aten, atenInPlace, atenOwned, inScope } from "../aten.ts"
 import type { Kernel, KernelScope } from "../kernel.ts"
 import { FLOAT32, INT32, INT64 } from "../scalar-type.ts"
 import { cudaStorage } from "./cuda/kernels.ts"
+import { cudaScale } from "./cuda/row-launches.ts"
 import { type LogitOptions, logitSlopes, logitStatistics } from "./logit-rows.ts"
 import { activation, cast, emptyOf, typeOf, wide, zerosOf } from "./storage.ts"
 
@@ -16,7 +17,7 @@ interface Inputs {
 const CHUNK_BYTES = { cpu: 2 ** 26, cuda: 2 ** 30 }
 
 const [t, narrow, to] = [aten("t"), aten("narrow"), aten("to.dtype")]
-const [mmInto, addmmInto, scaleInPlace] = [atenInPlace("mm.out"), atenInPlace("addmm_"), atenInPlace("mul_.Scalar")]
+const [mmInto, addmmInto, scaleInPlace] = [atenInPlace("mm.out"), atenInPlace("addmm_"), atenInPlace("mul_.Tensor")]
 const emptyOwned = atenOwned("empty.memory_format")
 
 interface Chunk {
@@ -67,9 +68,10 @@ const chunkSize = (count: number, vocabulary: number, type: number, scope: Kerne
 }
 
 /**
- * Whether the last weight gradient had the same factor for every token, as a mean over tokens has. Then the forward
- * pass makes it for factors of 1, while it has the logits, and the backward pass only multiplies it. Which of the two
- * ways was foreseen never changes a result: equal factors are always multiplied in afterwards.
+ * Whether the last weight gradient had the same factor for every token, as a mean over tokens has: the backend knows it
+ * from how the factors were made, without reading them. Then the forward pass makes the gradient for factors of 1, while
+ * it has the logits, and the backward pass only multiplies it. Which of the two ways was foreseen never changes a
+ * result: equal factors are always multiplied in afterwards.
  */
 let equalFactorsExpected = true
 
@@ -104,25 +106,20 @@ interface WeightGradientInputs extends Inputs {
 /** dweight: from the forward pass where every factor is the same, else the logits are made again. */
 export const tokenLogProbsWeightGradient: Kernel = (inputs: WeightGradientInputs, options: LogitOptions, scope) => {
   const factors = wide(scope.of(inputs.dy), scope)
-  const factor = equalFactor(factors, scope)
-  equalFactorsExpected = factor !== undefined
+  const equal = options.targets.length > 0 && scope.backend.isUniform(inputs.dy)
+  equalFactorsExpected = equal
   const early = scope.backend.takeCompanion(inputs.logNormalizer)
-  if (early !== undefined && factor === undefined) scope.backend.addon.dispose([early])
-  const gradient =
-    early !== undefined && factor !== undefined
-      ? early
-      : madeAgain(inputs, factor === undefined ? factors : undefined, options, scope)
-  if (factor !== undefined) scaleInPlace(gradient, factor)
+  if (early !== undefined && !equal) scope.backend.addon.dispose([early])
+  const gradient = early !== undefined && equal ? early : madeAgain(inputs, equal ? undefined : factors, options, scope)
+  if (equal) scale(gradient, narrow(factors, 0, 0, 1), scope)
   return scope.out(gradient, "float32", inputs.weight.shape)
 }
 
-const stack = aten("stack")
-const [amin, amax] = [aten("amin"), aten("amax")]
-
-/** The one value of all factors; undefined where they differ. Waits for the device, in the middle of a step's queue. */
-const equalFactor = (factors: Handle, scope: KernelScope): number | undefined => {
-  const [least, most] = scope.backend.addon.toHost(stack([amin(factors), amax(factors)]), new Float32Array(2))
-  return least === most ? least : undefined
+/** x times one number that is on the device, in place. */
+const scale = (x: Handle, factor: Handle, scope: KernelScope): void => {
+  const T = cudaStorage([x], scope)
+  if (T === undefined) scaleInPlace(x, factor)
+  else cudaScale(x, factor, T, scope)
 }
 
 const madeAgain = (

@@ -1,6 +1,6 @@
 import { backend_util, type DataType, type TensorInfo, upcastType } from "@tensorflow/tfjs-core"
 import { aten } from "../aten.ts"
-import type { Kernel, Kernels, KernelScope } from "../kernel.ts"
+import { keepsUniform, type Kernel, type Kernels, type KernelScope } from "../kernel.ts"
 import { BOOL, FLOAT32, FLOAT64 } from "../scalar-type.ts"
 import type { Handle } from "../addon.ts"
 
@@ -14,11 +14,11 @@ const shapeOf = ({ a, b }: Operands) => backend_util.assertAndGetBroadcastShape(
 /** `dtype` is the result's; the operands' common one where it is not given. */
 const elementwise = (name: string, dtype?: DataType): Kernel => {
   const operator = aten(name)
-  return (operands: Operands, _, scope) => {
+  return keepsUniform((operands: Operands, _, scope) => {
     const { a, b } = operands
     const result = operator(...numbers(operands, scope))
     return scope.out(result, dtype ?? upcastType(a.dtype, b.dtype), shapeOf(operands))
-  }
+  })
 }
 
 /** Two numbers stay on the host unless a tensor brings them to the device, so one of the two is always there. */
@@ -109,7 +109,7 @@ export const binaryKernels: Kernels = {
   NotEqual: elementwise("ne.Tensor", "bool"),
   Pow: throughDouble((a, b) => power(a, b)),
   Prelu: prelu,
-  RealDiv: realDiv,
+  RealDiv: keepsUniform(realDiv),
   SquaredDifference: squaredDifference,
   Sub: elementwise("sub.Tensor")
 }

@@ -1,6 +1,6 @@
 import { type DataType, type TensorInfo, util } from "@tensorflow/tfjs-core"
 import { aten } from "../aten.ts"
-import { type Kernel, type Kernels, type KernelScope, sizeOf } from "../kernel.ts"
+import { keepsUniform, type Kernel, type Kernels, type KernelScope, sizeOf } from "../kernel.ts"
 import { FLOAT32, scalarTypeOf } from "../scalar-type.ts"
 
 const [full, zerosLike, fullLike, softmax, multinomialOf, diagEmbed, reshape] = [
@@ -112,7 +112,7 @@ const diag: Kernel = ({ x }: One, _, scope) => {
 
 export const creationKernels: Kernels = {
   Diag: diag,
-  Fill: fill,
+  Fill: keepsUniform(fill),
   LinSpace: linSpace,
   Multinomial: multinomial,
   OnesLike: ones,

@@ -1,7 +1,7 @@
 import type { DataType, TensorInfo } from "@tensorflow/tfjs-core"
 import type { Argument } from "../addon.ts"
 import { aten } from "../aten.ts"
-import type { Kernel, Kernels } from "../kernel.ts"
+import { keepsUniform, type Kernel, type Kernels } from "../kernel.ts"
 import { BOOL, scalarTypeOf } from "../scalar-type.ts"
 
 interface Unary {
@@ -11,8 +11,9 @@ interface Unary {
 /** Elementwise; whole-number tensors stay so where `dtype` is "same", and become float32 otherwise. */
 const elementwise = (name: string, dtype: "same" | DataType, ...rest: ReadonlyArray<Argument>): Kernel => {
   const operator = aten(name)
-  return ({ x }: Unary, _, scope) =>
+  return keepsUniform(({ x }: Unary, _, scope) =>
     scope.out(operator(scope.of(x), ...rest), dtype === "same" ? x.dtype : dtype, x.shape)
+  )
 }
 
 const [where, gt, ge, isnan, mul, add] = [
@@ -67,7 +68,7 @@ export const unaryKernels: Kernels = {
   Asinh: elementwise("asinh", "float32"),
   Atan: elementwise("atan", "float32"),
   Atanh: elementwise("atanh", "float32"),
-  Cast: cast,
+  Cast: keepsUniform(cast),
   Ceil: elementwise("ceil", "same"),
   ClipByValue: clipByValue,
   Cos: elementwise("cos", "float32"),

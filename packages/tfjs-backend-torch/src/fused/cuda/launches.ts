@@ -10,9 +10,9 @@ import { cudaStorage, launch, packWidth, spread, spreadSums } from "./kernels.ts
 
 const [sum, reshape, narrow] = [aten("sum.dim_IntList"), aten("reshape"), aten("narrow")]
 
-const shapeOf = (x: Handle, scope: KernelScope) => scope.backend.addon.shape(x)
+export const shapeOf = (x: Handle, scope: KernelScope) => scope.backend.addon.shape(x)
 
-const emptyLike = (x: Handle, scope: KernelScope): Handle => emptyOf(shapeOf(x, scope), typeOf(x, scope), scope)
+export const emptyLike = (x: Handle, scope: KernelScope): Handle => emptyOf(shapeOf(x, scope), typeOf(x, scope), scope)
 
 const rowStep = (x: Handle, { backend }: KernelScope): number => backend.addon.strides(x)[0]!
 
@@ -117,16 +117,6 @@ const columns = (widths: ReadonlyArray<number>, like: Handle, scope: KernelScope
     first += width
     return part
   })
-}
-
-export const cudaScaleRows = (x: Handle, factors: Handle, T: string, scope: KernelScope): Handle => {
-  const [rows, width] = shapeOf(x, scope) as [number, number]
-  const W = packWidth(width)
-  const out = emptyLike(x, scope)
-  const packs = (rows * width) / W
-  const args = [x, factors, out, packs, width / W]
-  launch("scaleRows", { ...spread(packs), macros: { T, W }, args }, scope)
-  return out
 }
 
 /** Threads of a block that walks a row of `packs` packs. */

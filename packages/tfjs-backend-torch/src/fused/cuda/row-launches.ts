@@ -1,13 +1,14 @@
 import type { Handle } from "../../addon.ts"
-import type { KernelScope } from "../../kernel.ts"
+import { type KernelScope, sizeOf } from "../../kernel.ts"
 import { FLOAT32, INT32 } from "../../scalar-type.ts"
 import type { RowSum, RowSums } from "../row-sums.ts"
 import { emptyOf, typeOf, zerosOf } from "../storage.ts"
-import { launch, packWidth } from "./kernels.ts"
+import { launch, packWidth, spread } from "./kernels.ts"
+import { emptyLike, shapeOf } from "./launches.ts"
 
 /** The rows of x [N, D] added up, [rows, D] in the storage of x. */
 export const cudaRowSums = (x: Handle, sums: RowSums, rows: number, T: string, scope: KernelScope): Handle => {
-  const width = scope.backend.addon.shape(x)[1]!
+  const width = shapeOf(x, scope)[1]!
   const out = zerosOf([rows, width], typeOf(x, scope), scope)
   if (width === 0) return out
   const order = scope.upload(sums.order, [sums.order.length], INT32)
@@ -38,4 +39,22 @@ const addRows = ({ O, T, list, order, out, x }: Addition, width: number, scope: 
     { blocks: list.length, threads, macros: { T, O, W }, args: [x, order, triples, out, width / W] },
     scope
   )
+}
+
+/** Row i of x [N, D] times factor i [N] float32. */
+export const cudaScaleRows = (x: Handle, factors: Handle, T: string, scope: KernelScope): Handle => {
+  const [rows, width] = shapeOf(x, scope) as [number, number]
+  const W = packWidth(width)
+  const out = emptyLike(x, scope)
+  const packs = (rows * width) / W
+  const args = [x, factors, out, packs, width / W]
+  launch("scaleRows", { ...spread(packs), macros: { T, W }, args }, scope)
+  return out
+}
+
+/** x, which lies in memory order, times factor [1] float32, in place. */
+export const cudaScale = (x: Handle, factor: Handle, T: string, scope: KernelScope): void => {
+  const size = sizeOf(shapeOf(x, scope))
+  const W = packWidth(size)
+  launch("scaleRows", { ...spread(size / W), macros: { T, W }, args: [x, factor, x, size / W, size / W] }, scope)
 }
