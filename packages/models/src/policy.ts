@@ -1,6 +1,7 @@
 import { ModelRuntime } from "@plumbline/runtime"
 import { Context, Effect, Layer } from "effect"
 import { loadCausalLM } from "./checkpoint/load.ts"
+import { freeze } from "./copy-weights.ts"
 import { createModel, type DecoderTable } from "./create-model.ts"
 import type { ConfigInvalid, LoadError, UnsupportedModel } from "./errors.ts"
 import type { CausalLM } from "./model.ts"
@@ -38,6 +39,17 @@ export class Policy extends Context.Service<Policy, CausalLM>()("@plumbline/mode
 export class ReferencePolicy extends Context.Service<ReferencePolicy, CausalLM>()("@plumbline/models/ReferencePolicy") {
   static readonly layerFromFolder = (folder: string): Layer.Layer<ReferencePolicy, LoadError, ModelRuntime> =>
     Layer.effect(ReferencePolicy, loaded(folder, "reference", false))
+
+  /** A frozen copy of the policy as it is before training. */
+  static readonly layerFrozen: Layer.Layer<ReferencePolicy, never, Policy> = Layer.effect(
+    ReferencePolicy,
+    Effect.flatMap(Policy, (policy) =>
+      Effect.acquireRelease(
+        Effect.sync(() => freeze(policy, "reference")),
+        (model) => Effect.sync(model.dispose)
+      )
+    )
+  )
 
   /** One whose weights can be set between steps. */
   static readonly layerMovable = (folder: string): Layer.Layer<ReferencePolicy, LoadError, ModelRuntime> =>
