@@ -35,6 +35,14 @@ const refused: ReadonlyArray<readonly [string, string, string, string]> = [
   ["dpo", "pairs.jsonl", "--loss sigmoid,robust --label-smoothing 0.7", "a label smoothing of 0.7 is not in [0, ½)"],
   ["dpo", "pairs.jsonl", "--loss exo_pair", "needs a label smoothing above 0"],
   ["dpo", "pairs.jsonl", "--loss hinge --label-smoothing 0.1", "--label-smoothing: is not read by --loss hinge"],
+  ["dpo", "pairs.jsonl", "--f-divergence js_divergence --alpha 0.3", "--alpha: is not read by --loss sigmoid with"],
+  ["dpo", "pairs.jsonl", "--reference-mixup 0.3", "give --reference-sync-steps, too"],
+  [
+    "dpo",
+    "pairs.jsonl",
+    "--reference-sync-steps 2 --precompute-reference",
+    "a reference that moves cannot be asked once"
+  ],
   ["dpo", "pairs.jsonl", "--loss sigmoid,sft --loss-weights 1", "1 weights for 2 losses"],
   ["dpo", "pairs.jsonl", "--loss rpo_sq", "pairs.jsonl:1 has no chosen_reward and rejected_reward (nor have 1 others)"],
   ["dpo", "graded.jsonl", "--loss sft,rpo_fwd_kl", "graded.jsonl:2 has no chosen_reward and rejected_reward"],

@@ -17,7 +17,7 @@ import type { Builtin } from "../builtin.ts"
 import { fileFields, UnitShare } from "../command-fields.ts"
 import { inputFiles, policyFolder, tokenizerOutput } from "../model-folder.ts"
 import { DivergenceName, lossFromOptions, PairLossName } from "./loss-table.ts"
-import { movingReference } from "./moving-reference.ts"
+import { movingReference, type MovingReferenceOptions } from "./moving-reference.ts"
 import { preference } from "./preference.ts"
 import { pairFiles, PreferenceData } from "./preference-data.ts"
 import type { PreferenceLoss } from "./preference-loss.ts"
@@ -46,7 +46,10 @@ export const DpoOptions = Schema.Struct({
     "reference log-probs once before training, kept in the store, instead of at every step"
   ),
   referenceSyncSteps: optional(PositiveInt, "steps after which the reference moves toward the policy (TR-DPO)"),
-  referenceMixup: option(UnitShare, 0.6, "share of the policy in the reference that has moved (TR-DPO)"),
+  referenceMixup: optional(
+    UnitShare.check(Schema.isGreaterThan(0)),
+    "share of the policy in the reference that has moved (TR-DPO; default: 0.6)"
+  ),
   ...batchFields,
   ...optimizationFields,
   ...runFields,
@@ -64,15 +67,11 @@ export const dpoCommand: Builtin<typeof DpoOptions, TokenizedPreference> = {
   run: (options: DpoOptions) =>
     Effect.gen(function* () {
       const loss = yield* lossFromOptions(options)
-      const { referenceMixup: mixup, referenceSyncSteps: every } = options
-      if (every !== undefined && options.precomputeReference) {
-        const reason = "a reference that moves cannot be asked once: leave out this or --reference-sync-steps"
-        return yield* new OptionsInvalid({ option: "--precompute-reference", reason })
-      }
+      const moves = yield* moving(options)
       const algorithm = preference(loss)
       const run = Effect.gen(function* () {
         return yield* runTraining({
-          algorithm: every === undefined ? algorithm : movingReference(algorithm, { every, mixup }),
+          algorithm: moves === undefined ? algorithm : movingReference(algorithm, moves),
           options,
           inputs: inputFiles(options),
           extraFiles: yield* tokenizerOutput,
@@ -84,11 +83,28 @@ export const dpoCommand: Builtin<typeof DpoOptions, TokenizedPreference> = {
         Effect.provide(referenceLogProbs(options, loss)),
         Effect.provide([
           PreferenceData.layerFiles(options),
-          every === undefined ? ReferencePolicy.layerFromFolder(folder) : ReferencePolicy.layerMovable(folder)
+          moves === undefined ? ReferencePolicy.layerFromFolder(folder) : ReferencePolicy.layerMovable(folder)
         ]),
         Effect.provide(policyFolder(options.model))
       )
     })
+}
+
+/** How the reference moves; nothing where it stays. */
+const moving = ({
+  precomputeReference,
+  referenceMixup,
+  referenceSyncSteps: every
+}: DpoOptions): Effect.Effect<MovingReferenceOptions | undefined, OptionsInvalid> => {
+  if (every === undefined && referenceMixup !== undefined) {
+    const reason = "says how far the reference moves, and it does not: give --reference-sync-steps, too"
+    return Effect.fail(new OptionsInvalid({ option: "--reference-mixup", reason }))
+  }
+  if (every !== undefined && precomputeReference) {
+    const reason = "a reference that moves cannot be asked once: leave out this or --reference-sync-steps"
+    return Effect.fail(new OptionsInvalid({ option: "--precompute-reference", reason }))
+  }
+  return Effect.succeed(every === undefined ? undefined : { every, mixup: referenceMixup ?? 0.6 })
 }
 
 const referenceLogProbs = (

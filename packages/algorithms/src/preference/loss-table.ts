@@ -20,17 +20,25 @@ import { sigmoidNorm } from "./sigmoid-norm.ts"
 import { sppoHard } from "./sppo.ts"
 import { onPolicyWeighted } from "./wpo.ts"
 
+/** Flags that some losses or divergences read and others do not, each with the value at which it does nothing. */
+const neutral = { labelSmoothing: 0, fDivergence: "reverse_kl", alpha: 0.5, discopopTau: 0.05, eta: 1 } as const
+
+type SomeRead = ReadonlyArray<keyof typeof neutral>
+
+interface DivergenceChoice {
+  readonly make: (alpha: number) => Divergence
+  readonly reads: SomeRead
+}
+
+/** What `--f-divergence` can name. */
 const divergences = {
-  reverse_kl: () => reverseKl,
-  forward_kl: () => forwardKl,
-  js_divergence: () => jensenShannon,
-  alpha_divergence: (alpha) => (alpha === 1 ? reverseKl : alphaDivergence(alpha))
-} satisfies Readonly<Record<string, (alpha: number) => Divergence>>
+  reverse_kl: { make: () => reverseKl, reads: [] },
+  forward_kl: { make: () => forwardKl, reads: [] },
+  js_divergence: { make: () => jensenShannon, reads: [] },
+  alpha_divergence: { make: (alpha) => (alpha === 1 ? reverseKl : alphaDivergence(alpha)), reads: ["alpha"] }
+} satisfies Readonly<Record<string, DivergenceChoice>>
 
 export const DivergenceName = Schema.Literals(Object.keys(divergences) as ReadonlyArray<keyof typeof divergences>)
-
-/** Flags that some losses read and others do not, each with the value at which it does nothing. */
-const neutral = { labelSmoothing: 0, fDivergence: "reverse_kl", discopopTau: 0.05, eta: 1 } as const
 
 interface Settings {
   readonly beta: number
@@ -42,7 +50,7 @@ interface Settings {
 
 interface LossChoice {
   readonly make: (settings: Settings) => PreferenceLoss
-  readonly reads: ReadonlyArray<keyof typeof neutral>
+  readonly reads: SomeRead
 }
 
 /** What `--loss` can name; the names are TRL's, and NeMo-Aligner's for rpo. */
@@ -93,7 +101,10 @@ export const lossFromOptions = Effect.fnUntraced(function* (flags: LossFlags) {
   }
   const unread = unreadFlag(flags)
   if (unread !== undefined) {
-    return yield* new OptionsInvalid({ option: unread, reason: `is not read by --loss ${names.join(",")}` })
+    return yield* new OptionsInvalid({
+      option: unread,
+      reason: `is not read by --loss ${names.join(",")} with --f-divergence ${flags.fDivergence}`
+    })
   }
   return yield* Effect.try({
     try: () => modified(flags, lossWeights),
@@ -102,7 +113,7 @@ export const lossFromOptions = Effect.fnUntraced(function* (flags: LossFlags) {
 })
 
 const modified = (flags: LossFlags, weights: ReadonlyArray<number>): PreferenceLoss => {
-  const settings: Settings = { ...flags, divergence: divergences[flags.fDivergence](flags.alpha) }
+  const settings: Settings = { ...flags, divergence: divergences[flags.fDivergence].make(flags.alpha) }
   const parts = flags.loss.map((name, i): WeightedLoss => ({ loss: losses[name].make(settings), weight: weights[i]! }))
   const [first, ...rest] = parts
   const plain = rest.length === 0 && first!.weight === 1 ? first!.loss : mix([first!, ...rest])
@@ -111,15 +122,19 @@ const modified = (flags: LossFlags, weights: ReadonlyArray<number>): PreferenceL
 }
 
 const unreadFlag = (flags: LossFlags): string | undefined => {
-  const read = new Set(flags.loss.flatMap((name): LossChoice["reads"] => losses[name].reads))
-  const names = {
-    labelSmoothing: "--label-smoothing",
-    fDivergence: "--f-divergence",
-    discopopTau: "--discopop-tau",
-    eta: "--eta"
-  }
-  const field = (Object.keys(names) as ReadonlyArray<keyof typeof names>).find(
-    (name) => flags[name] !== neutral[name] && !read.has(name)
-  )
-  return field === undefined ? undefined : names[field]
+  const choices: ReadonlyArray<{ readonly reads: SomeRead }> = [
+    divergences[flags.fDivergence],
+    ...flags.loss.map((name) => losses[name])
+  ]
+  const read = new Set(choices.flatMap(({ reads }) => reads))
+  const field = (Object.keys(neutral) as SomeRead).find((name) => flags[name] !== neutral[name] && !read.has(name))
+  return field === undefined ? undefined : flagNames[field]
+}
+
+const flagNames: Readonly<Record<keyof typeof neutral, string>> = {
+  labelSmoothing: "--label-smoothing",
+  fDivergence: "--f-divergence",
+  alpha: "--alpha",
+  discopopTau: "--discopop-tau",
+  eta: "--eta"
 }

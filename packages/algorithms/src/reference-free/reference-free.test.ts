@@ -4,6 +4,7 @@ import { evaluate } from "@plumbline/training"
 import { objectiveLaws } from "@plumbline/training/testing"
 import { describe, expect, it } from "vitest"
 import { expectClose, onWasm } from "../testing/preference-case.ts"
+import { preference } from "../preference/preference.ts"
 import { row, smallModel, transitionModel, unevenRows } from "../testing/small-models.ts"
 import { alphaPo } from "./alpha-po.ts"
 import { cpo, cpoIpo } from "./cpo.ts"
@@ -103,6 +104,11 @@ describe("reference-free objective", () => {
       ]
     })
   }
+
+  it("is of a type that no algorithm with a reference takes", () => {
+    // @ts-expect-error simpo has no place for a reference
+    expect(preference(simpo({ beta: 2, margin: 1 })).name).toBe("simpo")
+  })
 
   it("keeps a row that is imitated on the chosen tokens in one forward pass", () => {
     expect(referenceFreeBatch(packed, triples, orpo({ beta: 0.1 }).imitation).responses.length).toBe(6)
