@@ -39,6 +39,7 @@ describe("plumb", () => {
       "generate",
       "score",
       "tokenize",
+      "serve",
       "plan",
       "runs",
       "show",

@@ -19,6 +19,12 @@ export const modelCommands: ReadonlyArray<Command> = [
     usage: "--model DIR (--text TEXT | --input FILE)",
     summary: "token ids of texts and chats",
     load: async () => (await import("./commands/tokenize.ts")).tokenizeCommand
+  },
+  {
+    name: "serve",
+    usage: "--model DIR [--port N]",
+    summary: "serve OpenAI's API over HTTP",
+    load: async () => (await import("./commands/serve.ts")).serveCommand
   }
 ]
 

@@ -5,16 +5,12 @@ import { Effect, Schema, Stream } from "effect"
 import { machineFields, runtimeLayer } from "../backend.ts"
 import type { CommandLine } from "../command-line.ts"
 import type { CommandRun } from "../command.ts"
+import { engineFields } from "../engine-fields.ts"
 import { responseLine, responseRecord } from "../generate/response-record.ts"
 import { openResults, type Results } from "../generate/results.ts"
 import { checkRows, openModel } from "../model-input.ts"
 import { parseCommand } from "../parse-command.ts"
 import { readInput } from "../prompt-input.ts"
-
-const engineFields = {
-  maxRows: option(PositiveInt, 64, "responses written at the same time"),
-  cacheTokens: optional(PositiveInt, "tokens that the key-value cache holds (default: what max-rows contexts take)")
-} as const
 
 const Options = Schema.Struct({
   model: needed(Schema.NonEmptyString, "model folder, in the Hugging Face layout"),

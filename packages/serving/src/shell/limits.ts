@@ -11,7 +11,7 @@ export const limitFields = {
   maxBodySeconds: option(Positive, 30, "seconds for a client to send its body; then 408"),
   maxWriteSeconds: option(Positive, 30, "seconds that a client may leave an answer unread; then it is cut off"),
   maxRequestSeconds: option(Positive, 600, "seconds for a request to wait and run; then 504"),
-  maxDrainSeconds: option(Positive, 30, "seconds that running requests have to finish after SIGTERM")
+  maxDrainSeconds: option(Positive, 30, "seconds for running requests to finish after SIGTERM")
 } as const
 
 export const Limits = Schema.Struct(limitFields)
