@@ -1,12 +1,12 @@
 import type { GenerationRequest } from "../request.ts"
 import type { SamplingOptions } from "../sampling/options.ts"
-import { type RemoteOptions, TOKEN_ID_FIELDS } from "./options.ts"
+import { type KnownServer, type RemoteOptions, TOKEN_ID_FIELDS } from "./options.ts"
 
 /** The body of `/completions` for a request. Fields beyond OpenAI's are there only where they change something. */
 export const completionBody = (
   request: GenerationRequest,
   model: string,
-  { tokenIdFields = TOKEN_ID_FIELDS }: RemoteOptions
+  { contextTokens, tokenIdFields = TOKEN_ID_FIELDS }: KnownServer
 ): Readonly<Record<string, unknown>> => {
   const { promptIds, promptLogProbs = false, samples = 1, sampling, seed, topLogProbs = 0 } = request
   return {
@@ -14,7 +14,8 @@ export const completionBody = (
     prompt: [...promptIds],
     n: samples,
     seed,
-    max_tokens: sampling.maxNewTokens,
+    // servers refuse what would not fit; the engine of this process ends with the context
+    max_tokens: Math.min(sampling.maxNewTokens, Math.max(1, contextTokens - promptIds.length)),
     logprobs: topLogProbs,
     temperature: sampling.temperature,
     top_p: sampling.topP,

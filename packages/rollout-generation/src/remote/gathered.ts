@@ -64,10 +64,15 @@ const checkPrompt = ({ prompt_token_ids: used }: Choice, { promptIds }: Generati
   throw new AnswerUnusable(`it went on from another prompt: ${used.length} tokens for the ${promptIds.length} sent`)
 }
 
+/** What rounding may add to the log-prob of a certain token. */
+const ROUNDING = 0.01
+
 const numbers = (values: ReadonlyArray<number | null>, what: string): ReadonlyArray<number> =>
   values.map((value) => {
-    if (value !== null && !Number.isNaN(value)) return value
-    throw new AnswerUnusable(`its ${what} have a gap`)
+    if (value === null) throw new AnswerUnusable(`its ${what} have a gap`)
+    // JSON writes no infinity, but 1e999 is read as one
+    if (Number.isFinite(value) && value <= ROUNDING) return value
+    throw new AnswerUnusable(`its ${what} have ${value}, which is no log-prob`)
   })
 
 const sized = (

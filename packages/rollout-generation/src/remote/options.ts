@@ -1,3 +1,5 @@
+import type { GeneratorLimits } from "../generator-shape.ts"
+
 /** How to reach a server that speaks OpenAI's API, and what to know of it that it does not say. */
 export interface RemoteOptions {
   /** With the version, without a slash at its end: `http://127.0.0.1:8000/v1`. */
@@ -34,6 +36,9 @@ export interface RemoteOptions {
   /** Version that the weights must have, where the server reports one: older tokens are a failure. */
   readonly expectedVersion?: () => number
 }
+
+/** Options with all that is known of the server's model. */
+export type KnownServer = RemoteOptions & GeneratorLimits
 
 /** The version of weights that a server does not report. */
 export const UNKNOWN_VERSION = -1

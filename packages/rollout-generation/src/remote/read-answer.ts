@@ -3,7 +3,7 @@ import type { GeneratedGroup, GenerationEvent, GenerationRequest, TokenEvent } f
 import { type Choice, Completion, versionOf } from "./choice.ts"
 import { type KnownLogProbs, knownLogProbs } from "./completion-body.ts"
 import { AnswerUnusable, finish, gather, type Gathered, joined } from "./gathered.ts"
-import type { RemoteOptions } from "./options.ts"
+import type { KnownServer } from "./options.ts"
 
 const decode = Schema.decodeUnknownSync(Completion)
 
@@ -17,11 +17,7 @@ export const decodeCompletion = (value: unknown): Completion => {
 }
 
 /** A group from a whole answer. @throws AnswerUnusable */
-export const readGroup = (
-  completion: Completion,
-  request: GenerationRequest,
-  options: RemoteOptions
-): GeneratedGroup => {
+export const readGroup = (completion: Completion, request: GenerationRequest, options: KnownServer): GeneratedGroup => {
   const { promptIds, promptLogProbs = false, samples = 1 } = request
   const version = versionOf(completion)
   const known = knownLogProbs(request, options)
@@ -34,7 +30,7 @@ export const readGroup = (
     gather(choice, request, known, promptLogProbs ? promptIds.length : 0, version)
   )
   const responses = choices.map((choice, i) => finish(choice, gathered[i]!, request))
-  checkVersions(gathered, options)
+  for (const one of gathered) check(one, 0, request, options)
   return { promptIds, responses, prompt: gathered[0]!.prompt }
 }
 
@@ -46,30 +42,31 @@ export interface StreamReader {
   readonly whole: () => boolean
 }
 
-export const streamReader = (request: GenerationRequest, options: RemoteOptions): StreamReader => {
+export const streamReader = (request: GenerationRequest, options: KnownServer): StreamReader => {
   const { samples = 1 } = request
   const parts = new Map<number, Array<Gathered>>()
   const known = knownLogProbs(request, options)
-  let ended = 0
+  const done = new Set<number>()
   let promptSeen = false
   const readChoice = (choice: Choice, version: number | undefined): ReadonlyArray<GenerationEvent> => {
     if (choice.index < 0 || choice.index >= samples) throw new AnswerUnusable(`it streams a response ${choice.index}`)
     const before = parts.get(choice.index) ?? []
     const part = gatherPart(choice, request, known, before.length === 0, version)
-    checkVersions([part], options)
+    if (done.has(choice.index)) throw new AnswerUnusable(`it goes on with response ${choice.index} after its end`)
+    check(part, count(before), request, options)
     const events: Array<GenerationEvent> = []
     if (part.prompt !== undefined && !promptSeen) events.push({ _tag: "Prompt", prompt: part.prompt })
     promptSeen ||= part.prompt !== undefined
     events.push(...tokenEvents(choice.index, part, before))
     parts.set(choice.index, [...before, part])
     if (choice.finish_reason === undefined || choice.finish_reason === null) return events
-    ended++
+    done.add(choice.index)
     const response = finish(choice, joined(parts.get(choice.index)!), request)
     return [...events, { _tag: "Finished", response }]
   }
   return {
     read: (completion) => completion.choices.flatMap((choice) => readChoice(choice, versionOf(completion))),
-    whole: () => ended === samples
+    whole: () => done.size === samples
   }
 }
 
@@ -89,7 +86,7 @@ const gatherPart = (
 }
 
 const tokenEvents = (sample: number, part: Gathered, before: ReadonlyArray<Gathered>): ReadonlyArray<TokenEvent> => {
-  const start = before.reduce((total, { ids }) => total + ids.length, 0)
+  const start = count(before)
   return part.ids.map((id, t) => ({
     _tag: "Token",
     sample,
@@ -102,9 +99,24 @@ const tokenEvents = (sample: number, part: Gathered, before: ReadonlyArray<Gathe
   }))
 }
 
-const checkVersions = (gathered: ReadonlyArray<Gathered>, { expectedVersion }: RemoteOptions): void => {
+const count = (parts: ReadonlyArray<Gathered>): number => parts.reduce((total, { ids }) => total + ids.length, 0)
+
+/** Tokens that cannot be what was asked for. @param before tokens of the same response that came earlier */
+const check = (
+  { ids, policyVersions }: Gathered,
+  before: number,
+  { sampling }: GenerationRequest,
+  { expectedVersion, vocabulary }: KnownServer
+): void => {
+  const length = before + ids.length
+  if (length > sampling.maxNewTokens) {
+    throw new AnswerUnusable(`it returned ${length} tokens where at most ${sampling.maxNewTokens} were asked for`)
+  }
+  const unknown = ids.find((id) => id < 0 || id >= vocabulary)
+  if (unknown !== undefined) {
+    throw new AnswerUnusable(`it returned token id ${unknown}, outside the vocabulary of ${vocabulary}`)
+  }
   const wanted = expectedVersion?.()
-  if (wanted === undefined) return
-  const stale = gathered.flatMap(({ policyVersions }) => policyVersions).find((one) => one >= 0 && one < wanted)
+  const stale = wanted === undefined ? undefined : policyVersions.find((one) => one >= 0 && one < wanted)
   if (stale !== undefined) throw new AnswerUnusable(`its weights are of version ${stale}, older than ${wanted}`)
 }

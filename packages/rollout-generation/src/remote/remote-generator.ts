@@ -12,10 +12,10 @@ import { Generator } from "../generator.ts"
 import type { GeneratedGroup, GenerationEvent, GenerationRequest } from "../request.ts"
 import { completionBody } from "./completion-body.ts"
 import { type LoadCounter, loadCounter } from "./load-counter.ts"
-import type { RemoteOptions } from "./options.ts"
+import type { KnownServer, RemoteOptions } from "./options.ts"
 import { decodeCompletion, readGroup } from "./read-answer.ts"
 import { reading } from "./reading.ts"
-import { disconnected, persistently, type Send, sender, type Unanswered } from "./send.ts"
+import { jsonOf, persistently, type Send, sender, type Unanswered } from "./send.ts"
 import { describeModel, serverVersion } from "./server-model.ts"
 import { streamEvents } from "./stream-events.ts"
 
@@ -32,7 +32,7 @@ export const remoteGenerator = (
     const send = sender(yield* HttpClient.HttpClient, options)
     const { id, limits } = yield* describeModel(send, options)
     const permits = Semaphore.makeUnsafe(options.maxConcurrency ?? 64)
-    const context: Context = { options, send, model: id, permits, counter: loadCounter() }
+    const context: Context = { options: { ...options, ...limits }, send, model: id, permits, counter: loadCounter() }
     return {
       limits,
       load: Effect.sync(context.counter.load),
@@ -48,7 +48,7 @@ export const remoteGeneratorLayer = (
 ): Layer.Layer<Generator, GeneratorFailed, HttpClient.HttpClient> => Layer.effect(Generator, remoteGenerator(options))
 
 interface Context {
-  readonly options: RemoteOptions
+  readonly options: KnownServer
   readonly send: Send
   readonly model: string
   readonly permits: Semaphore.Semaphore
@@ -81,7 +81,7 @@ const postOne = (context: Context, request: GenerationRequest): Effect.Effect<Ge
   const once = Effect.scoped(
     Effect.gen(function* () {
       const response = yield* send("/completions", completionBody(request, model, options))
-      const body = yield* Effect.mapError(response.json, disconnected)
+      const body = yield* jsonOf(response)
       return yield* reading(() => readGroup(decodeCompletion(body), request, options))
     })
   )

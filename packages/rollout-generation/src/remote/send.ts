@@ -44,6 +44,15 @@ export const disconnected = ({ reason }: HttpClientError.HttpClientError): Unans
   return new Unanswered({ reason: `no connection (${said})`, transient: reason._tag !== "InvalidUrlError" })
 }
 
+/** The JSON of an answer. What is there as a whole and is no JSON will be none the next time. */
+export const jsonOf = ({ text }: HttpClientResponse.HttpClientResponse): Effect.Effect<unknown, Unanswered> =>
+  Effect.flatMap(Effect.mapError(text, disconnected), (body) =>
+    Effect.try({
+      try: (): unknown => JSON.parse(body),
+      catch: () => new Unanswered({ reason: `it answered with no JSON: ${body.slice(0, 200)}`, transient: false })
+    })
+  )
+
 const refusal = (response: HttpClientResponse.HttpClientResponse) =>
   Effect.flatMap(
     Effect.orElseSucceed(response.text, () => ""),

@@ -1,9 +1,8 @@
 import { Effect, Schema } from "effect"
 import { GeneratorFailed } from "../errors.ts"
 import type { GeneratorLimits } from "../generator-shape.ts"
-import { disconnected } from "./send.ts"
 import { type RemoteOptions, UNKNOWN_VERSION } from "./options.ts"
-import { persistently, type Send } from "./send.ts"
+import { jsonOf, persistently, type Send } from "./send.ts"
 
 const Model = Schema.Struct({
   id: Schema.String,
@@ -26,10 +25,7 @@ const findModel = (send: Send, options: RemoteOptions) =>
   })
 
 const listModels = (send: Send, options: RemoteOptions) =>
-  persistently(
-    Effect.scoped(Effect.flatMap(send("/models"), ({ json }) => Effect.mapError(json, disconnected))),
-    options
-  ).pipe(
+  persistently(Effect.scoped(Effect.flatMap(send("/models"), jsonOf)), options).pipe(
     Effect.mapError(({ reason }) => failed(`${options.baseUrl}/models: ${reason}`)),
     Effect.flatMap((body) =>
       Effect.mapError(Schema.decodeUnknownEffect(Models)(body), ({ message }) =>

@@ -2,7 +2,7 @@ import { Effect, Stream } from "effect"
 import type { HttpClientResponse } from "effect/http"
 import type { GenerationEvent, GenerationRequest } from "../request.ts"
 import { AnswerUnusable } from "./gathered.ts"
-import type { RemoteOptions } from "./options.ts"
+import type { KnownServer } from "./options.ts"
 import { decodeCompletion, streamReader } from "./read-answer.ts"
 import { reading } from "./reading.ts"
 import { disconnected, Unanswered } from "./send.ts"
@@ -11,7 +11,7 @@ import { disconnected, Unanswered } from "./send.ts"
 export const streamEvents = (
   response: HttpClientResponse.HttpClientResponse,
   request: GenerationRequest,
-  options: RemoteOptions
+  options: KnownServer
 ): Stream.Stream<GenerationEvent, Unanswered> =>
   Stream.suspend(() => {
     const reader = streamReader(request, options)

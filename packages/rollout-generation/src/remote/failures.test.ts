@@ -1,0 +1,116 @@
+import { Effect, Stream } from "effect"
+import { afterEach, describe, expect, it } from "vitest"
+import { samplingOptions } from "../sampling/options.ts"
+import { choice, closeServers, generatorOf, nine, ok, one, ROW, serve } from "../testing/scripted-server.ts"
+
+afterEach(closeServers)
+
+describe("a remote generator whose server fails it", () => {
+  it.each([
+    [
+      "no token ids",
+      choice({ token_ids: undefined, logprobs: { tokens: ["a", "b"], token_logprobs: [-1, -1] } }),
+      /without token ids/
+    ],
+    ["an empty response", choice({ token_ids: [], logprobs: { tokens: [], token_logprobs: [] } }), /an empty response/],
+    ["too few log-probs", choice({ logprobs: { token_logprobs: [-1] } }), /1 log-probs for 2 tokens/],
+    ["a gap in them", choice({ logprobs: { token_logprobs: [-1, null] } }), /have a gap/],
+    [
+      "an infinite log-prob",
+      choice({ logprobs: { token_logprobs: [-1, "INFINITE"] } }),
+      /-Infinity, which is no log-prob/
+    ],
+    ["a probability above 1", choice({ logprobs: { token_logprobs: [-1, 0.5] } }), /have 0\.5, which is no log-prob/],
+    ["a token beyond the vocabulary", choice({ token_ids: [7, 100] }), /token id 100, outside the vocabulary of 100/],
+    ["more tokens than asked for", choice(nine), /9 tokens where at most 8 were asked for/],
+    ["another prompt", choice({ prompt_token_ids: [1, 2] }), /another prompt/],
+    ["an abort", choice({ finish_reason: "abort" }), /finish_reason "abort"/],
+    ["too few responses", undefined, /responses \[\] where 1/],
+    ["a response twice", [choice(), choice()], /responses \[0, 0\]/],
+    ["another shape", [{ text: "ab" }], /no shape that is known/]
+  ])("never takes %s for an answer", async (_, choices, reason) => {
+    const { body } = ok(...[choices ?? []].flat())
+    const { asked, error } = await one([{ body: JSON.stringify(body).replace('"INFINITE"', "-1e999") }])
+    expect(error!._tag).toBe("GeneratorFailed")
+    expect(error!.message).toMatch(reason)
+    expect(error!.message).toContain("row 0")
+    expect(asked).toHaveLength(1)
+  })
+
+  it.each([
+    ["a page", "<html>502 from a proxy that says 200</html>", /answered with no JSON: <html>502/],
+    ["Python's NaN", JSON.stringify(ok(choice()).body).replace("-0.25", "NaN"), /answered with no JSON/],
+    ["half an answer", JSON.stringify(ok(choice()).body).slice(0, 50), /answered with no JSON/],
+    ["nothing", "", /answered with no JSON/]
+  ])("fails at once on %s for an answer", async (_, body, reason) => {
+    const { asked, error } = await one([{ body }])
+    expect([error!._tag, asked.length]).toEqual(["GeneratorFailed", 1])
+    expect(error!.message).toMatch(reason)
+  })
+
+  it("waits for a slow server until the deadline, retries included, and keeps what was finished", async () => {
+    const { baseUrl } = await serve([ok(choice()), { ...ok(choice()), after: 60_000 }])
+    const generator = await generatorOf({ baseUrl, maxConcurrency: 1 })
+    const rows = [ROW, { ...ROW, deadlineSeconds: 0.2 }]
+    const late = await Effect.runPromise(Effect.flip(generator.generate(rows)))
+    expect(late).toMatchObject({ _tag: "GenerationTimedOut", seconds: 0.2, finished: [{ request: 0 }] })
+    const stream = Stream.runDrain(generator.stream({ ...ROW, deadlineSeconds: 0.2 }))
+    expect((await Effect.runPromise(Effect.flip(stream)))._tag).toBe("GenerationTimedOut")
+    const down = await one([{ status: 503, body: "" }], { deadlineSeconds: 0.2 }, { retryDelay: 40, maxRetries: 99 })
+    expect(down.error!._tag).toBe("GenerationTimedOut")
+    expect(await Effect.runPromise(generator.load)).toMatchObject({ running: 0, waiting: 0 })
+  })
+
+  it("does not make up log-probs that the server does not report", async () => {
+    const sampling = samplingOptions({ temperature: 0.5, stopIds: [5], maxNewTokens: 8 })
+    expect((await one([ok(choice())], { sampling })).error!.message).toMatch(/does not report sampling_logprobs/)
+    const { group } = await one([ok(choice())], { sampling }, { unknownLogProbs: true })
+    expect([...group!.responses[0]!.samplingLogProbs]).toEqual([NaN, NaN])
+    expect([...group!.responses[0]!.policyLogProbs]).toEqual([-0.5, -0.25])
+    const processed = await one([ok(choice())], { sampling }, { unknownLogProbs: true, logProbs: "sampling" })
+    expect([...processed.group!.responses[0]!.policyLogProbs]).toEqual([NaN, NaN])
+    const greedy = await one([ok(choice())], { sampling: samplingOptions({ temperature: 0, stopIds: [5] }) })
+    expect([...greedy.group!.responses[0]!.samplingLogProbs]).toEqual([0, 0])
+  })
+
+  it("refuses what older weights made", async () => {
+    const answer = { body: { choices: [choice()], system_fingerprint: "plumbline-v3" } }
+    expect((await one([answer], {}, { expectedVersion: () => 3 })).group).toBeDefined()
+    expect((await one([answer], {}, { expectedVersion: () => 4 })).error!.message).toMatch(/version 3, older than 4/)
+  })
+
+  it("tries again after failures that pass, as long as the server wants", async () => {
+    const busy = { status: 429, headers: { "retry-after": "0.05" }, body: { error: { message: "full" } } }
+    const since = performance.now()
+    const { asked, group } = await one([busy, { status: 503, body: "" }, { body: "", breaks: true }, ok(choice())])
+    expect(group).toBeDefined()
+    expect(asked).toHaveLength(4)
+    expect(performance.now() - since).toBeGreaterThan(45)
+  })
+
+  it("gives up after so many tries, and at once on what will not pass", async () => {
+    const down = await one([{ status: 500, body: { error: { message: "out of memory" } } }], {}, { maxRetries: 2 })
+    expect(down.asked).toHaveLength(3)
+    expect(down.error!.message).toMatch(/row 0: the server failed: status 500, out of memory; tried 3 times/)
+    const denied = await one([{ status: 401, body: { error: { message: "no" } } }])
+    expect([denied.asked.length, denied.error!._tag]).toEqual([1, "GeneratorFailed"])
+    const wrong = await one([{ status: 400, body: { error: { message: "too long", param: "prompt" } } }])
+    expect([wrong.asked.length, wrong.error!._tag]).toEqual([1, "GenerationRefused"])
+    expect(wrong.error!.message).toMatch(/prompt of row 0 was refused by the server: status 400, too long/)
+  })
+
+  it("names the row that failed and keeps what was finished", async () => {
+    const { baseUrl } = await serve([ok(choice()), ok(choice()), { status: 404, body: "gone" }])
+    const generator = await generatorOf({ baseUrl, maxConcurrency: 1 })
+    const error = await Effect.runPromise(Effect.flip(generator.generate([ROW, ROW, ROW, ROW])))
+    expect(error.message).toMatch(/row 2: the server failed: status 404, gone; 2 responses finished/)
+    expect("finished" in error && error.finished.map(({ request }) => request)).toEqual([0, 1])
+  })
+
+  it("says that there is no server", async () => {
+    const options = { baseUrl: "http://127.0.0.1:9/v1", maxRetries: 1 }
+    await expect(generatorOf(options)).rejects.toThrow(
+      /127\.0\.0\.1:9\/v1\/models: no connection \(.+\); tried 2 times/
+    )
+  })
+})
