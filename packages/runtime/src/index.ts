@@ -10,7 +10,13 @@ export type {
   Tensor4D,
   Variable
 } from "./tf.ts"
-export { BackendUnavailable, type MemoryReport, ModelRuntime, type ModelRuntimeShape } from "./model-runtime.ts"
+export {
+  BackendUnavailable,
+  type MemoryReport,
+  ModelRuntime,
+  type ModelRuntimeShape,
+  type NativeCalls
+} from "./model-runtime.ts"
 export { InvalidSeed, philoxStream, type RandomStream } from "./random.ts"
 export { gatedActivation, type GateFunction, squaredRelu } from "./ops/activation.ts"
 export { attention, type AttentionOptions, type RowSpans } from "./ops/attention.ts"

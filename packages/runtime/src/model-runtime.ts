@@ -2,7 +2,7 @@ import { Context, Effect, Layer, Schema } from "effect"
 import { registerCpuFallbacks } from "./kernels/fallback.ts"
 import { cpuMemory, silenceNodeBanner } from "./backends/cpu.ts"
 import { loadTensorflow } from "./backends/tensorflow.ts"
-import { describeTorch, registerTorch, torchMemory, type TorchSettings } from "./backends/torch.ts"
+import { describeTorch, registerTorch, torchCalls, torchMemory, type TorchSettings } from "./backends/torch.ts"
 import { wasmBackend } from "./backends/wasm.ts"
 import { registerGradients } from "./kernels/gradients.ts"
 import { hostKernels } from "./kernels/host-kernels.ts"
@@ -34,11 +34,29 @@ export interface MemoryReport {
   readonly peakBytes?: number | undefined
 }
 
+/** What was asked of a native library since the process began. */
+export interface NativeCalls {
+  /** Operators that computed something; on a device each is a kernel or more. */
+  readonly operators: number
+  /** Operators that made a view, or memory without values. */
+  readonly views: number
+  /** Kernels of ours on a device. */
+  readonly kernels: number
+  readonly uploads: number
+  readonly reads: number
+  /** Within operators and launches. */
+  readonly seconds: number
+  /** Whether calls return before their work is done. */
+  readonly queued: boolean
+}
+
 export interface ModelRuntimeShape {
   readonly backend: string
   /** What the user is told: backend, device, threads. */
   readonly description: string
   readonly memory: () => MemoryReport
+  /** Where the backend counts them. */
+  readonly calls?: () => NativeCalls
 }
 
 /** The one numeric engine of a process. Models, objectives and generators all compute through it. */
@@ -95,7 +113,8 @@ export class ModelRuntime extends Context.Service<ModelRuntime, ModelRuntimeShap
         return ModelRuntime.of({
           backend: "torch",
           description: describeTorch(),
-          memory: () => ({ ...measured(), ...torchMemory() })
+          memory: () => ({ ...measured(), ...torchMemory() }),
+          calls: torchCalls
         })
       })
     )

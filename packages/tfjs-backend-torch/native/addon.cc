@@ -8,6 +8,7 @@
 #include <malloc.h>
 #endif
 
+#include "calls.h"
 #include "device.h"
 #include "handle.h"
 #include "operator.h"
@@ -46,12 +47,14 @@ static Napi::Object Initialise(Napi::Env env, Napi::Object exports) {
   add("strides", Strides);
   add("scalarType", ScalarTypeOf);
   add("joined", Joined);
+  add("isDense", IsDense);
   add("isShared", IsShared);
   add("dispose", Dispose);
   add("seed", SetSeed);
   add("threads", SetThreads);
   add("deterministic", SetDeterministic);
   add("handleStatistics", HandleStatistics);
+  add("callStatistics", CallStatistics);
   exports.Set("torchVersion", TORCH_VERSION);
   exports.Set("libraryVersion", LibraryVersion());
 #ifdef PLUMBLINE_SOURCES

@@ -8,6 +8,7 @@
 #include <new>
 #include <stdexcept>
 #include <string>
+#include <string_view>
 
 namespace plumbline {
 
@@ -18,7 +19,8 @@ struct ArgumentError : std::runtime_error {
 
 /** What was being done when an exception came; the addon runs on one thread. */
 struct Activity {
-  std::string operation;
+  /** Lives as long as the operator or kernel it names, or the whole process. */
+  std::string_view operation;
   std::string shapes;
 };
 
@@ -60,14 +62,15 @@ inline const char* KindOf(const std::string& message) {
 
 inline void Throw(Napi::Env env, const char* kind, const std::string& message) {
   const auto& activity = CurrentActivity();
+  const std::string operation(activity.operation);
   const auto line = FirstLine(message);
-  auto text = activity.operation.empty() ? line : activity.operation + ": " + line;
+  auto text = operation.empty() ? line : operation + ": " + line;
   if (!activity.shapes.empty()) text += " (arguments " + activity.shapes + ")";
   auto error = Napi::Error::New(env, text);
   auto fields = error.Value();
   fields.Set("name", "TorchError");
   fields.Set("kind", kind);
-  fields.Set("operator", activity.operation);
+  fields.Set("operator", operation);
   fields.Set("shapes", activity.shapes);
   const double asked = BytesAsked(message);
   const bool memory = std::string(kind) == "out-of-memory";

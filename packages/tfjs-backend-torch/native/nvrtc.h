@@ -10,6 +10,7 @@
 #include <string>
 #include <vector>
 
+#include "calls.h"
 #include "cuda.h"
 #include "handle.h"
 
@@ -203,6 +204,8 @@ inline Napi::Value KernelLaunch(const Napi::CallbackInfo& info) {
     const auto threads = info[2].As<Napi::Number>().Uint32Value();
     if (blocks == 0) return info.Env().Undefined();
     void* stream = c10::cuda::getCurrentCUDAStream().stream();
+    CallsOf().kernels += 1;
+    const Stopwatch stopwatch;
     CheckDriver(NvrtcOf().launch(kernel.function, blocks, 1, 1, threads, 1, 1, 0, stream, addresses, nullptr),
                 "launching a kernel");
     return info.Env().Undefined();

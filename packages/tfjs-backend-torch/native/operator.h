@@ -11,6 +11,7 @@
 #include <optional>
 #include <sstream>
 
+#include "calls.h"
 #include "handle.h"
 
 namespace plumbline {
@@ -30,6 +31,10 @@ struct Operator {
   std::string name;
   c10::OperatorHandle handle;
   std::vector<Parameter> parameters;
+  /** The result may lie in the first tensor's memory without being written. */
+  bool mayBeView = false;
+  /** The result is memory without values. */
+  bool isEmpty = false;
 };
 
 inline Kind KindOfType(const c10::TypePtr& type) {
@@ -182,11 +187,16 @@ inline Napi::Value FindOperator(const Napi::CallbackInfo& info) {
   const auto env = info.Env();
   const auto name = info[0].As<Napi::String>().Utf8Value();
   const auto overload = info[1].As<Napi::String>().Utf8Value();
-  CurrentActivity() = {overload.empty() ? name : name + "." + overload, ""};
+  const auto fullName = overload.empty() ? name : name + "." + overload;
+  CurrentActivity() = {fullName, ""};
   return Guarded(env, [&]() -> Napi::Value {
     auto found = c10::Dispatcher::singleton().findSchema({name, overload});
     if (!found) throw ArgumentError("this torch has no such operator");
-    auto* op = new Operator{Operator::kTag, CurrentActivity().operation, *found, {}};
+    auto* op = new Operator{Operator::kTag, fullName, *found, {}};
+    op->isEmpty = name.rfind("aten::empty", 0) == 0;
+    for (const auto& result : found->schema().returns()) {
+      op->mayBeView |= result.alias_info() != nullptr && !result.alias_info()->isWrite();
+    }
     for (const auto& argument : found->schema().arguments()) op->parameters.push_back(ParameterOf(argument));
     return Napi::External<Operator>::New(env, op, [](Napi::Env, Operator* collected) { delete collected; });
   });
@@ -203,6 +213,22 @@ inline torch::jit::Stack StackOf(Napi::Env env, const Operator& op, const napi_v
     stack.push_back(Argument(env, i < count ? values[i] : absent, op.parameters[i]));
   }
   return stack;
+}
+
+inline const void* MemoryOf(const torch::jit::Stack& stack) {
+  if (stack.empty() || !stack[0].isTensor()) return nullptr;
+  const auto& tensor = stack[0].toTensor();
+  return tensor.defined() && tensor.has_storage() ? tensor.storage().unsafeGetStorageImpl() : nullptr;
+}
+
+inline void Run(const Operator& op, torch::jit::Stack& stack) {
+  const void* memory = op.mayBeView ? MemoryOf(stack) : nullptr;
+  {
+    const Stopwatch stopwatch;
+    op.handle.callBoxed(stack);
+  }
+  const bool view = op.isEmpty || (memory != nullptr && MemoryOf(stack) == memory);
+  (view ? CallsOf().views : CallsOf().operators) += 1;
 }
 
 /** call(operator, ...arguments): one result, or a list of them where the operator has several. */
@@ -225,7 +251,7 @@ inline Napi::Value CallOperator(const Napi::CallbackInfo& info) {
     auto stack = StackOf(env, op, values, count - 1);
     // The dispatcher takes the arguments off the stack, so a second copy is kept only where it fails.
     try {
-      op.handle.callBoxed(stack);
+      Run(op, stack);
     } catch (...) {
       CurrentActivity().shapes = Describe(StackOf(env, op, values, count - 1));
       throw;

@@ -4,6 +4,7 @@
 #include <ATen/Functions.h>
 #include <napi.h>
 
+#include "calls.h"
 #include "handle.h"
 
 namespace plumbline {
@@ -69,6 +70,7 @@ inline Napi::Value FromHost(const Napi::CallbackInfo& info) {
   CurrentActivity() = {"fromHost", ""};
   return Guarded(info.Env(), [&]() -> Napi::Value {
     c10::InferenceMode inference;
+    CallsOf().uploads += 1;
     const auto type = static_cast<at::ScalarType>(info[2].As<Napi::Number>().Int32Value());
     const c10::Device device(info[3].As<Napi::String>().Utf8Value());
     const auto blob = Blob(HostArrayOf(info.Env(), info[0]), ShapeOf(info[1]), type);
@@ -97,6 +99,7 @@ inline Napi::Value ToHost(const Napi::CallbackInfo& info) {
   CurrentActivity() = {"toHost", ""};
   return Guarded(info.Env(), [&]() -> Napi::Value {
     c10::InferenceMode inference;
+    CallsOf().reads += 1;
     const auto& tensor = TensorOf(info.Env(), info[0]);
     Blob(HostArrayOf(info.Env(), info[1]), tensor.sizes().vec(), tensor.scalar_type()).copy_(tensor);
     return info[1];
@@ -158,6 +161,14 @@ inline Napi::Value ScalarTypeOf(const Napi::CallbackInfo& info) {
   CurrentActivity() = {"scalarType", ""};
   return Guarded(info.Env(), [&]() -> Napi::Value {
     return Napi::Number::New(info.Env(), static_cast<int>(TensorOf(info.Env(), info[0]).scalar_type()));
+  });
+}
+
+/** Whether the tensor's numbers lie in the order of its axes without gaps. */
+inline Napi::Value IsDense(const Napi::CallbackInfo& info) {
+  CurrentActivity() = {"isDense", ""};
+  return Guarded(info.Env(), [&]() -> Napi::Value {
+    return Napi::Boolean::New(info.Env(), TensorOf(info.Env(), info[0]).is_contiguous());
   });
 }
 

@@ -43,6 +43,20 @@ export interface CudaDevice {
   readonly capability: number
 }
 
+/** What was asked of libtorch since the process began. */
+export interface CallStatistics {
+  /** ATen operators that computed something. */
+  readonly operators: number
+  /** ATen operators that made a view or memory without values. */
+  readonly views: number
+  /** CUDA kernels of ours. */
+  readonly kernels: number
+  readonly uploads: number
+  readonly reads: number
+  /** Within operators and launches, apart from what the addon does around them. */
+  readonly seconds: number
+}
+
 /** What the addon has only where it was built with CUDA. */
 export interface CudaAddon {
   readonly cudaStart: (index: number) => CudaDevice
@@ -82,11 +96,14 @@ export interface Addon extends Partial<CudaAddon> {
   readonly scalarType: (handle: Handle) => number
   /** One tensor over all of these where they lie side by side along `axis` in one memory, in this order; else null. */
   readonly joined: (handles: ReadonlyArray<Handle>, axis: number) => Handle | null
+  /** Whether its numbers lie in the order of its axes without gaps. */
+  readonly isDense: (handle: Handle) => boolean
   readonly isShared: (handle: Handle) => boolean
   readonly dispose: (handles: ReadonlyArray<Handle>) => void
   readonly seed: (seed: number) => void
   readonly threads: (count?: number) => number
   readonly deterministic: (flag: boolean) => void
+  readonly callStatistics: () => CallStatistics
   /** Handles alive, the bytes they show, and the most bytes there were at one time. */
   readonly handleStatistics: () => { readonly handles: number; readonly bytes: number; readonly peakBytes: number }
 }

@@ -1,4 +1,12 @@
-export { type Addon, addonPath, type CudaMemory, isTorchError, type TorchError, TorchUnavailable } from "./addon.ts"
+export {
+  type Addon,
+  addonPath,
+  type CallStatistics,
+  type CudaMemory,
+  isTorchError,
+  type TorchError,
+  TorchUnavailable
+} from "./addon.ts"
 export { TorchBackend, type TorchDevice } from "./backend.ts"
 export * as fusedKernels from "./fused/kernels.ts"
 export { type Kernel, KernelScope, registerTorchKernel, unregisterTorchKernel } from "./kernel.ts"

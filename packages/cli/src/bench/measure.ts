@@ -1,8 +1,8 @@
-import type { MemoryReport } from "@plumbline/runtime"
+import type { MemoryReport, ModelRuntimeShape, NativeCalls } from "@plumbline/runtime"
 import { timeProducts } from "./matrix-products.ts"
 import { countOperations, type Operations } from "./operations.ts"
 import { shrunk } from "./shapes.ts"
-import { median, secondsOf } from "./timing.ts"
+import { secondsOf } from "./timing.ts"
 import type { Task, Workload } from "./workloads.ts"
 
 export interface Measurement {
@@ -13,27 +13,32 @@ export interface Measurement {
   readonly stepSeconds: ReadonlyArray<number>
   readonly losses: { readonly first: number; readonly last: number }
   readonly operations: Operations
+  /** What the step asked of the native library, where the runtime can tell. */
+  readonly calls: NativeCalls | undefined
   /** After the warm-up: what training alone takes. */
   readonly memory: MemoryReport
   /** FLOP/s of this machine's matrix products, where no peak was given. */
   readonly productRate: number | undefined
 }
 
+/** What the runtime tells of itself. */
+export type Gauges = Pick<ModelRuntimeShape, "memory" | "calls">
+
 export interface MeasureOptions {
   readonly warmup: number
   readonly steps: number
   /** Whether matrix products are timed between the steps. */
   readonly withProducts: boolean
-  readonly memoryNow: () => MemoryReport
+  readonly gauges: Gauges
 }
 
 /** Times steps after a warm-up, then counts what one more does. */
 export const measure = (workload: Workload, options: MeasureOptions): Measurement => {
-  const { memoryNow, steps, warmup, withProducts } = options
+  const { gauges, steps, warmup, withProducts } = options
   const { flopsPerStep, policy, step, tokensPerStep } = workload
   const first = step()
   for (let i = 1; i < warmup; i++) step()
-  const memory = memoryNow()
+  const memory = gauges.memory()
   const products = withProducts ? timeProducts(policy.config, tokensPerStep) : undefined
   const stepSeconds: Array<number> = []
   let last = first
@@ -41,47 +46,68 @@ export const measure = (workload: Workload, options: MeasureOptions): Measuremen
     stepSeconds.push(secondsOf(() => void (last = step())))
     products?.run()
   }
+  const before = gauges.calls?.()
   const operations = countOperations(() => void step())
+  const calls = before === undefined ? undefined : callsSince(before, gauges.calls!())
   const productRate = products?.rate()
   products?.dispose()
   const parameters = policy.variables.reduce((total, { size }) => total + size, 0)
   const losses = { first, last }
-  return { parameters, tokensPerStep, flopsPerStep, stepSeconds, losses, operations, memory, productRate }
+  return { parameters, tokensPerStep, flopsPerStep, stepSeconds, losses, operations, calls, memory, productRate }
 }
+
+const callsSince = (before: NativeCalls, after: NativeCalls): NativeCalls => ({
+  operators: after.operators - before.operators,
+  views: after.views - before.views,
+  kernels: after.kernels - before.kernels,
+  uploads: after.uploads - before.uploads,
+  reads: after.reads - before.reads,
+  seconds: after.seconds - before.seconds,
+  queued: after.queued
+})
 
 /** The host's part of a step. */
 export interface Dispatch {
+  /** The whole step. */
   readonly secondsPerStep: number
-  readonly secondsPerTapedOperation: number
-  readonly secondsPerTapeEntry: number
+  /** What of it was computing on the host and no dispatch: within a library's operators that return when they are done. */
+  readonly computingSeconds: number
+  /** By operation of the engine: those on the tape, those of the backward pass and of the optimizer. */
   readonly secondsPerOperation: number
+  /** All of it by those on the tape alone. */
+  readonly secondsPerTapedOperation: number
+  readonly operations: Operations
 }
 
-const DISPATCH_STEPS = 9
+const DISPATCH_STEPS = 40
+/** JavaScript is compiled anew while it runs for the first times. */
+const DISPATCH_WARMUP = 20
 const DISPATCH_TOKENS = 16
 
 /**
  * Times the same program on a model and a batch so small that computing takes next to nothing: what is left is the
- * host's work of issuing operations. The whole step counts, backward pass and optimizer too.
+ * host's work of issuing operations. The whole step counts, backward pass and optimizer too; the quickest one, for
+ * whatever else the machine does only adds.
  */
-export const measureDispatch = (
-  workload: (task: Task) => Workload,
-  task: Task,
-  memoryNow: () => MemoryReport
-): Dispatch => {
+export const measureDispatch = (workload: (task: Task) => Workload, task: Task, gauges: Gauges): Dispatch => {
   const small = workload({ ...task, shape: shrunk(task.shape), batch: 1, microBatch: 1, length: DISPATCH_TOKENS })
-  const { operations, stepSeconds } = measure(small, {
-    warmup: 3,
-    steps: DISPATCH_STEPS,
-    withProducts: false,
-    memoryNow
+  for (let i = 0; i < DISPATCH_WARMUP; i++) small.step()
+  const steps = Array.from({ length: DISPATCH_STEPS }, () => {
+    const before = gauges.calls?.()
+    const seconds = secondsOf(() => void small.step())
+    const calls = before === undefined ? undefined : callsSince(before, gauges.calls!())
+    return { seconds, computing: calls === undefined || calls.queued ? 0 : calls.seconds }
   })
+  const operations = countOperations(() => void small.step())
   small.dispose()
-  const secondsPerStep = median(stepSeconds)
+  const hostOf = ({ computing, seconds }: (typeof steps)[number]) => seconds - computing
+  const quickest = steps.reduce((best, step) => (hostOf(step) < hostOf(best) ? step : best))
+  const host = hostOf(quickest)
   return {
-    secondsPerStep,
-    secondsPerTapedOperation: secondsPerStep / operations.taped,
-    secondsPerTapeEntry: secondsPerStep / operations.tapeEntries,
-    secondsPerOperation: secondsPerStep / operations.total
+    secondsPerStep: quickest.seconds,
+    computingSeconds: quickest.computing,
+    secondsPerOperation: host / operations.total,
+    secondsPerTapedOperation: host / operations.taped,
+    operations
   }
 }

@@ -20,11 +20,14 @@ interface Engine {
   clone: (...args: Array<unknown>) => unknown
 }
 
+const names = ["addTapeNode", "clone", "readSync", "runKernelFunc"] as const
+
 /** Counts while `run` runs. */
 export const countOperations = (run: () => void): Operations => {
   const engine = tf.engine() as unknown as Engine
   const counted = { taped: 0, tapeEntries: 0, total: 0, waited: 0 }
   const { addTapeNode, clone, readSync, runKernelFunc } = engine
+  const before = names.map((name) => [name, Object.getOwnPropertyDescriptor(engine, name)] as const)
   let cloning = 0
   engine.runKernelFunc = (...args) => {
     counted.total += 1
@@ -50,8 +53,10 @@ export const countOperations = (run: () => void): Operations => {
   try {
     run()
   } finally {
-    // the engine's class has its own again
-    for (const name of ["addTapeNode", "clone", "readSync", "runKernelFunc"]) Reflect.deleteProperty(engine, name)
+    for (const [name, own] of before) {
+      if (own === undefined) Reflect.deleteProperty(engine, name)
+      else Object.defineProperty(engine, name, own)
+    }
   }
   return counted
 }

@@ -11,14 +11,16 @@ const result: BenchResult = {
     stepSeconds: [0.5, 0.25, 0.3],
     losses: { first: 2, last: 1.5 },
     operations: { taped: 200, tapeEntries: 400, total: 500, waited: 0.125 },
+    calls: { operators: 700, views: 300, kernels: 50, uploads: 9, reads: 1, seconds: 0.02, queued: true },
     memory: { tensors: 3, bytes: 2 ** 21, reservedBytes: undefined },
     productRate: undefined
   },
   dispatch: {
     secondsPerStep: 0.004,
+    computingSeconds: 0.001,
     secondsPerTapedOperation: 0.00002,
-    secondsPerTapeEntry: 0.00001,
-    secondsPerOperation: 0.000008
+    secondsPerOperation: 0.000008,
+    operations: { taped: 150, tapeEntries: 150, total: 375, waited: 0 }
   },
   peak: { flopsPerSecond: 100e12, source: "given" }
 }
@@ -34,7 +36,14 @@ it("takes every rate from the median step", () => {
     share_of_peak: 6e12 / 0.3 / 100e12,
     memory: { tensors: 3, bytes: 2_097_152, reserved_bytes: null },
     operations_per_step: { taped: 200, tape_entries: 400, total: 500 },
-    dispatch: { seconds_per_step: 0.004, microseconds_per_taped_operation: 20, microseconds_per_tape_entry: 10 },
+    native_calls_per_step: { kernels: 750, operators: 700, own_kernels: 50, views: 300, uploads: 9, reads: 1 },
+    dispatch: {
+      seconds_per_step: 0.004,
+      computing_seconds_per_step: 0.001,
+      operations: 375,
+      microseconds_per_taped_operation: 20,
+      microseconds_per_operation: 8
+    },
     loss: { first: 2, last: 1.5 }
   })
 })
@@ -45,4 +54,6 @@ it("says the same in words", () => {
   expect(text).toContain("3333 tokens/s, 20.0 TFLOP/s of the model's")
   expect(text).toContain("100.0 TFLOP/s (as --peak-tflops says): 20.0 % of it reached")
   expect(text).toContain("2 MiB of tensors")
+  expect(text).toContain("750 launched a step, if each of 700 operators is one (50 are our own)")
+  expect(text).toContain("1 ms of it inside the library's operators: 8.0 µs each of 375 operations, or 20.0 µs")
 })

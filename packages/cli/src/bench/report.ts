@@ -1,4 +1,4 @@
-import type { MemoryReport } from "@plumbline/runtime"
+import type { MemoryReport, NativeCalls } from "@plumbline/runtime"
 import type { Dispatch, Measurement } from "./measure.ts"
 import { median } from "./timing.ts"
 
@@ -52,16 +52,32 @@ export const benchJson = (result: BenchResult) => {
       tape_entries: operations.tapeEntries,
       total: operations.total
     },
+    native_calls_per_step: callsJson(measurement.calls),
     waiting_seconds_per_step: operations.waited,
     dispatch: {
       seconds_per_step: dispatch.secondsPerStep,
-      microseconds_per_taped_operation: dispatch.secondsPerTapedOperation * 1e6,
-      microseconds_per_tape_entry: dispatch.secondsPerTapeEntry * 1e6,
-      microseconds_per_operation: dispatch.secondsPerOperation * 1e6
+      computing_seconds_per_step: dispatch.computingSeconds,
+      operations: dispatch.operations.total,
+      microseconds_per_operation: dispatch.secondsPerOperation * 1e6,
+      microseconds_per_taped_operation: dispatch.secondsPerTapedOperation * 1e6
     },
     loss: measurement.losses
   }
 }
+
+/** `kernels` on a device are at least so many: an operator may launch several. */
+const callsJson = (calls: NativeCalls | undefined) =>
+  calls === undefined
+    ? null
+    : {
+        kernels: calls.operators + calls.kernels,
+        operators: calls.operators,
+        own_kernels: calls.kernels,
+        views: calls.views,
+        uploads: calls.uploads,
+        reads: calls.reads,
+        seconds: calls.seconds
+      }
 
 const PEAK_SOURCES: Readonly<Record<Peak["source"], string>> = {
   given: "as --peak-tflops says",
@@ -71,7 +87,7 @@ const PEAK_SOURCES: Readonly<Record<Peak["source"], string>> = {
 
 export const benchText = (result: BenchResult): string => {
   const { description, dispatch, measurement, peak } = result
-  const { losses, memory, operations, parameters, stepSeconds, tokensPerStep } = measurement
+  const { calls, losses, memory, operations, parameters, stepSeconds, tokensPerStep } = measurement
   const { fastest, flopsPerSecond, seconds, share, slowest, tokensPerSecond } = rates(result)
   const facts = [
     ["engine", description],
@@ -91,15 +107,24 @@ export const benchText = (result: BenchResult): string => {
       "operations",
       `${operations.taped} taped (${operations.tapeEntries} entries of the tape), ${operations.total} in all; ${milliseconds(operations.waited)} waiting for values`
     ],
+    ...(calls === undefined ? [] : [["kernels", callsText(calls)] as const]),
     ["dispatch", dispatchText(dispatch)]
   ] as const
   return facts.map(([name, value]) => `${name.padEnd(11)}${value}`).join("\n")
 }
 
-const dispatchText = (dispatch: Dispatch): string =>
-  `${milliseconds(dispatch.secondsPerStep)} a step of next to no work: ${microseconds(dispatch.secondsPerTapedOperation)} ` +
-  `a taped operation, ${microseconds(dispatch.secondsPerTapeEntry)} an entry, ` +
-  `${microseconds(dispatch.secondsPerOperation)} an operation`
+const callsText = ({ kernels, operators, reads, uploads, views }: NativeCalls): string =>
+  `${operators + kernels} launched a step, if each of ${operators} operators is one (${kernels} are our own); ` +
+  `${views} views, ${uploads} uploads, ${reads} reads`
+
+const dispatchText = (dispatch: Dispatch): string => {
+  const { computingSeconds, operations, secondsPerOperation, secondsPerStep, secondsPerTapedOperation } = dispatch
+  const apart = computingSeconds === 0 ? "" : `, ${milliseconds(computingSeconds)} of it inside the library's operators`
+  return (
+    `${milliseconds(secondsPerStep)} a step of next to no work${apart}: ${microseconds(secondsPerOperation)} ` +
+    `each of ${operations.total} operations, or ${microseconds(secondsPerTapedOperation)} each of ${operations.taped} taped`
+  )
+}
 
 const microseconds = (seconds: number): string => `${(seconds * 1e6).toFixed(1)} µs`
 

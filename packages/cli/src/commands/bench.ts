@@ -109,11 +109,12 @@ const runBench = Effect.fnUntraced(function* (name: string, { workload }: Kind, 
   }
   const known = knownPeak(options)
   const result = yield* Effect.gen(function* () {
-    const { backend, description, memory: memoryNow } = yield* ModelRuntime
+    const runtime = yield* ModelRuntime
+    const { backend, description } = runtime
     const subject = workload(task)
-    const measurement = measure(subject, { warmup, steps, withProducts: known === undefined, memoryNow })
+    const measurement = measure(subject, { warmup, steps, withProducts: known === undefined, gauges: runtime })
     subject.dispose()
-    const dispatch = measureDispatch(workload, task, memoryNow)
+    const dispatch = measureDispatch(workload, task, runtime)
     const peak = known ?? measuredPeak(measurement)
     const machine = { backend, device: options.device, precision: options.precision }
     return { request: { ...request, ...machine }, description, measurement, dispatch, peak }

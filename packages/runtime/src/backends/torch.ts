@@ -34,6 +34,7 @@ import {
   UPDATE_ROWS
 } from "../kernels/names.ts"
 import { freeTapeWhileWalked } from "../tape-memory.ts"
+import { shortenTape } from "../tape-shortcuts.ts"
 import { tf } from "../tf.ts"
 
 /** A process computes on one of them. */
@@ -95,6 +96,7 @@ export const registerTorch = async ({ device, precision = "float32" }: TorchSett
   const torch = await import("@plumbline/tfjs-backend-torch")
   torch.registerTorchBackend({ device, storage: precision })
   freeTapeWhileWalked()
+  shortenTape()
   for (const [name, kernel] of Object.entries(namedKernels(torch))) torch.registerTorchKernel(name, kernel)
   for (const [name, kernel] of Object.entries(deviceKernels(torch))) {
     if (device === "cpu") torch.unregisterTorchKernel(name)
@@ -107,6 +109,12 @@ export const describeTorch = (): string => {
   const { addon, cuda, storage } = torchBackend()
   const place = cuda === undefined ? `the CPU, ${addon.threads()} threads` : cuda.name
   return `libtorch ${addon.torchVersion} on ${place}, ${storage}`
+}
+
+/** On a device, calls return before their work is done. */
+export const torchCalls = () => {
+  const { addon, cuda } = torchBackend()
+  return { ...addon.callStatistics(), queued: cuda !== undefined }
 }
 
 /** By CUDA's caching allocator; on the CPU, which has none, by the handles that are alive, views among them. */

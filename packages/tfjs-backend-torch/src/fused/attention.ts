@@ -5,7 +5,7 @@ import type { Kernel, KernelScope } from "../kernel.ts"
 import { FLOAT32 } from "../scalar-type.ts"
 import { cudnnGradient, cudnnForward, fitsCudnn } from "./attention-cudnn.ts"
 import { fitsFlash, flashForward, flashGradient } from "./attention-flash.ts"
-import { type Attended, type AttentionOptions, type Heads, type RowGroup, rowGroups } from "./row-groups.ts"
+import { type Attended, type AttentionOptions, type Heads, type RowGroup, rowGroups, wholeGroup } from "./row-groups.ts"
 import { rowForward, rowGradient } from "./attention-rows.ts"
 import { activation, cast, typeOf, zerosOf } from "./storage.ts"
 
@@ -67,9 +67,15 @@ const byRows = (
   scope: KernelScope
 ): Attended => {
   const shape = scope.backend.addon.shape(q)
+  const groups = rowGroups(options)
+  const whole = wholeGroup(groups, shape[0]!, scope.backend.addon.shape(k)[0]!)
+  if (whole !== undefined) {
+    const [rowOut, rowNormalizer] = rowForward(slices([q, k, v], whole, scope), options, scope)
+    return [view(rowOut, shape), view(rowNormalizer, shape.slice(0, 2))]
+  }
   const out = zerosOf(shape, typeOf(q, scope), scope)
   const logNormalizer = zerosOf(shape.slice(0, 2), FLOAT32, scope)
-  for (const group of rowGroups(options)) {
+  for (const group of groups) {
     const [of, keys, values] = slices([q, k, v], group, scope)
     const [rowOut, rowNormalizer] = rowForward([of, keys, values], options, scope)
     put(out, group.firstQuery, rowOut, scope)
@@ -95,15 +101,25 @@ const gradientByRows = (
   options: AttentionOptions,
   scope: KernelScope
 ): Array<Handle> => {
-  const gradients = handles.map((handle) =>
-    zerosOf(scope.backend.addon.shape(handle), typeOf(handle, scope), scope)
-  ) as [Handle, Handle, Handle]
-  for (const group of rowGroups(options)) {
-    const { count, firstKey, firstQuery, length } = group
+  const shapes = handles.map((handle) => scope.backend.addon.shape(handle))
+  const groups = rowGroups(options)
+  const gradientsOf = (group: RowGroup) => {
+    const { count, firstQuery, length } = group
     const [rowOut, rowNormalizer, above] = [out, logNormalizer, dy].map((x) =>
       take(x, firstQuery, count, length, scope)
     ) as [Handle, Handle, Handle]
-    const row = rowGradient(slices(handles, group, scope), [rowOut, rowNormalizer], above, options, scope)
+    return rowGradient(slices(handles, group, scope), [rowOut, rowNormalizer], above, options, scope)
+  }
+  const whole = wholeGroup(groups, shapes[0]![0]!, shapes[1]![0]!)
+  if (whole !== undefined) return gradientsOf(whole).map((gradient, i) => view(gradient, shapes[i]))
+  const gradients = handles.map((handle, i) => zerosOf(shapes[i]!, typeOf(handle, scope), scope)) as [
+    Handle,
+    Handle,
+    Handle
+  ]
+  for (const group of groups) {
+    const { firstKey, firstQuery } = group
+    const row = gradientsOf(group)
     put(gradients[0], firstQuery, row[0], scope)
     put(gradients[1], firstKey, row[1], scope)
     put(gradients[2], firstKey, row[2], scope)

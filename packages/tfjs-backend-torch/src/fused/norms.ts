@@ -2,17 +2,15 @@ import type { TensorInfo } from "@tensorflow/tfjs-core"
 import type { Handle } from "../addon.ts"
 import { aten, atenAll } from "../aten.ts"
 import type { Kernel, KernelScope } from "../kernel.ts"
-import { FLOAT32 } from "../scalar-type.ts"
 import { cudaStorage } from "./cuda/kernels.ts"
 import { cudaRmsGradient, cudaRmsNorm, fitsRmsGradient } from "./cuda/launches.ts"
-import { dense, wide } from "./storage.ts"
+import { cast, dense, typeOf, wide } from "./storage.ts"
 
 interface Epsilon {
   readonly epsilon: number
 }
 
-const [to, mul, mean, square, rsqrt, add, addTo, sub, sum] = [
-  aten("to.dtype"),
+const [mul, mean, square, rsqrt, add, addTo, sub, sum] = [
   aten("mul.Tensor"),
   aten("mean.dim"),
   aten("square"),
@@ -25,19 +23,17 @@ const [to, mul, mean, square, rsqrt, add, addTo, sub, sum] = [
 const [layerNormOf, layerNormBackward] = [atenAll("native_layer_norm"), atenAll("native_layer_norm_backward")]
 
 /** The weight as the fused operators want it: in the storage of x. */
-const alike = (weight: Handle, x: Handle, { backend }: KernelScope): Handle => {
-  const type = backend.addon.scalarType(x)
-  return backend.addon.scalarType(weight) === type ? weight : to(weight, type)
-}
+const alike = (weight: Handle, x: Handle, scope: KernelScope): Handle => cast(weight, typeOf(x, scope), scope)
 
 /** 1 / √(mean(x²) + ε), float32, [N, 1] */
-const inverseRms = (x: Handle, epsilon: number): Handle => rsqrt(add(mean(square(to(x, FLOAT32)), [-1], true), epsilon))
+const inverseRms = (wideX: Handle, epsilon: number): Handle => rsqrt(add(mean(square(wideX), [-1], true), epsilon))
 
 type NormInputs = Record<"x" | "weight" | "bias" | "dy", TensorInfo>
 
 const normed = (x: Handle, weight: Handle, epsilon: number, scope: KernelScope): Handle => {
-  const unit = mul(to(x, FLOAT32), inverseRms(x, epsilon))
-  return to(mul(unit, to(weight, FLOAT32)), scope.backend.addon.scalarType(x))
+  const exact = wide(x, scope)
+  const unit = mul(exact, inverseRms(exact, epsilon))
+  return cast(mul(unit, wide(weight, scope)), typeOf(x, scope), scope)
 }
 
 export const rmsNorm: Kernel = (inputs: NormInputs, { epsilon }: Epsilon, scope) => {
@@ -78,12 +74,13 @@ const slopes = (
     const beside = past === undefined ? undefined : alike(past, x, scope)
     return cudaRmsGradient({ x, weight: wide(weight, scope), dy: alike(dy, x, scope), past: beside }, epsilon, T, scope)
   }
-  const inverse = inverseRms(x, epsilon)
-  const unit = mul(to(x, FLOAT32), inverse)
-  const slope = mul(to(dy, FLOAT32), to(weight, FLOAT32))
+  const [exact, above] = [wide(x, scope), wide(dy, scope)]
+  const inverse = inverseRms(exact, epsilon)
+  const unit = mul(exact, inverse)
+  const slope = mul(above, wide(weight, scope))
   const through = mul(inverse, sub(slope, mul(unit, mean(mul(slope, unit), [-1], true))))
-  const dx = past === undefined ? through : addTo(through, to(past, FLOAT32))
-  return [to(dx, scope.backend.addon.scalarType(x)), sum(mul(to(dy, FLOAT32), unit), [0])]
+  const dx = past === undefined ? through : addTo(through, wide(past, scope))
+  return [cast(dx, typeOf(x, scope), scope), sum(mul(above, unit), [0])]
 }
 
 export const rmsNormGradient: Kernel = (inputs: NormInputs, { epsilon }: Epsilon, scope) => {

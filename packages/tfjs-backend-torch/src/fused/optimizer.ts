@@ -1,22 +1,22 @@
 import type { TensorInfo } from "@tensorflow/tfjs-core"
 import type { Handle } from "../addon.ts"
-import { aten, atenInPlace } from "../aten.ts"
+import { aten, atenInPlace, atenOwned } from "../aten.ts"
 import { type Kernel, type KernelScope, sizeOf } from "../kernel.ts"
 import { BFLOAT16, FLOAT32, FLOAT64 } from "../scalar-type.ts"
 import { cudaStorage, launch, packWidth, spread } from "./cuda/kernels.ts"
 import { cudaNorm } from "./cuda/launches.ts"
-import { dense, typeOf } from "./storage.ts"
+import { dense, typeOf, wide } from "./storage.ts"
 
-const [vectorNorm, to, sub, nanToNum, stack, clone, mul, full] = [
+const [vectorNorm, to, sub, nanToNum, stack, clone, mul] = [
   aten("linalg_vector_norm"),
   aten("to.dtype"),
   aten("sub.Tensor"),
   aten("nan_to_num"),
   aten("stack"),
   aten("clone"),
-  aten("mul.Scalar"),
-  aten("full")
+  aten("mul.Scalar")
 ]
+const full = atenOwned("full")
 const reshape = aten("reshape")
 const [fusedAdamw, copyInto] = [atenInPlace("_fused_adamw_"), atenInPlace("copy_")]
 
@@ -51,6 +51,9 @@ interface AdamwAttributes {
 
 /** A step so late that ATen's own bias corrections are 1: the caller's factors hold them. */
 const LATE = 1e9
+
+/** That step on the device, made once: a process computes on one. */
+let lateStep: Handle | undefined
 
 type Updated = readonly [parameter: Handle, firstMoment: Handle, secondMoment: Handle]
 
@@ -87,12 +90,12 @@ const atenAdamw = (
   scope: KernelScope
 ): void => {
   const { beta1, beta2, decay, denominatorScale, epsilon, gradientScale, stepSize } = attrs
-  const wide = to(gradient, FLOAT32)
-  const slope = gradientScale === 1 ? wide : mul(wide, gradientScale)
+  const exact = wide(gradient, scope)
+  const slope = gradientScale === 1 ? exact : mul(exact, gradientScale)
   const rate = stepSize / denominatorScale
   const weightDecay = rate === 0 ? 0 : (1 - decay) / rate
-  const late = full([], LATE, FLOAT32, undefined, scope.backend.device)
-  const lists = [[parameter], [slope], [first], [second], [], [late]]
+  lateStep ??= full([], LATE, FLOAT32, undefined, scope.backend.device)
+  const lists = [[parameter], [slope], [first], [second], [], [lateStep]]
   fusedAdamw(...lists, rate, beta1, beta2, weightDecay, epsilon / denominatorScale, false, false)
 }
 

@@ -6,14 +6,13 @@ import { cudaStorage } from "./cuda/kernels.ts"
 import { cudaRotary, cudaRotaryHeads } from "./cuda/launches.ts"
 import { cast, dense, matrix, typeOf, wide } from "./storage.ts"
 
-const [mul, sub, add, narrow, cat, unsqueeze, to, neg, reshape] = [
+const [mul, sub, add, narrow, cat, unsqueeze, neg, reshape] = [
   aten("mul.Tensor"),
   aten("sub.Tensor"),
   aten("add.Tensor"),
   aten("narrow"),
   aten("cat"),
   aten("unsqueeze"),
-  aten("to.dtype"),
   aten("neg"),
   aten("reshape")
 ]
@@ -30,7 +29,7 @@ export const rotary: Kernel = ({ x, ...angles }: Angles & Record<"x", TensorInfo
   const T = cudaStorage([value], scope)
   const rotated =
     T === undefined
-      ? composed(value, x.shape, angles, inverse === true, scope)
+      ? composed(value, x.shape, columns(angles, inverse === true, scope), scope)
       : cudaRotary([value, ...wideAngles(angles, scope)], inverse === true ? -1 : 1, T, scope)
   return scope.out(rotated, "float32", x.shape)
 }
@@ -42,15 +41,16 @@ export const rotaryHeads: Kernel = (
   scope
 ) => {
   const { k, q, v } = inputs
-  const [queries, keys, values] = [q, k, v].map((x) => matrix(x, scope)) as [Handle, Handle, Handle]
-  const T = cudaStorage([queries, keys], scope)
+  const T = cudaStorage([scope.of(q), scope.of(k)], scope)
   if (T === undefined) {
+    const angles = columns(inputs, inverse === true, scope)
     const [first, second] = [q, k].map((x) => {
-      const handle = composed(scope.of(x), x.shape, inputs, inverse === true, scope)
+      const handle = composed(scope.of(x), x.shape, angles, scope)
       return scope.out(handle, "float32", x.shape)
     }) as [TensorInfo, TensorInfo]
     return [first, second, scope.share(v)]
   }
+  const [queries, keys, values] = [q, k, v].map((x) => matrix(x, scope)) as [Handle, Handle, Handle]
   const shapes = { heads: q.shape[1]!, keyHeads: k.shape[1]!, width: q.shape[2]! }
   const angles = wideAngles(inputs, scope)
   const type = typeOf(queries, scope)
@@ -68,20 +68,31 @@ const wideAngles = ({ cos, sin }: Angles, scope: KernelScope): readonly [Handle,
   wide(dense(sin, scope), scope)
 ]
 
+interface Columns {
+  /** Angles of a token: R/2. */
+  readonly half: number
+  /** [N, 1, R/2] each */
+  readonly cos: Handle
+  readonly sin: Handle
+}
+
+const columns = ({ cos, sin }: Angles, inverse: boolean, scope: KernelScope): Columns => ({
+  half: cos.shape[1]!,
+  cos: unsqueeze(scope.of(cos), 1),
+  sin: unsqueeze(inverse ? neg(scope.of(sin)) : scope.of(sin), 1)
+})
+
 /** The angles are float32, so narrower values are rotated in float32 and rounded once. */
 const composed = (
   value: Handle,
   shape: ReadonlyArray<number>,
-  { cos, sin }: Angles,
-  inverse: boolean,
+  { cos, half, sin }: Columns,
   scope: KernelScope
 ): Handle => {
-  const half = cos.shape[1]!
   const rest = shape[2]! - 2 * half
   const [first, second] = [narrow(value, 2, 0, half), narrow(value, 2, half, half)]
-  const [c, s] = [unsqueeze(scope.of(cos), 1), unsqueeze(inverse ? neg(scope.of(sin)) : scope.of(sin), 1)]
-  const rotated = [sub(mul(first, c), mul(second, s)), add(mul(second, c), mul(first, s))]
+  const rotated = [sub(mul(first, cos), mul(second, sin)), add(mul(second, cos), mul(first, sin))]
   const type = scope.backend.addon.scalarType(value)
-  const parts = rotated.map((part) => to(part, type))
+  const parts = rotated.map((part) => cast(part, type, scope))
   return cat(rest === 0 ? parts : [...parts, narrow(value, 2, 2 * half, rest)], 2)
 }

@@ -34,6 +34,13 @@ export interface RowGroup {
   readonly keyLength: number
 }
 
+/** The one group that holds every query and every key, where there is such a one. */
+export const wholeGroup = (groups: ReadonlyArray<RowGroup>, queries: number, keys: number): RowGroup | undefined => {
+  const [group] = groups
+  const whole = group !== undefined && group.count * group.length === queries && group.count * group.keyLength === keys
+  return whole ? group : undefined
+}
+
 /** Equally long rows that follow each other without a gap are one group. */
 export const rowGroups = ({ keys, queries }: AttentionOptions): ReadonlyArray<RowGroup> => {
   const groups: Array<RowGroup> = []

@@ -1,13 +1,12 @@
 import type { TensorInfo } from "@tensorflow/tfjs-core"
 import type { Handle } from "../addon.ts"
 import { aten } from "../aten.ts"
-import type { KernelScope } from "../kernel.ts"
+import { type KernelScope, sizeOf } from "../kernel.ts"
 import { FLOAT32, STORAGE_TYPES } from "../scalar-type.ts"
 
-const [to, contiguous, reshape, empty, zeros] = [
+const [to, contiguous, empty, zeros] = [
   aten("to.dtype"),
   aten("contiguous"),
-  aten("reshape"),
   aten("empty.memory_format"),
   aten("zeros")
 ]
@@ -27,14 +26,18 @@ export const activation = (x: TensorInfo, scope: KernelScope): Handle => {
 }
 
 /** In memory order, as our CUDA kernels read tensors; the handle itself where it is already. */
-export const dense = (tensor: TensorInfo, scope: KernelScope): Handle => contiguous(scope.of(tensor))
+export const dense = (tensor: TensorInfo, scope: KernelScope): Handle => {
+  const handle = scope.of(tensor)
+  return scope.backend.addon.isDense(handle) ? handle : contiguous(handle)
+}
 
 /**
  * The tensor as a matrix [N, rest], whose rows our CUDA kernels take at any distance: columns of a larger one stay where
  * they are.
  */
 export const matrix = (tensor: TensorInfo, scope: KernelScope): Handle => {
-  const handle = reshape(scope.of(tensor), [tensor.shape[0]!, -1])
+  const width = sizeOf(tensor.shape.slice(1))
+  const handle = scope.of({ ...tensor, shape: [tensor.shape[0]!, width] })
   const { addon } = scope.backend
   return addon.strides(handle)[1] === 1 ? handle : contiguous(handle)
 }

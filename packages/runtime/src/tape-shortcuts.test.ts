@@ -1,0 +1,61 @@
+import { addonPath } from "@plumbline/tfjs-backend-torch"
+import { Effect } from "effect"
+import { beforeAll, describe, expect, it } from "vitest"
+import { ModelRuntime } from "./model-runtime.ts"
+import { leavesNothing } from "./testing/tensors.ts"
+import { tf, type Scalar, type Tensor } from "./tf.ts"
+
+interface Engine {
+  readonly state: { readonly activeTape: ReadonlyArray<{ readonly kernelName: string }> }
+}
+
+describe.skipIf(addonPath() === undefined)("the tape on torch", () => {
+  beforeAll(() =>
+    Effect.runPromise(Effect.asVoid(Effect.provide(ModelRuntime, ModelRuntime.layerTorch({ device: "cpu" }))))
+  )
+  const values = (x: Tensor) => [...x.dataSync()]
+
+  it("holds an entry an operation, none for what an operation saves", () => {
+    leavesNothing(() => {
+      let names: ReadonlyArray<string> = []
+      const f = (x: Tensor) => {
+        const y = tf.sum(tf.exp(tf.square(x))) as Scalar
+        names = (tf.engine() as unknown as Engine).state.activeTape.map(({ kernelName }) => kernelName)
+        return y
+      }
+      // d/dx exp(x²) = 2x·exp(x²)
+      expect(values(tf.grad(f)(tf.tensor1d([0, 1])))).toEqual([0, expect.closeTo(2 * Math.E, 5)])
+      expect(names.slice(0, 2)).toEqual(["Square", "Exp"])
+      expect(names).not.toContain("Identity")
+    })
+  })
+
+  it("keeps what was saved when the program disposes of the tensor", () => {
+    leavesNothing(() => {
+      const f = (x: Tensor) => {
+        const y = tf.neg(x)
+        const z = tf.square(y)
+        y.dispose()
+        return tf.sum(z) as Scalar
+      }
+      expect(values(tf.grad(f)(tf.tensor1d([3, -2])))).toEqual([6, -4])
+    })
+  })
+
+  it("leaves out inputs that no variable leads to, and finds those that come after them", () => {
+    leavesNothing(() => {
+      const [x, constant] = [tf.tensor1d([2, 3]), tf.tensor1d([5, 7])]
+      const f = (at: Tensor) => tf.sum(tf.mul(tf.square(constant), tf.sub(constant, tf.mul(constant, at)))) as Scalar
+      // d/dx c²·(c − c·x) = −c³
+      expect(values(tf.grad(f)(x))).toEqual([-125, -343])
+    })
+  })
+
+  it("has gradients of gradients", () => {
+    leavesNothing(() => {
+      const slope = tf.grad((x: Tensor) => tf.sum(tf.pow(x, 3)))
+      // 6x
+      expect(values(tf.grad((x: Tensor) => tf.sum(slope(x)))(tf.tensor1d([1, 2])))).toEqual([6, 12])
+    })
+  })
+})
