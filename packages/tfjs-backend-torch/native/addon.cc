@@ -9,6 +9,7 @@
 #endif
 
 #include "calls.h"
+#include "cpu-kernels.h"
 #include "device.h"
 #include "handle.h"
 #include "operator.h"
@@ -48,6 +49,9 @@ static Napi::Object Initialise(Napi::Env env, Napi::Object exports) {
   add("scalarType", ScalarTypeOf);
   add("joined", Joined);
   add("isDense", IsDense);
+  add("squareSum", SquareSum);
+  add("siluGate", SiluGate);
+  add("siluGateGradient", SiluGateGradient);
   add("isShared", IsShared);
   add("dispose", Dispose);
   add("seed", SetSeed);

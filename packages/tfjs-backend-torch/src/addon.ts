@@ -99,6 +99,11 @@ export interface Addon extends Partial<CudaAddon> {
   /** Whether its numbers lie in the order of its axes without gaps. */
   readonly isDense: (handle: Handle) => boolean
   readonly isShared: (handle: Handle) => boolean
+  /** Σx² of a contiguous float32 tensor on the CPU, in float64 and in one order. */
+  readonly squareSum: (x: Handle) => number
+  /** out = silu(gate) · up; contiguous float32 tensors on the CPU. */
+  readonly siluGate: (gate: Handle, up: Handle, out: Handle) => void
+  readonly siluGateGradient: (gate: Handle, up: Handle, dy: Handle, dgate: Handle, dup: Handle) => void
   readonly dispose: (handles: ReadonlyArray<Handle>) => void
   readonly seed: (seed: number) => void
   readonly threads: (count?: number) => number

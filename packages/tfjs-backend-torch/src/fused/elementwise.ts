@@ -2,11 +2,12 @@ import type { TensorInfo } from "@tensorflow/tfjs-core"
 import type { Handle } from "../addon.ts"
 import { aten } from "../aten.ts"
 import type { Kernel, KernelScope } from "../kernel.ts"
+import { FLOAT32 } from "../scalar-type.ts"
 import { cudaStorage } from "./cuda/kernels.ts"
 import { cudaGated, cudaGatedGradient } from "./cuda/launches.ts"
-import { cast, dense, matrix } from "./storage.ts"
+import { cast, dense, emptyOf, isHostFloat, matrix } from "./storage.ts"
 
-const [mul, to] = [aten("mul.Tensor"), aten("to.dtype")]
+const [mul, to, contiguous] = [aten("mul.Tensor"), aten("to.dtype"), aten("contiguous")]
 const [silu, siluBackward, gelu, geluBackward, relu, square, mulScalar] = [
   aten("silu"),
   aten("silu_backward"),
@@ -40,26 +41,44 @@ type GateInputs = Record<"gate" | "up" | "dy", TensorInfo>
 const slopeLike = (dy: TensorInfo, like: Handle, scope: KernelScope): Handle =>
   to(scope.of(dy), scope.backend.addon.scalarType(like))
 
-export const gatedActivation: Kernel = ({ gate, up }: GateInputs, { activation }: Gated, scope) => {
-  const [gated, straight] = [matrix(gate, scope), matrix(up, scope)]
-  const T = cudaStorage([gated, straight], scope)
-  const out =
-    T === undefined ? mul(gates[activation](gated), straight) : cudaGated(gated, straight, activation, T, scope)
-  return scope.out(out, "float32", gate.shape)
+/** Whether one pass of our own does it on the CPU. */
+const inOnePass = (handles: ReadonlyArray<Handle>, activation: GateFunction, scope: KernelScope): boolean =>
+  activation === "silu" && handles.every((handle) => isHostFloat(handle, scope))
+
+const gateOf = (gate: Handle, up: Handle, activation: GateFunction, scope: KernelScope): Handle => {
+  const T = cudaStorage([gate, up], scope)
+  if (T !== undefined) return cudaGated(gate, up, activation, T, scope)
+  if (!inOnePass([gate, up], activation, scope)) return mul(gates[activation](gate), up)
+  const out = emptyOf(scope.backend.addon.shape(gate), FLOAT32, scope)
+  scope.backend.addon.siluGate(contiguous(gate), contiguous(up), out)
+  return out
+}
+
+export const gatedActivation: Kernel = ({ gate, up }: GateInputs, { activation }: Gated, scope) =>
+  scope.out(gateOf(matrix(gate, scope), matrix(up, scope), activation, scope), "float32", gate.shape)
+
+/** [dgate, dup] */
+const gateSlopes = (
+  [gate, up, dy]: readonly [Handle, Handle, Handle],
+  activation: GateFunction,
+  scope: KernelScope
+): readonly [Handle, Handle] => {
+  const T = cudaStorage([gate, up], scope)
+  if (T !== undefined) return cudaGatedGradient([gate, up, dy], activation, T, scope)
+  if (!inOnePass([gate, up, dy], activation, scope)) {
+    return [gateGradients[activation](mul(dy, up), gate), mul(dy, gates[activation](gate))]
+  }
+  const shape = scope.backend.addon.shape(gate)
+  const [dgate, dup] = [emptyOf(shape, FLOAT32, scope), emptyOf(shape, FLOAT32, scope)]
+  scope.backend.addon.siluGateGradient(contiguous(gate), contiguous(up), contiguous(dy), dgate, dup)
+  return [dgate, dup]
 }
 
 export const gatedActivationGradient: Kernel = ({ dy, gate, up }: GateInputs, { activation }: Gated, scope) => {
   const [gated, straight] = [matrix(gate, scope), matrix(up, scope)]
   const slope = cast(dense(dy, scope), scope.backend.addon.scalarType(gated), scope)
-  const T = cudaStorage([gated, straight], scope)
-  if (T !== undefined) {
-    const [dgate, dup] = cudaGatedGradient([gated, straight, slope], activation, T, scope)
-    return [scope.out(dgate, "float32", gate.shape), scope.out(dup, "float32", up.shape)]
-  }
-  return [
-    scope.out(gateGradients[activation](mul(slope, straight), gated), "float32", gate.shape),
-    scope.out(mul(slope, gates[activation](gated)), "float32", up.shape)
-  ]
+  const [dgate, dup] = gateSlopes([gated, straight, slope], activation, scope)
+  return [scope.out(dgate, "float32", gate.shape), scope.out(dup, "float32", up.shape)]
 }
 
 export const squaredRelu: Kernel = ({ x }: Record<"x", TensorInfo>, _, scope) =>

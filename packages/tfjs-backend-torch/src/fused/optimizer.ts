@@ -5,7 +5,7 @@ import { type Kernel, type KernelScope, sizeOf } from "../kernel.ts"
 import { BFLOAT16, FLOAT32, FLOAT64 } from "../scalar-type.ts"
 import { cudaStorage, launch, packWidth, spread } from "./cuda/kernels.ts"
 import { cudaNorm } from "./cuda/launches.ts"
-import { dense, typeOf, wide } from "./storage.ts"
+import { dense, isHostFloat, typeOf, wide } from "./storage.ts"
 
 const [vectorNorm, to, sub, nanToNum, stack, clone, mul] = [
   aten("linalg_vector_norm"),
@@ -32,8 +32,15 @@ export const globalNorm: Kernel = (inputs: Record<string, TensorInfo>, _, scope)
   const values = Object.values(inputs).map((x) => dense(x, scope))
   const onCuda = values.every((value) => cudaStorage([value], scope) !== undefined)
   if (onCuda) return scope.out(cudaNorm(values, scope), "float32", [2])
+  if (values.every((value) => isHostFloat(value, scope))) return scope.out(hostNorm(values, scope), "float32", [2])
   const norms = values.map((value) => vectorNorm(value, 2, undefined, false, FLOAT64))
   return scope.out(twoParts(vectorNorm(stack(norms), 2, undefined, false, FLOAT64)), "float32", [2])
+}
+
+const hostNorm = (values: ReadonlyArray<Handle>, scope: KernelScope): Handle => {
+  const norm = Math.sqrt(values.reduce((sum, value) => sum + scope.backend.addon.squareSum(value), 0))
+  const rounded = Math.fround(norm)
+  return scope.upload(Float32Array.of(rounded, Number.isFinite(rounded) ? norm - rounded : 0), [2], FLOAT32)
 }
 
 interface AdamwAttributes {

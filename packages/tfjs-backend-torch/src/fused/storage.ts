@@ -42,6 +42,10 @@ export const matrix = (tensor: TensorInfo, scope: KernelScope): Handle => {
   return addon.strides(handle)[1] === 1 ? handle : contiguous(handle)
 }
 
+/** Float32 on the CPU, where our CPU kernels read it. */
+export const isHostFloat = (handle: Handle, scope: KernelScope): boolean =>
+  scope.backend.device === "cpu" && typeOf(handle, scope) === FLOAT32
+
 export const emptyOf = (shape: ReadonlyArray<number>, type: number, scope: KernelScope): Handle =>
   empty(shape, type, undefined, scope.backend.device)
 
