@@ -21,7 +21,7 @@ const Options = Schema.Struct({
   json: option(
     Schema.Boolean,
     false,
-    "one JSON object a response: prompt_ids, response_ids, text, logprobs (nats, of the model itself), sampling_logprobs, finish_reason"
+    "one JSON object a response: prompt_ids, response_ids, text, logprobs (nats, of the model itself), sampling_logprobs, policy_version, finish_reason"
   ),
   seed: option(NonNegativeInt, 0, "seed of the samples; each prompt and sample has its own stream"),
   ...samplingFields,

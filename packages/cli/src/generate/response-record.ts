@@ -15,6 +15,7 @@ export const responseRecord = (
   text: responseText(tokenizer, response),
   logprobs: [...response.policyLogProbs],
   sampling_logprobs: [...response.samplingLogProbs],
+  policy_version: [...response.policyVersions],
   finish_reason: response.finishReason
 })
 

@@ -1,23 +1,12 @@
 import { describe, expect, it } from "@effect/vitest"
-import { type CausalLM } from "@plumbline/models"
-import { greedyContinuation, tinyModel } from "@plumbline/models/testing"
+import { type CausalLM, createModel } from "@plumbline/models"
+import { greedyContinuation, tinyModel, tinyTable } from "@plumbline/models/testing"
 import { ModelRuntime, tf } from "@plumbline/runtime"
 import { Effect, Fiber, Stream } from "effect"
 import { Generator } from "../generator.ts"
 import type { GenerationRequest } from "../request.ts"
-import { samplingOptions } from "../sampling/options.ts"
+import { prompt, request } from "../testing/index.ts"
 import type { EngineOptions } from "./engine.ts"
-
-/** A prompt of `length` tokens that no other seed has. */
-const prompt = (length: number, seed: number) =>
-  Int32Array.from({ length }, (_, t) => (7 * t + 5 * seed + t * seed) % 32)
-
-const request = (
-  promptIds: Int32Array,
-  seed: number,
-  sampling: Parameters<typeof samplingOptions>[0] = {},
-  rest: Partial<GenerationRequest> = {}
-): GenerationRequest => ({ promptIds, seed, sampling: samplingOptions({ maxNewTokens: 12, ...sampling }), ...rest })
 
 /** Runs `body` against an engine over a tiny model; neither leaves a tensor. */
 const check = (
@@ -88,55 +77,16 @@ describe("generate", () => {
   )
 })
 
-describe("a row's sample", () => {
-  /** Requests of one to eleven tokens whose samples must not depend on anything around them. */
-  const requests = Array.from({ length: 32 }, (_, i) =>
-    request(
-      prompt(1 + (i % 11) * 3, i),
-      1000 + i,
-      { temperature: 1.2, ...(i % 3 === 0 ? { topK: 5, topP: 0.9 } : {}) },
-      { samples: 2 }
-    )
-  )
-
-  const layouts: ReadonlyArray<readonly [string, EngineOptions, ReadonlyArray<GenerationRequest>]> = [
-    ["7 rows", { maxRows: 7 }, requests],
-    ["64 rows", { maxRows: 64 }, requests],
-    ["64 rows in the other order", { maxRows: 64 }, requests.toReversed()],
-    ["pages of 3 tokens, chunks of 8", { maxRows: 13, pageSize: 3, maxBatchTokens: 13 }, requests],
-    ["too little memory for all", { maxRows: 64, pageSize: 4, cacheTokens: 60 }, requests],
-    ["memory for one row", { maxRows: 64, pageSize: 1, cacheTokens: 43 }, requests]
-  ]
-
-  it.live("is the same at batch 1, 7 and 64, with any neighbours, paging and memory", () =>
-    Effect.gen(function* () {
-      const model = tinyModel(3)
-      const run = (options: EngineOptions, some: ReadonlyArray<GenerationRequest>) =>
-        Effect.flatMap(Generator, ({ generate }) => generate(some)).pipe(
-          Effect.provide(Generator.layerModel(model, options)),
-          Effect.map((groups) => new Map(groups.map((group, i) => [some[i]!.seed, idsOf([group])[0]!])))
-        )
-      const alone = yield* run({ maxRows: 1 }, requests)
-      expect(new Set([...alone.values()].flat().map(String)).size).toBe(64)
-      for (const [name, options, some] of layouts) {
-        const packed = yield* run(options, some)
-        for (const { seed } of requests) expect(packed.get(seed), `${name}, seed ${seed}`).toEqual(alone.get(seed))
-      }
-      model.dispose()
-    }).pipe(Effect.provide(ModelRuntime.layerWasm))
-  )
-})
-
 describe("a group", () => {
   it.live("computes its prompt once", () =>
     Effect.gen(function* () {
-      const model = tinyModel(3)
+      const model = createModel({ ...tinyTable, maxPositions: 1028 }, 3)
       const { counted, fed } = counting(model)
       const groups = yield* Effect.flatMap(Generator, ({ generate }) =>
-        generate([request(prompt(50, 1), 1, { maxNewTokens: 4 }, { samples: 8 })])
+        generate([request(prompt(1024, 1), 1, { maxNewTokens: 4 }, { samples: 8 })])
       ).pipe(Effect.provide(Generator.layerModel(counted, { maxRows: 8 })))
       // the prompt but its last token, then each sample feeds that token and all it drew but the last
-      expect(fed.tokens).toBe(49 + 8 * 4)
+      expect(fed.tokens).toBe(1023 + 8 * 4)
       expect(new Set(idsOf(groups)[0]!.map(String)).size).toBe(8)
       model.dispose()
     }).pipe(Effect.provide(ModelRuntime.layerWasm))
@@ -237,25 +187,6 @@ describe("cancelling", () => {
       expect((yield* generator.load).cacheUse).toBeLessThan(busy.cacheUse)
       expect(idsOf(yield* Fiber.join(other))[0]![0]).toHaveLength(12)
       expect(yield* generator.load).toMatchObject({ running: 0, waiting: 0, cacheUse: 0, finishedResponses: 1 })
-    })
-  )
-})
-
-describe("stops", () => {
-  check("ends at a stop token, which is part of the response", () =>
-    Effect.gen(function* () {
-      const generator = yield* Generator
-      const [free] = yield* generator.generate([request(prompt(6, 4), 4)])
-      const { responseIds } = free!.responses[0]!
-      const stopId = responseIds[5]!
-      const [stopped] = yield* generator.generate([request(prompt(6, 4), 4, { stopIds: [stopId] })])
-      const end = responseIds.indexOf(stopId) + 1
-      expect([...stopped!.responses[0]!.responseIds]).toEqual([...responseIds.subarray(0, end)])
-      expect(stopped!.responses[0]).toMatchObject({ finishReason: "stop", stop: { kind: "id", id: stopId } })
-      const least = { stopIds: [stopId], minNewTokens: 10 }
-      const [later] = yield* generator.generate([request(prompt(6, 4), 4, least)])
-      expect(later!.responses[0]!.responseIds.subarray(0, 10)).not.toContain(stopId)
-      expect(later!.responses[0]!.responseIds.length).toBeGreaterThanOrEqual(10)
     })
   )
 })

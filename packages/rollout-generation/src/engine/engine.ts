@@ -39,7 +39,10 @@ export interface Engine {
   readonly dispose: () => void
 }
 
-/** Over the model's own weights: every step sees them as they are then. */
+/**
+ * Over the model's own weights: every step sees them as they are then. Where they have changed, responses go on from
+ * the tokens they have, whose keys and values are computed again; so a token's log-prob is that of its own version.
+ */
 export const makeEngine = (model: CausalLM, options: EngineOptions): Engine => {
   const { maxBatchTokens = 2048, maxRows = 64, pageSize = 16, tokenizer } = options
   const pages = Math.ceil((options.cacheTokens ?? defaultCacheTokens(model, maxRows, pageSize)) / pageSize)
@@ -53,6 +56,7 @@ export const makeEngine = (model: CausalLM, options: EngineOptions): Engine => {
     maxBatchTokens: Math.max(maxBatchTokens, maxRows),
     pageSize
   })
+  let weights = model.version.current()
   const counters = { promptTokens: 0, sampledTokens: 0, finishedResponses: 0 }
   const counting = (listener: GroupListener): GroupListener => ({
     ...listener,
@@ -66,9 +70,12 @@ export const makeEngine = (model: CausalLM, options: EngineOptions): Engine => {
     add: (request, listener) => scheduler.add(request, counting(listener)),
     drop: scheduler.drop,
     step: () => {
+      const version = model.version.current()
+      // keys and values of other weights are of no use to these
+      if (version !== weights) scheduler.startOver()
+      weights = version
       const plan = scheduler.plan()
       if (plan.feeds.length === 0) return false
-      const version = model.version.current()
       const { promptTokens, sampledTokens } = commitStep(scheduler, plan, runStep(model, cache, plan), version)
       counters.promptTokens += promptTokens
       counters.sampledTokens += sampledTokens

@@ -34,6 +34,8 @@ export interface Scheduler {
   readonly add: (request: GenerationRequest, listener: GroupListener) => Group
   /** Forgets a group and frees its pages. */
   readonly drop: (group: Group) => void
+  /** Takes all pages back: every row begins again with the tokens that it has. */
+  readonly startOver: () => void
   /** Chooses the next step's work and sees to its pages; without feeds there is nothing to do. */
   readonly plan: () => Plan
   /** To be called when a row's response has ended, or a prompt is computed. */
@@ -63,6 +65,7 @@ export const makeScheduler = (pool: PagePool, options: SchedulerOptions): Schedu
     groups: ledger.groups,
     running: () => ledger.running.size,
     drop: (group) => drop(ledger, group),
+    startOver: () => holders(ledger).forEach((row) => preempt(ledger, row)),
     plan: () => plan(ledger, options),
     add: (request, listener) => {
       const group = makeGroup(request, listener, arrivals++, options)

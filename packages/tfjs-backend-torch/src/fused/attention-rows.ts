@@ -62,17 +62,22 @@ const split = ([q, k, v]: Three, scope: KernelScope): Three => {
   return [transpose(q, 1, 2), perHead(k, heads, scope), perHead(v, heads, scope)]
 }
 
-/** out [B, T, H, d] and log-normalizers [B, T, H]. */
+/**
+ * out [B, T, H, d] in the storage of q, and log-normalizers [B, T, H]. Computed in float32, so that a token's numbers
+ * are the same, but for the last bit, with its whole row and one by one through a cache.
+ */
 export const rowForward = (heads: Three, options: AttentionOptions, scope: KernelScope): readonly [Handle, Handle] => {
-  const [q, k, v] = split(heads, scope)
-  if (simple(heads, options, scope)) {
-    const [out, normalizer] = flash(q, k, v, 0, true, undefined, options.scale) as [Handle, Handle]
-    return [transpose(out, 1, 2), transpose(normalizer, 1, 2)]
-  }
-  const { scores } = scoresOf(wide(q, scope), wide(k, scope), options, scope)
+  const [q, k, v] = split(heads, scope).map((x) => wide(x, scope)) as [Handle, Handle, Handle]
+  const [out, normalizer] = simple(heads, options, scope)
+    ? (flash(q, k, v, 0, true, undefined, options.scale) as [Handle, Handle])
+    : composedForward([q, k, v], options, scope)
+  return [cast(transpose(out, 1, 2), typeOf(heads[0], scope), scope), transpose(normalizer, 1, 2)]
+}
+
+const composedForward = ([q, k, v]: Three, options: AttentionOptions, scope: KernelScope): [Handle, Handle] => {
+  const { scores } = scoresOf(q, k, options, scope)
   const normalizer = logsumexp(scores, [-1])
-  const out = matmul(exp(sub(scores, unsqueeze(normalizer, -1))), wide(v, scope))
-  return [transpose(out, 1, 2), transpose(normalizer, 1, 2)]
+  return [matmul(exp(sub(scores, unsqueeze(normalizer, -1))), v), normalizer]
 }
 
 /** [B, H, T, S] float32 after scale, cap and mask; the tanh of the cap for its slope. */

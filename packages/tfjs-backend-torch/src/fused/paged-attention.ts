@@ -133,7 +133,7 @@ const longRow = ({ keys, options, q, scope, values }: Paged, row: number): Handl
   const span = (length: number) => ({ starts: Int32Array.of(0), lengths: Int32Array.of(length) })
   const spans = { queries: span(queries.lengths[row]!), keys: span(count) }
   const [out] = rowForward([asked, ...own], { ...options, ...spans }, scope)
-  return view(cast(out, type, scope), [queries.lengths[row]!, ...scope.backend.addon.shape(q).slice(1)])
+  return view(out, [queries.lengths[row]!, ...scope.backend.addon.shape(q).slice(1)])
 }
 
 /** [B, H, d] of rows with one query each. */

@@ -1,0 +1,57 @@
+import { describe, expect, it } from "@effect/vitest"
+import { tinyModel } from "@plumbline/models/testing"
+import { ModelRuntime } from "@plumbline/runtime"
+import { Effect } from "effect"
+import { Generator } from "../generator.ts"
+import { prompt, request } from "../testing/index.ts"
+
+const PAIRS = Array.from({ length: 32 }, (_, id) => String.fromCharCode(97 + (id % 26), 65 + (id % 24)))
+/** Each token two letters, so that stop strings begin and end within tokens. */
+const tokenizer = { decode: (ids: ArrayLike<number>) => Array.from(ids, (id) => PAIRS[id]).join("") }
+
+/** The same sample, but for what ends it. */
+const respond = (sampling: Parameters<typeof request>[2]) =>
+  Effect.flatMap(Generator, ({ generate }) => generate([request(prompt(6, 4), 4, sampling)])).pipe(
+    Effect.map(([group]) => group!.responses[0]!)
+  )
+
+const check = (name: string, body: Effect.Effect<void, unknown, Generator>) =>
+  it.live(name, () =>
+    Effect.gen(function* () {
+      const model = tinyModel(3)
+      yield* Effect.provide(body, Generator.layerModel(model, { tokenizer }))
+      model.dispose()
+    }).pipe(Effect.provide(ModelRuntime.layerWasm))
+  )
+
+describe("a response", () => {
+  check(
+    "ends at a stop token, which is part of it",
+    Effect.gen(function* () {
+      const { responseIds } = yield* respond({})
+      const stopId = responseIds[5]!
+      const stopped = yield* respond({ stopIds: [stopId] })
+      expect([...stopped.responseIds]).toEqual([...responseIds.subarray(0, responseIds.indexOf(stopId) + 1)])
+      expect(stopped).toMatchObject({ finishReason: "stop", stop: { kind: "id", id: stopId } })
+      const later = yield* respond({ stopIds: [stopId], minNewTokens: 10 })
+      expect(later.responseIds.subarray(0, 10)).not.toContain(stopId)
+      expect(later.responseIds.length).toBeGreaterThanOrEqual(10)
+    })
+  )
+
+  check(
+    "ends at a stop string across token borders, and not before there are enough tokens",
+    Effect.gen(function* () {
+      const { responseIds } = yield* respond({})
+      const text = tokenizer.decode(responseIds)
+      // from the second letter of token 3 to the first of token 5
+      const stop = text.slice(7, 11)
+      const end = Math.ceil((text.indexOf(stop) + stop.length) / 2)
+      const stopped = yield* respond({ stopStrings: ["never", stop] })
+      expect(stopped).toMatchObject({ finishReason: "stop", stop: { kind: "string", text: stop } })
+      expect([...stopped.responseIds]).toEqual([...responseIds.subarray(0, end)])
+      const later = yield* respond({ stopStrings: [stop], minNewTokens: 12 })
+      expect(later.responseIds).toEqual(responseIds)
+    })
+  )
+})
