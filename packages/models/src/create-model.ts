@@ -3,9 +3,9 @@ import { Effect, Result } from "effect"
 import { causalLM } from "./causal-lm.ts"
 import { decodeConfig } from "./config/decode-config.ts"
 import type { DecoderConfig, JsonObject } from "./config/decoder-config.ts"
-import { elementCount, type ParameterSpec } from "./decoder/parameter.ts"
 import { causalParameters } from "./decoder/parameter-table.ts"
 import type { Family } from "./families/family.ts"
+import { initialValues } from "./initial-values.ts"
 import type { CausalLM } from "./model.ts"
 import { parameterStore } from "./parameter-store.ts"
 
@@ -50,7 +50,10 @@ export const createModel = (
   const config = decoderConfig(table)
   const store = parameterStore(name, trainable)
   for (const spec of causalParameters(config)) {
-    store.add(spec.name, tf.tensor(initialValues(spec, config.initializerRange, seed), [...spec.shape]))
+    store.add(
+      spec.name,
+      tf.tensor(initialValues(spec, config.initializerRange, philoxStream(seed, spec.name)), [...spec.shape])
+    )
   }
   return causalLM({ name, config, parameters: store.parameters, variables: store.variables(), dispose: store.dispose })
 }
@@ -76,12 +79,4 @@ export const decoderConfig = (table: DecoderTable): DecoderConfig => {
     ...table.settings
   }
   return Result.getOrThrow(Effect.runSync(Effect.result(decodeConfig("<new model>", source, [family]))))
-}
-
-const initialValues = ({ initial, name, shape }: ParameterSpec, range: number, seed: number): Float32Array => {
-  const values = new Float32Array(elementCount(shape))
-  if (initial === "ones") return values.fill(1)
-  if (initial === "zeros") return values
-  const { normal } = philoxStream(seed, name)
-  return values.map((_, i) => range * normal(i))
 }

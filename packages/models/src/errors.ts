@@ -85,6 +85,13 @@ export class TensorShapeMismatch extends Schema.TaggedError<TensorShapeMismatch>
   }
 }
 
+/** The folder's model gives no scores: it is a language model, and no new head was asked for. */
+export class HeadMissing extends Schema.TaggedError<HeadMissing>()("HeadMissing", { folder: Schema.String }) {
+  override get message(): string {
+    return `${this.folder} holds no reward model: there is no score.weight; plumb rm trains one`
+  }
+}
+
 /** A model folder could not be written; what was at its place before is untouched. */
 export class SaveFailed extends Schema.TaggedError<SaveFailed>()("SaveFailed", {
   folder: Schema.String,

@@ -14,17 +14,19 @@ const HARMLESS = /\.(rotary_emb\.inv_freq|masked_bias)$/
  * Reads exactly the parameters `specs` from a model folder, one after the other, in their order.
  *
  * @param take gets the values of each, row-major float32; at most one tensor is held besides what it keeps
+ * @param unread names that may be there besides
  */
 export const readParameters = Effect.fn("readParameters")(function* (
   folder: string,
   config: DecoderConfig,
   specs: ReadonlyArray<Expected>,
-  take: (spec: Expected, values: Float32Array) => void
+  take: (spec: Expected, values: Float32Array) => void,
+  unread: ReadonlyArray<string> = []
 ): Effect.fn.Return<void, LoadError> {
   yield* Effect.scoped(
     Effect.gen(function* () {
       const stored = yield* withTiedMatrix(yield* openWeights(folder), config)
-      yield* checkTensors(folder, specs, stored)
+      yield* checkTensors(folder, specs, stored, unread)
       for (const spec of specs) {
         const { file, tensor } = stored.get(spec.name)!
         take(spec, yield* file.read(tensor))
@@ -56,9 +58,10 @@ const withTiedMatrix = Effect.fnUntraced(function* (stored: StoredTensors, confi
 const checkTensors = Effect.fnUntraced(function* (
   folder: string,
   specs: ReadonlyArray<Expected>,
-  stored: StoredTensors
+  stored: StoredTensors,
+  unread: ReadonlyArray<string>
 ) {
-  const expected = new Set(specs.map(({ name }) => name))
+  const expected = new Set([...specs.map(({ name }) => name), ...unread])
   const unexpected = [...stored.keys()].filter((name) => !expected.has(name) && !HARMLESS.test(name))
   for (const { name, shape } of specs) {
     const place = stored.get(name)

@@ -1,0 +1,86 @@
+import type { TokenRows } from "@plumbline/data"
+import { addByRow, gatherRows, type Tensor, type Tensor1D, type Tensor2D, tf, type Variable } from "@plumbline/runtime"
+import type { DecoderConfig, JsonObject } from "../config/decoder-config.ts"
+import { decoder } from "../decoder/decoder.ts"
+import { parameterWeights, type Weights } from "../decoder/weights.ts"
+import type { Model } from "../model.ts"
+import { type WeightsVersion, weightsVersion } from "../weights-version.ts"
+import { type Head, HEAD_WEIGHT } from "./head.ts"
+
+/** A decoder whose head gives numbers: a reward model, a critic. Its functions are synchronous and leak no tensor. */
+export interface ScalarModel extends Model {
+  readonly head: Head
+  readonly recomputing: () => ScalarModel
+  /** [R, K] float32: the scores of each row, from its last token or the mean of its tokens; differentiable */
+  readonly rowScores: (rows: TokenRows) => Tensor2D
+  /** [M, K] float32: the scores at flat positions `index`, each of what the row says up to there; differentiable */
+  readonly tokenScores: (rows: TokenRows, index: Int32Array) => Tensor2D
+}
+
+export interface ScalarModelParts {
+  readonly name: string
+  readonly config: DecoderConfig
+  readonly head: Head
+  /** The decoder's, and `score.weight` [K, D]. */
+  readonly parameters: ReadonlyMap<string, Tensor>
+  readonly variables: ReadonlyArray<Variable>
+  readonly generationConfig?: JsonObject | undefined
+  readonly dispose: () => void
+  /** How blocks see the parameters: `parameterWeights(parameters)`, unless adapters wrap it. */
+  readonly weights?: Weights
+  readonly version?: WeightsVersion
+  readonly recomputing?: boolean
+}
+
+/** A model with a head over parameters that somebody else made and owns. */
+export const scalarModel = (parts: ScalarModelParts): ScalarModel => {
+  const { config, dispose, generationConfig, head, name, parameters, variables, version = weightsVersion() } = parts
+  const weights = parts.weights ?? parameterWeights(parameters)
+  const { hiddenStates } = decoder(config, weights, parts)
+  const matrix = () => weights.tensor(HEAD_WEIGHT) as Tensor2D
+  return {
+    name,
+    config,
+    head,
+    generationConfig,
+    parameters,
+    variables,
+    version,
+    dispose,
+    recomputing: () => scalarModel({ ...parts, version, recomputing: true }),
+    rowScores: (rows) => tf.tidy(() => POOLED[head.pooling](hiddenStates(rows), rows, matrix())),
+    tokenScores: (rows, index) => tf.tidy(() => scored(gatherRows(hiddenStates(rows), index), matrix()))
+  }
+}
+
+type Pooled = (states: Tensor2D, rows: TokenRows, matrix: Tensor2D) => Tensor2D
+
+/** What lies outside the rows is never read, so neither padding nor neighbours reach a score. */
+const POOLED: Readonly<Record<Head["pooling"], Pooled>> = {
+  last: (states, { lengths, starts }, matrix) =>
+    scored(
+      gatherRows(
+        states,
+        starts.map((start, row) => start + lengths[row]! - 1)
+      ),
+      matrix
+    ),
+  mean: (states, { lengths, starts }, matrix) => {
+    const spans = Array.from(starts, (start, row) => Int32Array.from({ length: lengths[row]! }, (_, t) => start + t))
+    const rowOf = Int32Array.from(spans.flatMap((span, row) => Array.from(span, () => row)))
+    const tokens = scored(gatherRows(states, Int32Array.from(spans.flatMap((span) => [...span]))), matrix)
+    const means = tf
+      .unstack(tokens, 1)
+      .map((score) =>
+        tf.div(addByRow(score as Tensor1D, rowOf, starts.length), tf.tensor1d(Float32Array.from(lengths)))
+      )
+    return tf.stack(means, 1) as Tensor2D
+  }
+}
+
+/** [M, D] × [K, D] → [M, K]. Not a matrix product: that would round scores to the storage of activations. */
+const scored = (states: Tensor2D, matrix: Tensor2D): Tensor2D =>
+  tf.stack(
+    tf.unstack(matrix, 0).map((weight) => tf.sum(tf.mul(states, weight), 1)),
+    1
+  ) as Tensor2D
