@@ -48,7 +48,8 @@ const preferenceRows = (): ReadonlyArray<PreferenceRow> => {
 const commands: Readonly<Record<string, () => string>> = {
   sft: demonstrations,
   kto: judged,
-  dpo: () => join(golden, "preferences.jsonl")
+  dpo: () => join(golden, "preferences.jsonl"),
+  rm: () => join(golden, "preferences.jsonl")
 }
 
 // how each curve was recorded, as flags; shared/golden/README.md
@@ -59,6 +60,8 @@ const curves: ReadonlyArray<readonly [string, ReadonlyArray<string>]> = [
   ["dpo-hinge", ["--loss", "hinge", "--beta", "0.1"]],
   ["dpo-rpo-nll", ["--loss", "sigmoid,sft", "--loss-weights", "1,0.5", "--beta", "0.1"]],
   ["dpo-accum", ["--micro-batch-size", "2", "--beta", "0.1"]],
+  ["rm", ["--head", join(golden, "curves", "rm.json")]],
+  ["rm", ["--head", join(golden, "curves", "rm.json"), "--micro-batch-size", "1", "--packing", "false"]],
   ["kto", ["--beta", "0.1"]],
   ["kto", ["--micro-batch-size", "1", "--packing", "false"]],
   ["dpo-sigmoid", ["--precompute-reference", "true", "--packing", "false"]]
@@ -118,7 +121,9 @@ const expectSame = (actual: Step, expected: Step) => {
   expect(relative("grad_norm"), where("grad_norm")).toBeLessThan(1e-3)
   expect(actual["learning_rate"]).toBe(expected["learning_rate"])
   expect(actual["num_tokens"]).toBe(expected["num_tokens"])
-  for (const name of Object.keys(expected).filter((name) => /^(rewards|logps)\/|^(entropy|kl)$|accuracy$/.test(name))) {
+  for (const name of Object.keys(expected).filter((name) =>
+    /^(rewards|logps)\/|^(entropy|kl|margin)$|accuracy$|_reward$/.test(name)
+  )) {
     // where policy and reference are the same, rounding decides which side is preferred
     if (name === "rewards/accuracies" && expected["rewards/margins"] === 0) continue
     const scale = Math.max(1, Math.abs(expected[name]!))

@@ -54,6 +54,10 @@ const refused: ReadonlyArray<readonly [string, string, string, string]> = [
   ["cpo", "pairs.jsonl", "--label-smoothing 0.5", "a label smoothing of 0.5 is not in [0, ½)"],
   ["cpo", "pairs.jsonl", "--loss ipo --label-smoothing 0.1", "--label-smoothing: is not read by --loss ipo"],
   ["alphapo", "pairs.jsonl", "--alpha 0", "at 0 it is simpo"],
+  ["rm", "pairs.jsonl", "--loss scaled_bt", "pairs.jsonl:1 does not say"],
+  ["rm", "graded.jsonl", "--loss margin_bt", "graded.jsonl:2 does not say"],
+  ["rm", "pairs.jsonl", "--attribute-weights helpfulness=1", "the reward model scores reward, not helpfulness"],
+  ["rm", "pairs.jsonl", `--head ${model}`, "has no score.weight"],
   ["tpo", "pairs.jsonl", "", "reference"],
   ["tpo", "pairs.jsonl", "--gamma 1", "--gamma: is not read by --loss sigmoid"]
 ]

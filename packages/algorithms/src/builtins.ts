@@ -6,6 +6,7 @@ import { orpoCommand } from "./reference-free/orpo-command.ts"
 import { alphaPoCommand, simpoCommand } from "./reference-free/simpo-command.ts"
 import { tpoCommand } from "./reference-free/tpo-command.ts"
 import { ktoCommand } from "./unpaired/kto-command.ts"
+import { rmCommand } from "./reward-model/rm-command.ts"
 import { sftCommand } from "./supervised/sft-command.ts"
 
 /** A builtin whose options and rows the caller need not know. */
@@ -20,5 +21,6 @@ export const builtins: ReadonlyArray<AnyBuiltin> = [
   simpoCommand,
   alphaPoCommand,
   orpoCommand,
-  tpoCommand
+  tpoCommand,
+  rmCommand
 ] as ReadonlyArray<unknown> as ReadonlyArray<AnyBuiltin>

@@ -10,7 +10,7 @@ import {
   type TokenizedRow,
   type TokenizerShape
 } from "@plumbline/data"
-import { Policy } from "@plumbline/models"
+import { type DecoderConfig, Policy } from "@plumbline/models"
 import { type Dataset, type DataUnit, type MicroBatching, Progress, type TrainingOptions } from "@plumbline/training"
 import { Effect } from "effect"
 import { basename } from "node:path"
@@ -87,8 +87,15 @@ export const unitLengths = <Row>(
  *
  * Rows are at most `maxLength` tokens, and never longer than the policy's context.
  */
-export const dataFromFiles = Effect.fn("dataFromFiles")(function* <Row>(kind: DataKind<Row>, options: DataFileOptions) {
-  const { config } = yield* Policy
+export const dataFromFiles = <Row>(kind: DataKind<Row>, options: DataFileOptions) =>
+  Effect.flatMap(Policy, ({ config }) => modelDataFromFiles(kind, options, config))
+
+/** The same for a model that is no policy. */
+export const modelDataFromFiles = Effect.fn("dataFromFiles")(function* <Row>(
+  kind: DataKind<Row>,
+  options: DataFileOptions,
+  config: DecoderConfig
+) {
   const tokenizer = yield* Tokenizer
   yield* checkVocabulary(tokenizer, config.vocabulary)
   const limit = { maxLength: Math.min(options.maxLength, config.maxPositions), policy: options.overlong }

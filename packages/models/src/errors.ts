@@ -92,6 +92,16 @@ export class HeadMissing extends Schema.TaggedError<HeadMissing>()("HeadMissing"
   }
 }
 
+/** A file from which a head is to start holds none that fits. */
+export class HeadInvalid extends Schema.TaggedError<HeadInvalid>()("HeadInvalid", {
+  file: Schema.String,
+  reason: Schema.String
+}) {
+  override get message(): string {
+    return `${this.file}: ${this.reason}`
+  }
+}
+
 /** A model folder could not be written; what was at its place before is untouched. */
 export class SaveFailed extends Schema.TaggedError<SaveFailed>()("SaveFailed", {
   folder: Schema.String,

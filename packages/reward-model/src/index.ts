@@ -9,3 +9,21 @@ export { numericAnswer, type NumericAnswerOptions } from "./rules/numeric-answer
 export { pattern, type PatternOptions } from "./rules/pattern.ts"
 export { type RewardRule, ruleReward } from "./rules/rule.ts"
 export { taggedFormat, type TaggedFormatOptions } from "./rules/tagged-format.ts"
+export {
+  AttributesUnknown,
+  type AttributeWeights,
+  HELPSTEER2_340B,
+  HELPSTEER2_70B,
+  unfitWeights,
+  weightedScores,
+  weightsInOrder
+} from "./attribute-weights.ts"
+export {
+  bradleyTerry,
+  type BradleyTerryOptions,
+  marginBradleyTerry,
+  scaledBradleyTerry
+} from "./pairwise/bradley-terry.ts"
+export type { PairScores, PairwiseLoss } from "./pairwise/pairwise-loss.ts"
+export { pairwiseObjective, type ScoredPairs } from "./pairwise/pairwise-objective.ts"
+export { RewardModel, type RewardModelOptions } from "./reward-model.ts"

@@ -9,6 +9,7 @@ import {
 } from "@plumbline/runtime"
 import type { Trainable } from "./algorithm.ts"
 import type { LossSums, Memory, MicroBatch, Objective, Unit, WeightedSum } from "./objective.ts"
+import { countOf, LOSS, metricsOf, type MicroBatchRecord } from "./step-metrics.ts"
 
 export interface StepResult {
   /** By variable name; the caller disposes. */
@@ -76,20 +77,6 @@ const couple = <M extends Trainable, B extends MicroBatch>(
   return { shared: coupling.share(parts, memory), memory }
 }
 
-interface MicroBatchRecord {
-  readonly origins: ReadonlyArray<string>
-  readonly layout: ReadonlyArray<{
-    readonly name: string
-    readonly unit: Unit
-    readonly weight: number
-    readonly size: number
-  }>
-  /** Every term and metric end to end, kept until the step is read. */
-  readonly values: Tensor1D
-}
-
-const LOSS = "loss"
-
 const totalCounts = <M, B extends MicroBatch>(objective: Objective<M, B>, microBatches: ReadonlyArray<B>) => {
   const totals: Record<Unit, number> = {}
   for (const batch of microBatches) {
@@ -118,12 +105,6 @@ const microBatchGradients = (
   return grads
 }
 
-const countOf = (counts: Readonly<Record<Unit, number>>, unit: Unit): number => {
-  const count = counts[unit]
-  if (count === undefined) throw new Error(`the objective does not count its unit "${unit}"`)
-  return count
-}
-
 const entries = (sums: LossSums): ReadonlyArray<readonly [string, WeightedSum]> => [
   ...sums.terms.map((term) => [LOSS, term] as const),
   ...Object.entries(sums.metrics).flatMap(([name, metric]) =>
@@ -132,7 +113,13 @@ const entries = (sums: LossSums): ReadonlyArray<readonly [string, WeightedSum]> 
 ]
 
 const flatten = (sums: LossSums) => ({
-  layout: entries(sums).map(([name, { unit, values, weight = 1 }]) => ({ name, unit, weight, size: values.size })),
+  layout: entries(sums).map(([name, { extreme, unit, values, weight = 1 }]) => ({
+    name,
+    unit,
+    weight,
+    size: values.size,
+    extreme
+  })),
   values: tf.keep(tf.concat(entries(sums).map(([, { values }]) => values)) as Tensor1D)
 })
 
@@ -146,35 +133,6 @@ const readOnce = (tensors: ReadonlyArray<Tensor1D>): Float32Array => {
   const all = tf.tidy(() => tf.concat([...tensors]).dataSync() as Float32Array)
   tf.dispose([...tensors])
   return all
-}
-
-/** Sums in float64, so that a metric does not depend on the split either. @param all `values` of all records */
-const metricsOf = (
-  records: ReadonlyArray<MicroBatchRecord>,
-  all: Float32Array,
-  counts: Readonly<Record<Unit, number>>
-) => {
-  const metrics: Record<string, number> = { [LOSS]: 0 }
-  const withoutUnits = new Set<string>()
-  const brokenOrigins = new Set<string>()
-  let offset = 0
-  for (const { layout, origins } of records) {
-    for (const { name, size, unit, weight } of layout) {
-      let sum = 0
-      for (let i = 0; i < size; i++) {
-        const value = all[offset + i]!
-        sum += value
-        if (name === LOSS && !Number.isFinite(value)) brokenOrigins.add(origins[i] ?? `unit ${i} of the batch`)
-      }
-      offset += size
-      const count = countOf(counts, unit)
-      if (count > 0) metrics[name] = (metrics[name] ?? 0) + (weight * sum) / count
-      else if (name !== LOSS) withoutUnits.add(name)
-    }
-  }
-  // a mean over nothing is no number, and no zero either: it is left out
-  for (const name of withoutUnits) delete metrics[name]
-  return { metrics, brokenOrigins: [...brokenOrigins] }
 }
 
 const addInto = (total: NamedTensorMap, grads: NamedTensorMap): NamedTensorMap => {

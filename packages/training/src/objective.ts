@@ -8,6 +8,8 @@ export interface UnitSum {
   readonly unit: Unit
   /** [U] float32: one contribution for each of the micro-batch's units of data (rows or pairs), in their order. */
   readonly values: Tensor1D
+  /** A metric that is no mean but the least or the greatest contribution of the global batch. */
+  readonly extreme?: "least" | "greatest"
 }
 
 /**

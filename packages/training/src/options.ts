@@ -2,6 +2,9 @@ import { Schema } from "effect"
 import { NonNegative, NonNegativeInt, option, optional, Positive, PositiveInt, Share } from "./option.ts"
 import { ScheduleName } from "./schedule.ts"
 
+/** What becomes of rows above the maximum length. */
+export const Overlong = Schema.Literals(["truncate", "drop", "error"])
+
 /** How the data becomes steps; the same for every algorithm that reads a file. */
 export const batchFields = {
   batchSize: option(PositiveInt, 8, "rows, pairs or prompts of an optimizer step"),
@@ -19,7 +22,7 @@ export const batchFields = {
   seed: option(NonNegativeInt, 0, "seed of every random stream of the run"),
   maxLength: option(PositiveInt, 1024, "most tokens of a row; never above the model's context"),
   overlong: option(
-    Schema.Literals(["truncate", "drop", "error"]),
+    Overlong,
     "truncate",
     "rows above --max-length: cut at the end, leave out, or refuse; a row whose prompt leaves no room is left out"
   )

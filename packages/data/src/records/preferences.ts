@@ -8,8 +8,9 @@ import type { Conversation, PreferenceRecord } from "./records.ts"
 
 /**
  * Pairs of a better and a worse response: [prompt +] chosen + rejected, or NeMo-Aligner's [prompt +] chosen_response +
- * rejected_response; with chosen_reward and rejected_reward where the row has them. Without a prompt it is what
- * both sides begin with.
+ * rejected_response; with chosen_reward and rejected_reward, margin and preference_strength where the row has them.
+ * Without a prompt it is what both sides begin with. Or HelpSteer2's prompt + response_1 + response_2 +
+ * preference_strength, negative where the first is better.
  */
 export const loadPreferences = Effect.fn("loadPreferences")(function* (path: string) {
   const rows = yield* readRows(path)
@@ -25,7 +26,13 @@ interface Sides {
 const preferenceForm = (chosenName: string, rejectedName: string): Form<PreferenceRecord> =>
   form(
     { [chosenName]: ConversationField, [rejectedName]: ConversationField },
-    { prompt: ConversationField, chosen_reward: Schema.Finite, rejected_reward: Schema.Finite },
+    {
+      prompt: ConversationField,
+      chosen_reward: Schema.Finite,
+      rejected_reward: Schema.Finite,
+      margin: Schema.Finite,
+      preference_strength: Schema.Finite
+    },
     (values, row) => {
       const sides = explicitPrompt(
         values.prompt === undefined ? undefined : toConversation(values.prompt as typeof ConversationField.Type),
@@ -34,9 +41,27 @@ const preferenceForm = (chosenName: string, rejectedName: string): Form<Preferen
       )
       notEmpty(row, chosenName, sides.chosen)
       notEmpty(row, rejectedName, sides.rejected)
-      return { ...sides, ...rewards(values), origin: originOf(row) }
+      return { ...sides, ...rewards(values), ...distances(values), origin: originOf(row) }
     }
   )
+
+/** A strength of 0 makes the second response the chosen one, as in NeMo-Aligner; what weighs by strength weighs it 0. */
+const ratedPair: Form<PreferenceRecord> = form(
+  {
+    prompt: ConversationField,
+    response_1: ConversationField,
+    response_2: ConversationField,
+    preference_strength: Schema.Finite
+  },
+  {},
+  ({ preference_strength, prompt, response_1, response_2 }, row) => {
+    const [first, second] = [notEmpty(row, "response_1", toConversation(response_1)), toConversation(response_2)]
+    notEmpty(row, "response_2", second)
+    const [chosen, rejected] = preference_strength < 0 ? [first, second] : [second, first]
+    const sides = explicitPrompt(toConversation(prompt), chosen, rejected)
+    return { ...sides, strength: Math.abs(preference_strength), origin: originOf(row) }
+  }
+)
 
 const explicitPrompt = (prompt: Conversation | undefined, chosen: Conversation, rejected: Conversation): Sides => {
   if (typeof chosen === "string" && typeof rejected === "string") {
@@ -59,8 +84,14 @@ const rewards = (values: { readonly chosen_reward?: unknown; readonly rejected_r
   ...(typeof values.rejected_reward === "number" ? { rejectedReward: values.rejected_reward } : {})
 })
 
+const distances = (values: { readonly margin?: unknown; readonly preference_strength?: unknown }) => ({
+  ...(typeof values.margin === "number" ? { margin: values.margin } : {}),
+  ...(typeof values.preference_strength === "number" ? { strength: Math.abs(values.preference_strength) } : {})
+})
+
 /** Also read by the unpaired loader, which takes a pair for two judged responses. */
 export const PREFERENCE_FORMS: ReadonlyArray<Form<PreferenceRecord>> = [
   preferenceForm("chosen", "rejected"),
-  preferenceForm("chosen_response", "rejected_response")
+  preferenceForm("chosen_response", "rejected_response"),
+  ratedPair
 ]

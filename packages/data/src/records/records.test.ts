@@ -131,6 +131,27 @@ describe("loadPreferences", () => {
     ])
   })
 
+  it("reads how far apart the sides are, and HelpSteer2's signed strengths", async () => {
+    expect(
+      await load(
+        loadPreferences,
+        { prompt: "p", chosen: "c", rejected: "r", margin: 0.5 },
+        { prompt: "p", chosen: "c", rejected: "r", preference_strength: -2 },
+        { prompt: "p", response_1: "a", response_2: "b", preference_strength: -3 },
+        { prompt: "p", response_1: "a", response_2: "b", preference_strength: 1 },
+        { prompt: "p", response_1: "a", response_2: "b", preference_strength: 0 }
+      )
+    ).toEqual([
+      { prompt: "p", chosen: "c", rejected: "r", margin: 0.5 },
+      { prompt: "p", chosen: "c", rejected: "r", strength: 2 },
+      { prompt: "p", chosen: "a", rejected: "b", strength: 3 },
+      { prompt: "p", chosen: "b", rejected: "a", strength: 1 },
+      { prompt: "p", chosen: "b", rejected: "a", strength: 0 }
+    ])
+    const empty = { prompt: "p", response_1: "", response_2: "b", preference_strength: 1 }
+    expect(await failure(loadPreferences, empty)).toMatchObject({ _tag: "EmptyCompletion", field: "response_1" })
+  })
+
   // the cut is derived by hand: last whitespace of the common prefix, a space moved to the word after it
   it.each([
     ["Q: sky? A: blue", "Q: sky? A: black", "Q: sky? A:", " blue", " black"],

@@ -30,6 +30,10 @@ export interface PreferenceRecord {
   readonly rejected: Conversation
   readonly chosenReward?: number
   readonly rejectedReward?: number
+  /** How far apart the scores of the two are to be at least. */
+  readonly margin?: number
+  /** How much better the chosen side was judged, ≥ 0. */
+  readonly strength?: number
   readonly origin?: Origin
 }
 

@@ -17,6 +17,9 @@ export interface TokenizedPreference {
   readonly rejected: TokenizedRow
   readonly chosenReward?: number
   readonly rejectedReward?: number
+  /** As in `PreferenceRecord`. */
+  readonly margin?: number
+  readonly strength?: number
 }
 
 export interface TokenizedTriple extends TokenizedPreference {
@@ -76,7 +79,9 @@ export const tokenizePreference = (tokenizer: TokenizerShape, record: Preference
   chosen: tokenizeCompletion(tokenizer, record.prompt, record.chosen),
   rejected: tokenizeCompletion(tokenizer, record.prompt, record.rejected),
   ...(record.chosenReward === undefined ? {} : { chosenReward: record.chosenReward }),
-  ...(record.rejectedReward === undefined ? {} : { rejectedReward: record.rejectedReward })
+  ...(record.rejectedReward === undefined ? {} : { rejectedReward: record.rejectedReward }),
+  ...(record.margin === undefined ? {} : { margin: record.margin }),
+  ...(record.strength === undefined ? {} : { strength: record.strength })
 })
 
 export const tokenizeTriple = (tokenizer: TokenizerShape, record: TripleRecord): TokenizedTriple => ({

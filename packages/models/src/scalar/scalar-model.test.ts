@@ -2,7 +2,7 @@ import { describe, expect, it } from "@effect/vitest"
 import { collate, type RowLayout, type TokenRows } from "@plumbline/data"
 import { ModelRuntime, tf } from "@plumbline/runtime"
 import { Effect } from "effect"
-import { mkdtempSync, readFileSync, rmSync } from "node:fs"
+import { mkdtempSync, readFileSync, rmSync, writeFileSync } from "node:fs"
 import { tmpdir } from "node:os"
 import { join } from "node:path"
 import { fileURLToPath } from "node:url"
@@ -13,6 +13,7 @@ import { tinyTable } from "../testing/index.ts"
 import { createScalarModel } from "./create-scalar-model.ts"
 import type { Pooling } from "./head.ts"
 import { hasHead, loadScalarModel } from "./load-scalar-model.ts"
+import { readHead } from "./read-head.ts"
 import type { ScalarModel } from "./scalar-model.ts"
 
 const fixtures = fileURLToPath(new URL("../../../../test/fixtures/classifiers", import.meta.url))
@@ -61,11 +62,18 @@ describe("classifiers that transformers saved", () => {
 
 const rows = [[5, 9, 2], [7, 3, 11, 30, 6, 2, 8, 2], [4], [12, 13, 2]]
 
-describe.each(["last", "mean"] satisfies ReadonlyArray<Pooling>)("the score of a row, from its %s state", (pooling) => {
+const heads: ReadonlyArray<readonly [Pooling, ReadonlyArray<string>]> = [
+  ["last", ["reward"]],
+  ["last", ["a", "b"]],
+  ["mean", ["reward"]],
+  ["mean", ["a", "b"]]
+]
+
+describe.each(heads)("scores of a row, from its %s state, of %s", (pooling, attributes) => {
   const withModel = (body: (model: ScalarModel) => void) =>
     onWasm(
       Effect.sync(() => {
-        const model = createScalarModel(tinyTable, { attributes: ["a", "b"], pooling }, 3)
+        const model = createScalarModel(tinyTable, { attributes, pooling }, 3)
         body(model)
         model.dispose()
       })
@@ -77,8 +85,8 @@ describe.each(["last", "mean"] satisfies ReadonlyArray<Pooling>)("the score of a
       for (const layout of ["packed", "padded-right", "padded-left"] as const) {
         for (const padId of [0, 2, 31]) expectNear(rowScores(model, laidOut(rows, layout, padId)), alone, 2e-6)
       }
-      const reversed = rowScores(model, laidOut(rows.toReversed()))
-      expectNear(reversed, [...alone.slice(6), ...alone.slice(4, 6), ...alone.slice(2, 4), ...alone.slice(0, 2)], 2e-6)
+      const reversed = rows.toReversed().flatMap((row) => rowScores(model, laidOut([row])))
+      expectNear(rowScores(model, laidOut(rows.toReversed())), reversed, 2e-6)
     })
   )
 
@@ -86,7 +94,7 @@ describe.each(["last", "mean"] satisfies ReadonlyArray<Pooling>)("the score of a
     withModel((model) => {
       const gradients = (batch: TokenRows, row: number) => {
         const { grads, value } = tf.variableGrads(
-          () => tf.sum(tf.slice(model.rowScores(batch), [row, 0], [1, 2])).asScalar(),
+          () => tf.sum(tf.slice(model.rowScores(batch), [row, 0], [1, -1])).asScalar(),
           [...model.variables]
         )
         const values = Object.values(grads).flatMap((gradient) => [...gradient.dataSync()])
@@ -133,6 +141,38 @@ describe("folders", () => {
         expect(loaded.head).toEqual(model.head)
         expect(rowScores(loaded, laidOut(rows))).toEqual(rowScores(model, laidOut(rows)))
         expect(Object.keys(loaded.variables)).toEqual([])
+      })
+    )
+  )
+
+  it.effect("and files give the weights of a head, which must fit", () =>
+    inFolder((folder) =>
+      Effect.gen(function* () {
+        const model = createScalarModel(tinyTable, { attributes: ["a", "b"], pooling: "last" }, 5)
+        yield* saveModel(model, folder)
+        const weights = [...model.parameters.get("score.weight")!.dataSync()]
+        expect([...(yield* readHead(folder, 2, 16))]).toEqual(weights)
+        expect([...(yield* readHead(join(folder, "model.safetensors"), 2, 16))]).toEqual(weights)
+        const json = (content: unknown) => {
+          writeFileSync(`${folder}.json`, JSON.stringify(content))
+          return readHead(`${folder}.json`, 2, 2)
+        }
+        for (const content of [
+          [1, 2, 3, 4],
+          [
+            [1, 2],
+            [3, 4]
+          ],
+          { head_weight: [1, 2, 3, 4] }
+        ]) {
+          expect([...(yield* json(content))]).toEqual([1, 2, 3, 4])
+        }
+        expect((yield* Effect.flip(json([1, 2]))).message).toContain(
+          "holds 2 numbers, and a head of 2 on 2 features has 4"
+        )
+        expect((yield* Effect.flip(json([1, 2, null, 4]))).message).toContain("holds no array of numbers")
+        expect((yield* Effect.flip(json({ weight: [1, 2, 3, 4] })))._tag).toBe("HeadInvalid")
+        expect((yield* Effect.flip(readHead(`${folder}-none.json`, 1, 1)))._tag).toBe("HeadInvalid")
       })
     )
   )

@@ -69,18 +69,20 @@ const POOLED: Readonly<Record<Head["pooling"], Pooled>> = {
     const spans = Array.from(starts, (start, row) => Int32Array.from({ length: lengths[row]! }, (_, t) => start + t))
     const rowOf = Int32Array.from(spans.flatMap((span, row) => Array.from(span, () => row)))
     const tokens = scored(gatherRows(states, Int32Array.from(spans.flatMap((span) => [...span]))), matrix)
-    const means = tf
-      .unstack(tokens, 1)
-      .map((score) =>
-        tf.div(addByRow(score as Tensor1D, rowOf, starts.length), tf.tensor1d(Float32Array.from(lengths)))
-      )
-    return tf.stack(means, 1) as Tensor2D
+    const means = Array.from({ length: matrix.shape[0] }, (_, k) => {
+      const score = tf.reshape(tf.slice(tokens, [0, k], [-1, 1]), [-1]) as Tensor1D
+      return tf.reshape(tf.div(addByRow(score, rowOf, starts.length), tf.tensor1d(Float32Array.from(lengths))), [-1, 1])
+    })
+    return tf.concat(means, 1) as Tensor2D
   }
 }
 
 /** [M, D] × [K, D] → [M, K]. Not a matrix product: that would round scores to the storage of activations. */
-const scored = (states: Tensor2D, matrix: Tensor2D): Tensor2D =>
-  tf.stack(
-    tf.unstack(matrix, 0).map((weight) => tf.sum(tf.mul(states, weight), 1)),
+const scored = (states: Tensor2D, matrix: Tensor2D): Tensor2D => {
+  // slices, not unstack: the gradient of tfjs's fails where there is one
+  const rows = Array.from({ length: matrix.shape[0] }, (_, k) => tf.slice(matrix, [k, 0], [1, -1]))
+  return tf.concat(
+    rows.map((weight) => tf.sum(tf.mul(states, weight), 1, true)),
     1
   ) as Tensor2D
+}
