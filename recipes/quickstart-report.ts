@@ -7,12 +7,14 @@ import { type Answered, answerTasks, preferenceRate, share } from "./held-out.ts
 import type { SmallTasks } from "./small-tasks.ts"
 
 export interface QuickstartResult {
-  /** Folder of the DPO run, whose final model is compared with the SFT model. */
+  /** What the second stage is called. */
+  readonly method: string
+  /** Folder of its run, whose final model is compared with the SFT model. */
   readonly run: string
   readonly sftModel: string
   readonly tokenizer: TokenizerShape
   readonly tasks: SmallTasks
-  /** Optimizer steps of the DPO run. */
+  /** Optimizer steps of that run. */
   readonly step: number
   readonly seed: number
 }
@@ -27,7 +29,7 @@ export const reportQuickstart = Effect.fn("reportQuickstart")(function* (result:
   const before = yield* measure(result, result.sftModel)
   const after = yield* measure(result, join(result.run, "final"))
   yield* keepSamples(result, { before, after })
-  yield* Console.log(`\n${comparison(before, after)}\n\n${sampleAnswers(before, after)}\n`)
+  yield* Console.log(`\n${comparison(before, after, result.method)}\n\n${sampleAnswers(before, after)}\n`)
 })
 
 const measure = Effect.fnUntraced(function* ({ seed, tasks, tokenizer }: QuickstartResult, folder: string) {
@@ -60,8 +62,8 @@ const keepSamples = Effect.fnUntraced(function* (
   yield* store.appendSamples(id, step, samples)
 })
 
-/** The table of what DPO changed, in percent of the held-out prompts or pairs. */
-export const comparison = (before: HeldOutResult, after: HeldOutResult): string => {
+/** The table of what the second stage changed, in percent of the held-out prompts or pairs. */
+export const comparison = (before: HeldOutResult, after: HeldOutResult, method: string): string => {
   const right = ({ answers }: HeldOutResult) => share(answers.map(({ correct }) => correct))
   const polite = ({ answers }: HeldOutResult) => share(answers.map((answer) => answer.polite))
   const ofKind = (name: string) => (result: HeldOutResult) =>
@@ -73,9 +75,10 @@ export const comparison = (before: HeldOutResult, after: HeldOutResult): string 
     ["answers in the polite style", polite],
     ["pairs whose chosen side is likelier", (result) => result.preferenceRate]
   ]
-  const line = (title: string, sft: string, dpo: string) => `${title.padEnd(36)}${sft.padStart(10)}${dpo.padStart(10)}`
+  const line = (title: string, sft: string, aligned: string) =>
+    `${title.padEnd(36)}${sft.padStart(10)}${aligned.padStart(12)}`
   return [
-    line(`${before.answers.length} held-out prompts and pairs`, "SFT", "SFT + DPO"),
+    line(`${before.answers.length} held-out prompts and pairs`, "SFT", `SFT + ${method}`),
     ...rows.map(([title, of]) => line(title, percent(of(before)), percent(of(after))))
   ].join("\n")
 }

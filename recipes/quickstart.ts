@@ -102,6 +102,14 @@ export default recipe({
     )
     if (aligned.status === "stopped") return
 
-    yield* reportQuickstart({ run: join(output, "dpo"), sftModel, tokenizer, tasks, step: dpoSteps, seed })
+    yield* reportQuickstart({
+      method: "DPO",
+      run: join(output, "dpo"),
+      sftModel,
+      tokenizer,
+      tasks,
+      step: dpoSteps,
+      seed
+    })
   })
 })

@@ -40,7 +40,8 @@ const metrics = (run: string): ReadonlyArray<Readonly<Record<string, number>>> =
 }
 
 describe("recipes", () => {
-  it("are found", () => expect(recipeFiles).toEqual(["dpo-gsm8k.ts", "first.ts", "quickstart.ts", "sft-gsm8k.ts"]))
+  it("are found", () =>
+    expect(recipeFiles).toEqual(["dpo-gsm8k.ts", "first.ts", "preference-losses.ts", "quickstart.ts", "sft-gsm8k.ts"]))
 
   it.each(recipeFiles)("%s has its file's name, and parameters with defaults but for files", async (file) => {
     const module = (await import(join(recipes, file))) as { readonly default: Recipe<Fields, unknown, unknown> }
@@ -85,6 +86,16 @@ describe("quickstart.ts at a tiny size", () => {
     )
     expect(samples.map(({ label }) => label)).toEqual([...Array(20).fill("before"), ...Array(20).fill("after")])
     expect(samples[0]!.extra).toMatchObject({ kind: "capitals", correct: 0 })
+  })
+
+  it.each(["kto", "simpo", "aot"])("leaves an SFT model that preference-losses.ts aligns with %s", async (loss) => {
+    const model = join(folder, "whole", "quickstart", "sft", "final")
+    const output = join(folder, "losses", loss)
+    const tiny = "--pairs 64 --held-out 20 --steps 4 --seed 5".split(" ")
+    const named = ["--model", model, "--loss", loss, "--output", output]
+    const shown = await finished(["run", "recipes/preference-losses.ts", ...named, ...tiny, ...WASM])
+    expect(shown).toMatch(new RegExp(`20 held-out prompts and pairs +SFT +SFT \\+ ${loss}`))
+    expect(metrics(join(output, loss)).length).toBe(4)
   })
 
   it.each(["sft", "dpo"])("goes on exactly where it was killed in stage %s", async (stage) => {
