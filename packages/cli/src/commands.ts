@@ -21,6 +21,12 @@ export const modelCommands: ReadonlyArray<Command> = [
     load: async () => (await import("./commands/tokenize.ts")).tokenizeCommand
   },
   {
+    name: "convert",
+    usage: "--from DATASET --input FILE --output FILE",
+    summary: "make training data of a published data set",
+    load: async () => (await import("./commands/convert.ts")).convertCommand
+  },
+  {
     name: "serve",
     usage: "--model DIR [--port N]",
     summary: "serve OpenAI's API over HTTP",

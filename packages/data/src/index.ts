@@ -70,3 +70,6 @@ export { type Fitted, fitToLength, type LengthPolicy } from "./tokenise/fit-to-l
 export { checkVocabulary } from "./tokenizer/check-vocabulary.ts"
 export { needed, NonNegative, NonNegativeInt, option, optional, Positive, PositiveInt, Share } from "./option.ts"
 export { type IncrementalOptions, type IncrementalText, incrementalText } from "./tokenizer/incremental-text.ts"
+export type { Conversion, ConversionTarget, Converted, ConvertedRow, Converter, LeftOut } from "./convert/converter.ts"
+export { converters } from "./convert/converters.ts"
+export { type RawRow, readRows } from "./files/read-rows.ts"

@@ -74,6 +74,22 @@ describe("JSON lines", () => {
     expect(await failure(file("row.jsonl", text))).toMatchObject({ _tag: "MalformedRecord", line: 1, reason })
   })
 
+  it("of a .json file may be one array, written on one line or many, also gzipped", async () => {
+    const whole = [
+      [1, { a: "x" }],
+      [2, { a: "y" }]
+    ]
+    expect(await rows(file("one-line.json", '[{"a":"x"},{"a":"y"}]'))).toEqual(whole)
+    expect(await rows(file("lines.json", '\n[\n  {\n    "a": "x"\n  },\n  {"a": "y"}\n]\n'))).toEqual(whole)
+    expect(await rows(file("array.json.gz", gzipSync('[{"a":"x"},{"a":"y"}]')))).toEqual(whole)
+    expect(await failure(file("numbers.json", '[{"a":"x"}, 3]'))).toMatchObject({
+      line: 2,
+      reason: "not a JSON object"
+    })
+    expect(await failure(file("torn.json", '[{"a":"x"},\n{"a":'))).toMatchObject({ _tag: "MalformedRecord", line: 1 })
+    expect(await failure(file("none.json", "[]"))).toMatchObject({ _tag: "EmptyDataset" })
+  })
+
   it("refuse bytes that are not UTF-8", async () => {
     expect(await failure(file("latin.jsonl", Buffer.from('{"a":"\xe9"}', "latin1")))).toMatchObject({
       _tag: "UnsupportedFile"

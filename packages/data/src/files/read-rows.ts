@@ -12,7 +12,7 @@ export interface RawRow {
   readonly value: Readonly<Record<string, unknown>>
 }
 
-const KINDS = ".jsonl, .ndjson, .json (one object a line), each also with .gz, and .parquet"
+const KINDS = ".jsonl, .ndjson, .json (one object a line, or one array of them), each also with .gz, and .parquet"
 
 /** The rows of a data file; its name tells its kind. */
 export const readRows = Effect.fn("readRows")(function* (file: string) {
@@ -31,8 +31,10 @@ type Reader = (file: string) => Promise<ReadonlyArray<RawRow>>
 const readerOf = (file: string): Reader | undefined => {
   const name = file.toLowerCase()
   if (name.endsWith(".parquet")) return parquetRows
-  if (/\.(jsonl|ndjson|json)$/.test(name)) return (path) => jsonRows(path, false)
-  if (/\.(jsonl|ndjson|json)\.gz$/.test(name)) return (path) => jsonRows(path, true)
+  if (/\.(jsonl|ndjson)$/.test(name)) return (path) => jsonRows(path, false)
+  if (/\.(jsonl|ndjson)\.gz$/.test(name)) return (path) => jsonRows(path, true)
+  if (name.endsWith(".json")) return (path) => jsonFile(path, false)
+  if (name.endsWith(".json.gz")) return (path) => jsonFile(path, true)
   return undefined
 }
 
@@ -43,6 +45,28 @@ const jsonRows = async (file: string, gzip: boolean): Promise<ReadonlyArray<RawR
   const rows: Array<RawRow> = []
   for await (const line of readLines(file, gzip)) rows.push({ file, line: line.number, value: parseLine(file, line) })
   return rows
+}
+
+/** One object a line, or the whole file is an array of objects: rows are then numbered from 1. */
+const jsonFile = async (file: string, gzip: boolean): Promise<ReadonlyArray<RawRow>> => {
+  const lines: Array<Line> = []
+  for await (const line of readLines(file, gzip)) lines.push(line)
+  const rows = lines[0]?.text.startsWith("[") === true ? arrayOf(lines) : undefined
+  if (rows === undefined) return lines.map((line) => ({ file, line: line.number, value: parseLine(file, line) }))
+  return rows.map((value, row) => ({ file, line: row + 1, value: objectOf(file, row + 1, value) }))
+}
+
+const arrayOf = (lines: ReadonlyArray<Line>): ReadonlyArray<unknown> | undefined => {
+  try {
+    return JSON.parse(lines.map(({ text }) => text).join("\n")) as ReadonlyArray<unknown>
+  } catch {
+    return undefined // the line at fault is found by reading line by line
+  }
+}
+
+const objectOf = (file: string, line: number, value: unknown): RawRow["value"] => {
+  if (value !== null && typeof value === "object" && !Array.isArray(value)) return value as RawRow["value"]
+  throw new MalformedRecord({ file, line, field: "", reason: "not a JSON object" })
 }
 
 const parseLine = (file: string, { number, text }: Line): RawRow["value"] => {
