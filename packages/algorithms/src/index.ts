@@ -24,6 +24,45 @@ export { rpoBackwardKl, rpoForwardKl, type RpoOptions, rpoSquared } from "./pref
 export { sigmoidNorm, type SigmoidNormOptions } from "./preference/sigmoid-norm.ts"
 export { sppoHard, type SppoOptions } from "./preference/sppo.ts"
 export { onPolicyWeighted } from "./preference/wpo.ts"
+export {
+  type Advantage,
+  type Advantages,
+  byGroup,
+  everyToken,
+  type RewardedResponses,
+  totalRewards
+} from "./policy-gradient/advantages/advantage.ts"
+export { batchBaseline, greedyBaseline, lengthWeightedBaseline } from "./policy-gradient/advantages/baselines.ts"
+export { bestOfGroup } from "./policy-gradient/advantages/best-of-group.ts"
+export { type ByRewardOptions, normalizedByReward } from "./policy-gradient/advantages/by-reward.ts"
+export { generalizedAdvantage, type GeneralizedAdvantageOptions } from "./policy-gradient/advantages/generalized.ts"
+export { groupNormalized, type GroupNormalizedOptions } from "./policy-gradient/advantages/group-normalized.ts"
+export { leaveOneOut, type LeaveOneOutOptions } from "./policy-gradient/advantages/leave-one-out.ts"
+export { whitenedGroups, whitenedReturns } from "./policy-gradient/advantages/reinforce-plus-plus.ts"
+export {
+  type Aggregation,
+  constantLength,
+  sequenceMean,
+  sequenceSum,
+  tokenMean
+} from "./policy-gradient/aggregation.ts"
+export { adaptiveKl, fixedKl, type KlInLoss, type KlInReward, type KlPenalty } from "./policy-gradient/kl-penalty.ts"
+export { policyGradientObjective, type PolicyGradientLoss } from "./policy-gradient/policy-gradient-objective.ts"
+export type { RolloutBatch } from "./policy-gradient/rollout-batch.ts"
+export {
+  maskByGeometricMean,
+  maskSequences,
+  maskTokens,
+  type SamplerCorrection,
+  truncateSequences,
+  truncateTokens
+} from "./policy-gradient/sampler-correction.ts"
+export { type LengthShaping, linearLength, overlong } from "./policy-gradient/shaping.ts"
+export { clip, type ClipOptions, geometricClip, sequenceClip } from "./policy-gradient/surrogates/clip.ts"
+export { gmpo } from "./policy-gradient/surrogates/gmpo.ts"
+export { cispo, logLikelihood, vespo } from "./policy-gradient/surrogates/likelihood.ts"
+export { sapo } from "./policy-gradient/surrogates/sapo.ts"
+export type { Surrogate, SurrogateTokens, TokenLosses } from "./policy-gradient/surrogates/surrogate.ts"
 export { negativeLogLikelihood, type SupervisedBatch } from "./supervised/negative-log-likelihood.ts"
 export { sft } from "./supervised/sft.ts"
 export { SupervisedData, type SupervisedUnit } from "./supervised/supervised-data.ts"

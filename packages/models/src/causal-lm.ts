@@ -5,6 +5,7 @@ import {
   type Tensor,
   type Tensor2D,
   tf,
+  tokenEntropies,
   tokenLogProbs,
   type Variable
 } from "@plumbline/runtime"
@@ -54,9 +55,11 @@ export const causalLM = (parts: CausalLMParts): CausalLM => {
         const { index, targets } = rows.scored
         const hidden = gatherRows(body.hiddenStates(rows), index)
         const scored = tokenLogProbs(hidden, outputMatrix(), targets, options)
-        return options?.collision === true
-          ? { ...scored, logCollision: logCollision(hidden, outputMatrix(), options) }
-          : { ...scored }
+        return {
+          ...scored,
+          ...(options?.entropyGradient === true && { entropy: tokenEntropies(hidden, outputMatrix(), options) }),
+          ...(options?.collision === true && { logCollision: logCollision(hidden, outputMatrix(), options) })
+        }
       }),
     logits: (rows, index) => tf.tidy(() => logitsAt(body.hiddenStates(rows), index)),
     createCache: body.createCache,

@@ -26,6 +26,8 @@ export interface Model {
 export interface ScoringOptions extends TokenLogProbsOptions {
   /** Asks for `logCollision`, which costs another product with the output matrix. */
   readonly collision?: boolean | undefined
+  /** Asks for an `entropy` that is differentiable, which costs another product with the output matrix, and two more backward. */
+  readonly entropyGradient?: boolean | undefined
 }
 
 export interface ScoredTokens extends TokenLogProbs {
@@ -40,7 +42,7 @@ export interface CausalLM extends Model {
   readonly endTokens: ReadonlyArray<number>
   /** [N, D] after the final norm; differentiable */
   readonly hiddenStates: (rows: TokenRows) => Tensor2D
-  /** [M], one for each scored token; `logProbs` is differentiable */
+  /** [M], one for each scored token; `logProbs` is differentiable, `entropy` where it was asked for */
   readonly tokenLogProbs: (rows: ScoredRows, options?: ScoringOptions) => ScoredTokens
   /** [M, V] what the tokens at flat positions `index` predict; differentiable */
   readonly logits: (rows: TokenRows, index: Int32Array) => Tensor2D

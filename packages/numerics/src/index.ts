@@ -1,4 +1,5 @@
-export { k1, k2, k3, type KlEstimator } from "./kl.ts"
+export { constant } from "./constant.ts"
+export { absoluteK1, k1, k2, k3, type KlEstimator } from "./kl.ts"
 export { logSigmoid } from "./log-sigmoid.ts"
 export { maskedMean, maskedSum } from "./masked.ts"
-export { countByRow, meanByRow, sumByRow } from "./rows.ts"
+export { countByRow, meanByRow, spreadByRow, sumByRow } from "./rows.ts"

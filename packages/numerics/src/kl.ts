@@ -5,6 +5,7 @@ import { tf, type Tensor } from "@plumbline/runtime"
  *
  *   k1 = log π − log π_ref              unbiased, may be negative
  *   k2 = ½ (log π − log π_ref)²         ≥ 0, biased; its gradient is the KL's
+ *   |k1|                                ≥ 0, biased: punishes every deviation, as NeMo-Aligner does
  *   k3 = e^(log π_ref − log π) − 1 − (log π_ref − log π)   ≥ 0, unbiased
  *
  * All are 0 where policy = reference.
@@ -14,6 +15,8 @@ import { tf, type Tensor } from "@plumbline/runtime"
 export type KlEstimator = (policyLogProbs: Tensor, referenceLogProbs: Tensor) => Tensor
 
 export const k1: KlEstimator = (policy, reference) => tf.sub(policy, reference)
+
+export const absoluteK1: KlEstimator = (policy, reference) => tf.abs(tf.sub(policy, reference))
 
 export const k2: KlEstimator = (policy, reference) => tf.mul(0.5, tf.square(tf.sub(policy, reference)))
 

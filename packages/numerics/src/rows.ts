@@ -1,4 +1,4 @@
-import { addByRow, tf, type Tensor1D } from "@plumbline/runtime"
+import { addByRow, gatherRows, tf, type Tensor1D } from "@plumbline/runtime"
 
 /**
  * Sums of the tokens of each row, in two stages: a long sum of log-probs would lose its last digits otherwise.
@@ -36,3 +36,13 @@ export const countByRow = (rows: Int32Array, count: number): Float32Array => {
 /** Means of the tokens of each row; every row must have a token. Shapes as in `sumByRow`. */
 export const meanByRow = (values: Tensor1D, rows: Int32Array, count: number): Tensor1D =>
   tf.div(sumByRow(values, rows, count), tf.tensor1d(countByRow(rows, count)))
+
+/**
+ * Each row's number at all of its tokens; its gradient sums over them.
+ *
+ * @param values [R] float32
+ * @param rows   [M] row of each token, host data
+ * @returns      [M] float32
+ */
+export const spreadByRow = (values: Tensor1D, rows: Int32Array): Tensor1D =>
+  tf.reshape(gatherRows(tf.reshape(values, [-1, 1]), rows), [-1])

@@ -55,5 +55,6 @@ export {
 } from "./ops/recorded-step.ts"
 export { canRecord, type Replayed, replayed } from "./ops/recording.ts"
 export { type Heads, rotary, type RotaryAngles, rotaryAngles, rotaryHeads } from "./ops/rotary.ts"
+export { tokenEntropies } from "./ops/token-entropies.ts"
 export { tokenLogProbs, type TokenLogProbs, type TokenLogProbsOptions } from "./ops/token-log-probs.ts"
 export { updateRows } from "./ops/update-rows.ts"

@@ -8,8 +8,8 @@ import {
   type Variable
 } from "@plumbline/runtime"
 import type { Trainable } from "./algorithm.ts"
-import type { LossSums, Memory, MicroBatch, Objective, Unit, WeightedSum } from "./objective.ts"
-import { countOf, LOSS, metricsOf, type MicroBatchRecord } from "./step-metrics.ts"
+import type { LossSums, Memory, MicroBatch, Objective, Observed, Unit, WeightedSum } from "./objective.ts"
+import { countOf, LOSS, metricsOf, type MicroBatchRecord, observedOf } from "./step-metrics.ts"
 
 export interface StepResult {
   /** By variable name; the caller disposes. */
@@ -20,6 +20,8 @@ export interface StepResult {
   readonly brokenOrigins: ReadonlyArray<string>
   /** What the next step is to remember. */
   readonly memory: Memory
+  /** What each micro-batch's loss showed, in their order. */
+  readonly observed: ReadonlyArray<Observed>
 }
 
 /** Loss and gradients of one global batch. The result does not depend on how it is split into micro-batches. */
@@ -40,9 +42,11 @@ export const accumulate = <M extends Trainable, B extends MicroBatch>(
   })
   const norm = normParts(Object.values(gradients))
   const all = readOnce([norm, ...records.map(({ values }) => values)])
-  const { brokenOrigins, metrics } = metricsOf(records, all.subarray(norm.size), counts)
+  const measured = all.subarray(norm.size)
+  const { brokenOrigins, metrics } = metricsOf(records, measured, counts)
   const gradNorm = normOf(all.subarray(0, norm.size))
-  return { gradients, metrics: { ...metrics, grad_norm: gradNorm }, brokenOrigins, memory }
+  const observed = observedOf(records, measured)
+  return { gradients, metrics: { ...metrics, grad_norm: gradNorm }, brokenOrigins, memory, observed }
 }
 
 /** Loss and metrics of held-out micro-batches; no gradients. */
@@ -51,7 +55,7 @@ export const evaluate = <M extends Trainable, B extends MicroBatch>(
   models: M,
   microBatches: ReadonlyArray<B>,
   memory: Memory = {}
-): Omit<StepResult, "gradients" | "memory"> => {
+): Omit<StepResult, "gradients" | "memory" | "observed"> => {
   const { shared } = couple(objective, models, microBatches, memory, false)
   const records = microBatches.map((batch, i) =>
     record(
@@ -112,16 +116,21 @@ const entries = (sums: LossSums): ReadonlyArray<readonly [string, WeightedSum]> 
   )
 ]
 
-const flatten = (sums: LossSums) => ({
-  layout: entries(sums).map(([name, { extreme, unit, values, weight = 1 }]) => ({
-    name,
-    unit,
-    weight,
-    size: values.size,
-    extreme
-  })),
-  values: tf.keep(tf.concat(entries(sums).map(([, { values }]) => values)) as Tensor1D)
-})
+const flatten = (sums: LossSums) => {
+  const observed = Object.entries(sums.observed ?? {})
+  const values = [...entries(sums).map(([, { values }]) => values), ...observed.map(([, values]) => values)]
+  return {
+    layout: entries(sums).map(([name, { extreme, unit, values, weight = 1 }]) => ({
+      name,
+      unit,
+      weight,
+      size: values.size,
+      extreme
+    })),
+    observed: observed.map(([name, { size }]) => ({ name, size })),
+    values: tf.keep(tf.concat(values) as Tensor1D)
+  }
+}
 
 const record = (batch: MicroBatch, flat: Omit<MicroBatchRecord, "origins">): MicroBatchRecord => ({
   origins: batch.origins,

@@ -1,12 +1,26 @@
 import type { Model } from "@plumbline/models"
 import type { Effect, Stream } from "effect"
-import type { MicroBatch, Objective } from "./objective.ts"
+import type { MicroBatch, Objective, Observed } from "./objective.ts"
+import type { StepMetrics } from "./sinks/metric-sink.ts"
 
 /** The models whose variables a step updates, by role. */
 export type Trainable = Readonly<Record<string, Model>>
 
 /** Data of a held-out pass: the micro-batches of one evaluation. */
 export type HeldOut<Batch> = ReadonlyArray<Batch>
+
+/** What the loss of each micro-batch showed of itself, in their order. */
+export interface StepSeen {
+  readonly observed: ReadonlyArray<Observed>
+}
+
+/** Host data of an algorithm that must be in a checkpoint for a resumed run to go on exactly. */
+export interface Attachment<E, R> {
+  /** Writes into the folder of a checkpoint that is being made. */
+  readonly save: (folder: string) => Effect.Effect<void, E, R>
+  /** Reads it from there, before the first step of a run that goes on. */
+  readonly restore: (folder: string) => Effect.Effect<void, E, R>
+}
 
 /**
  * An alignment algorithm is where its experience comes from, plus the loss on it.
@@ -31,7 +45,9 @@ export interface Algorithm<Models extends Trainable, Batch extends MicroBatch, E
   readonly check?: Effect.Effect<void, E, R>
   /** Models that steps move without training them, by role, such as a reference that follows: saved and restored too. */
   readonly carried?: Effect.Effect<Trainable, E, R>
-  /** Called once a step was applied, before its evaluation and checkpoint. */
-  readonly afterStep?: (step: number, models: Models) => Effect.Effect<void, E, R>
+  /** Called once a step was applied, before its evaluation and checkpoint. What it returns joins the step's metrics. */
+  readonly afterStep?: (step: number, models: Models, seen: StepSeen) => Effect.Effect<StepMetrics | void, E, R>
+  /** What goes with every checkpoint beside models, such as rollouts that are not used up. */
+  readonly attachment?: Attachment<E, R>
   readonly objective: Objective<Models, Batch>
 }

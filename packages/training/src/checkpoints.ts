@@ -48,13 +48,19 @@ export const checkpointSteps = (runFolder: string): ReadonlyArray<number> => {
 /**
  * Writes checkpoints/step-N under a temporary name, syncs it and renames it: a checkpoint is whole or absent.
  *
- * @returns its folder
+ * @param attach writes what else belongs to it into the folder
+ * @returns      its folder
  */
-export const saveCheckpoint = Effect.fn("saveCheckpoint")(function* (runFolder: string, contents: CheckpointContents) {
+export const saveCheckpoint = Effect.fn("saveCheckpoint")(function* <E = never, R = never>(
+  runFolder: string,
+  contents: CheckpointContents,
+  attach: (folder: string) => Effect.Effect<void, E, R> = () => Effect.void
+) {
   const { step } = contents.state
   const folder = checkpointFolder(runFolder, step)
   const temporary = join(runFolder, "checkpoints", `.step-${step}.tmp`)
   yield* writeContents(temporary, contents).pipe(
+    Effect.andThen(attach(temporary)),
     Effect.onError(() => Effect.sync(() => rmSync(temporary, { recursive: true, force: true })))
   )
   yield* writing(folder, () => {

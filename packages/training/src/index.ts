@@ -1,7 +1,7 @@
 export { recipe, type Recipe, type RecipeServices } from "./recipe.ts"
 export { type Invocation, RunContext, type RunContextShape, stage } from "./run-context.ts"
 export { accumulate, evaluate, type StepResult } from "./accumulate.ts"
-export type { Algorithm, HeldOut, Trainable } from "./algorithm.ts"
+export type { Algorithm, Attachment, HeldOut, StepSeen, Trainable } from "./algorithm.ts"
 export { type DataUnit, globalBatches, type MicroBatching, splitUnits, unitBatches } from "./batches.ts"
 export { checkpointFolder, checkpointSteps } from "./checkpoints.ts"
 export type { Dataset } from "./dataset.ts"
@@ -26,6 +26,7 @@ export {
   type Memory,
   type MicroBatch,
   type Objective,
+  type Observed,
   type Unit,
   type UnitSum
 } from "./objective.ts"
@@ -59,4 +60,4 @@ export {
 export { Progress, type ProgressShape } from "./sinks/progress.ts"
 export { sqliteSink } from "./sinks/sqlite-sink.ts"
 export { tensorboardSink } from "./sinks/tensorboard-sink.ts"
-export { makeFolder } from "./write-files.ts"
+export { makeFolder, writeFileAtomically } from "./write-files.ts"

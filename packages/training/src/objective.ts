@@ -23,7 +23,12 @@ export interface LossSums {
   readonly terms: ReadonlyArray<WeightedSum>
   /** A metric is one mean, or a weighted sum of several; it is left out where the global batch has none of a unit. */
   readonly metrics: Readonly<Record<string, UnitSum | ReadonlyArray<WeightedSum>>>
+  /** Whatever `afterStep` wants to see of the step, in any unit: read together with the rest. */
+  readonly observed?: Readonly<Record<string, Tensor1D>>
 }
+
+/** What a micro-batch's loss showed of itself, on the host. */
+export type Observed = Readonly<Record<string, Float32Array>>
 
 export interface WeightedSum extends UnitSum {
   /** 1 when absent. */

@@ -1,5 +1,5 @@
 import type { Tensor1D } from "@plumbline/runtime"
-import type { Unit, UnitSum } from "./objective.ts"
+import type { Observed, Unit, UnitSum } from "./objective.ts"
 
 /** Terms and metrics of a micro-batch, before the device was read. */
 export interface MicroBatchRecord {
@@ -11,7 +11,8 @@ export interface MicroBatchRecord {
     readonly size: number
     readonly extreme: UnitSum["extreme"]
   }>
-  /** Every term and metric end to end, kept until the step is read. */
+  readonly observed: ReadonlyArray<{ readonly name: string; readonly size: number }>
+  /** Every term, metric and what is observed end to end, kept until the step is read. */
   readonly values: Tensor1D
 }
 
@@ -28,7 +29,7 @@ export const metricsOf = (
   const withoutUnits = new Set<string>()
   const brokenOrigins = new Set<string>()
   let offset = 0
-  for (const { layout, origins } of records) {
+  for (const { layout, observed, origins } of records) {
     for (const part of layout) {
       const values = all.subarray(offset, (offset += part.size))
       if (part.name === LOSS)
@@ -37,10 +38,20 @@ export const metricsOf = (
       if (value !== undefined) metrics[part.name] = value
       else if (part.name !== LOSS) withoutUnits.add(part.name)
     }
+    for (const { size } of observed) offset += size
   }
   // a mean over nothing is no number, and no zero either: it is left out
   for (const name of withoutUnits) delete metrics[name]
   return { metrics, brokenOrigins: [...brokenOrigins] }
+}
+
+/** What each micro-batch showed. @param all as of `metricsOf` */
+export const observedOf = (records: ReadonlyArray<MicroBatchRecord>, all: Float32Array): ReadonlyArray<Observed> => {
+  let offset = 0
+  return records.map(({ layout, observed }) => {
+    for (const { size } of layout) offset += size
+    return Object.fromEntries(observed.map(({ name, size }) => [name, all.slice(offset, (offset += size))]))
+  })
 }
 
 /** The metric with the values of one more micro-batch; nothing where the global batch has none of its unit. */

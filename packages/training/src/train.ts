@@ -1,7 +1,7 @@
 import { tf, type NamedTensorMap } from "@plumbline/runtime"
 import { Clock, Effect, Stream } from "effect"
 import { accumulate, evaluate, type StepResult } from "./accumulate.ts"
-import type { Algorithm, Trainable } from "./algorithm.ts"
+import type { Algorithm, Attachment, Trainable } from "./algorithm.ts"
 import {
   checkpointFolder,
   checkpointSteps,
@@ -61,7 +61,7 @@ export const train = Effect.fn("train")(function* <M extends Trainable, B extend
   const heldOut = input.heldOut ?? []
   const plan = yield* planLoop(options, yield* algorithm.stepsPerEpoch, heldOut.length > 0)
   const saved = { ...models, ...carried }
-  let state = yield* startingState(folder, saved, optimizer)
+  let state = yield* startingState(folder, saved, optimizer, algorithm.attachment)
   let metrics: Readonly<Record<string, number>> = {}
   const loop = {
     ...input,
@@ -95,7 +95,7 @@ const recomputing = <M extends Trainable>(models: M): M =>
   Object.fromEntries(Object.entries(models).map(([role, model]) => [role, model.recomputing()])) as unknown as M
 
 interface Loop<M extends Trainable, B extends MicroBatch, E, R> {
-  readonly algorithm: Pick<Algorithm<M, B, E, R>, "objective" | "heldOut" | "carried" | "afterStep">
+  readonly algorithm: Pick<Algorithm<M, B, E, R>, "objective" | "heldOut" | "carried" | "afterStep" | "attachment">
   readonly options: LoopOptions
   readonly folder: string
   readonly extraFiles: Readonly<Record<string, Uint8Array | string>>
@@ -122,7 +122,7 @@ const oneStep = Effect.fnUntraced(function* <M extends Trainable, B extends Micr
   const { afterStep, objective } = loop.algorithm
   const result = accumulate(objective, loop.models, microBatches, state.memory)
   yield* applyStep(loop, step, result, learningRate)
-  if (afterStep !== undefined) yield* afterStep(step, loop.models)
+  const told = afterStep === undefined ? undefined : yield* afterStep(step, loop.models, result)
   const tokens = microBatches.reduce((total, batch) => total + batch.tokens, 0)
   const now = yield* Clock.currentTimeMillis
   const seconds = Math.max(now - begun, 1) / 1000
@@ -138,6 +138,7 @@ const oneStep = Effect.fnUntraced(function* <M extends Trainable, B extends Micr
   const decision = decideProgress(loop.plan, step, timeUp)
   const metrics: Record<string, number> = {
     ...result.metrics,
+    ...told,
     learning_rate: learningRate,
     num_tokens: next.numTokens,
     tokens_per_second: tokens / seconds,
@@ -184,7 +185,9 @@ const checkpoint = Effect.fnUntraced(function* <M extends Trainable, B extends M
   const { folder, optimizer, options, saved: models } = loop
   const best = bestCheckpoint(loop, state, metrics)
   const next = { ...state, best }
-  const saved = yield* saveCheckpoint(folder, { models, optimizer, state: next, extraFiles: loop.extraFiles })
+  const { attachment } = loop.algorithm
+  const contents = { models, optimizer, state: next, extraFiles: loop.extraFiles }
+  const saved = yield* saveCheckpoint(folder, contents, attachment?.save)
   const journal = yield* RunJournal
   const value = metrics[options.monitor]
   yield* journal.checkpoint(state.step, saved, value === undefined ? undefined : { name: options.monitor, value })
@@ -221,11 +224,18 @@ const bestCheckpoint = <M extends Trainable, B extends MicroBatch, E, R>(
   return better ? { step: state.step, value } : best
 }
 
-const startingState = Effect.fnUntraced(function* (folder: string, models: Trainable, optimizer: Optimizer) {
+const startingState = Effect.fnUntraced(function* <E, R>(
+  folder: string,
+  models: Trainable,
+  optimizer: Optimizer,
+  attachment: Attachment<E, R> | undefined
+) {
   const newest = checkpointSteps(folder).at(-1)
   const fresh: LoopState = { step: 0, numTokens: 0, seconds: 0, best: undefined, memory: {} }
   if (newest === undefined) return fresh
-  return yield* restoreCheckpoint(checkpointFolder(folder, newest), models, optimizer)
+  const restored = yield* restoreCheckpoint(checkpointFolder(folder, newest), models, optimizer)
+  if (attachment !== undefined) yield* attachment.restore(checkpointFolder(folder, newest))
+  return restored
 })
 
 const adamwOptions = ({ adamBeta1, adamBeta2, adamEpsilon, weightDecay }: LoopOptions) => ({

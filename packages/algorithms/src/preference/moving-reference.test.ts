@@ -24,9 +24,9 @@ describe("TR-DPO", () => {
       expect(moving).toMatchObject({ name: "tr-dpo", config: { algorithm: { beta: 0.1 }, every: 2, mixup: 0.6 } })
       expect((yield* moving.carried!)["reference"]).toBe(model)
       const [from, to] = [first(model), first(policy)]
-      yield* moving.afterStep!(1, { policy })
+      yield* moving.afterStep!(1, { policy }, { observed: [] })
       expect(first(model)).toBe(from)
-      yield* moving.afterStep!(2, { policy })
+      yield* moving.afterStep!(2, { policy }, { observed: [] })
       expect(first(model)).toBeCloseTo(0.6 * to + 0.4 * from, 6)
       tf.dispose([...policy.parameters.values(), ...model.parameters.values()])
     }).pipe(Effect.provide(reference), Effect.provide(ModelRuntime.layerWasm))

@@ -1,10 +1,11 @@
 import { describe, expect, it } from "vitest"
 import { TOKEN_LOG_PROBS } from "../kernels/names.ts"
 import { logCollision } from "../ops/log-collision.ts"
-import { composedTokenLogProbs, tokenLogProbs, type TokenLogProbsOptions } from "../ops/token-log-probs.ts"
+import { tokenEntropies } from "../ops/token-entropies.ts"
+import { chunkLogits, composedTokenLogProbs, tokenLogProbs, type TokenLogProbsOptions } from "../ops/token-log-probs.ts"
 import { tf, type Tensor2D } from "../tf.ts"
 import { type DifferentiableCase, differentiableSuite } from "./differentiable-suite.ts"
-import { expectClose, gradientsOf, leavesNothing, noise, wave } from "./tensors.ts"
+import { expectClose, finiteDifferences, gradientsOf, leavesNothing, noise, wave } from "./tensors.ts"
 
 const targetsFor = (count: number, vocabulary: number) =>
   Int32Array.from({ length: count }, (_, i) => (i * 7 + 3) % vocabulary)
@@ -76,6 +77,33 @@ export const logProbSuite = (): void => {
         const [dHidden, dWeight] = gradientsOf(op, inputs, tf.tensor1d([1, -0.5, 2]))
         expectClose(dHidden!, hidden)
         expectClose(dWeight!, weight)
+      })
+    })
+  })
+
+  describe.each(literals)("tokenEntropies $options", ({ entropy, options }) => {
+    const inputs = () => [wave<Tensor2D>([3, 2], 0.3), wave<Tensor2D>([5, 2], 1.1, 2)] as const
+    const op = (states: Tensor2D, matrix: Tensor2D) => tokenEntropies(states, matrix, options)
+
+    it("has the values of torch, and the gradients of finite differences", () => {
+      leavesNothing(() => {
+        expectClose(op(...inputs()), entropy)
+        const weights = tf.tensor1d([1, -0.5, 2])
+        const expected = finiteDifferences(op, inputs(), weights)
+        gradientsOf(op, inputs(), weights).forEach((gradient, i) => expectClose(gradient, expected[i]!, 3e-3))
+      })
+    })
+
+    it("has the gradients of the ops it is made of, over more tokens than are computed at one time", () => {
+      leavesNothing(() => {
+        const many = [noise<Tensor2D>([257, 6], "hidden"), noise<Tensor2D>([37, 6], "weight")] as const
+        const whole = (states: Tensor2D, matrix: Tensor2D) => {
+          const { logits } = chunkLogits(states, matrix, options)
+          return tf.neg(tf.sum(tf.mul(tf.softmax(logits), tf.logSoftmax(logits)), 1))
+        }
+        const weights = noise([257], "weights")
+        const expected = gradientsOf(whole, many, weights)
+        gradientsOf(op, many, weights).forEach((gradient, i) => expectClose(gradient, expected[i]!, 1e-5))
       })
     })
   })

@@ -1,0 +1,36 @@
+import { type Advantage, byGroup, deviation, everyToken, mean, totalRewards } from "./advantage.ts"
+
+export interface GroupNormalizedOptions {
+  /** Whose standard deviation (n − 1) divides: the group's, the whole rollout's, or nobody's (Dr.GRPO). */
+  readonly scale: "group" | "batch" | "none"
+}
+
+/** Added to the deviation, as in TRL: a group of equal rewards has advantage 0, not 0/0. */
+const EPSILON = 1e-4
+
+/**
+ * A response against the other responses to its prompt:
+ *
+ *   A = (R − mean(group)) / (std(group) + 10⁻⁴)
+ *
+ * Without scale it is Dr.GRPO's, which does not favour prompts that are nearly always or nearly never answered right.
+ *
+ * @see Shao et al. 2024, §4.1.2, https://arxiv.org/abs/2402.03300
+ * @see Liu et al. 2025 (Dr.GRPO), eq. 4, https://arxiv.org/abs/2503.20783
+ */
+export const groupNormalized = ({ scale }: GroupNormalizedOptions): Advantage => ({
+  name: "group-normalized",
+  options: { scale },
+  leastGroup: 2,
+  of: (responses) => {
+    const rewards = totalRewards(responses)
+    const whole = deviation(rewards) + EPSILON
+    const advantages = byGroup(responses.groups, (rows) => {
+      const own = rows.map((row) => rewards[row]!)
+      const middle = mean(own)
+      const divisor = { group: deviation(own) + EPSILON, batch: whole, none: 1 }[scale]
+      return own.map((reward) => (reward - middle) / divisor)
+    })
+    return { tokens: everyToken(advantages, responses) }
+  }
+})
