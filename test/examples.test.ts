@@ -27,6 +27,12 @@ const checks: Readonly<Record<string, (lines: ReadonlyArray<string>) => void>> =
     expect(Math.abs(numberAfter("mean", lines.at(-1)) + Math.log(257))).toBeLessThan(0.05)
     expect(lines.slice(0, 5).map((line) => JSON.parse(line.split("  ")[0]!) as string)).toEqual([..." plum"])
   },
+  "agent-with-tools.ts": (lines) => {
+    const skies = { Oslo: "rain", Lima: "snow", Cairo: "fog", Tunis: "sun", Delhi: "rain" }
+    expect(lines.slice(1).map((line) => line.split("<|im_end|>")[1])).toEqual(
+      Object.entries(skies).map(([city, sky]) => ` ${city} has ${sky}.`)
+    )
+  },
   "custom-preference-loss.ts": (lines) => {
     // no loss once every margin is 1; it is 1 at the start, where policy = reference
     expect(numberAfter("loss", lines[0])).toBeLessThan(0.01)

@@ -23,3 +23,16 @@ export { samplingFields, SamplingOptions, samplingOptions } from "./sampling/opt
 export { responseText } from "./response-text.ts"
 export { type RemoteOptions, UNKNOWN_VERSION } from "./remote/options.ts"
 export { remoteGenerator, remoteGeneratorLayer } from "./remote/remote-generator.ts"
+export {
+  agentLoop,
+  type AgentOptions,
+  type AgentResult,
+  type AgentTurn,
+  type FinishedCall
+} from "./agent/agent-loop.ts"
+export { type Episode, type EpisodeOptions, openEpisode } from "./agent/episode.ts"
+export { runAgent } from "./agent/run-agent.ts"
+export { tool, type Tool, type ToolOptions, type ToolOutcome } from "./agent/tool.ts"
+export { type MalformedCall, taggedCalls, type ToolCall, toolInstructions } from "./agent/tool-calls.ts"
+export { type Transcript, type TranscriptPart, transcriptOf } from "./agent/transcript.ts"
+export { chatTurns, type TurnFormat } from "./agent/turn-format.ts"

@@ -4,6 +4,7 @@ import { tf } from "@plumbline/runtime"
 import { type SamplingOptions, samplingOptions } from "../sampling/options.ts"
 import type { GenerationRequest } from "../request.ts"
 
+export { type Script, type Scripted, scriptedGenerator } from "./scripted-generator.ts"
 export { responseProbabilities, samplingDistribution } from "./distribution.ts"
 
 /** A prompt of `length` tokens below 32 that no other seed has. */

@@ -1,6 +1,6 @@
 import { afterAll, beforeAll, describe, expect, it } from "vitest"
 import { idsOf, serveScripted, tokenizer } from "../testing/serve-scripted.ts"
-import type { Script } from "../testing/scripted-generator.ts"
+import type { Script } from "@plumbline/rollout-generation/testing"
 
 type Served = Awaited<ReturnType<typeof serveScripted>>
 

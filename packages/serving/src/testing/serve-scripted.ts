@@ -9,7 +9,7 @@ import { Limits } from "../shell/limits.ts"
 import { metricsPage } from "../shell/metrics.ts"
 import { serveHttp } from "../shell/serve-http.ts"
 import { statusRoutes } from "../shell/status-routes.ts"
-import { type Script, scriptedGenerator } from "./scripted-generator.ts"
+import { type Script, scriptedGenerator } from "@plumbline/rollout-generation/testing"
 
 /** One id a byte, and the marks of ChatML. */
 export const tokenizer: TokenizerShape = byteTokenizer({ specials: CHATML_SPECIALS, chatTemplate: CHATML_TEMPLATE })

@@ -1,14 +1,7 @@
-import {
-  type GeneratedGroup,
-  type GeneratedResponse,
-  type GenerationError,
-  type GenerationEvent,
-  type GenerationRequest,
-  GeneratorFailed,
-  type GeneratorShape,
-  type StopMatch
-} from "@plumbline/rollout-generation"
 import { Effect, Stream } from "effect"
+import { type GenerationError, GeneratorFailed } from "../errors.ts"
+import type { GeneratorShape } from "../generator-shape.ts"
+import type { GeneratedGroup, GeneratedResponse, GenerationEvent, GenerationRequest, StopMatch } from "../request.ts"
 
 export interface Script {
   /** What sample i of a request says. */

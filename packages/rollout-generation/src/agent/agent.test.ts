@@ -1,0 +1,190 @@
+import { describe, expect, it } from "@effect/vitest"
+import { byteTokenizer, CHATML_SPECIALS, CHATML_TEMPLATE, tokenizePrompt } from "@plumbline/data"
+import { Schema } from "effect"
+import { samplingOptions } from "../sampling/options.ts"
+import { type Script, scriptedGenerator } from "../testing/scripted-generator.ts"
+import { agentLoop, type AgentOptions } from "./agent-loop.ts"
+import { tool } from "./tool.ts"
+
+const tokenizer = byteTokenizer({ specials: CHATML_SPECIALS, chatTemplate: CHATML_TEMPLATE })
+const END = tokenizer.eosId!
+const bytes = (text: string) => [...tokenizer.encode(text)]
+const call = (name: string, given: unknown) => `<tool_call>${JSON.stringify({ name, arguments: given })}</tool_call>`
+
+const Pair = Schema.Struct({ a: Schema.Finite, b: Schema.Finite })
+const add = tool({
+  name: "add",
+  description: "adds",
+  input: Pair,
+  seconds: 5,
+  run: ({ a, b }) => String(a + b)
+})
+
+/** The agent over a policy that says these things, one after the other. */
+const play = async (
+  says: ReadonlyArray<string | ReadonlyArray<number>>,
+  options: Partial<AgentOptions> = {},
+  script: Partial<Script> = {}
+) => {
+  let turn = 0
+  const next = () => {
+    const said = says[turn++]!
+    return typeof said === "string" ? [...bytes(said), END] : said
+  }
+  const stop = { kind: "id", id: END } as const
+  const generator = scriptedGenerator({ says: next, stop, vocabulary: 300, contextTokens: 2000, ...script })
+  const result = await agentLoop(generator, {
+    promptIds: tokenizePrompt(tokenizer, [{ role: "user", content: "2 + 3?" }]),
+    seed: 1,
+    sampling: samplingOptions({ maxNewTokens: 400 }),
+    tokenizer,
+    tools: [add],
+    ...options
+  })
+  return { ...result, requests: generator.requests }
+}
+
+const told = (...outputs: ReadonlyArray<string>) =>
+  bytes("\n" + outputs.map((text) => `<|im_start|>tool\n${text}<|im_end|>\n`).join("") + "<|im_start|>assistant\n")
+
+/** The outputs of the first response's calls, as the policy is told of them. */
+const outputsOf = ({ turns }: Awaited<ReturnType<typeof play>>) => turns[0]!.calls.map(({ outcome }) => outcome)
+
+describe("an agent", () => {
+  it("writes down exactly what was sampled and what was put between, and counts only the former", async () => {
+    // bytes of no character, and a text that encoding would not give back
+    const first = [0xff, 0xc3, ...bytes(call("add", { a: 2, b: 3 })), END]
+    const last = [...bytes("It is 5"), 0xe2, 0x82, END]
+    const { end, requests, transcript, turns } = await play([first, last])
+    const prompt = [...requests[0]!.promptIds]
+    const parts: ReadonlyArray<readonly [ids: ReadonlyArray<number>, sampled: 0 | 1]> = [
+      [prompt, 0],
+      [first, 1],
+      [told("5"), 0],
+      [last, 1]
+    ]
+    expect(end).toBe("answered")
+    expect([...transcript.ids]).toEqual(parts.flatMap(([ids]) => ids))
+    expect([...transcript.lossMask]).toEqual(parts.flatMap(([ids, sampled]) => ids.map(() => sampled)))
+    expect([...requests[1]!.promptIds]).toEqual([...prompt, ...first, ...told("5")])
+    // the scripted policy: token id has log-prob −id/100, and −id/50 as it was drawn
+    const all = parts.flatMap(([ids, sampled]) => ids.map((id) => ({ id, sampled })))
+    expect(transcript.policyLogProbs).toEqual(
+      Float32Array.from(all, ({ id, sampled }) => (sampled === 1 ? -id / 100 : 0))
+    )
+    expect(transcript.samplingLogProbs).toEqual(
+      Float32Array.from(all, ({ id, sampled }) => (sampled === 1 ? -id / 50 : 0))
+    )
+    expect([...transcript.policyVersions]).toEqual(all.map(({ sampled }) => (sampled === 1 ? 7 : -1)))
+    expect(turns.map(({ calls }) => calls.length)).toEqual([1, 0])
+  })
+
+  it("gives each response a stream of its own, by the seed alone", async () => {
+    const [one, again, other] = await Promise.all([1, 1, 2].map((seed) => play([call("add", {}), "."], { seed })))
+    const seeds = ({ requests }: Awaited<ReturnType<typeof play>>) => requests.map(({ seed }) => seed)
+    expect(seeds(one!)).toEqual(seeds(again!))
+    expect(new Set([...seeds(one!), ...seeds(other!)]).size).toBe(4)
+  })
+
+  it("puts the end of a turn in where the policy stopped without it", async () => {
+    const said = bytes(call("add", { a: 1, b: 1 }))
+    const { transcript } = await play([said, "2"])
+    const text = tokenizer.decode(transcript.ids)
+    expect(text).toContain("</tool_call><|im_end|>\n<|im_start|>tool\n2<|im_end|>")
+  })
+
+  it("ends where the response is cut off, turns are used up, or the context is full", async () => {
+    const asks = call("add", { a: 2, b: 3 })
+    const cut = await play([asks], { sampling: samplingOptions({ maxNewTokens: asks.length }) })
+    expect([cut.end, cut.turns[0]!.calls]).toEqual(["length", []])
+    const stubborn = await play([asks, asks, asks], { maxTurns: 3 })
+    expect([stubborn.end, stubborn.turns.map(({ calls }) => calls.length)]).toEqual(["turns", [1, 1, 0]])
+    const prompt = stubborn.requests[0]!.promptIds.length
+    const whole = prompt + asks.length + 1 + told("5").length
+    const full = await play([asks, "5"], {}, { contextTokens: whole })
+    expect([full.end, full.transcript.ids.length]).toEqual(["context", prompt + asks.length + 1])
+    expect((await play([asks, "5"], {}, { contextTokens: whole + 1 })).turns).toHaveLength(2)
+  })
+})
+
+describe("tools", () => {
+  it("run side by side, and answer in the order of the calls", async () => {
+    const order: Array<string> = []
+    const wait = tool({
+      name: "wait",
+      description: "",
+      input: Schema.Struct({ ms: Schema.Finite }),
+      seconds: 5,
+      run: async ({ ms }) => {
+        await new Promise((resume) => setTimeout(resume, ms))
+        order.push(String(ms))
+        return `waited ${ms}`
+      }
+    })
+    const { transcript } = await play([call("wait", { ms: 40 }) + call("wait", { ms: 1 }), "."], { tools: [wait] })
+    expect(order).toEqual(["1", "40"])
+    expect(tokenizer.decode(transcript.ids)).toContain(tokenizer.decode(told("waited 40", "waited 1")))
+  })
+
+  it("that are not there, or are asked for what they do not take, do not run", async () => {
+    const wrong = [call("sub", {}), call("add", { a: "2", b: 3 }), "<tool_call>add(2, 3)</tool_call>", call("add", {})]
+    const result = await play([wrong.join("\n"), "."])
+    expect(outputsOf(result).map(({ _tag }) => _tag)).toEqual(["Refused", "Refused", "Refused", "Refused"])
+    expect(tokenizer.decode(result.transcript.ids)).toContain('error: there is no tool "sub"; there are: add')
+    expect(outputsOf(result)[1]).toMatchObject({ reason: expect.stringMatching(/^a: /) as string })
+    expect(outputsOf(result)[2]).toMatchObject({ reason: expect.stringContaining("must be JSON") as string })
+  })
+
+  it("that fail are told to the policy", async () => {
+    const broken = tool({
+      name: "broken",
+      description: "",
+      input: Schema.Struct({}),
+      seconds: 5,
+      run: () => {
+        throw new Error("no such city")
+      }
+    })
+    const result = await play([call("broken", {}), "."], { tools: [broken] })
+    expect(outputsOf(result)).toEqual([{ _tag: "Failed", reason: "no such city" }])
+  })
+
+  it("that take too long are left alone, with their signal aborted", async () => {
+    let aborted = false
+    const slow = tool({
+      name: "slow",
+      description: "",
+      input: Schema.Struct({}),
+      seconds: 0.05,
+      // it does not listen
+      run: (_, signal) => (signal.addEventListener("abort", () => (aborted = true)), new Promise<string>(() => {}))
+    })
+    const result = await play([call("slow", {}), "."], { tools: [slow] })
+    expect(outputsOf(result)).toEqual([{ _tag: "TimedOut", seconds: 0.05 }])
+    expect(aborted).toBe(true)
+    expect(result.end).toBe("answered")
+  })
+
+  it("end with the loop that called them", async () => {
+    const left = new AbortController()
+    const listening = tool({
+      name: "listening",
+      description: "",
+      input: Schema.Struct({}),
+      seconds: 60,
+      run: (_, signal) => {
+        setTimeout(() => left.abort(new Error("enough")), 5)
+        return new Promise((_, reject) => signal.addEventListener("abort", () => reject(new Error("told"))))
+      }
+    })
+    const playing = play([call("listening", {}), "."], { tools: [listening], signal: left.signal })
+    await expect(playing).rejects.toThrow("enough")
+  })
+
+  it("need a time limit, and names of their own", async () => {
+    for (const seconds of [0, -1, NaN, Infinity]) {
+      expect(() => tool({ name: "x", description: "", input: Pair, seconds, run: () => "" })).toThrow(RangeError)
+    }
+    await expect(play(["."], { tools: [add, add] })).rejects.toThrow(RangeError)
+  })
+})

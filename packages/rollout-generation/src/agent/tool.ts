@@ -1,0 +1,94 @@
+import { Result, Schema, SchemaIssue } from "effect"
+
+export interface ToolOptions<S extends Schema.ConstraintDecoder<unknown>> {
+  readonly name: string
+  /** For the model: what it does and when it is of use. */
+  readonly description: string
+  /** Its arguments. */
+  readonly input: S
+  /** Time limit of one call. The call's signal is aborted then, and the model is told. */
+  readonly seconds: number
+  /** Returns what the model is to read. What it throws is told to the model, too. */
+  readonly run: (input: S["Type"], signal: AbortSignal) => Promise<string> | string
+}
+
+/** A typed function that a policy may call. */
+export interface Tool {
+  readonly name: string
+  readonly description: string
+  readonly seconds: number
+  /** JSON Schema of the arguments. */
+  readonly parameters: unknown
+  /** Checks the arguments and runs it; whatever goes wrong is an outcome. Rejects only where `signal` is aborted. */
+  readonly call: (input: unknown, signal?: AbortSignal) => Promise<ToolOutcome>
+}
+
+/** What became of a call. */
+export type ToolOutcome =
+  | { readonly _tag: "Returned"; readonly text: string }
+  /** It was not run: no such tool, or arguments that are none. */
+  | { readonly _tag: "Refused"; readonly reason: string }
+  | { readonly _tag: "Failed"; readonly reason: string }
+  | { readonly _tag: "TimedOut"; readonly seconds: number }
+
+/** @throws RangeError where `seconds` is not a positive number */
+export const tool = <S extends Schema.ConstraintDecoder<unknown>>(options: ToolOptions<S>): Tool => {
+  const { description, input, name, run, seconds } = options
+  if (!(seconds > 0 && seconds <= MOST_SECONDS)) {
+    throw new RangeError(`tool ${name}: seconds is ${seconds}, not a positive number up to ${MOST_SECONDS}`)
+  }
+  const decode = Schema.decodeUnknownResult(input, { onExcessProperty: "error" })
+  return {
+    name,
+    description,
+    seconds,
+    parameters: jsonSchema(input),
+    call: async (given, signal) => {
+      const decoded = decode(given)
+      if (Result.isFailure(decoded)) return { _tag: "Refused", reason: issueText(decoded.failure.issue) }
+      return within(seconds, (own) => run(decoded.success, own), signal)
+    }
+  }
+}
+
+const jsonSchema = (input: Schema.Constraint): unknown => {
+  const { definitions, schema } = Schema.toJsonSchemaDocument(input)
+  return Object.keys(definitions).length === 0 ? schema : { ...schema, $defs: definitions }
+}
+
+/** What timers can wait. */
+const MOST_SECONDS = 2 ** 31 / 1000 - 1
+
+const format = SchemaIssue.makeFormatterStandardSchemaV1()
+
+const issueText = (issue: SchemaIssue.Issue): string =>
+  format(issue)
+    .issues.map(({ message, path = [] }) => (path.length === 0 ? message : `${path.map(String).join(".")}: ${message}`))
+    .join("; ")
+
+/** Runs `body` until the time is up or `outer` is aborted; then nobody waits for it any longer, whether it listens or not. */
+const within = (
+  seconds: number,
+  body: (signal: AbortSignal) => Promise<string> | string,
+  outer: AbortSignal | undefined
+): Promise<ToolOutcome> =>
+  new Promise((resolve, reject) => {
+    const own = new AbortController()
+    const end = (settle: () => void): void => {
+      clearTimeout(timer)
+      outer?.removeEventListener("abort", leave)
+      settle()
+      own.abort()
+    }
+    const leave = () => end(() => reject(outer?.reason as Error))
+    const timer = setTimeout(() => end(() => resolve({ _tag: "TimedOut", seconds })), seconds * 1000)
+    if (outer?.aborted === true) return leave()
+    outer?.addEventListener("abort", leave)
+    const running = (async () => body(own.signal))()
+    running.then(
+      (text) => end(() => resolve({ _tag: "Returned", text })),
+      (error: unknown) => end(() => resolve({ _tag: "Failed", reason: reasonOf(error) }))
+    )
+  })
+
+const reasonOf = (error: unknown): string => (error instanceof Error ? error.message : String(error))
