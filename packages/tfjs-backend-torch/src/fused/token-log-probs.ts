@@ -14,7 +14,7 @@ interface Inputs {
 }
 
 /** Bytes that the logits of one chunk may take; more rows a chunk make better products. */
-const CHUNK_BYTES = { cpu: 2 ** 26, cuda: 2 ** 30 }
+const CHUNK_BYTES = { cpu: 2 ** 28, cuda: 2 ** 30 }
 
 const [t, narrow, to] = [aten("t"), aten("narrow"), aten("to.dtype")]
 const [mmInto, addmmInto, scaleInPlace] = [atenInPlace("mm.out"), atenInPlace("addmm_"), atenInPlace("mul_.Tensor")]

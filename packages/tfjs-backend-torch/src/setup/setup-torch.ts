@@ -1,4 +1,4 @@
-import { mkdirSync, writeFileSync } from "node:fs"
+import { mkdirSync, renameSync, writeFileSync } from "node:fs"
 import { join } from "node:path"
 import { ADDON_FOLDER, ADDON_RECORD } from "../addon.ts"
 import { NATIVE_SOURCES } from "../native-sources.ts"
@@ -17,7 +17,8 @@ try {
   const compiler = process.env["CXX"] ?? "g++"
   const path = buildAddon({ libtorch, sources: NATIVE_SOURCES, folder: join(ADDON_FOLDER, "build"), compiler, say })
   mkdirSync(ADDON_FOLDER, { recursive: true })
-  writeFileSync(ADDON_RECORD, `${JSON.stringify({ path, torch: libtorch.version }, null, 2)}\n`)
+  writeFileSync(`${ADDON_RECORD}.new`, `${JSON.stringify({ path, torch: libtorch.version }, null, 2)}\n`)
+  renameSync(`${ADDON_RECORD}.new`, ADDON_RECORD)
   if (libtorch.hasCuda && libtorch.cudaHeaders.length === 0) {
     say("this torch has CUDA, but the CUDA toolkit's headers were not found (CUDA_HOME): the addon is for the CPU only")
   }
