@@ -10,6 +10,8 @@ export type {
   Tensor4D,
   Variable
 } from "./tf.ts"
+export { computing } from "./computing.ts"
+export { type DeviceFailure, DeviceLost, OutOfMemory } from "./device-failure.ts"
 export {
   BackendUnavailable,
   type MemoryReport,

@@ -2,13 +2,22 @@ import { Context, Effect, Layer, Schema } from "effect"
 import { registerCpuFallbacks } from "./kernels/fallback.ts"
 import { cpuMemory, silenceNodeBanner } from "./backends/cpu.ts"
 import { loadTensorflow } from "./backends/tensorflow.ts"
-import { describeTorch, registerTorch, torchCalls, torchMemory, type TorchSettings } from "./backends/torch.ts"
+import {
+  describeTorch,
+  registerTorch,
+  torchCalls,
+  torchFailure,
+  torchMemory,
+  type TorchSettings
+} from "./backends/torch.ts"
 import { wasmBackend } from "./backends/wasm.ts"
+import type { DeviceFailure } from "./device-failure.ts"
 import { registerGradients } from "./kernels/gradients.ts"
 import { hostKernels } from "./kernels/host-kernels.ts"
 import { registerKernels } from "./kernels/host-memory.ts"
 import { wasmKernels } from "./kernels/wasm/kernels.ts"
 import { loadNative } from "./kernels/wasm/native.ts"
+import { freeTapeOfFailures } from "./tape-failure.ts"
 import { tf } from "./tf.ts"
 
 /** A backend could not be started. */
@@ -57,6 +66,8 @@ export interface ModelRuntimeShape {
   readonly memory: () => MemoryReport
   /** Where the backend counts them. */
   readonly calls?: () => NativeCalls
+  /** What an error that an operation threw says of the device; undefined where it is a mistake of ours. */
+  readonly failureOf: (cause: unknown) => DeviceFailure | undefined
 }
 
 /** The one numeric engine of a process. Models, objectives and generators all compute through it. */
@@ -71,7 +82,8 @@ export class ModelRuntime extends Context.Service<ModelRuntime, ModelRuntimeShap
       return ModelRuntime.of({
         backend: "wasm",
         description: "TensorFlow.js wasm (SIMD), 1 thread, float32",
-        memory: () => ({ ...measured(), reservedBytes: wasmBackend().wasm.HEAPU8.length })
+        memory: () => ({ ...measured(), reservedBytes: wasmBackend().wasm.HEAPU8.length }),
+        failureOf: () => undefined
       })
     })
   )
@@ -85,7 +97,8 @@ export class ModelRuntime extends Context.Service<ModelRuntime, ModelRuntimeShap
       return ModelRuntime.of({
         backend: "tensorflow",
         description: `${loaded} through TensorFlow.js, float32`,
-        memory: () => ({ ...measured(), reservedBytes: undefined })
+        memory: () => ({ ...measured(), reservedBytes: undefined }),
+        failureOf: () => undefined
       })
     })
   )
@@ -98,7 +111,8 @@ export class ModelRuntime extends Context.Service<ModelRuntime, ModelRuntimeShap
       return ModelRuntime.of({
         backend: "cpu",
         description: "TensorFlow.js in JavaScript, 1 thread, float32",
-        memory: () => ({ ...measured(), reservedBytes: undefined })
+        memory: () => ({ ...measured(), reservedBytes: undefined }),
+        failureOf: () => undefined
       })
     })
   )
@@ -114,7 +128,8 @@ export class ModelRuntime extends Context.Service<ModelRuntime, ModelRuntimeShap
           backend: "torch",
           description: describeTorch(),
           memory: () => ({ ...measured(), ...torchMemory() }),
-          calls: torchCalls
+          calls: torchCalls,
+          failureOf: torchFailure
         })
       })
     )
@@ -130,6 +145,7 @@ const start = (backend: Backend): Effect.Effect<void, BackendUnavailable> =>
     if (!(await tf.setBackend(backend))) throw new Error("it did not initialise")
     await tf.ready()
     registerGradients()
+    freeTapeOfFailures()
     if (!started.has(backend)) prepare[backend]()
     started.add(backend)
   })

@@ -5,6 +5,7 @@
 #include <napi.h>
 
 #include <cstdio>
+#include <initializer_list>
 #include <new>
 #include <stdexcept>
 #include <string>
@@ -54,10 +55,21 @@ inline double BytesAsked(const std::string& message) {
   }
 }
 
+inline bool ContainsAny(const std::string& text, std::initializer_list<const char*> parts) {
+  for (const char* part : parts) {
+    if (Contains(text, part)) return true;
+  }
+  return false;
+}
+
+/** A call that CUDA refuses leaves the device as it was; any other of its errors stays until the process ends. */
 inline const char* KindOf(const std::string& message) {
-  if (Contains(message, "out of memory") || Contains(message, "can't allocate memory")) return "out-of-memory";
-  if (Contains(message, "CUDA error") || Contains(message, "cuDNN error") || Contains(message, "NCCL error")) return "device";
-  return "operator";
+  if (ContainsAny(message, {"out of memory", "can't allocate memory", "ALLOC_FAILED"})) return "out-of-memory";
+  if (!ContainsAny(message, {"CUDA error", "CUDA driver error", "cuDNN error", "NCCL error"})) return "operator";
+  return ContainsAny(message, {"invalid argument", "invalid configuration", "invalid device function", "no kernel image",
+                               "too many resources", "capturing", "NOT_SUPPORTED", "INVALID_VALUE", "BAD_PARAM"})
+             ? "operator"
+             : "device";
 }
 
 inline void Throw(Napi::Env env, const char* kind, const std::string& message) {

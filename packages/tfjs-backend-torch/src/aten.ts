@@ -6,13 +6,16 @@ import { type Argument, type Handle, loadAddon, type Operator } from "./addon.ts
  */
 let temporaries: Array<Handle> = []
 
-/** Runs `body`, then frees every handle it made except those in `kept`. */
+/** Runs `body`, then frees every handle it made except those in `kept`; all of them where it throws. */
 export const inScope = <R>(body: (kept: Set<Handle>) => R): R => {
   const outer = temporaries
   const kept = new Set<Handle>()
   temporaries = []
   try {
     return body(kept)
+  } catch (cause) {
+    kept.clear()
+    throw cause
   } finally {
     const freed = kept.size === 0 ? temporaries : temporaries.filter((handle) => !kept.has(handle))
     temporaries = outer

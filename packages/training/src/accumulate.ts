@@ -34,19 +34,20 @@ export const accumulate = <M extends Trainable, B extends MicroBatch>(
   const counts = totalCounts(objective, microBatches)
   const { memory, shared } = couple(objective, models, microBatches, before, true)
   const variables = Object.values(models).flatMap((model) => [...model.variables])
-  const records: Array<MicroBatchRecord> = []
-  let gradients: NamedTensorMap = {}
-  microBatches.forEach((batch, i) => {
-    const loss = () => objective.loss(models, batch, shared[i])
-    gradients = addInto(gradients, microBatchGradients(loss, batch, counts, variables, records))
+  return withRecords((records) => {
+    let gradients: NamedTensorMap = {}
+    microBatches.forEach((batch, i) => {
+      const loss = () => objective.loss(models, batch, shared[i])
+      gradients = addInto(gradients, microBatchGradients(loss, batch, counts, variables, records))
+    })
+    const norm = normParts(Object.values(gradients))
+    const all = readOnce([norm, ...records.map(({ values }) => values)])
+    const measured = all.subarray(norm.size)
+    const { brokenOrigins, metrics } = metricsOf(records, measured, counts)
+    const gradNorm = normOf(all.subarray(0, norm.size))
+    const observed = observedOf(records, measured)
+    return { gradients, metrics: { ...metrics, grad_norm: gradNorm }, brokenOrigins, memory, observed }
   })
-  const norm = normParts(Object.values(gradients))
-  const all = readOnce([norm, ...records.map(({ values }) => values)])
-  const measured = all.subarray(norm.size)
-  const { brokenOrigins, metrics } = metricsOf(records, measured, counts)
-  const gradNorm = normOf(all.subarray(0, norm.size))
-  const observed = observedOf(records, measured)
-  return { gradients, metrics: { ...metrics, grad_norm: gradNorm }, brokenOrigins, memory, observed }
 }
 
 /** Loss and metrics of held-out micro-batches; no gradients. */
@@ -57,14 +58,14 @@ export const evaluate = <M extends Trainable, B extends MicroBatch>(
   memory: Memory = {}
 ): Omit<StepResult, "gradients" | "memory" | "observed"> => {
   const { shared } = couple(objective, models, microBatches, memory, false)
-  const records = microBatches.map((batch, i) =>
-    record(
-      batch,
-      tf.tidy(() => flatten(objective.loss(models, batch, shared[i])))
-    )
-  )
-  const all = readOnce(records.map(({ values }) => values))
-  return metricsOf(records, all, totalCounts(objective, microBatches))
+  return withRecords((records) => {
+    microBatches.forEach((batch, i) => {
+      const flat = tf.tidy(() => flatten(objective.loss(models, batch, shared[i])))
+      records.push(record(batch, flat))
+    })
+    const all = readOnce(records.map(({ values }) => values))
+    return metricsOf(records, all, totalCounts(objective, microBatches))
+  })
 }
 
 /** What each micro-batch is told of the others, and what there is to remember. */
@@ -79,6 +80,20 @@ const couple = <M extends Trainable, B extends MicroBatch>(
   const parts = microBatches.map((batch) => coupling.measure(models, batch))
   const memory = training ? (coupling.remember?.(parts, before) ?? before) : before
   return { shared: coupling.share(parts, memory), memory }
+}
+
+/** Whatever tensors `body` makes are freed but the gradients it returns, the records too, also where it throws. */
+const withRecords = <R extends Pick<StepResult, "metrics"> & Partial<Pick<StepResult, "gradients">>>(
+  body: (records: Array<MicroBatchRecord>) => R
+): R => {
+  const records: Array<MicroBatchRecord> = []
+  let result: R | undefined
+  try {
+    tf.tidy(() => (result = body(records)).gradients ?? {})
+    return result!
+  } finally {
+    for (const { values } of records) values.dispose()
+  }
 }
 
 const totalCounts = <M, B extends MicroBatch>(objective: Objective<M, B>, microBatches: ReadonlyArray<B>) => {

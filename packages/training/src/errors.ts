@@ -17,6 +17,20 @@ export class NonFiniteStep extends Schema.TaggedError<NonFiniteStep>()("NonFinit
   }
 }
 
+/** The device had no room for a step. Nothing of the step was kept; in parts that are small enough it is the same step. */
+export class StepOutOfMemory extends Schema.TaggedError<StepOutOfMemory>()("StepOutOfMemory", {
+  step: Schema.Int,
+  operator: Schema.String,
+  /** null where it cannot be told */
+  bytesAsked: Schema.NullOr(Schema.Finite),
+  bytesFree: Schema.NullOr(Schema.Finite),
+  reason: Schema.String
+}) {
+  override get message() {
+    return `step ${this.step}: ${this.reason}. Nothing of the step was kept and the last checkpoint is whole`
+  }
+}
+
 /** The run folder holds a run already. */
 export class RunExists extends Schema.TaggedError<RunExists>()("RunExists", { folder: Schema.String }) {
   override get message() {
@@ -102,4 +116,11 @@ export class OptionsInvalid extends Schema.TaggedError<OptionsInvalid>()("Option
 }
 
 export type TrainingError =
-  NonFiniteStep | RunExists | RunNotFound | RunLocked | OutputUnwritable | CheckpointUnusable | OptionsInvalid
+  | NonFiniteStep
+  | StepOutOfMemory
+  | RunExists
+  | RunNotFound
+  | RunLocked
+  | OutputUnwritable
+  | CheckpointUnusable
+  | OptionsInvalid

@@ -15,6 +15,7 @@ export {
   RunExists,
   RunLocked,
   RunNotFound,
+  StepOutOfMemory,
   StopRequested,
   type TrainingError
 } from "./errors.ts"

@@ -1,6 +1,6 @@
 import { saveModel } from "@plumbline/models"
 import { RunStore } from "@plumbline/store"
-import { ModelRuntime } from "@plumbline/runtime"
+import { computing, ModelRuntime } from "@plumbline/runtime"
 import { Clock, Effect } from "effect"
 import { basename, join } from "node:path"
 import type { Algorithm, Trainable } from "./algorithm.ts"
@@ -37,29 +37,32 @@ export interface TrainingRun<M extends Trainable, B extends MicroBatch, E, R> {
  *
  * Everything that can be wrong with models, data and options fails before the folder is made.
  */
-export const runTraining = Effect.fn("runTraining")(function* <M extends Trainable, B extends MicroBatch, E, R>(
-  run: TrainingRun<M, B, E, R>
-) {
-  const { algorithm, extraFiles = {}, options } = run
-  yield* algorithm.trainable
-  if (algorithm.check !== undefined) yield* algorithm.check
-  // a reference pass over held-out data costs time: none is made for a run that never evaluates
-  const heldOut = algorithm.heldOut === undefined || options.evalEvery === 0 ? [] : yield* algorithm.heldOut
-  const plan = yield* planLoop(options, yield* algorithm.stepsPerEpoch, heldOut.length > 0)
-  // the stage of a recipe after one that was stopped
-  if ((yield* StopRequest)()) return yield* new StopRequested({ folder: (yield* RunContext).output })
-  const { description, folder } = yield* openRun(algorithm.name, run.inputs ?? [])
-  const store = yield* RunStore
-  yield* store.register({ id: folder, folder, config: description.invocation, ...named(description) })
-  const sinks = yield* openSinks(folder, description.name, plan.maxSteps, run.highlights ?? [])
-  return yield* train({ algorithm, options, extraFiles, heldOut, folder }).pipe(
-    Effect.tap((result) => saveFinal(folder, extraFiles, result)),
-    Effect.tap((result) => store.finish(folder, result.status)),
-    Effect.tapError((error) => store.finish(folder, "failed", failure(error))),
-    Effect.provideService(MetricSink, sinks),
-    Effect.provide(RunJournal.layerStore(folder))
-  )
-}, Effect.scoped)
+export const runTraining = Effect.fn("runTraining")(
+  function* <M extends Trainable, B extends MicroBatch, E, R>(run: TrainingRun<M, B, E, R>) {
+    const { algorithm, extraFiles = {}, options } = run
+    yield* algorithm.trainable
+    if (algorithm.check !== undefined) yield* algorithm.check
+    // a reference pass over held-out data costs time: none is made for a run that never evaluates
+    const heldOut = algorithm.heldOut === undefined || options.evalEvery === 0 ? [] : yield* algorithm.heldOut
+    const plan = yield* planLoop(options, yield* algorithm.stepsPerEpoch, heldOut.length > 0)
+    // the stage of a recipe after one that was stopped
+    if ((yield* StopRequest)()) return yield* new StopRequested({ folder: (yield* RunContext).output })
+    const { description, folder } = yield* openRun(algorithm.name, run.inputs ?? [])
+    const store = yield* RunStore
+    yield* store.register({ id: folder, folder, config: description.invocation, ...named(description) })
+    const sinks = yield* openSinks(folder, description.name, plan.maxSteps, run.highlights ?? [])
+    return yield* train({ algorithm, options, extraFiles, heldOut, folder }).pipe(
+      Effect.tap((result) => saveFinal(folder, extraFiles, result)),
+      computing,
+      Effect.tap((result) => store.finish(folder, result.status)),
+      Effect.tapError((error) => store.finish(folder, "failed", failure(error))),
+      Effect.provideService(MetricSink, sinks),
+      Effect.provide(RunJournal.layerStore(folder))
+    )
+  },
+  Effect.scoped,
+  computing
+)
 
 const openRun = Effect.fnUntraced(function* (algorithm: string, inputs: ReadonlyArray<string>) {
   const { invocation, output, resume } = yield* RunContext

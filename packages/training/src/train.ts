@@ -1,4 +1,4 @@
-import { tf, type NamedTensorMap } from "@plumbline/runtime"
+import { computing, OutOfMemory, tf, type NamedTensorMap } from "@plumbline/runtime"
 import { Clock, Effect, Stream } from "effect"
 import { accumulate, evaluate, type StepResult } from "./accumulate.ts"
 import type { Algorithm, Attachment, Trainable } from "./algorithm.ts"
@@ -10,7 +10,7 @@ import {
   saveCheckpoint,
   type LoopState
 } from "./checkpoints.ts"
-import { NonFiniteStep, OptionsInvalid } from "./errors.ts"
+import { NonFiniteStep, OptionsInvalid, StepOutOfMemory } from "./errors.ts"
 import type { Memory, MicroBatch } from "./objective.ts"
 import { adamw, clipScale, type Optimizer } from "./optimizer.ts"
 import type { LoopOptions } from "./options.ts"
@@ -83,13 +83,18 @@ export const train = Effect.fn("train")(function* <M extends Trainable, B extend
           metrics = outcome.metrics
           return outcome.goOn
         })
-      )
+      ),
+      computing,
+      Effect.mapError((error) => (error instanceof OutOfMemory ? outOfMemoryAt(state.step + 1, error) : error))
     )
   }
   const status = state.step === plan.maxSteps ? ("finished" as const) : ("stopped" as const)
   const result: TrainResult<M> = { models, step: state.step, status, metrics }
   return result
 }, Effect.scoped)
+
+const outOfMemoryAt = (step: number, { bytesAsked, bytesFree, message, operator }: OutOfMemory) =>
+  new StepOutOfMemory({ step, operator, bytesAsked, bytesFree, reason: message })
 
 const recomputing = <M extends Trainable>(models: M): M =>
   Object.fromEntries(Object.entries(models).map(([role, model]) => [role, model.recomputing()])) as unknown as M
@@ -158,10 +163,13 @@ const applyStep = Effect.fnUntraced(function* <M extends Trainable, B extends Mi
   learningRate: number
 ) {
   const broken = Object.entries(metrics).find(([, value]) => !Number.isFinite(value))
-  if (broken === undefined) {
-    loop.optimizer.apply(gradients, learningRate, clipScale(metrics["grad_norm"]!, loop.options.maxGradNorm))
+  try {
+    if (broken === undefined) {
+      loop.optimizer.apply(gradients, learningRate, clipScale(metrics["grad_norm"]!, loop.options.maxGradNorm))
+    }
+  } finally {
+    tf.dispose(gradients as NamedTensorMap)
   }
-  tf.dispose(gradients as NamedTensorMap)
   if (broken !== undefined) {
     return yield* new NonFiniteStep({ step, metric: broken[0], value: broken[1], rows: [...brokenOrigins] })
   }

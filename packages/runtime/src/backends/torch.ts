@@ -33,6 +33,7 @@ import {
   TOKEN_LOG_PROBS_WEIGHT_GRADIENT,
   UPDATE_ROWS
 } from "../kernels/names.ts"
+import { type DeviceFailure, DeviceLost, OutOfMemory } from "../device-failure.ts"
 import { freeTapeWhileWalked } from "../tape-memory.ts"
 import { shortenTape } from "../tape-shortcuts.ts"
 import { tf } from "../tf.ts"
@@ -129,3 +130,16 @@ export const torchMemory = () => {
     peakBytes: memory?.peakAllocated ?? peakBytes
   }
 }
+
+/** Faults of the memory or the device; what an operator refuses otherwise is a mistake of its caller. */
+export const torchFailure = (cause: unknown): DeviceFailure | undefined => {
+  if (!isTorchError(cause)) return undefined
+  const { bytesAsked, bytesFree, kind, message, operator, shapes } = cause
+  if (kind === "out-of-memory") return new OutOfMemory({ operator, shapes, bytesAsked, bytesFree })
+  const reason = message.replace(`${operator}: `, "")
+  return kind === "device" ? new DeviceLost({ operator, reason }) : undefined
+}
+
+// asked of every error, also where the backend's package was never loaded
+const isTorchError = (cause: unknown): cause is Torch.TorchError =>
+  cause instanceof Error && cause.name === "TorchError"

@@ -1,0 +1,40 @@
+import { Schema } from "effect"
+
+const Bytes = Schema.NullOr(Schema.Finite)
+
+/** The device has no room for what an operation asked. Nothing of the process is broken: less may still fit. */
+export class OutOfMemory extends Schema.TaggedError<OutOfMemory>()("OutOfMemory", {
+  operator: Schema.String,
+  /** Dtypes and shapes of its arguments, as text. */
+  shapes: Schema.String,
+  /** null where it cannot be told */
+  bytesAsked: Bytes,
+  bytesFree: Bytes
+}) {
+  override get message() {
+    const asked = this.bytesAsked === null ? "" : `: ${bytesText(this.bytesAsked)} asked for`
+    const free = this.bytesFree === null ? "" : `${asked === "" ? ":" : ","} ${bytesText(this.bytesFree)} free`
+    const shapes = this.shapes === "" ? "" : ` (${shortened(this.shapes)})`
+    return `out of memory in ${this.operator}${shapes}${asked}${free}`
+  }
+}
+
+/** A fault of the device, after which this process can compute nothing more on it. */
+export class DeviceLost extends Schema.TaggedError<DeviceLost>()("DeviceLost", {
+  operator: Schema.String,
+  reason: Schema.String
+}) {
+  override get message() {
+    return `the device failed in ${this.operator}: ${shortened(this.reason)}`
+  }
+}
+
+export type DeviceFailure = OutOfMemory | DeviceLost
+
+const shortened = (text: string): string => (text.length > 200 ? `${text.slice(0, 200)}…` : text)
+
+const bytesText = (bytes: number): string => {
+  const units = ["bytes", "KiB", "MiB", "GiB", "TiB"]
+  const power = Math.min(units.length - 1, Math.floor(Math.log2(Math.max(bytes, 1)) / 10))
+  return power === 0 ? `${bytes} bytes` : `${(bytes / 1024 ** power).toFixed(2)} ${units[power]}`
+}
