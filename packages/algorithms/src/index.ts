@@ -89,3 +89,4 @@ export { dataFromFiles, type DataFileOptions, dataKind, type DataKind, unitLengt
 export type { Builtin, ReferenceUse } from "./builtin.ts"
 export { type AnyBuiltin, builtins } from "./builtins.ts"
 export { pairwise } from "./reward-model/pairwise.ts"
+export { namedWeights, WeightedName } from "./reward-model/named-weights.ts"

@@ -15,6 +15,18 @@ export const modelCommands: ReadonlyArray<Command> = [
     load: async () => (await import("./commands/score.ts")).scoreCommand
   },
   {
+    name: "reward",
+    usage: "--model DIR --input FILE",
+    summary: "reward of each row, by a reward model",
+    load: async () => (await import("./commands/reward.ts")).rewardCommand
+  },
+  {
+    name: "rm-eval",
+    usage: "--model DIR --input FILE",
+    summary: "accuracy and calibration of a reward model on preference pairs",
+    load: async () => (await import("./commands/rm-eval.ts")).rmEvalCommand
+  },
+  {
     name: "tokenize",
     usage: "--model DIR (--text TEXT | --input FILE)",
     summary: "token ids of texts and chats",

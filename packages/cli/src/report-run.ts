@@ -14,13 +14,17 @@ export const reportRun = Effect.fnUntraced(function* (
     return yield* print(`go on:   plumb resume ${shellWord(output)}`)
   }
   const final = `${output}/final`
-  const roles = Object.keys(models as Readonly<Record<string, unknown>>)
-  for (const folder of roles.length === 1 ? [final] : roles.map((role) => `${final}/${role}`)) {
+  const roles = Object.entries(models as Readonly<Record<string, object>>)
+  for (const [role, model] of roles) {
+    const folder = roles.length === 1 ? final : `${final}/${role}`
     yield* print(`model:   ${folder}`)
-    yield* print(`try it:  plumb generate --model ${shellWord(folder)} --prompt "…"`)
+    yield* print(`try it:  ${trial(shellWord(folder), "head" in model)}`)
   }
   yield* print(`charts:  plumb show ${shellWord(output)}`)
 })
+
+const trial = (folder: string, givesScores: boolean): string =>
+  givesScores ? `plumb reward --model ${folder} --input FILE` : `plumb generate --model ${folder} --prompt "…"`
 
 /** Quoted where a shell would split or expand it. */
 export const shellWord = (text: string): string =>

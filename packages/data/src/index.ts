@@ -13,6 +13,7 @@ export { splitByCount, splitByTokens, type TokenBudget } from "./packing.ts"
 export { batchSampler, type BatchSampler, epochOrder, type SamplerOptions } from "./sampler.ts"
 export type {
   Conversation,
+  JudgedRecord,
   Message,
   Origin,
   PreferenceRecord,
@@ -21,6 +22,8 @@ export type {
   TripleRecord,
   UnpairedRecord
 } from "./records/records.ts"
+export { asMessages } from "./records/fields.ts"
+export { loadJudged } from "./records/judged.ts"
 export { loadPreferences } from "./records/preferences.ts"
 export { loadPrompts } from "./records/prompts.ts"
 export { loadSupervised } from "./records/supervised.ts"
@@ -49,6 +52,7 @@ export {
   type TokenizedTriple,
   tokenizeChat,
   tokenizeCompletion,
+  tokenizeJudged,
   tokenizePreference,
   tokenizePrompt,
   tokenizeSupervised,

@@ -38,6 +38,10 @@ export const HELPSTEER2_70B: AttributeWeights = {
   verbosity: -0.4
 }
 
+/** All attributes the same, 1/K: what NeMo-Aligner merges with where nothing else is said. */
+export const equalWeights = ({ attributes }: Head): AttributeWeights =>
+  Object.fromEntries(attributes.map((name) => [name, 1 / attributes.length]))
+
 /** Why weights do not fit a head; undefined where they do. One attribute needs no weights. */
 export const unfitWeights = (
   { attributes }: Head,

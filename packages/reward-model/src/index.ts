@@ -12,6 +12,7 @@ export { taggedFormat, type TaggedFormatOptions } from "./rules/tagged-format.ts
 export {
   AttributesUnknown,
   type AttributeWeights,
+  equalWeights,
   HELPSTEER2_340B,
   HELPSTEER2_70B,
   unfitWeights,
@@ -27,3 +28,7 @@ export {
 export type { PairScores, PairwiseLoss } from "./pairwise/pairwise-loss.ts"
 export { pairwiseObjective, type ScoredPairs } from "./pairwise/pairwise-objective.ts"
 export { RewardModel, type RewardModelOptions } from "./reward-model.ts"
+export { modelReward, type ModelRewardOptions } from "./model/model-reward.ts"
+export { scoreRows, type ScoreRowsOptions, unreadable } from "./model/score-rows.ts"
+export { type Calibration, calibration, type CalibrationBin } from "./evaluation/calibration.ts"
+export { type PairReport, pairReport, type PairScore, type ScoredPair } from "./evaluation/pair-report.ts"

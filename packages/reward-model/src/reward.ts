@@ -1,4 +1,7 @@
-import { Context, Layer } from "effect"
+import { Context, Effect, Layer } from "effect"
+import { type AttributesUnknown, unfitWeights } from "./attribute-weights.ts"
+import { modelReward, type ModelRewardOptions } from "./model/model-reward.ts"
+import { RewardModel } from "./reward-model.ts"
 import type { RewardShape } from "./reward-shape.ts"
 import { ruleReward, type RewardRule } from "./rules/rule.ts"
 
@@ -7,4 +10,16 @@ export class Reward extends Context.Service<Reward, RewardShape>()("@plumbline/r
   /** Rules alone: code that reads the response. */
   static readonly layerRules = (...rules: ReadonlyArray<RewardRule>): Layer.Layer<Reward> =>
     Layer.sync(Reward, () => ruleReward(...rules))
+
+  /** A trained model's scores. */
+  static readonly layerModel = (
+    options: ModelRewardOptions = {}
+  ): Layer.Layer<Reward, AttributesUnknown, RewardModel> =>
+    Layer.effect(
+      Reward,
+      Effect.flatMap(RewardModel, (model) => {
+        const unfit = unfitWeights(model.head, options.attributeWeights)
+        return unfit === undefined ? Effect.sync(() => modelReward(model, options)) : Effect.fail(unfit)
+      })
+    )
 }

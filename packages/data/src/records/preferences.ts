@@ -8,8 +8,8 @@ import type { Conversation, PreferenceRecord } from "./records.ts"
 
 /**
  * Pairs of a better and a worse response: [prompt +] chosen + rejected, or NeMo-Aligner's [prompt +] chosen_response +
- * rejected_response; with chosen_reward and rejected_reward, margin and preference_strength where the row has them.
- * Without a prompt it is what both sides begin with. Or HelpSteer2's prompt + response_1 + response_2 +
+ * rejected_response; with chosen_reward and rejected_reward, margin, preference_strength and
+ * subset where the row has them. Without a prompt it is what both sides begin with. Or HelpSteer2's prompt + response_1 + response_2 +
  * preference_strength, negative where the first is better.
  */
 export const loadPreferences = Effect.fn("loadPreferences")(function* (path: string) {
@@ -31,7 +31,8 @@ const preferenceForm = (chosenName: string, rejectedName: string): Form<Preferen
       chosen_reward: Schema.Finite,
       rejected_reward: Schema.Finite,
       margin: Schema.Finite,
-      preference_strength: Schema.Finite
+      preference_strength: Schema.Finite,
+      subset: Schema.String
     },
     (values, row) => {
       const sides = explicitPrompt(
@@ -41,7 +42,8 @@ const preferenceForm = (chosenName: string, rejectedName: string): Form<Preferen
       )
       notEmpty(row, chosenName, sides.chosen)
       notEmpty(row, rejectedName, sides.rejected)
-      return { ...sides, ...rewards(values), ...distances(values), origin: originOf(row) }
+      const subset = typeof values.subset === "string" ? { subset: values.subset } : {}
+      return { ...sides, ...rewards(values), ...distances(values), ...subset, origin: originOf(row) }
     }
   )
 

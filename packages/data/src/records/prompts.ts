@@ -14,7 +14,8 @@ export const loadPrompts = Effect.fn("loadPrompts")(function* (path: string) {
   return yield* attempt(() => rows.map((row) => decodeRow(FORMS, row)))
 })
 
-const TokenId = Schema.Int.check(Schema.isBetween({ minimum: 0, maximum: 2 ** 31 - 1 }))
+/** Of any vocabulary. */
+export const TokenId = Schema.Int.check(Schema.isBetween({ minimum: 0, maximum: 2 ** 31 - 1 }))
 
 const promptOf = (conversation: Conversation, row: RawRow): PromptRecord =>
   typeof conversation === "string"

@@ -34,6 +34,8 @@ export interface PreferenceRecord {
   readonly margin?: number
   /** How much better the chosen side was judged, ≥ 0. */
   readonly strength?: number
+  /** The part of a benchmark that the pair belongs to. */
+  readonly subset?: string
   readonly origin?: Origin
 }
 
@@ -49,6 +51,10 @@ export interface UnpairedRecord {
   readonly label: boolean
   readonly origin?: Origin
 }
+
+/** What is to be judged as a whole: a prompt with its response, a chat, a text or its token ids. */
+export type JudgedRecord =
+  SupervisedRecord | { readonly kind: "ids"; readonly ids: Int32Array; readonly origin?: Origin }
 
 export type PromptRecord = (
   | { readonly kind: "text"; readonly text: string }

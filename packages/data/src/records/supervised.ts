@@ -12,7 +12,7 @@ import type { Conversation, SupervisedRecord } from "./records.ts"
  */
 export const loadSupervised = Effect.fn("loadSupervised")(function* (path: string) {
   const rows = yield* readRows(path)
-  return yield* attempt(() => rows.map((row) => decodeRow(FORMS, row)))
+  return yield* attempt(() => rows.map((row) => decodeRow(SUPERVISED_FORMS, row)))
 })
 
 const record = (row: RawRow, value: Partial<SupervisedRecord>): SupervisedRecord => {
@@ -42,7 +42,8 @@ export const sameKind = (prompt: Conversation, completion: Conversation) =>
     ? { prompt, completion }
     : { prompt: asMessages(prompt, "user"), completion: asMessages(completion, "assistant") }
 
-const FORMS: ReadonlyArray<Form<SupervisedRecord>> = [
+/** Also read by the loader of rows that are to be judged. */
+export const SUPERVISED_FORMS: ReadonlyArray<Form<SupervisedRecord>> = [
   chatForm("messages"),
   chatForm("conversations"),
   completionForm("prompt", "completion"),

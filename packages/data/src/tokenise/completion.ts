@@ -1,6 +1,7 @@
 import { ChatTemplateInvalid } from "../errors.ts"
 import type {
   Conversation,
+  JudgedRecord,
   Message,
   PreferenceRecord,
   SupervisedRecord,
@@ -88,6 +89,19 @@ export const tokenizeTriple = (tokenizer: TokenizerShape, record: TripleRecord):
   ...tokenizePreference(tokenizer, record),
   gold: tokenizeCompletion(tokenizer, record.prompt, record.gold)
 })
+
+/**
+ * [T] int32: what a model that judges reads. A response ends as it does in training; a text is taken as it is, with what
+ * the tokenizer adds to one.
+ *
+ * @throws ChatTemplateInvalid
+ */
+export const tokenizeJudged = (tokenizer: TokenizerShape, record: JudgedRecord): Int32Array => {
+  if (record.kind === "ids") return record.ids
+  if (record.kind === "text") return tokenizer.encode(record.text)
+  if (record.kind === "completion") return tokenizeCompletion(tokenizer, record.prompt, record.completion).ids
+  return tokenizer.encode(tokenizer.renderChat(record.messages, { addGenerationPrompt: false }), BARE)
+}
 
 /** The row with BOS in front where the tokenizer has one and the row does not begin with it. */
 export const withBos = ({ bosId }: TokenizerShape, row: TokenizedRow): TokenizedRow =>

@@ -1,0 +1,45 @@
+import { checkVocabulary, type JudgedRecord, loadTokenizer } from "@plumbline/data"
+import { type Head, loadScalarModel, readConfig, type ScalarModel } from "@plumbline/models"
+import { type AttributeWeights, equalWeights, unfitWeights, unreadable } from "@plumbline/reward-model"
+import { Effect } from "effect"
+import { RowUnusable } from "./model-input.ts"
+import { remark } from "./terminal.ts"
+
+/** A reward model of a folder, and its tokenizer. The model goes with the scope. */
+export const openRewardModel = Effect.fnUntraced(function* (folder: string) {
+  // A folder that is no model is said to be none, not to lack a tokenizer.
+  yield* readConfig(folder)
+  const model = yield* Effect.acquireRelease(loadScalarModel(folder, { trainable: false, name: "model" }), (loaded) =>
+    Effect.sync(loaded.dispose)
+  )
+  const tokenizer = yield* loadTokenizer(folder)
+  yield* checkVocabulary(tokenizer, model.config.vocabulary)
+  return { model, tokenizer }
+})
+
+/** Fails on the first row that the model cannot read. */
+export const readableRows = (
+  model: ScalarModel,
+  records: ReadonlyArray<Pick<JudgedRecord, "origin">>,
+  rows: ReadonlyArray<Int32Array>
+) =>
+  Effect.forEach(
+    rows,
+    (ids, i) => {
+      const reason = unreadable(model, ids)
+      const origin = records[i]!.origin
+      const place = origin === undefined ? `row ${i + 1}` : `${origin.file}, line ${origin.line}`
+      return reason === undefined ? Effect.void : Effect.fail(new RowUnusable({ place, reason }))
+    },
+    { discard: true }
+  )
+
+/** The weights that were given, where they fit the head; all the same where none were. */
+export const weightsFor = Effect.fnUntraced(function* (head: Head, given: AttributeWeights | undefined) {
+  if (given === undefined && head.attributes.length > 1) {
+    yield* remark(`reward: the mean of ${head.attributes.join(", ")}; --attribute-weights says otherwise`)
+    return equalWeights(head)
+  }
+  const unfit = unfitWeights(head, given)
+  return unfit === undefined ? given : yield* unfit
+})

@@ -1,0 +1,134 @@
+import { loadTokenizer } from "@plumbline/data"
+import { loadScalarModel, readHead, saveModel } from "@plumbline/models"
+import { ModelRuntime } from "@plumbline/runtime"
+import { Effect } from "effect"
+import { mkdtempSync, readFileSync, rmSync, writeFileSync } from "node:fs"
+import { tmpdir } from "node:os"
+import { join } from "node:path"
+import { afterAll, beforeAll, describe, expect, it } from "vitest"
+import { plumb, WASM } from "./plumb.ts"
+import { golden, hasGolden } from "./reference-files.ts"
+
+let folder: string
+beforeAll(() => void (folder = mkdtempSync(join(tmpdir(), "plumbline-reward-"))))
+afterAll(() => rmSync(folder, { recursive: true, force: true }))
+
+const curve = join(golden, "curves", "rm.json")
+const llama = join(golden, "models", "llama")
+
+/** The model that TRL's reward curve starts from, as a folder. */
+const rewardFolder = async (name: string, attributes: ReadonlyArray<string>): Promise<string> => {
+  const output = join(folder, name)
+  await Effect.runPromise(
+    Effect.gen(function* () {
+      const weights = yield* readHead(curve, 1, 64)
+      const all = Float32Array.from(
+        { length: 64 * attributes.length },
+        (_, i) => weights[i % 64]! * (1 + Math.floor(i / 64))
+      )
+      const head = { attributes, pooling: "last", seed: 0, weights: all } as const
+      const model = yield* loadScalarModel(llama, { name: "reward", trainable: false, head })
+      yield* saveModel(model, output, { extraFiles: (yield* loadTokenizer(llama)).files })
+    }).pipe(Effect.provide(ModelRuntime.layerWasm))
+  )
+  return output
+}
+
+interface Pair {
+  readonly prompt: string
+  readonly chosen: string
+  readonly rejected: string
+}
+
+const pairs = (): ReadonlyArray<Pair> =>
+  readFileSync(join(golden, "preferences.jsonl"), "utf8")
+    .trim()
+    .split("\n")
+    .map((line) => JSON.parse(line) as Pair)
+
+const jsonl = (name: string, rows: ReadonlyArray<unknown>): string => {
+  const file = join(folder, name)
+  writeFileSync(file, rows.map((row) => JSON.stringify(row)).join("\n"))
+  return file
+}
+
+const objects = (text: string) =>
+  text
+    .trim()
+    .split("\n")
+    .map((line) => JSON.parse(line))
+
+describe.skipIf(!hasGolden)("plumb reward", () => {
+  it("gives the rewards of TRL's first batch, from texts and from ids", async () => {
+    const model = await rewardFolder("one", ["reward"])
+    const { first_batch, steps } = JSON.parse(readFileSync(curve, "utf8"))
+    const rows = pairs().slice(0, 4)
+    const texts = rows.flatMap(({ chosen, prompt, rejected }) => [
+      { prompt, response: chosen },
+      { prompt, response: rejected }
+    ])
+    const ids = first_batch.input_ids.map((row: ReadonlyArray<number>, r: number) => ({
+      input_ids: row.filter((_, t) => first_batch.attention_mask[r][t] === 1)
+    }))
+    const rewardsOf = async (file: string) => {
+      const { code, stderr, stdout } = await plumb(["reward", "--model", model, "--input", file, "--json", ...WASM])
+      expect(code, stderr).toBe(0)
+      return objects(stdout) as ReadonlyArray<{ readonly reward: number; readonly parts: { readonly reward: number } }>
+    }
+    for (const file of [jsonl("texts.jsonl", texts), jsonl("ids.jsonl", ids)]) {
+      const rewards = (await rewardsOf(file)).map(({ reward }) => reward)
+      expect(rewards.length).toBe(8)
+      expect(Math.min(...rewards)).toBeCloseTo(steps[0].min_reward, 5)
+      expect(Math.max(...rewards)).toBeCloseTo(steps[0].max_reward, 5)
+      expect(rewards.reduce((sum, reward) => sum + reward, 0) / 8).toBeCloseTo(steps[0].mean_reward, 5)
+    }
+  })
+
+  it("weighs the attributes of a head that has several, and says what it does without weights", async () => {
+    const model = await rewardFolder("two", ["helpfulness", "verbosity"])
+    const args = ["reward", "--model", model, "--input", jsonl("one.jsonl", [{ text: "Natalia" }]), "--json", ...WASM]
+    const equal = await plumb(args)
+    expect(equal.stderr).toContain("reward: the mean of helpfulness, verbosity; --attribute-weights says otherwise")
+    const [{ parts, reward }] = objects(equal.stdout)
+    expect(parts.verbosity).toBeCloseTo(2 * parts.helpfulness, 5)
+    expect(reward).toBeCloseTo(1.5 * parts.helpfulness, 5)
+    const weighed = await plumb([...args, "--attribute-weights", "helpfulness=0.65,verbosity=-0.4"])
+    expect(objects(weighed.stdout)[0].reward).toBeCloseTo((0.65 - 0.8) * parts.helpfulness, 5)
+    const unknown = await plumb([...args, "--attribute-weights", "humor=1"])
+    expect([unknown.code, unknown.stdout]).toEqual([1, ""])
+    expect(unknown.stderr).toContain("the reward model scores helpfulness, verbosity, not humor")
+  })
+
+  it("refuses language models and rows that it cannot read", async () => {
+    const rows = jsonl("long.jsonl", [{ input_ids: [5] }, { input_ids: [2000] }])
+    const language = await plumb(["reward", "--model", llama, "--input", rows, ...WASM])
+    expect([language.code, language.stdout]).toEqual([1, ""])
+    expect(language.stderr).toContain("holds no reward model: there is no score.weight; plumb rm trains one")
+    const model = await rewardFolder("three", ["reward"])
+    const unknown = await plumb(["reward", "--model", model, "--input", rows, ...WASM])
+    expect([unknown.code, unknown.stdout]).toEqual([1, ""])
+    expect(unknown.stderr).toContain(
+      "long.jsonl, line 2: token id 2000 is outside the reward model's vocabulary of 1024"
+    )
+  })
+})
+
+describe.skipIf(!hasGolden)("plumb rm-eval", () => {
+  it("agrees with TRL on the first batch, and splits by subset", async () => {
+    const model = await rewardFolder("eval", ["reward"])
+    const { steps } = JSON.parse(readFileSync(curve, "utf8"))
+    const rows = pairs()
+      .slice(0, 4)
+      .map((pair, i) => ({ ...pair, subset: i < 3 ? "easy" : "hard" }))
+    const args = ["rm-eval", "--model", model, "--input", jsonl("pairs.jsonl", rows), ...WASM]
+    const { code, stderr, stdout } = await plumb([...args, "--json"])
+    expect(code, stderr).toBe(0)
+    const [report] = objects(stdout)
+    expect(report).toMatchObject({ pairs: 4, accuracy: steps[0].accuracy, ties: 0 })
+    expect(report.margin).toBeCloseTo(steps[0].margin, 5)
+    expect(report.loss).toBeCloseTo(steps[0].loss, 5)
+    expect(report.subsets.easy.pairs).toBe(3)
+    expect(report.subsets.hard.pairs).toBe(1)
+    expect((await plumb(args)).stdout).toMatch(/subset +pairs +accuracy[\s\S]*easy +3 [\s\S]*hard +1 [\s\S]*all +4 /)
+  })
+})
