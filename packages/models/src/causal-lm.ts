@@ -65,7 +65,10 @@ export const causalLM = (parts: CausalLMParts): CausalLM => {
     createCache: body.createCache,
     step: (rows, cache, index) =>
       tf.tidy(() => {
-        if (!isRecordable(rows, index)) return logitsAt(body.step(rows, cache), index)
+        if (!isRecordable(rows, index)) {
+          if (rows.drawn !== undefined) throw new TypeError("tokens on the device are for recorded steps only")
+          return logitsAt(body.step(rows, cache), index)
+        }
         const read = [...parameters.values(), ...variables]
         return replayStep(rows, cache, read, (numbers, shape) =>
           linear(body.recordedStep(numbers, shape, cache), outputMatrix())

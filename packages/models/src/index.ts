@@ -12,7 +12,7 @@ export { readTensors, restoreWeights, writeTensors } from "./checkpoint/restore.
 export { weightsDigest } from "./checkpoint/digest.ts"
 export type { Biases, DecoderConfig, JsonObject } from "./config/decoder-config.ts"
 export { type Decoder, decoder } from "./decoder/decoder.ts"
-export { type CachedRows, copyPages, type KeyValueCache } from "./decoder/key-value-cache.ts"
+export { type CachedRows, copyPages, type DrawnTokens, type KeyValueCache } from "./decoder/key-value-cache.ts"
 export { gatedMlp, type Mlp, squaredReluMlp } from "./decoder/mlp.ts"
 export { layerNormOnePlus, type Norm, rootMeanSquare } from "./decoder/norm.ts"
 export type { ParameterSpec } from "./decoder/parameter.ts"

@@ -55,7 +55,8 @@ export {
   lookUp,
   type NewTokens
 } from "./ops/recorded-step.ts"
-export { canRecord, type Replayed, replayed } from "./ops/recording.ts"
+export { readLater } from "./ops/read-later.ts"
+export { canRecord, type DeviceValues, type Replayed, replayed } from "./ops/recording.ts"
 export { type Heads, rotary, type RotaryAngles, rotaryAngles, rotaryHeads } from "./ops/rotary.ts"
 export { tokenEntropies } from "./ops/token-entropies.ts"
 export { tokenLogProbs, type TokenLogProbs, type TokenLogProbsOptions } from "./ops/token-log-probs.ts"

@@ -19,6 +19,7 @@
 
 #ifdef PLUMBLINE_CUDA
 #include "cuda.h"
+#include "device-read.h"
 #include "nvrtc.h"
 #endif
 
@@ -69,6 +70,7 @@ static Napi::Object Initialise(Napi::Env env, Napi::Object exports) {
 #endif
 #ifdef PLUMBLINE_CUDA
   ExportCuda(env, exports);
+  ExportDeviceRead(env, exports);
   ExportNvrtc(env, exports);
 #endif
   return exports;

@@ -71,6 +71,10 @@ export interface CudaAddon {
   readonly graphEnd: (graph: object) => void
   readonly graphReplay: (graph: object) => void
   readonly graphReset: (graph: object) => void
+  /** Queues copies to the host; the handles may be freed at once. */
+  readonly readBegin: (handles: ReadonlyArray<Handle>) => object
+  /** Waits for them, and for nothing that was queued later; one array a handle. */
+  readonly readEnd: <T extends ReadonlyArray<HostValues>>(read: object, arrays: T) => T
   /** `signature` has a letter an argument: p tensor or null, s tensor of any strides, i int32, l int64, f float32. */
   readonly kernelCompile: (source: string, name: string, signature: string) => CudaKernel
   readonly kernelLaunch: (

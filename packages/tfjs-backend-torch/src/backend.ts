@@ -9,7 +9,15 @@ import {
   type TensorInfo,
   util
 } from "@tensorflow/tfjs-core"
-import { type Addon, type CudaAddon, type CudaDevice, type Handle, loadAddon, TorchUnavailable } from "./addon.ts"
+import {
+  type Addon,
+  type CudaAddon,
+  type CudaDevice,
+  type Handle,
+  type HostValues,
+  loadAddon,
+  TorchUnavailable
+} from "./addon.ts"
 import { aten, atenOwned, inScope, temporary } from "./aten.ts"
 import { record, type Recording } from "./recording.ts"
 import { FLOAT32, holds, scalarTypeOf, type Storage, STORAGE_TYPES } from "./scalar-type.ts"
@@ -265,6 +273,20 @@ export class TorchBackend extends KernelBackend {
   /** Records work to be done again; only where the device can. */
   get record(): ((body: () => void) => Recording) | undefined {
     return this.cuda === undefined ? undefined : (body) => record(this, body)
+  }
+
+  /**
+   * Queues the copies of numeric tensors to the host behind what is queued now; only where the device computes on its own.
+   * What it returns waits for them, and for nothing that is queued later.
+   */
+  get readLater(): ((tensors: ReadonlyArray<TensorInfo>) => () => ReadonlyArray<HostValues>) | undefined {
+    if (this.cuda === undefined) return undefined
+    const { addon } = this.cuda
+    return (tensors) => {
+      const read = addon.readBegin(tensors.map((tensor) => this.handle(tensor)))
+      const arrays = tensors.map(({ dtype, shape }) => emptyArray(dtype, util.sizeFromShape(shape)))
+      return () => addon.readEnd(read, arrays)
+    }
   }
 
   /** Whether this torch has `aten::name`, without an overload. */

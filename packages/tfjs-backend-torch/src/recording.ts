@@ -1,11 +1,17 @@
-import type { TensorInfo } from "@tensorflow/tfjs-core"
+import { type TensorInfo, util } from "@tensorflow/tfjs-core"
 import type { HostValues } from "./addon.ts"
+import { aten, atenInPlace, inScope } from "./aten.ts"
 import type { TorchBackend } from "./backend.ts"
+
+const [reshape, narrow] = [aten("reshape"), aten("narrow")]
+const copy = atenInPlace("copy_")
 
 /** Work recorded as a CUDA graph, to be done again on the same memory. */
 export interface Recording {
   /** Gives an input its next values. */
   readonly write: (input: TensorInfo, values: HostValues) => void
+  /** Gives part of an input, as if it were flat, the values of a tensor on the device. */
+  readonly copyInto: (input: TensorInfo, offset: number, values: TensorInfo) => void
   /** Queues the work; what its outputs hold is new afterwards. */
   readonly replay: () => void
   /** Frees the graph and the memory of its temporaries. */
@@ -35,6 +41,13 @@ export const record = (backend: TorchBackend, body: () => void): Recording => {
     write: (input, values) => {
       backend.forgetValues(input)
       addon.write(backend.handle(input), values)
+    },
+    copyInto: (input, offset, values) => {
+      backend.forgetValues(input)
+      inScope(() => {
+        const flat = reshape(backend.handle(input), [-1])
+        copy(narrow(flat, 0, offset, util.sizeFromShape(values.shape)), backend.handle(values))
+      })
     },
     replay: () => addon.graphReplay(graph),
     dispose: () => addon.graphReset(graph)

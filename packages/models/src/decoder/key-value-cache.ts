@@ -6,6 +6,7 @@ import {
   type RotaryAngles,
   rotaryHeads,
   type Tensor,
+  type Tensor1D,
   type Tensor3D,
   tf,
   updateRows
@@ -45,6 +46,15 @@ export interface CachedRows extends TokenRows {
   readonly width: number
   /** [R] tokens before the new ones, whose keys and values the pages have */
   readonly held: Int32Array
+  /** Tokens that are known on the device alone, and stand for those in `tokens`; in steps that are recorded only. */
+  readonly drawn?: DrawnTokens | undefined
+}
+
+/** Token r of a step is ids[source[r]]. */
+export interface DrawnTokens {
+  /** [M] int32 */
+  readonly ids: Tensor1D
+  readonly source: Int32Array
 }
 
 export const createKeyValueCache = (config: DecoderConfig, pages: number, pageSize: number): KeyValueCache => {

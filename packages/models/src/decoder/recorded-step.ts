@@ -13,7 +13,7 @@ import {
 } from "@plumbline/runtime"
 import type { DecoderConfig } from "../config/decoder-config.ts"
 import type { Attend } from "./attention-layer.ts"
-import type { CachedRows, KeyValueCache } from "./key-value-cache.ts"
+import type { CachedRows, DrawnTokens, KeyValueCache } from "./key-value-cache.ts"
 import type { Weights } from "./weights.ts"
 
 /** Rows and pages a row that a recorded step has room for. */
@@ -71,8 +71,15 @@ export const replayStep = (
     recording = { step, weights: held }
     cache.recordings.set(key, recording)
   }
-  const output = recording.step.run({ numbers: numbersOf(rows, shape, cache) }) as Tensor2D
+  const known =
+    rows.drawn === undefined ? undefined : ({ input: "numbers", offset: 0, values: tokensOf(rows.drawn) } as const)
+  const output = recording.step.run({ numbers: numbersOf(rows, shape, cache) }, known) as Tensor2D
   return tf.slice(output, [0, 0], [rows.tokens.length, -1])
+}
+
+const tokensOf = ({ ids, source }: DrawnTokens): Tensor1D => {
+  const same = source.length === ids.shape[0] && source.every((from, row) => from === row)
+  return same ? ids : tf.gather(ids, tf.tensor1d(source, "int32"))
 }
 
 /** Tokens, positions, slots, spans [3, R] and table [R, W], end to end. Rows without a token have slot −1 and no query. */

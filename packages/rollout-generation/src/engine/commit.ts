@@ -1,6 +1,6 @@
 import { finishRow, type Group, knownTokens, type SampleRow } from "./group.ts"
-import type { Plan, Scheduler } from "./scheduler.ts"
-import type { StepResult } from "./step.ts"
+import type { Scheduler } from "./scheduler.ts"
+import type { Flight, StepResult } from "./step.ts"
 import { logProbOf, topLogProbs } from "./top-log-probs.ts"
 
 /** What a step did, for counters. */
@@ -9,16 +9,19 @@ export interface Committed {
   readonly sampledTokens: number
 }
 
-/** Writes a step's results into its rows, tells who listens, ends what has ended. @param version of the step's weights */
-export const commitStep = (scheduler: Scheduler, plan: Plan, result: StepResult, version: number): Committed => {
-  for (const { count, row } of plan.feeds) row.held += count
+/** Waits for a step, writes its results into its rows, tells who listens, ends what has ended. */
+export const commitStep = (scheduler: Scheduler, { drawn, ids, plan, read, version }: Flight): Committed => {
+  const result = read()
+  ids.dispose()
+  for (const row of drawn) row.ahead -= 1
   scorePrompts(result)
   for (const { row } of plan.feeds) {
     if (row.kind === "prefix" && row.held === knownTokens(row)) scheduler.settle(row)
   }
   const broken = new Set<Group>()
   result.drawn.forEach((row, i) => {
-    if (row.group.gone) return
+    // a row that ended while the host was a step behind
+    if (row.group.gone || row.state !== "running") return
     if (result.ids[i]! < 0) broken.add(row.group)
     else takeToken(scheduler, row, result, i, version)
   })

@@ -8,17 +8,17 @@ import type { GenerationRequest } from "../request.ts"
 import { prompt, request } from "../testing/index.ts"
 import type { EngineOptions } from "./engine.ts"
 
-/** Runs `body` against an engine over a tiny model; neither leaves a tensor. */
+/** Runs `body` against an engine over a tiny model, step by step and a step ahead; none leaves a tensor. */
 const check = (
   name: string,
   body: (model: CausalLM) => Effect.Effect<void, unknown, Generator>,
   options: EngineOptions = {}
 ) =>
-  it.live(name, () =>
+  it.live.each([false, true])(`${name} (ahead: %s)`, (goAhead) =>
     Effect.gen(function* () {
       const before = tf.memory().numTensors
       const model = tinyModel(3)
-      yield* Effect.provide(body(model), Generator.layerModel(model, options))
+      yield* Effect.provide(body(model), Generator.layerModel(model, { ...options, goAhead }))
       model.dispose()
       expect(tf.memory().numTensors).toBe(before)
     }).pipe(Effect.provide(ModelRuntime.layerWasm))
@@ -106,14 +106,14 @@ describe("a group", () => {
 })
 
 describe("continuous batching", () => {
-  it.live("starts a waiting row in the step after another ended", () =>
+  it.live.each([false, true])("starts a waiting row in the step after another ended (ahead: %s)", (goAhead) =>
     Effect.gen(function* () {
       const model = tinyModel(3)
       const { counted, fed } = counting(model)
       const lengths = [2, 10, 3, 5]
       yield* Effect.flatMap(Generator, ({ generate }) =>
         generate(lengths.map((maxNewTokens, i) => request(prompt(4, i), i, { maxNewTokens })))
-      ).pipe(Effect.provide(Generator.layerModel(counted, { maxRows: 2 })))
+      ).pipe(Effect.provide(Generator.layerModel(counted, { maxRows: 2, goAhead })))
       // two rows at a time: 10 beside 2 + 3 + 5
       expect(fed.steps).toBe(10)
       model.dispose()

@@ -1,13 +1,13 @@
 import type { TokenizerShape } from "@plumbline/data"
 import type { CausalLM } from "@plumbline/models"
+import { canRecordSteps } from "@plumbline/runtime"
 import type { GeneratorLoad } from "../generator-shape.ts"
 import type { GenerationRequest } from "../request.ts"
 import { type RequestLimits } from "./check-request.ts"
-import { commitStep } from "./commit.ts"
 import type { Group, GroupListener } from "./group.ts"
 import { pagePool } from "./page-pool.ts"
 import { makeScheduler } from "./scheduler.ts"
-import { runStep } from "./step.ts"
+import { makeStepper } from "./stepper.ts"
 
 export interface EngineOptions {
   /** Responses that are written at the same time; 64 when absent. */
@@ -20,6 +20,8 @@ export interface EngineOptions {
   readonly cacheTokens?: number | undefined
   /** Requests in the engine; callers beyond wait. 1024 when absent. */
   readonly queueRequests?: number | undefined
+  /** Whether steps are begun before the last one is read; when absent, where the device computes on its own. */
+  readonly goAhead?: boolean | undefined
   /** Finds stop strings; requests that have some need it. */
   readonly tokenizer?: Pick<TokenizerShape, "decode"> | undefined
 }
@@ -56,8 +58,12 @@ export const makeEngine = (model: CausalLM, options: EngineOptions): Engine => {
     maxBatchTokens: Math.max(maxBatchTokens, maxRows),
     pageSize
   })
-  let weights = model.version.current()
   const counters = { promptTokens: 0, sampledTokens: 0, finishedResponses: 0 }
+  const goAhead = options.goAhead ?? canRecordSteps()
+  const stepper = makeStepper(model, cache, scheduler, goAhead, ({ promptTokens, sampledTokens }) => {
+    counters.promptTokens += promptTokens
+    counters.sampledTokens += sampledTokens
+  })
   const counting = (listener: GroupListener): GroupListener => ({
     ...listener,
     onDone: (group) => {
@@ -69,18 +75,7 @@ export const makeEngine = (model: CausalLM, options: EngineOptions): Engine => {
     limits: { contextTokens, vocabulary: model.config.vocabulary, cacheTokens: pages * pageSize, pageSize, tokenizer },
     add: (request, listener) => scheduler.add(request, counting(listener)),
     drop: scheduler.drop,
-    step: () => {
-      const version = model.version.current()
-      // keys and values of other weights are of no use to these
-      if (version !== weights) scheduler.startOver()
-      weights = version
-      const plan = scheduler.plan()
-      if (plan.feeds.length === 0) return false
-      const { promptTokens, sampledTokens } = commitStep(scheduler, plan, runStep(model, cache, plan), version)
-      counters.promptTokens += promptTokens
-      counters.sampledTokens += sampledTokens
-      return true
-    },
+    step: stepper.step,
     failAll: (reason) => {
       // dropping takes a group out of the list
       for (const group of scheduler.groups.slice()) {
@@ -94,7 +89,10 @@ export const makeEngine = (model: CausalLM, options: EngineOptions): Engine => {
       const waiting = rows.filter(({ state }) => state === "waiting").length
       return { running, waiting, cacheUse: 1 - pool.free() / pool.size, ...counters }
     },
-    dispose: cache.dispose
+    dispose: () => {
+      stepper.dispose()
+      cache.dispose()
+    }
   }
 }
 

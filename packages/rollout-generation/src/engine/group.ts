@@ -55,6 +55,8 @@ export interface SampleRow extends Sequence {
   readonly rules: TokenRules
   state: "waiting" | "running" | "done"
   readonly ids: Array<number>
+  /** Tokens after those that the device has drawn, or will have, and the host has not read: 0 or 1. */
+  ahead: number
   readonly samplingLogProbs: Array<number>
   readonly policyLogProbs: Array<number>
   readonly policyVersions: Array<number>
@@ -72,12 +74,19 @@ interface Scores extends PromptScores {
 /** Tokens that a row is to have in the cache before the next token can be drawn, or before others may start from it. */
 export const knownTokens = (row: Row): number => {
   const { length } = row.group.request.promptIds
-  return row.kind === "prefix" ? length - 1 : length + row.ids.length
+  return row.kind === "prefix" ? length - 1 : length + drawnTokens(row)
 }
 
+/** Tokens of the response so far, read or not. */
+export const drawnTokens = ({ ahead, ids }: SampleRow): number => ids.length + ahead
+
+/** Whether no token is to be drawn after those that have been; where the newest is not read, its row has not ended yet. */
+export const isFull = (row: SampleRow): boolean => drawnTokens(row) >= row.group.room
+
+/** @returns 0 for a token that only the device knows */
 export const tokenAt = (row: Row, t: number): number => {
   const { promptIds } = row.group.request
-  return t < promptIds.length ? promptIds[t]! : (row as SampleRow).ids[t - promptIds.length]!
+  return t < promptIds.length ? promptIds[t]! : ((row as SampleRow).ids[t - promptIds.length] ?? 0)
 }
 
 export const pendingRows = (group: Group): ReadonlyArray<SampleRow> =>

@@ -44,6 +44,7 @@ export const makeGroup = (
       rules: tokenRules(sampling, promptIds, tokenizer),
       state: "waiting",
       ids: [],
+      ahead: 0,
       samplingLogProbs: [],
       policyLogProbs: [],
       policyVersions: [],

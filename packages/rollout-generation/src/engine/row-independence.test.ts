@@ -26,7 +26,13 @@ onEveryBackend("a row's sample", (layer) => {
     ["64 rows in the other order", { maxRows: 64 }, requests.toReversed()],
     ["pages of 3 tokens, chunks of 8", { maxRows: 13, pageSize: 3, maxBatchTokens: 13 }, requests],
     ["too little memory for all", { maxRows: 64, pageSize: 4, cacheTokens: 60 }, requests],
-    ["memory for one row", { maxRows: 64, pageSize: 1, cacheTokens: 43 }, requests]
+    ["memory for one row", { maxRows: 64, pageSize: 1, cacheTokens: 43 }, requests],
+    ["64 rows, a step ahead", { maxRows: 64, goAhead: true }, requests],
+    [
+      "7 rows, a step ahead, too little memory for all",
+      { maxRows: 7, pageSize: 4, cacheTokens: 60, goAhead: true },
+      requests
+    ]
   ]
 
   it.live("is the same at batch 1, 7 and 64, with any neighbours, paging and memory", () =>

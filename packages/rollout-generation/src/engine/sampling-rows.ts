@@ -1,5 +1,5 @@
 import { DRAW_WIDTH, type LogitEdits, type SamplingRows, type TokenLists } from "@plumbline/runtime"
-import type { SampleRow } from "./group.ts"
+import { drawnTokens, type SampleRow } from "./group.ts"
 
 /** How each row draws its next token. */
 export const samplingRows = (rows: ReadonlyArray<SampleRow>): SamplingRows => ({
@@ -18,10 +18,10 @@ const draws = (rows: ReadonlyArray<SampleRow>): Float32Array => {
 }
 
 /** In [0, 1), of the row's stream and the token's place alone; 24 bits, which float32 holds exactly. */
-const uniformOf = ({ ids, stream }: SampleRow): number => (stream.uint32(ids.length) >>> 8) / 2 ** 24
+const uniformOf = (row: SampleRow): number => (row.stream.uint32(drawnTokens(row)) >>> 8) / 2 ** 24
 
 const logitEdits = (rows: ReadonlyArray<SampleRow>): LogitEdits | undefined => {
-  const edits = rows.map(({ rules }) => rules.edits())
+  const edits = rows.map((row) => row.rules.edits(drawnTokens(row)))
   if (edits.every((row) => row === undefined)) return undefined
   const lists = tokenLists(edits.map((row) => row?.keys() ?? []))
   const values = new Float32Array(2 * lists.ids.length)

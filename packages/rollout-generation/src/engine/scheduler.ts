@@ -4,10 +4,13 @@ import {
   finishRow,
   type Group,
   type GroupListener,
+  isFull,
+  isScored,
   isWhole,
   knownTokens,
   pendingRows,
   type Row,
+  type SampleRow,
   wholeGroup
 } from "./group.ts"
 import { dropPrefix, holders, type Ledger, makeLedger, preempt, reserve, stopRow } from "./ledger.ts"
@@ -38,6 +41,11 @@ export interface Scheduler {
   readonly startOver: () => void
   /** Chooses the next step's work and sees to its pages; without feeds there is nothing to do. */
   readonly plan: () => Plan
+  /**
+   * Whether the next step can be planned before the last one's tokens are read: all there is to do is the next token of
+   * every running row, there are pages for it, and no token decides how another is drawn.
+   */
+  readonly canGoAhead: () => boolean
   /** To be called when a row's response has ended, or a prompt is computed. */
   readonly settle: (row: Row) => void
   /** By age. */
@@ -67,6 +75,7 @@ export const makeScheduler = (pool: PagePool, options: SchedulerOptions): Schedu
     drop: (group) => drop(ledger, group),
     startOver: () => holders(ledger).forEach((row) => preempt(ledger, row)),
     plan: () => plan(ledger, options),
+    canGoAhead: () => canGoAhead(ledger, options),
     add: (request, listener) => {
       const group = makeGroup(request, listener, arrivals++, options)
       ledger.groups.push(group)
@@ -105,6 +114,7 @@ const plan = (ledger: Ledger, { maxBatchTokens, maxRows }: SchedulerOptions): Pl
   let budget = maxBatchTokens
   const feed = (row: Row): void => {
     const count = Math.min(knownTokens(row) - row.held, mostTokens(row), budget)
+    if (row.kind === "sample" && isFull(row)) return
     if (count <= 0 || feeds.has(row) || !running.has(row) || !reserve(ledger, row, count)) return
     feeds.set(row, count)
     budget -= count
@@ -124,6 +134,21 @@ const plan = (ledger: Ledger, { maxBatchTokens, maxRows }: SchedulerOptions): Pl
     if (feeds.size > 0) break
   }
   return { feeds: Array.from(feeds, ([row, count]) => ({ row, count })), copies: [...copies.values()] }
+}
+
+const canGoAhead = ({ groups, pool, running }: Ledger, { maxBatchTokens, maxRows }: SchedulerOptions): boolean => {
+  const rows = [...running]
+  if (rows.length > Math.min(pool.free(), maxBatchTokens) || !rows.every(isAhead)) return false
+  const ending = rows.filter(isFull).length
+  if (ending === rows.length) return false
+  // whoever waits is let in by the step after a row ended
+  const free = rows.length < maxRows || ending > 0
+  return !free || groups.every((group) => pendingRows(group).length === 0 && isScored(group))
+}
+
+const isAhead = (row: Row): row is SampleRow => {
+  if (row.kind === "prefix" || row.ahead === 0) return false
+  return !row.rules.followTokens && (row.group.request.topLogProbs ?? 0) === 0
 }
 
 const byAge = (rows: Iterable<Row>): ReadonlyArray<Row> =>

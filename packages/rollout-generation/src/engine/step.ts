@@ -1,6 +1,14 @@
-import { type CachedRows, type CausalLM, copyPages, type KeyValueCache } from "@plumbline/models"
-import { gatherRows, sampleTokens, type Tensor2D, tf } from "@plumbline/runtime"
-import { knownTokens, type PrefixRow, type SampleRow, tokenAt } from "./group.ts"
+import { type CachedRows, type CausalLM, copyPages, type DrawnTokens, type KeyValueCache } from "@plumbline/models"
+import {
+  canRecordSteps,
+  gatherRows,
+  readLater,
+  sampleTokens,
+  type Tensor1D,
+  type Tensor2D,
+  tf
+} from "@plumbline/runtime"
+import { knownTokens, type PrefixRow, type Row, type SampleRow, tokenAt } from "./group.ts"
 import { samplingRows } from "./sampling-rows.ts"
 import type { Plan } from "./scheduler.ts"
 
@@ -26,21 +34,53 @@ export interface ScoredToken {
   readonly logits: Float32Array
 }
 
-/** Feeds what the plan says, and draws the next token of every row whose tokens are all in the cache then. */
-export const runStep = (model: CausalLM, cache: KeyValueCache, { copies, feeds }: Plan): StepResult => {
+/** A step that the device was given and that the host has not read. */
+export interface Flight {
+  readonly plan: Plan
+  /** Of the weights that it reads. */
+  readonly version: number
+  readonly drawn: ReadonlyArray<SampleRow>
+  /** [S] int32, the drawn tokens on the device. */
+  readonly ids: Tensor1D
+  /** Waits for it. To be called once. */
+  readonly read: () => StepResult
+}
+
+/**
+ * Feeds what the plan says, and draws the next token of every row whose tokens are all in the cache then.
+ *
+ * @param before the step whose drawn tokens are not read yet, where there is one
+ */
+export const launchStep = (model: CausalLM, cache: KeyValueCache, plan: Plan, before: Flight | undefined): Flight => {
+  const { copies, feeds } = plan
   if (copies.length > 0) {
     const [from, to] = [copies.map(([page]) => page), copies.map(([, page]) => page)]
     copyPages(cache, from, to)
   }
-  const rows = newTokens(feeds)
+  const rows = before === undefined ? newTokens(feeds) : withUnread(newTokens(feeds), unreadTokens(feeds, before))
   const wanted = wantedLogits(feeds, rows.starts)
-  let result: StepResult | undefined
+  let flight: Flight | undefined
   // tidy looks for tensors in all that it is given back, row by row and number by number
   tf.tidy(() => {
     const logits = model.step(rows, cache, Int32Array.from(wanted.index))
-    result = { ...sampledRows(logits, wanted.drawn), ...readLogits(logits, wanted) }
+    const { ids, read } = sampledRows(logits, wanted.drawn)
+    const reported = readLogits(logits, wanted)
+    const version = model.version.current()
+    flight = { plan, version, drawn: wanted.drawn, ids, read: () => ({ ...read(), ...reported }) }
   })
-  return result!
+  return flight!
+}
+
+/** A step that cannot be recorded takes its tokens from the host. */
+const withUnread = (rows: CachedRows, drawn: DrawnTokens): CachedRows => {
+  if (canRecordSteps()) return { ...rows, drawn }
+  const ids = drawn.ids.dataSync()
+  return { ...rows, tokens: drawn.source.map((from) => Math.max(0, ids[from]!)) }
+}
+
+const unreadTokens = (feeds: Plan["feeds"], { drawn, ids }: Flight): DrawnTokens => {
+  const places = new Map<Row, number>(drawn.map((row, i) => [row, i]))
+  return { ids, source: Int32Array.from(feeds, ({ row }) => places.get(row)!) }
 }
 
 interface Wanted {
@@ -96,17 +136,18 @@ const wantedLogits = (feeds: Plan["feeds"], starts: Int32Array): Wanted => {
   return { index: index.length === 0 ? [0] : index, drawn, scored }
 }
 
+const NOTHING = { ids: new Int32Array(0), samplingLogProbs: new Float32Array(0), policyLogProbs: new Float32Array(0) }
+
 const sampledRows = (logits: Tensor2D, drawn: ReadonlyArray<SampleRow>) => {
-  if (drawn.length === 0) {
-    return { ids: new Int32Array(0), samplingLogProbs: new Float32Array(0), policyLogProbs: new Float32Array(0) }
-  }
+  if (drawn.length === 0) return { ids: tf.keep(tf.tensor1d([], "int32")), read: () => NOTHING }
   const own = drawn.length === logits.shape[0] ? logits : tf.slice(logits, [0, 0], [drawn.length, -1])
   const { ids, policyLogProbs, samplingLogProbs } = sampleTokens(own, samplingRows(drawn))
-  return {
-    ids: ids.dataSync() as Int32Array,
-    samplingLogProbs: samplingLogProbs.dataSync() as Float32Array,
-    policyLogProbs: policyLogProbs.dataSync() as Float32Array
+  const values = readLater([ids, samplingLogProbs, policyLogProbs])
+  const read = () => {
+    const [tokens, sampling, policy] = values() as [Int32Array, Float32Array, Float32Array]
+    return { ids: tokens, samplingLogProbs: sampling, policyLogProbs: policy }
   }
+  return { ids: tf.keep(ids), read }
 }
 
 /** The logits themselves, of rows and tokens that report more than what was drawn. */

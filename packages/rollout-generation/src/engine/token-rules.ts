@@ -7,8 +7,10 @@ export type LogitEdit = readonly [penalty: number, addend: number]
 
 /** What a response's own tokens do to the next one, and when it ends. */
 export interface TokenRules {
-  /** The logits that change for the next token, by id; undefined = none. */
-  readonly edits: () => ReadonlyMap<number, LogitEdit> | undefined
+  /** The logits that change for the token after `count` others, by id; undefined = none. */
+  readonly edits: (count: number) => ReadonlyMap<number, LogitEdit> | undefined
+  /** Whether the edits depend on which tokens were drawn. */
+  readonly followTokens: boolean
   /** Takes the next token of the response. @returns what it ends, if it does */
   readonly accept: (id: number) => StopMatch | undefined
 }
@@ -26,8 +28,9 @@ export const tokenRules = (
   const seen = new Set<number>()
   let count = 0
   return {
-    edits: () => {
-      const banned = count < minNewTokens ? options.stopIds : []
+    followTokens: isPenalised(options),
+    edits: (before) => {
+      const banned = before < minNewTokens ? options.stopIds : []
       if (banned.length === 0) return changed.size === 0 ? undefined : changed
       const withBans = new Map(changed)
       for (const id of banned) withBans.set(id, [1, -Infinity])
@@ -53,10 +56,13 @@ const startingEdits = ({ logitBias, repetitionPenalty }: SamplingOptions, prompt
   return edits
 }
 
+const isPenalised = ({ frequencyPenalty, presencePenalty, repetitionPenalty }: SamplingOptions): boolean =>
+  repetitionPenalty !== 1 || presencePenalty !== 0 || frequencyPenalty !== 0
+
 /** @param first whether the response has the token for the first time */
 const penalise = (edits: Map<number, LogitEdit>, options: SamplingOptions, id: number, first: boolean): void => {
+  if (!isPenalised(options)) return
   const { frequencyPenalty, presencePenalty, repetitionPenalty } = options
-  if (repetitionPenalty === 1 && presencePenalty === 0 && frequencyPenalty === 0) return
   const addend = edits.get(id)?.[1] ?? 0
   edits.set(id, [repetitionPenalty, addend - frequencyPenalty - (first ? presencePenalty : 0)])
 }

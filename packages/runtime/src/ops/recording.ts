@@ -7,6 +7,7 @@ interface RecordingBackend {
 
 interface BackendRecording {
   readonly write: (input: Tensor, values: Int32Array | Float32Array) => void
+  readonly copyInto: (input: Tensor, offset: number, values: Tensor) => void
   readonly replay: () => void
   readonly dispose: () => void
 }
@@ -16,10 +17,17 @@ const backendNow = (): RecordingBackend => tf.engine().backend as unknown as Rec
 /** Whether the backend can queue a whole computation at once, as CUDA graphs do. */
 export const canRecord = (): boolean => backendNow().record !== undefined
 
+/** Values of an input that are on the device alone; they lie in it, taken as flat, from `offset` on. */
+export interface DeviceValues<I> {
+  readonly input: keyof I
+  readonly offset: number
+  readonly values: Tensor
+}
+
 /** A computation on tensors of fixed shapes that is queued as a whole. */
 export interface Replayed<I extends Record<string, Tensor>> {
   /** Runs it on these values, by input. @returns its output, whose values last until the next run */
-  readonly run: (values: Readonly<Record<keyof I, Int32Array | Float32Array>>) => Tensor
+  readonly run: (values: Readonly<Record<keyof I, Int32Array | Float32Array>>, known?: DeviceValues<I>) => Tensor
   readonly dispose: () => void
 }
 
@@ -38,8 +46,11 @@ export const replayed = <I extends Record<string, Tensor>>(inputs: I, body: (inp
   })
   const kept = Object.entries(inputs).map(([name, tensor]) => [name, tf.keep(tensor)] as const)
   return {
-    run: (values) => {
-      for (const [name, tensor] of kept) recording.write(tensor, values[name as keyof I])
+    run: (values, known) => {
+      for (const [name, tensor] of kept) {
+        recording.write(tensor, values[name as keyof I])
+        if (known?.input === name) recording.copyInto(tensor, known.offset, known.values)
+      }
       recording.replay()
       return output!
     },

@@ -7,11 +7,13 @@ import { activation, dense, emptyOf, matrix, typeOf } from "./storage.ts"
 
 // One new token a row, where every number that says which and where lies on the device: kernels of a recorded step.
 
-const indexSelect = aten("index_select")
+const [indexSelect, clampMin] = [aten("index_select"), aten("clamp_min")]
 
-/** {weight, ids} → rows of the weight, in the backend's storage. */
-export const lookUp: Kernel = ({ ids, weight }: Record<"weight" | "ids", TensorInfo>, _, scope) =>
-  scope.out(indexSelect(scope.backend.compute(weight), 0, scope.of(ids)), "float32", [ids.shape[0]!, weight.shape[1]!])
+/** {weight, ids} → rows of the weight, in the backend's storage; an id below 0 stands for none and reads the first. */
+export const lookUp: Kernel = ({ ids, weight }: Record<"weight" | "ids", TensorInfo>, _, scope) => {
+  const rows = indexSelect(scope.backend.compute(weight), 0, clampMin(scope.of(ids), 0))
+  return scope.out(rows, "float32", [ids.shape[0]!, weight.shape[1]!])
+}
 
 type Heads = Record<"q" | "k" | "v" | "cos" | "sin" | "positions" | "slots" | "keys" | "values", TensorInfo>
 

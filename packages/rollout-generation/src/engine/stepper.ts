@@ -1,0 +1,59 @@
+import type { CausalLM, KeyValueCache } from "@plumbline/models"
+import { type Committed, commitStep } from "./commit.ts"
+import type { Scheduler } from "./scheduler.ts"
+import { type Flight, launchStep } from "./step.ts"
+
+/** Steps of the model over the rows of a scheduler. */
+export interface Stepper {
+  /** @returns whether there was anything to do */
+  readonly step: () => boolean
+  readonly dispose: () => void
+}
+
+/**
+ * One that goes ahead gives the device the next step before the last one is read, where nothing in it depends on what is
+ * read: the device then never waits for the host. A row that turns out to have ended has one token too many, which is dropped.
+ */
+export const makeStepper = (
+  model: CausalLM,
+  cache: KeyValueCache,
+  scheduler: Scheduler,
+  goAhead: boolean,
+  onCommitted: (committed: Committed) => void
+): Stepper => {
+  let weights = model.version.current()
+  let unread: Flight | undefined
+  const launch = (before: Flight | undefined): Flight | undefined => {
+    const plan = scheduler.plan()
+    if (plan.feeds.length === 0) return undefined
+    const flight = launchStep(model, cache, plan, before)
+    for (const { count, row } of plan.feeds) row.held += count
+    for (const row of flight.drawn) row.ahead += 1
+    return flight
+  }
+  const commit = (flight: Flight | undefined): void => {
+    if (flight !== undefined) onCommitted(commitStep(scheduler, flight))
+  }
+  const catchUp = (): void => {
+    const flight = unread
+    unread = undefined
+    commit(flight)
+  }
+  return {
+    step: () => {
+      const worked = unread !== undefined
+      const version = model.version.current()
+      if (version !== weights || !scheduler.canGoAhead()) catchUp()
+      // keys and values of other weights are of no use to these
+      if (version !== weights) scheduler.startOver()
+      weights = version
+      const before = unread
+      unread = launch(before)
+      const launched = unread !== undefined
+      commit(before)
+      if (!goAhead || !scheduler.canGoAhead()) catchUp()
+      return worked || launched
+    },
+    dispose: () => unread?.ids.dispose()
+  }
+}

@@ -1,0 +1,62 @@
+#pragma once
+// Reading tensors while the device goes on: copies into pinned memory, and an event that says when they are there.
+
+#include <ATen/Functions.h>
+#include <ATen/cuda/CUDAEvent.h>
+#include <napi.h>
+
+#include <memory>
+#include <vector>
+
+#include "cuda.h"
+#include "transfer.h"
+
+namespace plumbline {
+
+struct DeviceRead {
+  std::vector<at::Tensor> copies;
+  at::cuda::CUDAEvent done;
+};
+
+/** readBegin(handles) → a read of what they hold once all that is queued now is done; they may be freed at once. */
+inline Napi::Value ReadBegin(const Napi::CallbackInfo& info) {
+  CurrentActivity() = {"readBegin", ""};
+  return Guarded(info.Env(), [&]() -> Napi::Value {
+    c10::InferenceMode inference;
+    const auto list = info[0].As<Napi::Array>();
+    auto read = std::make_unique<DeviceRead>();
+    for (uint32_t i = 0; i < list.Length(); i++) {
+      const auto tensor = TensorOf(info.Env(), list.Get(i)).contiguous();
+      auto copy = at::empty(tensor.sizes(), tensor.options().device(at::kCPU).pinned_memory(true));
+      read->copies.push_back(copy.copy_(tensor, true));
+    }
+    read->done.record();
+    return Napi::External<DeviceRead>::New(info.Env(), read.release(),
+                                           [](Napi::Env, DeviceRead* collected) { delete collected; });
+  });
+}
+
+/** readEnd(read, arrays): waits for the read and fills the arrays, one a tensor. */
+inline Napi::Value ReadEnd(const Napi::CallbackInfo& info) {
+  CurrentActivity() = {"readEnd", ""};
+  return Guarded(info.Env(), [&]() -> Napi::Value {
+    c10::InferenceMode inference;
+    CallsOf().reads += 1;
+    auto& read = ExternalOf<DeviceRead>(info[0], "a read");
+    read.done.synchronize();
+    const auto arrays = info[1].As<Napi::Array>();
+    for (uint32_t i = 0; i < read.copies.size(); i++) {
+      const auto& copy = read.copies[i];
+      Blob(HostArrayOf(info.Env(), arrays.Get(i)), copy.sizes().vec(), copy.scalar_type()).copy_(copy);
+    }
+    read.copies.clear();
+    return arrays;
+  });
+}
+
+inline void ExportDeviceRead(Napi::Env env, Napi::Object exports) {
+  exports.Set("readBegin", Napi::Function::New(env, ReadBegin, "readBegin"));
+  exports.Set("readEnd", Napi::Function::New(env, ReadEnd, "readEnd"));
+}
+
+}  // namespace plumbline
