@@ -113,6 +113,54 @@ describe.skipIf(!hasGolden)("plumb reward", () => {
   })
 })
 
+const short = "--batch-size 4 --max-steps 30 --learning-rate 3e-3 --lr-schedule constant".split(" ")
+
+describe.skipIf(!hasGolden)("plumb rm-regression", () => {
+  it("learns attributes that plumb reward then names, and goes on with its head", async () => {
+    const rows = ["aa", "bb", "cc", "dd"].map((text, i) => ({ prompt: text, response: "x", good: i, long: -100 }))
+    const graded = jsonl("graded.jsonl", [...rows.slice(1), { ...rows[0], good: -100, long: 2 }])
+    const output = join(folder, "regression")
+    const files = ["--train", graded, "--output", output, "--attributes", "good,long"]
+    const trained = await plumb(["rm-regression", "--model", llama, ...files, ...short, ...WASM])
+    expect(trained.code, trained.stderr).toBe(0)
+    expect(trained.stdout).toContain(`try it:  plumb reward --model ${output}/final --input FILE`)
+    const model = join(output, "final")
+    const scored = await plumb(["reward", "--model", model, "--input", graded, "--json", ...WASM])
+    const parts = objects(scored.stdout).map((row) => row.parts)
+    for (const [i, good] of [1, 2, 3].entries()) expect(parts[i].good).toBeCloseTo(good, 0)
+    expect(parts[3].long).toBeCloseTo(2, 0)
+    const other = ["--train", graded, "--output", join(folder, "other"), "--attributes", "good"]
+    const refused = await plumb(["rm-regression", "--model", model, ...other, ...short, ...WASM])
+    expect(refused.stderr).toContain("--attributes: the folder's head scores good,long")
+    const absent = ["--train", graded, "--output", join(folder, "absent"), "--attributes", "good,kind"]
+    const misnamed = await plumb(["rm-regression", "--model", llama, ...absent, ...short, ...WASM])
+    expect(misnamed.stderr).toContain("no row has a grade of kind")
+  })
+})
+
+describe.skipIf(!hasGolden)("plumb prm", () => {
+  it("learns which steps are right", async () => {
+    const row = (step: string, label: boolean) => ({
+      prompt: "Sum?",
+      completions: ["Start.", step],
+      labels: [null, label]
+    })
+    const file = jsonl("steps.jsonl", [
+      row("2+2=4", true),
+      row("2+2=5", false),
+      row("3+3=6", true),
+      row("3+3=7", false)
+    ])
+    const output = join(folder, "prm")
+    const files = ["--model", llama, "--train", file, "--output", output]
+    const { code, stderr } = await plumb(["prm", ...files, ...short, ...WASM])
+    expect(code, stderr).toBe(0)
+    const steps = objects(readFileSync(join(output, "metrics.jsonl"), "utf8"))
+    expect(steps.at(-1)).toMatchObject({ accuracy: 1 })
+    expect(steps.at(-1).loss).toBeLessThan(0.5 * steps[0].loss)
+  })
+})
+
 describe.skipIf(!hasGolden)("plumb rm-eval", () => {
   it("agrees with TRL on the first batch, and splits by subset", async () => {
     const model = await rewardFolder("eval", ["reward"])

@@ -6,6 +6,8 @@ import { orpoCommand } from "./reference-free/orpo-command.ts"
 import { alphaPoCommand, simpoCommand } from "./reference-free/simpo-command.ts"
 import { tpoCommand } from "./reference-free/tpo-command.ts"
 import { ktoCommand } from "./unpaired/kto-command.ts"
+import { processCommand } from "./reward-model/process-command.ts"
+import { regressionCommand } from "./reward-model/regression-command.ts"
 import { rmCommand } from "./reward-model/rm-command.ts"
 import { sftCommand } from "./supervised/sft-command.ts"
 
@@ -22,5 +24,7 @@ export const builtins: ReadonlyArray<AnyBuiltin> = [
   alphaPoCommand,
   orpoCommand,
   tpoCommand,
-  rmCommand
+  rmCommand,
+  regressionCommand,
+  processCommand
 ] as ReadonlyArray<unknown> as ReadonlyArray<AnyBuiltin>

@@ -13,19 +13,23 @@ export { splitByCount, splitByTokens, type TokenBudget } from "./packing.ts"
 export { batchSampler, type BatchSampler, epochOrder, type SamplerOptions } from "./sampler.ts"
 export type {
   Conversation,
+  GradedRecord,
   JudgedRecord,
   Message,
   Origin,
   PreferenceRecord,
   PromptRecord,
+  StepwiseRecord,
   SupervisedRecord,
   TripleRecord,
   UnpairedRecord
 } from "./records/records.ts"
 export { asMessages } from "./records/fields.ts"
+export { loadGraded } from "./records/graded.ts"
 export { loadJudged } from "./records/judged.ts"
 export { loadPreferences } from "./records/preferences.ts"
 export { loadPrompts } from "./records/prompts.ts"
+export { loadStepwise } from "./records/stepwise.ts"
 export { loadSupervised } from "./records/supervised.ts"
 export { loadTriples } from "./records/triples.ts"
 export { loadUnpaired } from "./records/unpaired.ts"
@@ -55,21 +59,24 @@ export {
   tokenizeJudged,
   tokenizePreference,
   tokenizePrompt,
+  tokenizeSteps,
   tokenizeSupervised,
   tokenizeText,
   tokenizeTriple,
   tokenizeUnpaired
 } from "./tokenise/completion.ts"
 export {
+  gradedDataset,
   type LengthLimit,
   openedPreferenceDataset,
   preferenceDataset,
+  stepwiseDataset,
   supervisedDataset,
   type TokenizedDataset,
   tripleDataset,
-  unpairedDataset,
-  type UnpairedRow
+  unpairedDataset
 } from "./tokenise/dataset.ts"
+export type { GradedRow, StepwiseRow, UnpairedRow } from "./tokenise/row-units.ts"
 export { type Fitted, fitToLength, type LengthPolicy } from "./tokenise/fit-to-length.ts"
 export { checkVocabulary } from "./tokenizer/check-vocabulary.ts"
 export { needed, NonNegative, NonNegativeInt, option, optional, Positive, PositiveInt, Share } from "./option.ts"

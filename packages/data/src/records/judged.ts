@@ -13,10 +13,11 @@ import { SUPERVISED_FORMS } from "./supervised.ts"
  */
 export const loadJudged = Effect.fn("loadJudged")(function* (path: string) {
   const rows = yield* readRows(path)
-  return yield* attempt(() => rows.map((row) => decodeRow(FORMS, row)))
+  return yield* attempt(() => rows.map((row) => decodeRow(JUDGED_FORMS, row)))
 })
 
-const FORMS: ReadonlyArray<Form<JudgedRecord>> = [
+/** Also read by the loader of graded rows. */
+export const JUDGED_FORMS: ReadonlyArray<Form<JudgedRecord>> = [
   form({ input_ids: Schema.Array(TokenId) }, {}, ({ input_ids }, row) => ({
     kind: "ids" as const,
     ids: Int32Array.from(input_ids),

@@ -56,6 +56,21 @@ export interface UnpairedRecord {
 export type JudgedRecord =
   SupervisedRecord | { readonly kind: "ids"; readonly ids: Int32Array; readonly origin?: Origin }
 
+/** What is judged, with the grade of each attribute, [K] in the order asked for; NaN where the row has none. */
+export interface GradedRecord {
+  readonly judged: JudgedRecord
+  readonly grades: Float32Array
+  readonly origin?: Origin
+}
+
+/** A response in steps, each right, wrong or unlabelled. */
+export interface StepwiseRecord {
+  readonly prompt: string
+  readonly steps: ReadonlyArray<string>
+  readonly labels: ReadonlyArray<boolean | undefined>
+  readonly origin?: Origin
+}
+
 export type PromptRecord = (
   | { readonly kind: "text"; readonly text: string }
   | { readonly kind: "chat"; readonly messages: ReadonlyArray<Message> }

@@ -103,6 +103,27 @@ export const tokenizeJudged = (tokenizer: TokenizerShape, record: JudgedRecord):
   return tokenizer.encode(tokenizer.renderChat(record.messages, { addGenerationPrompt: false }), BARE)
 }
 
+/**
+ * A response in steps, of which the separator after each is what is scored: prompt ++ step ++ separator ++ step ++ …, each
+ * tokenized alone, so a separator is the same tokens everywhere.
+ *
+ * @returns lossMask 1 on the last token of each separator
+ */
+export const tokenizeSteps = (
+  tokenizer: TokenizerShape,
+  prompt: string,
+  steps: ReadonlyArray<string>,
+  separator: string
+): TokenizedRow => {
+  const between = tokenizer.encode(separator, BARE)
+  const parts = steps.map((step) => concat(tokenizer.encode(step, BARE), between))
+  const start = opened(tokenizer, tokenizer.encode(prompt, BARE))
+  const ids = parts.reduce(concat, start)
+  const lossMask = new Uint8Array(ids.length)
+  parts.reduce((end, part) => ((lossMask[end + part.length - 1] = 1), end + part.length), start.length)
+  return { ids, lossMask }
+}
+
 /** The row with BOS in front where the tokenizer has one and the row does not begin with it. */
 export const withBos = ({ bosId }: TokenizerShape, row: TokenizedRow): TokenizedRow =>
   bosId === undefined || row.ids[0] === bosId

@@ -1,17 +1,17 @@
 import { Effect } from "effect"
 import { attempt, EmptyLossMask, NoRowsLeft, RowTooLong } from "../errors.ts"
-import type { Origin, PreferenceRecord, SupervisedRecord, TripleRecord, UnpairedRecord } from "../records/records.ts"
+import type {
+  GradedRecord,
+  Origin,
+  PreferenceRecord,
+  StepwiseRecord,
+  SupervisedRecord,
+  TripleRecord,
+  UnpairedRecord
+} from "../records/records.ts"
 import { scoredCount, type TokenizedRow } from "../rows.ts"
 import type { TokenizerShape } from "../tokenizer/tokenizer.ts"
-import {
-  type TokenizedPreference,
-  type TokenizedTriple,
-  tokenizePreference,
-  tokenizeSupervised,
-  tokenizeTriple,
-  tokenizeUnpaired,
-  withBos
-} from "./completion.ts"
+import { graded, labelled, opened, pairs, singles, stepwise, triples, type Units } from "./row-units.ts"
 import { fitToLength, type LengthPolicy } from "./fit-to-length.ts"
 
 export interface LengthLimit {
@@ -31,11 +31,6 @@ export interface TokenizedDataset<Unit> {
   readonly dropped: number
   /** Some scored token ends a response; where none does, the model cannot learn to stop. */
   readonly supervisesStop: boolean
-}
-
-export interface UnpairedRow extends TokenizedRow {
-  /** true = desirable */
-  readonly label: boolean
 }
 
 /** Rows to imitate. */
@@ -68,46 +63,18 @@ export const tripleDataset = Effect.fn("tripleDataset")(
     attempt(() => tokenizeAll(tokenizer, records, limit, triples))
 )
 
-/** How records become units of rows. */
-interface Units<Record, Unit> {
-  readonly tokenize: (tokenizer: TokenizerShape, record: Record) => Unit
-  readonly rows: (unit: Unit) => ReadonlyArray<TokenizedRow>
-  /** The unit with its rows exchanged, in the order of `rows`. */
-  readonly withRows: (unit: Unit, rows: ReadonlyArray<TokenizedRow>) => Unit
-}
+/** Rows judged as a whole. */
+export const gradedDataset = Effect.fn("gradedDataset")(
+  (tokenizer: TokenizerShape, records: ReadonlyArray<GradedRecord>, limit: LengthLimit) =>
+    attempt(() => tokenizeAll(tokenizer, records, limit, graded))
+)
 
-const singles: Units<SupervisedRecord, TokenizedRow> = {
-  tokenize: tokenizeSupervised,
-  rows: (row) => [row],
-  withRows: (_, [row]) => row!
-}
-
-const labelled: Units<UnpairedRecord, UnpairedRow> = {
-  tokenize: (tokenizer, record) => ({ ...tokenizeUnpaired(tokenizer, record), label: record.label }),
-  rows: (row) => [row],
-  withRows: ({ label }, [row]) => ({ ...row!, label })
-}
-
-const pairs: Units<PreferenceRecord, TokenizedPreference> = {
-  tokenize: tokenizePreference,
-  rows: ({ chosen, rejected }) => [chosen, rejected],
-  withRows: (pair, [chosen, rejected]) => ({ ...pair, chosen: chosen!, rejected: rejected! })
-}
-
-const triples: Units<TripleRecord, TokenizedTriple> = {
-  tokenize: tokenizeTriple,
-  rows: ({ chosen, gold, rejected }) => [chosen, rejected, gold],
-  withRows: (triple, [chosen, rejected, gold]) => ({ ...triple, chosen: chosen!, rejected: rejected!, gold: gold! })
-}
-
-const opened = <Record, Unit>(units: Units<Record, Unit>): Units<Record, Unit> => ({
-  ...units,
-  tokenize: (tokenizer, record) => {
-    const unit = units.tokenize(tokenizer, record)
-    const rows = units.rows(unit).map((row) => withBos(tokenizer, row))
-    return units.withRows(unit, rows)
-  }
-})
+/** Responses judged step by step; steps beyond the length limit are cut off. */
+export const stepwiseDataset = (separator: string) =>
+  Effect.fn("stepwiseDataset")(
+    (tokenizer: TokenizerShape, records: ReadonlyArray<StepwiseRecord>, limit: LengthLimit) =>
+      attempt(() => tokenizeAll(tokenizer, records, limit, stepwise(separator)))
+  )
 
 /** @throws EmptyLossMask, RowTooLong, NoRowsLeft, ChatTemplateInvalid */
 const tokenizeAll = <Record extends { readonly origin?: Origin }, Unit>(
