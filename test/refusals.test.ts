@@ -53,6 +53,14 @@ const refused: ReadonlyArray<readonly [string, string, string, string]> = [
   ["simpo", "pairs.jsonl", `--reference ${model}`, "simpo looks at the policy alone and never asks a reference"],
   ["cpo", "pairs.jsonl", "--label-smoothing 0.5", "a label smoothing of 0.5 is not in [0, ½)"],
   ["cpo", "pairs.jsonl", "--loss ipo --label-smoothing 0.1", "--label-smoothing: is not read by --loss ipo"],
+  ["rejection-sampling", "pairs.jsonl", "--reward exact_answer --keep 5", "5 of 4 samples cannot be kept"],
+  [
+    "rejection-sampling",
+    "pairs.jsonl",
+    "--reward exact_answer --batch-size 2",
+    "pairs.jsonl:1 has no answer to judge by (nor have 1 others)"
+  ],
+  ["online-dpo", "pairs.jsonl", "--reward exact_answer --samples 1", "a pair needs two responses"],
   ["alphapo", "pairs.jsonl", "--alpha 0", "at 0 it is simpo"],
   ["rm", "pairs.jsonl", "--loss scaled_bt", "pairs.jsonl:1 does not say"],
   ["rm", "graded.jsonl", "--loss margin_bt", "graded.jsonl:2 does not say"],

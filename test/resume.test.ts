@@ -21,12 +21,13 @@ const argsOn = (backend: string, command: string) => (output: string) => {
   return [...command.split(" "), ...files, "--output", output, ...flags.split(" "), "--backend", backend]
 }
 
-// a reference that moves, a running mean, and a coupling over the batch are carried from step to step, too
+// a reference that moves, a running mean, a coupling over the batch and an opponent are carried from step to step, too
 const runs = [
   ["wasm", "dpo"],
   ["torch", "dpo"],
   ["wasm", "dpo --reference-sync-steps 2"],
-  ["wasm", "kto --loss bco --micro-batch-size 2"]
+  ["wasm", "kto --loss bco --micro-batch-size 2"],
+  ["wasm", "spin --iteration-steps 7 --max-new-tokens 6"]
 ] as const
 
 /** Lines of metrics.jsonl without what the clock decides. */

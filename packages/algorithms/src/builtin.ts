@@ -13,6 +13,8 @@ export interface Builtin<Options extends Schema.Struct<Schema.Struct.Fields>, Ro
   readonly options: Options
   /** How it reads its files. */
   readonly data: DataKind<Row>
+  /** Whether it writes responses of its own, whose cost no plan knows; false when absent. */
+  readonly generates?: boolean
   readonly referenceUse: (options: Options["Type"]) => ReferenceUse
   readonly run: (
     options: Options["Type"]

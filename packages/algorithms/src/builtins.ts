@@ -1,5 +1,8 @@
 import type { Schema } from "effect"
 import type { Builtin } from "./builtin.ts"
+import { onlineDpoCommand } from "./iterative/online-dpo-command.ts"
+import { rejectionSamplingCommand } from "./iterative/rejection-sampling-command.ts"
+import { spinCommand } from "./iterative/spin-command.ts"
 import { dpoCommand } from "./preference/dpo-command.ts"
 import { cpoCommand } from "./reference-free/cpo-command.ts"
 import { orpoCommand } from "./reference-free/orpo-command.ts"
@@ -26,5 +29,8 @@ export const builtins: ReadonlyArray<AnyBuiltin> = [
   tpoCommand,
   rmCommand,
   regressionCommand,
-  processCommand
+  processCommand,
+  spinCommand,
+  rejectionSamplingCommand,
+  onlineDpoCommand
 ] as ReadonlyArray<unknown> as ReadonlyArray<AnyBuiltin>

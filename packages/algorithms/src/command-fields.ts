@@ -2,9 +2,14 @@ import { needed, optional } from "@plumbline/training"
 import { Schema } from "effect"
 
 /** Files of a run that trains a model from a folder on a file. */
-export const fileFields = {
+export const trainFields = {
   model: needed(Schema.NonEmptyString, "folder of the model to start from, in the Hugging Face layout"),
-  train: needed(Schema.NonEmptyString, "training data: .jsonl, .jsonl.gz or .parquet"),
+  train: needed(Schema.NonEmptyString, "training data: .jsonl or .json, each also with .gz, or .parquet")
+} as const
+
+/** The same with held-out data. */
+export const fileFields = {
+  ...trainFields,
   eval: optional(Schema.NonEmptyString, "held-out data, evaluated every --eval-every steps")
 } as const
 

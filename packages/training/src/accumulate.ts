@@ -24,7 +24,10 @@ export interface StepResult {
   readonly observed: ReadonlyArray<Observed>
 }
 
-/** Loss and gradients of one global batch. The result does not depend on how it is split into micro-batches. */
+/**
+ * Loss and gradients of one global batch. The result does not depend on how it is split into micro-batches. A micro-batch
+ * without units only reports; where none has any, there is no loss and no gradient.
+ */
 export const accumulate = <M extends Trainable, B extends MicroBatch>(
   objective: Objective<M, B>,
   models: M,
@@ -32,23 +35,33 @@ export const accumulate = <M extends Trainable, B extends MicroBatch>(
   before: Memory = {}
 ): StepResult => {
   const counts = totalCounts(objective, microBatches)
-  const { memory, shared } = couple(objective, models, microBatches, before, true)
+  const learnt = microBatches.filter(hasUnits)
+  const { memory, shared } = couple(objective, models, learnt, before, true)
   const variables = Object.values(models).flatMap((model) => [...model.variables])
   return withRecords((records) => {
     let gradients: NamedTensorMap = {}
-    microBatches.forEach((batch, i) => {
-      const loss = () => objective.loss(models, batch, shared[i])
-      gradients = addInto(gradients, microBatchGradients(loss, batch, counts, variables, records))
-    })
-    const norm = normParts(Object.values(gradients))
-    const all = readOnce([norm, ...records.map(({ values }) => values)])
-    const measured = all.subarray(norm.size)
+    for (const batch of microBatches) {
+      const loss = () => objective.loss(models, batch, shared[learnt.indexOf(batch)])
+      if (!hasUnits(batch))
+        records.push(
+          record(
+            batch,
+            tf.tidy(() => flatten(loss()))
+          )
+        )
+      else gradients = addInto(gradients, microBatchGradients(loss, batch, counts, variables, records))
+    }
+    const norm = learnt.length === 0 ? undefined : normParts(Object.values(gradients))
+    const all = readOnce([...(norm === undefined ? [] : [norm]), ...records.map(({ values }) => values)])
+    const measured = all.subarray(norm?.size ?? 0)
     const { brokenOrigins, metrics } = metricsOf(records, measured, counts)
-    const gradNorm = normOf(all.subarray(0, norm.size))
+    const gradNorm = norm === undefined ? {} : { grad_norm: normOf(all.subarray(0, norm.size)) }
     const observed = observedOf(records, measured)
-    return { gradients, metrics: { ...metrics, grad_norm: gradNorm }, brokenOrigins, memory, observed }
+    return { gradients, metrics: { ...metrics, ...gradNorm }, brokenOrigins, memory, observed }
   })
 }
+
+const hasUnits = ({ origins }: MicroBatch): boolean => origins.length > 0
 
 /** Loss and metrics of held-out micro-batches; no gradients. */
 export const evaluate = <M extends Trainable, B extends MicroBatch>(

@@ -36,7 +36,8 @@ export interface Algorithm<Models extends Trainable, Batch extends MicroBatch, E
   readonly stepsPerEpoch: Effect.Effect<number, E, R>
   /**
    * Global batches from the step after `position` on; one element holds the micro-batches of one optimizer
-   * step. A pure function of the position and the models' weights, so a resumed run sees what it would have seen.
+   * step. Where none of them has a unit, there is nothing to learn at it, and no weight changes. A pure function of the
+   * position and the models' weights, so a resumed run sees what it would have seen.
    */
   readonly experience: (position: number) => Stream.Stream<ReadonlyArray<Batch>, E, R>
   /** Held-out data, when the run has any; made again before each evaluation where models are `carried`. */

@@ -39,7 +39,7 @@ export interface WeightedSum extends UnitSum {
 export interface MicroBatch {
   /** Tokens in its rows, padding excluded. */
   readonly tokens: number
-  /** [U] where each unit of data came from, e.g. "train.jsonl:17": failures name it. */
+  /** [U] where each unit of data came from, e.g. "train.jsonl:17": failures name it. Empty where there is only something to report. */
   readonly origins: ReadonlyArray<string>
 }
 

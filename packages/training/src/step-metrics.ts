@@ -25,7 +25,8 @@ export const metricsOf = (
   all: Float32Array,
   counts: Readonly<Record<Unit, number>>
 ) => {
-  const metrics: Record<string, number> = { [LOSS]: 0 }
+  const learns = records.some(({ layout }) => layout.some(({ name }) => name === LOSS))
+  const metrics: Record<string, number> = learns ? { [LOSS]: 0 } : {}
   const withoutUnits = new Set<string>()
   const brokenOrigins = new Set<string>()
   let offset = 0

@@ -149,7 +149,7 @@ const oneStep = Effect.fnUntraced(function* <M extends Trainable, B extends Micr
     tokens_per_second: tokens / seconds,
     "timers/step": seconds
   }
-  if (state.step === loop.before.step) yield* checkMonitor(loop, metrics)
+  if (state.step === loop.before.step && "loss" in metrics) yield* checkMonitor(loop, metrics)
   if (decision.evaluate) Object.assign(metrics, yield* heldOutMetrics(loop, next.memory))
   yield* (yield* MetricSink).write(step, metrics)
   const saved = decision.save || stop ? yield* checkpoint(loop, next, metrics) : next
@@ -164,7 +164,8 @@ const applyStep = Effect.fnUntraced(function* <M extends Trainable, B extends Mi
 ) {
   const broken = Object.entries(metrics).find(([, value]) => !Number.isFinite(value))
   try {
-    if (broken === undefined) {
+    // experience that has nothing to learn from moves no weight, not even by momentum
+    if (broken === undefined && Object.keys(gradients).length > 0) {
       loop.optimizer.apply(gradients, learningRate, clipScale(metrics["grad_norm"]!, loop.options.maxGradNorm))
     }
   } finally {

@@ -2,7 +2,6 @@ import type { TokenizedPreference } from "@plumbline/data"
 import { ReferencePolicy } from "@plumbline/models"
 import {
   batchFields,
-  NonNegative,
   optimizationFields,
   option,
   optional,
@@ -16,7 +15,8 @@ import { Effect, Schema } from "effect"
 import type { Builtin } from "../builtin.ts"
 import { fileFields, UnitShare } from "../command-fields.ts"
 import { inputFiles, policyFolder, tokenizerOutput } from "../model-folder.ts"
-import { DivergenceName, lossFromOptions, PairLossName } from "./loss-table.ts"
+import { pairLossFields } from "./loss-fields.ts"
+import { lossFromOptions } from "./loss-table.ts"
 import { movingReference, type MovingReferenceOptions } from "./moving-reference.ts"
 import { preference } from "./preference.ts"
 import { pairFiles, PreferenceData } from "./preference-data.ts"
@@ -26,20 +26,7 @@ import { ReferenceLogProbs } from "./reference-log-probs.ts"
 export const DpoOptions = Schema.Struct({
   ...fileFields,
   reference: optional(Schema.NonEmptyString, "folder of the reference policy (default: --model)"),
-  loss: option(
-    Schema.Array(PairLossName),
-    ["sigmoid"],
-    "loss, or several that are added; sft is the chosen cross-entropy"
-  ),
-  lossWeights: optional(Schema.Array(NonNegative), "weight of each --loss (default: 1 each)"),
-  beta: option(Positive, 0.1, "strength of the pull toward the reference policy"),
-  labelSmoothing: option(UnitShare, 0, "share of pairs assumed mislabelled, below ½ (sigmoid, robust, exo_pair, aot)"),
-  fDivergence: option(DivergenceName, "reverse_kl", "divergence from the reference policy"),
-  alpha: option(Schema.Finite, 0.5, "α of alpha_divergence; 1 is reverse_kl"),
-  discopopTau: option(Positive, 0.05, "width of discopop's blend"),
-  eta: option(Positive, 1, "implicit reward that one unit of graded reward is worth (rpo_*)"),
-  ldAlpha: optional(UnitShare, "weight of tokens beyond the shorter response's length (LD-DPO); 1 changes nothing"),
-  wpo: option(Schema.Boolean, false, "weigh pairs by how likely the policy is to write them (WPO)"),
+  ...pairLossFields,
   precomputeReference: option(
     Schema.Boolean,
     false,

@@ -24,7 +24,7 @@ const USAGE = "ALGORITHM --model DIR --train FILE [--option value…]"
 /** Says what a run would take, and starts nothing. */
 export const planCommand: CommandRun = ([name, ...argv]) =>
   Effect.gen(function* () {
-    const names = builtins.map((builtin) => builtin.name)
+    const names = builtins.filter(({ generates }) => generates !== true).map((builtin) => builtin.name)
     if (name === "--help" || name === "-h") return yield* new TextRequested({ text: generalHelp(names) })
     const builtin = builtins.find((candidate) => candidate.name === name)
     if (name === undefined || builtin === undefined) {
@@ -33,6 +33,10 @@ export const planCommand: CommandRun = ([name, ...argv]) =>
           ? `the algorithm comes first: plumb plan ${USAGE}`
           : `there is no algorithm "${name}"${suggestion(name, names)}`
       return yield* new UsageError({ problems: [problem], help: `algorithms: ${names.join(", ")}` })
+    }
+    if (builtin.generates === true) {
+      const problems = [`${name} writes responses of its own during training, and no plan knows what they cost`]
+      return yield* new UsageError({ problems, help: "plumb plan is for algorithms that read all they learn from" })
     }
     const parsed = yield* parseCommand(planLine(builtin), argv)
     const options = parsed.options as unknown as PlanOptions & CostOptions & MachineOptions & OwnOptions

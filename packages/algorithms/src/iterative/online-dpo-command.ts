@@ -1,0 +1,83 @@
+import { ReferencePolicy } from "@plumbline/models"
+import { Generator } from "@plumbline/rollout-generation"
+import {
+  batchFields,
+  optimizationFields,
+  option,
+  optional,
+  OptionsInvalid,
+  Positive,
+  PositiveInt,
+  runFields,
+  runTraining
+} from "@plumbline/training"
+import { Effect, Schema } from "effect"
+import type { Builtin } from "../builtin.ts"
+import { trainFields } from "../command-fields.ts"
+import { inputFiles, policyFolder, tokenizerOutput } from "../model-folder.ts"
+import { pairLossFields } from "../preference/loss-fields.ts"
+import { lossFromOptions } from "../preference/loss-table.ts"
+import { ReferenceLogProbs } from "../preference/reference-log-probs.ts"
+import { onlinePreference } from "./online-preference.ts"
+import { PromptData, promptFiles, type PromptRow } from "./prompt-data.ts"
+import { answersGiven, rewardFields, rewardLayer } from "./reward-fields.ts"
+import { responseOptions, rolloutFields } from "./rollout-fields.ts"
+
+/** Options of commands whose pairs are made of judged responses. */
+export const judgedPairFields = {
+  ...trainFields,
+  ...rewardFields,
+  ...pairLossFields,
+  ...rolloutFields,
+  ...batchFields,
+  ...optimizationFields,
+  ...runFields,
+  learningRate: option(Positive, 5e-7, "peak learning rate of AdamW")
+} as const
+
+export const OnlineDpoCommandOptions = Schema.Struct({
+  ...judgedPairFields,
+  reference: optional(Schema.NonEmptyString, "folder of the reference policy (default: --model)"),
+  samples: option(PositiveInt, 2, "responses to each prompt; the best and the worst make a pair")
+})
+export type OnlineDpoCommandOptions = typeof OnlineDpoCommandOptions.Type
+
+/** `plumb online-dpo`: the model of a folder learns from pairs of its own responses, judged as they are written. */
+export const onlineDpoCommand: Builtin<typeof OnlineDpoCommandOptions, PromptRow> = {
+  name: "online-dpo",
+  summary: "DPO and its relatives on pairs of the policy's own responses, judged during training",
+  options: OnlineDpoCommandOptions,
+  data: promptFiles,
+  generates: true,
+  referenceUse: () => "every step",
+  run: (options: OnlineDpoCommandOptions) =>
+    Effect.gen(function* () {
+      const loss = yield* lossFromOptions(options)
+      const samples = yield* enoughSamples(options.samples)
+      return yield* Effect.gen(function* () {
+        yield* answersGiven("online-dpo")
+        return yield* runTraining({
+          algorithm: onlinePreference(loss, { ...responseOptions(options), samples }),
+          options,
+          inputs: inputFiles(options),
+          extraFiles: yield* tokenizerOutput,
+          highlights: ["reward", "rewards/margins"]
+        })
+      }).pipe(
+        Effect.provide(ReferenceLogProbs.layer),
+        Effect.provide([
+          PromptData.layerFiles(options),
+          ReferencePolicy.layerFromFolder(options.reference ?? options.model),
+          Generator.layerEngine({ maxRows: options.maxRows }),
+          rewardLayer(options)
+        ]),
+        Effect.provide(policyFolder(options.model))
+      )
+    })
+}
+
+/** One response has nothing to be better than. */
+export const enoughSamples = (samples: number): Effect.Effect<number, OptionsInvalid> =>
+  samples >= 2
+    ? Effect.succeed(samples)
+    : Effect.fail(new OptionsInvalid({ option: "--samples", reason: "a pair needs two responses" }))

@@ -1,0 +1,60 @@
+import { Generator } from "@plumbline/rollout-generation"
+import {
+  batchFields,
+  optimizationFields,
+  option,
+  OptionsInvalid,
+  PositiveInt,
+  runFields,
+  runTraining
+} from "@plumbline/training"
+import { Effect, Schema } from "effect"
+import type { Builtin } from "../builtin.ts"
+import { trainFields } from "../command-fields.ts"
+import { inputFiles, policyFolder, tokenizerOutput } from "../model-folder.ts"
+import { PromptData, promptFiles, type PromptRow } from "./prompt-data.ts"
+import { rejectionSampling } from "./rejection-sampling.ts"
+import { answersGiven, rewardFields, rewardLayer } from "./reward-fields.ts"
+import { responseOptions, rolloutFields } from "./rollout-fields.ts"
+
+export const RejectionSamplingCommandOptions = Schema.Struct({
+  ...trainFields,
+  ...rewardFields,
+  samples: option(PositiveInt, 4, "responses to each prompt"),
+  keep: option(PositiveInt, 1, "best responses of each prompt that are imitated"),
+  ...rolloutFields,
+  ...batchFields,
+  ...optimizationFields,
+  ...runFields
+})
+export type RejectionSamplingCommandOptions = typeof RejectionSamplingCommandOptions.Type
+
+/** `plumb rejection-sampling`: the model of a folder imitates the best of its own responses. */
+export const rejectionSamplingCommand: Builtin<typeof RejectionSamplingCommandOptions, PromptRow> = {
+  name: "rejection-sampling",
+  summary: "imitates the best of the model's own responses to prompts",
+  options: RejectionSamplingCommandOptions,
+  data: promptFiles,
+  generates: true,
+  referenceUse: () => "never",
+  run: (options: RejectionSamplingCommandOptions) =>
+    Effect.gen(function* () {
+      const { keep, maxRows, samples } = options
+      if (keep > samples) {
+        return yield* new OptionsInvalid({ option: "--keep", reason: `${keep} of ${samples} samples cannot be kept` })
+      }
+      return yield* Effect.gen(function* () {
+        yield* answersGiven("rejection-sampling")
+        return yield* runTraining({
+          algorithm: rejectionSampling({ ...responseOptions(options), samples, keep }),
+          options,
+          inputs: inputFiles({ ...options, reference: undefined }),
+          extraFiles: yield* tokenizerOutput,
+          highlights: ["reward", "reward/kept"]
+        })
+      }).pipe(
+        Effect.provide([PromptData.layerFiles(options), Generator.layerEngine({ maxRows }), rewardLayer(options)]),
+        Effect.provide(policyFolder(options.model))
+      )
+    })
+}

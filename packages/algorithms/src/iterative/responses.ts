@@ -1,0 +1,72 @@
+import { Tokenizer, type TokenizedRow } from "@plumbline/data"
+import { type CausalLM, Policy } from "@plumbline/models"
+import {
+  type GeneratedResponse,
+  type GenerationRequest,
+  Generator,
+  promptRequests,
+  samplingOptions,
+  type SamplingOptions
+} from "@plumbline/rollout-generation"
+import { philoxStream } from "@plumbline/runtime"
+import { Effect } from "effect"
+
+/** How responses are written. */
+export interface ResponseOptions {
+  /** Responses to each prompt. */
+  readonly samples: number
+  /** Of the run: responses are a pure function of it, the step and the weights. */
+  readonly seed: number
+  readonly sampling: Partial<typeof SamplingOptions.Encoded>
+  /** Most tokens of prompt and response; the generator's context when absent. */
+  readonly maxLength?: number | undefined
+}
+
+/** A response as a row whose response tokens are scored, and how it came about. */
+export interface WrittenResponse {
+  readonly row: TokenizedRow
+  readonly response: GeneratedResponse
+}
+
+/**
+ * Responses of the generator to prompts, at one step: [prompts][samples].
+ *
+ * They end with the tokenizer's and the policy's stop tokens; their length is cut where a prompt leaves less room.
+ */
+export const writeResponses = Effect.fnUntraced(function* (
+  prompts: ReadonlyArray<Int32Array>,
+  step: number,
+  { maxLength = Infinity, samples, sampling, seed }: ResponseOptions
+) {
+  const generator = yield* Generator
+  const stopIds = stopTokens(yield* Policy, (yield* Tokenizer).stopIds)
+  const shared = { samples, seed: philoxStream(seed, "responses").uint32(step) }
+  const options = samplingOptions({ ...sampling, stopIds: [...(sampling.stopIds ?? []), ...stopIds] })
+  const context = Math.min(maxLength, generator.limits.contextTokens)
+  const requests = promptRequests(prompts, { ...shared, sampling: options }).map((request) => within(request, context))
+  const groups = yield* generator.generate(requests)
+  return groups.map(({ promptIds, responses }) => responses.map((response) => written(promptIds, response)))
+})
+
+const stopTokens = ({ endTokens }: CausalLM, stopIds: ReadonlyArray<number>) => [...new Set([...stopIds, ...endTokens])]
+
+const within = (request: GenerationRequest, context: number): GenerationRequest => ({
+  ...request,
+  sampling: {
+    ...request.sampling,
+    maxNewTokens: Math.min(request.sampling.maxNewTokens, context - request.promptIds.length)
+  }
+})
+
+const written = (promptIds: Int32Array, response: GeneratedResponse): WrittenResponse => ({
+  response,
+  row: responseRow(promptIds, response.responseIds)
+})
+
+/** Prompt and response as one row, of which the response counts. */
+export const responseRow = (promptIds: Int32Array, responseIds: Int32Array): TokenizedRow => {
+  const ids = new Int32Array(promptIds.length + responseIds.length)
+  ids.set(promptIds)
+  ids.set(responseIds, promptIds.length)
+  return { ids, lossMask: new Uint8Array(ids.length).fill(1, Math.max(1, promptIds.length)) }
+}

@@ -1,0 +1,58 @@
+import type { TokenizedRow } from "@plumbline/data"
+import { ReferencePolicy } from "@plumbline/models"
+import {
+  batchFields,
+  optimizationFields,
+  option,
+  optional,
+  Positive,
+  PositiveInt,
+  runFields,
+  runTraining
+} from "@plumbline/training"
+import { Effect, Schema } from "effect"
+import type { Builtin } from "../builtin.ts"
+import { trainFields } from "../command-fields.ts"
+import { inputFiles, policyFolder, tokenizerOutput } from "../model-folder.ts"
+import { ReferenceLogProbs } from "../preference/reference-log-probs.ts"
+import { demonstrationFiles, SupervisedData } from "../supervised/supervised-data.ts"
+import { opponentEngine } from "./opponent-engine.ts"
+import { responseOptions, rolloutFields } from "./rollout-fields.ts"
+import { spin } from "./spin.ts"
+
+export const SpinCommandOptions = Schema.Struct({
+  ...trainFields,
+  beta: option(Positive, 0.1, "strength of the pull toward the opponent"),
+  iterationSteps: optional(PositiveInt, "steps after which the opponent becomes the policy (default: an epoch)"),
+  ...rolloutFields,
+  ...batchFields,
+  ...optimizationFields,
+  ...runFields,
+  learningRate: option(Positive, 5e-7, "peak learning rate of AdamW")
+})
+export type SpinCommandOptions = typeof SpinCommandOptions.Type
+
+/** `plumb spin`: the model of a folder against itself on the demonstrations of a file. */
+export const spinCommand: Builtin<typeof SpinCommandOptions, TokenizedRow> = {
+  name: "spin",
+  summary: "self-play: demonstrations against what the model itself writes, iteration by iteration",
+  options: SpinCommandOptions,
+  data: demonstrationFiles,
+  generates: true,
+  referenceUse: () => "every step",
+  run: (options: SpinCommandOptions) =>
+    Effect.gen(function* () {
+      const { beta, iterationSteps = (yield* SupervisedData).sampler.stepsPerEpoch } = options
+      return yield* runTraining({
+        algorithm: spin({ ...responseOptions(options), beta, iterationSteps }),
+        options,
+        inputs: inputFiles({ ...options, reference: undefined }),
+        extraFiles: yield* tokenizerOutput,
+        highlights: ["rewards/accuracies", "rewards/margins"]
+      })
+    }).pipe(
+      Effect.provide([ReferenceLogProbs.layer, opponentEngine(options)]),
+      Effect.provide([SupervisedData.layerFiles(options), ReferencePolicy.layerMovable(options.model)]),
+      Effect.provide(policyFolder(options.model))
+    )
+}

@@ -1,0 +1,117 @@
+import type { Tokenizer } from "@plumbline/data"
+import { type TokenizedRow } from "@plumbline/data"
+import type { ReferencePolicy } from "@plumbline/models"
+import { type CausalLM, Policy } from "@plumbline/models"
+import type { Generator } from "@plumbline/rollout-generation"
+import { type GenerationError } from "@plumbline/rollout-generation"
+import { type Algorithm, type Dataset, globalBatches, splitUnits } from "@plumbline/training"
+import { Effect, Stream } from "effect"
+import { dpo } from "../preference/dpo.ts"
+import { movingReference } from "../preference/moving-reference.ts"
+import { type PairBatch, pairRows } from "../preference/pair-batch.ts"
+import type { PairUnit } from "../preference/preference-data.ts"
+import { preferenceObjective } from "../preference/preference-objective.ts"
+import { ReferenceLogProbs } from "../preference/reference-log-probs.ts"
+import { SupervisedData, type SupervisedUnit } from "../supervised/supervised-data.ts"
+import { type Reported, reporting, withReport } from "./reported.ts"
+import { type ResponseOptions, type WrittenResponse, writeResponses } from "./responses.ts"
+
+export interface SpinOptions extends Omit<ResponseOptions, "samples"> {
+  /** λ: strength of the pull toward the opponent. */
+  readonly beta: number
+  /** Steps of an iteration; after each the opponent becomes the policy as it is then. */
+  readonly iterationSteps: number
+}
+
+/**
+ * SPIN: the policy learns to tell demonstrations from what its opponent, itself at the start of the iteration, writes
+ * to the same prompts,
+ *
+ *   L = −log σ(β·([log π(y) − log π_opponent(y)] − [log π(y′) − log π_opponent(y′)])),   y′ ~ π_opponent(· | x)
+ *
+ * `Generator` must be that of the `ReferencePolicy`, which is the opponent and has variables (`layerMovable`); it is in every checkpoint, so a run
+ * that was stopped within an iteration goes on exactly. Of a chat with several answers the last one is learnt.
+ *
+ * Deviations from the paper: an iteration learns from its own opponent's responses, not also from those of the one
+ * before; moments and learning rate go on from iteration to iteration.
+ *
+ * @see Chen et al. 2024, Algorithm 1, eq. 4.7, https://arxiv.org/abs/2401.01335
+ */
+export const spin = (
+  options: SpinOptions
+): Algorithm<
+  { readonly policy: CausalLM },
+  PairBatch & Reported,
+  GenerationError,
+  Policy | SupervisedData | Generator | ReferencePolicy | ReferenceLogProbs | Tokenizer
+> => ({
+  ...movingReference(selfPlay(options), { every: options.iterationSteps, mixup: 1 }),
+  name: "spin",
+  config: options
+})
+
+/** The game against an opponent that stays. */
+const selfPlay = (
+  options: SpinOptions
+): Algorithm<
+  { readonly policy: CausalLM },
+  PairBatch & Reported,
+  GenerationError,
+  Policy | SupervisedData | Generator | ReferenceLogProbs | Tokenizer
+> => ({
+  name: "self-play",
+  config: options,
+  trainable: Effect.map(Policy, (policy) => ({ policy })),
+  stepsPerEpoch: Effect.map(SupervisedData, ({ sampler }) => sampler.stepsPerEpoch),
+  experience: (position) =>
+    Stream.unwrap(
+      Effect.map(SupervisedData, (data) =>
+        globalBatches(data.units, data.sampler, position).pipe(
+          Stream.zipWithIndex,
+          Stream.mapEffect(([units, index]) => gamePairs(data, units, position + index, options))
+        )
+      )
+    ),
+  objective: reporting(preferenceObjective(dpo({ beta: options.beta })))
+})
+
+const gamePairs = Effect.fnUntraced(function* (
+  data: Dataset<SupervisedUnit>,
+  units: ReadonlyArray<SupervisedUnit>,
+  step: number,
+  options: SpinOptions
+) {
+  const reference = yield* ReferenceLogProbs
+  const demonstrated = units.map(({ row }) => lastAnswer(row))
+  const written = yield* writeResponses(
+    demonstrated.map(({ prompt }) => prompt),
+    step,
+    { ...options, samples: 1, maxLength: data.maxLength }
+  )
+  const pairs = units.map((unit, i) => pairUnit(unit, demonstrated[i]!.answer, written[i]![0]!))
+  const batch = (part: ReadonlyArray<PairUnit>): PairBatch => {
+    const rows = pairRows(data, part)
+    return { ...rows, referenceLogProbs: reference.of(rows) }
+  }
+  const lengths = Float32Array.from(written, ([sample]) => sample!.response.responseIds.length)
+  return withReport(splitUnits(pairs, data.split), batch, { "completions/mean_length": lengths })
+})
+
+const pairUnit = ({ origin }: SupervisedUnit, chosen: TokenizedRow, { row: rejected }: WrittenResponse): PairUnit => ({
+  row: { chosen, rejected },
+  tokens: chosen.ids.length + rejected.ids.length,
+  origin
+})
+
+/** The last run of scored tokens of a row as its answer, and all that stands before it as the prompt. */
+export const lastAnswer = ({
+  ids,
+  lossMask
+}: TokenizedRow): { readonly prompt: Int32Array; readonly answer: TokenizedRow } => {
+  const end = lossMask.lastIndexOf(1) + 1
+  const start = lossMask.subarray(0, end).lastIndexOf(0) + 1
+  return {
+    prompt: ids.slice(0, start),
+    answer: { ids: ids.slice(0, end), lossMask: new Uint8Array(end).fill(1, start) }
+  }
+}
