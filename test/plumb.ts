@@ -14,17 +14,25 @@ export const WASM = ["--backend", "wasm"] as const
 
 type Environment = Readonly<Record<string, string>>
 
+const COMMAND = join(root, "node_modules", ".bin", "plumb")
+
 /** Starts the real command line. */
 export const startPlumb = (args: ReadonlyArray<string>, cwd = root, environment: Environment = {}): ChildProcess =>
-  spawn(join(root, "node_modules", ".bin", "plumb"), args, {
-    cwd,
-    env: { ...process.env, NO_COLOR: "1", ...environment }
-  })
+  start([COMMAND, ...args], cwd, environment)
 
-/** Runs the real command line to its end. */
-export const plumb = (args: ReadonlyArray<string>, cwd = root, environment: Environment = {}): Promise<Finished> =>
+const start = ([command, ...args]: ReadonlyArray<string>, cwd: string, environment: Environment): ChildProcess =>
+  spawn(command!, args, { cwd, env: { ...process.env, NO_COLOR: "1", ...environment } })
+
+/** Runs the real command line to its end. @param dataLimit KiB that Linux gives the process for its data */
+export const plumb = (
+  args: ReadonlyArray<string>,
+  cwd = root,
+  environment: Environment = {},
+  dataLimit?: number
+): Promise<Finished> =>
   new Promise((resolve, reject) => {
-    const child = startPlumb(args, cwd, environment)
+    const limited = ["bash", "-c", `ulimit -d ${dataLimit} && exec "$@"`, "bash"]
+    const child = start([...(dataLimit === undefined ? [] : limited), COMMAND, ...args], cwd, environment)
     let stdout = ""
     let stderr = ""
     child.stdout?.on("data", (chunk) => (stdout += String(chunk)))

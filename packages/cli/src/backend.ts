@@ -1,4 +1,4 @@
-import { type BackendUnavailable, ModelRuntime } from "@plumbline/runtime"
+import { type BackendUnavailable, computing, ModelRuntime } from "@plumbline/runtime"
 import { option } from "@plumbline/training"
 import { Context, Effect, Layer, Schema } from "effect"
 import { remark } from "./terminal.ts"
@@ -75,7 +75,7 @@ const candidatesFor = (options: MachineOptions): Effect.Effect<ReadonlyArray<Bac
  * The runtime that the flags ask for. `auto` takes the first of its backends that starts, and says on standard error
  * which one that is and why not the one before it; where none starts, the first one's reason is the failure.
  */
-export const runtimeLayer = (options: MachineOptions) =>
+const runtimeLayer = (options: MachineOptions) =>
   Layer.unwrap(
     Effect.map(candidatesFor(options), ([first, ...others]) => {
       const start = (name: BackendName) => (backends[name] as BackendChoice).layer(options)
@@ -88,6 +88,12 @@ export const runtimeLayer = (options: MachineOptions) =>
       )
     })
   )
+
+/** Runs `effect` on the machine that the flags ask for; what its device refuses is a typed failure. */
+export const onMachine =
+  (options: MachineOptions) =>
+  <A, E, R>(effect: Effect.Effect<A, E, R>) =>
+    Effect.provide(computing(effect), runtimeLayer(options))
 
 const announce = (missing?: BackendUnavailable) => (context: Context.Context<ModelRuntime>) => {
   const { description } = Context.get(context, ModelRuntime)

@@ -12,10 +12,12 @@ export interface Rendered {
 const HINTS: Readonly<Record<string, string>> = {
   BackendUnavailable: "another backend may work: --backend wasm needs nothing but npm ci",
   ConfigFileInvalid: "keys are the options in camelCase; --help lists the options",
+  DeviceLost: "this process can compute no more; a run goes on from its newest checkpoint: plumb resume RUN",
   EmptyDataset: "a data file has one JSON object a line",
   FileMissing: "check the path; relative paths start at the working directory",
   ModelNotFound: "a model folder has config.json, model.safetensors and tokenizer.json, as Hugging Face lays them out",
   NoRowsLeft: "a larger --max-length may keep them",
+  OutOfMemory: "less at once may fit: smaller batches, shorter rows, --precision bfloat16, or a smaller model",
   RunUnknown: "plumb runs lists the runs of a store",
   TooFewRows: "choose a smaller --batch-size",
   VocabularyMismatch: "the tokenizer files and the weights are of different models"

@@ -10,7 +10,7 @@ import {
 } from "@plumbline/training"
 import { Effect, Layer, Schema } from "effect"
 import { dirname } from "node:path"
-import { machineFields, type MachineOptions, runtimeLayer } from "./backend.ts"
+import { machineFields, type MachineOptions, onMachine } from "./backend.ts"
 import { checkWritable } from "./check-writable.ts"
 import { runIn } from "./find-run.ts"
 import { stopSignals } from "./stop-signals.ts"
@@ -61,5 +61,5 @@ export const withRunServices =
           stopSignals.pipe(Layer.provideMerge(Progress.layer))
         )
         return yield* Effect.provide(effect, services)
-      }).pipe(Effect.provide(runtimeLayer(settings)))
+      }).pipe(onMachine(settings))
     })

@@ -1,7 +1,7 @@
 import type { CheckpointRecord, MetricRow, RunRecord, SampleRow } from "@plumbline/store"
 import { lineChart } from "./chart.ts"
 import { metricLines } from "./report-run.ts"
-import { statusOf } from "./run-status.ts"
+import { type ShownStatus, statusOf } from "./run-status.ts"
 import { configDigest, duration, moment, shownPath } from "./run-text.ts"
 import { textTable } from "./table.ts"
 
@@ -19,6 +19,12 @@ export const chartedByDefault = (names: ReadonlyArray<string>): ReadonlyArray<st
   CHARTED.flatMap((wanted) =>
     names.filter((name) => name === wanted || (wanted.endsWith("/") && name.startsWith(wanted)))
   )
+
+const GO_ON: Readonly<Partial<Record<ShownStatus, string>>> = {
+  failed: "go on, once the cause is gone",
+  interrupted: "go on",
+  stopped: "go on"
+}
 
 /** What a run is and how far it came. */
 export const summaryText = (
@@ -42,8 +48,7 @@ export const summaryText = (
   ] as const
   const last = rows.at(-1)
   const lastMetrics = last === undefined ? [] : ["", `metrics of step ${last.step}`, ...indented(last, width)]
-  const next =
-    status === "interrupted" || status === "stopped" ? ["", `go on: plumb resume ${shownPath(run.folder)}`] : []
+  const next = GO_ON[status] === undefined ? [] : ["", `${GO_ON[status]}: plumb resume ${shownPath(run.folder)}`]
   return [...facts.map(([name, value]) => `${name.padEnd(15)}${value}`), ...lastMetrics, ...next].join("\n")
 }
 

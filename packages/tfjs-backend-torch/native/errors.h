@@ -11,6 +11,8 @@
 #include <string>
 #include <string_view>
 
+#include "host-memory.h"
+
 namespace plumbline {
 
 /** A mistake of the JavaScript caller: a disposed handle, a wrong kind of argument. */
@@ -30,8 +32,8 @@ inline Activity& CurrentActivity() {
   return activity;
 }
 
-/** Bytes free on the device in use, or -1 where that cannot be told. Set by the CUDA part. */
-inline int64_t (*FreeDeviceBytes)() = [] { return int64_t{-1}; };
+/** Bytes free on the device in use, or -1 where that cannot be told: the host's until the CUDA part sets it. */
+inline int64_t (*FreeDeviceBytes)() = FreeHostBytes;
 
 inline std::string FirstLine(const std::string& text) {
   const auto end = text.find('\n');

@@ -17,17 +17,31 @@ export class NonFiniteStep extends Schema.TaggedError<NonFiniteStep>()("NonFinit
   }
 }
 
-/** The device had no room for a step. Nothing of the step was kept; in parts that are small enough it is the same step. */
+/** The device had no room for a step. Nothing of the step was kept; with less memory at a time it is the same step. */
 export class StepOutOfMemory extends Schema.TaggedError<StepOutOfMemory>()("StepOutOfMemory", {
   step: Schema.Int,
+  folder: Schema.String,
   operator: Schema.String,
   /** null where it cannot be told */
   bytesAsked: Schema.NullOr(Schema.Finite),
   bytesFree: Schema.NullOr(Schema.Finite),
-  reason: Schema.String
+  reason: Schema.String,
+  /** Rows or pairs of the step's largest micro-batch; null where the step had none yet. */
+  rows: Schema.NullOr(Schema.Int),
+  activationCheckpointing: Schema.Boolean
 }) {
   override get message() {
-    return `step ${this.step}: ${this.reason}. Nothing of the step was kept and the last checkpoint is whole`
+    return `step ${this.step}: ${this.reason}. Nothing of the step was kept and the last checkpoint is whole. ${this.advice}`
+  }
+
+  private get advice() {
+    const half = this.rows === null ? "N" : Math.floor(this.rows / 2)
+    const ways = [
+      ...(half === 0 ? [] : [`--micro-batch-size ${half}`]),
+      ...(this.activationCheckpointing ? [] : ["--activation-checkpointing"])
+    ]
+    if (ways.length > 0) return `The same step takes less with plumb resume ${this.folder} ${ways.join(", or with ")}`
+    return "It has one row at a time and recomputes blocks already: a new run with a smaller --max-length needs less"
   }
 }
 

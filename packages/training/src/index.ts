@@ -33,7 +33,7 @@ export {
 } from "./objective.ts"
 export { adamw, type AdamwOptions, clipScale, type Optimizer } from "./optimizer.ts"
 export { needed, NonNegative, NonNegativeInt, option, optional, Positive, PositiveInt, Share } from "./option.ts"
-export { batchFields, optimizationFields, Overlong, runFields, TrainingOptions } from "./options.ts"
+export { batchFields, memoryFields, optimizationFields, Overlong, runFields, TrainingOptions } from "./options.ts"
 export { decideProgress } from "./progress-decision.ts"
 export {
   createRunFolder,

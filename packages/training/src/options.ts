@@ -48,6 +48,16 @@ export const optimizationFields = {
   )
 } as const
 
+/**
+ * What changes the memory of a step and never the step itself, rounding aside: a run may go on with other values than it
+ * was started with.
+ */
+export const memoryFields = {
+  microBatchSize: batchFields.microBatchSize,
+  microBatchTokens: batchFields.microBatchTokens,
+  activationCheckpointing: optional(Schema.Boolean, "compute blocks again in the backward pass instead of keeping them")
+} as const
+
 /** What a run writes, and when it stops. */
 export const runFields = {
   evalEvery: option(NonNegativeInt, 100, "steps between evaluations on --eval; 0 = never"),

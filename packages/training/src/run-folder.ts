@@ -1,6 +1,7 @@
 import { Effect, type Scope } from "effect"
 import { existsSync, readFileSync } from "node:fs"
 import { join, resolve } from "node:path"
+import { isDeepStrictEqual } from "node:util"
 import { type OutputUnwritable, RunExists, type RunLocked, RunNotFound } from "./errors.ts"
 import type { Invocation } from "./run-context.ts"
 import { lockRun } from "./run-lock.ts"
@@ -34,20 +35,32 @@ export const createRunFolder = (
     yield* writing(absolute, () => makeFolder(absolute))
     yield* lockRun(absolute)
     if (existsSync(join(absolute, DESCRIPTION))) return yield* new RunExists({ folder })
-    yield* writeFileAtomically(join(absolute, DESCRIPTION), `${JSON.stringify(description, null, 2)}\n`)
+    yield* writeDescription(absolute, description)
     return { folder: absolute, description }
   })
 
-/** Opens a run that was started before, and locks it. */
+/**
+ * Opens a run that was started before, and locks it. Where it goes on with other options than it was started with, run.json
+ * says so from here on; a finished run stays what it was.
+ */
 export const openRunFolder = (
-  folder: string
+  folder: string,
+  invocation: Invocation
 ): Effect.Effect<RunFolder, RunNotFound | RunLocked | OutputUnwritable, Scope.Scope> =>
   Effect.gen(function* () {
     const absolute = resolve(folder)
-    const description = yield* readRunDescription(absolute)
+    const recorded = yield* readRunDescription(absolute)
     yield* lockRun(absolute)
+    if (existsSync(join(absolute, "final")) || isDeepStrictEqual(recorded.invocation, invocation)) {
+      return { folder: absolute, description: recorded }
+    }
+    const description = { ...recorded, invocation }
+    yield* writeDescription(absolute, description)
     return { folder: absolute, description }
   })
+
+const writeDescription = (folder: string, description: RunDescription) =>
+  writeFileAtomically(join(folder, DESCRIPTION), `${JSON.stringify(description, null, 2)}\n`)
 
 /** Whether a run was started in `folder`. */
 export const isRunFolder = (folder: string): boolean => existsSync(join(folder, DESCRIPTION))

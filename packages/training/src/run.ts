@@ -69,7 +69,7 @@ const openRun = Effect.fnUntraced(function* (algorithm: string, inputs: Readonly
   const { backend } = yield* ModelRuntime
   const digests = yield* fileDigests(inputs)
   if (resume && isRunFolder(output)) {
-    const opened = yield* openRunFolder(output)
+    const opened = yield* openRunFolder(output, invocation)
     yield* sameInputs(opened, digests)
     return opened
   }

@@ -63,6 +63,7 @@ export const train = Effect.fn("train")(function* <M extends Trainable, B extend
   const saved = { ...models, ...carried }
   let state = yield* startingState(folder, saved, optimizer, algorithm.attachment)
   let metrics: Readonly<Record<string, number>> = {}
+  let underWay: ReadonlyArray<B> = []
   const loop = {
     ...input,
     models,
@@ -78,14 +79,18 @@ export const train = Effect.fn("train")(function* <M extends Trainable, B extend
     yield* algorithm.experience(state.step).pipe(
       Stream.runForEachWhile(
         Effect.fnUntraced(function* (microBatches) {
+          underWay = microBatches
           const outcome = yield* oneStep(loop, state, microBatches)
+          underWay = []
           state = outcome.state
           metrics = outcome.metrics
           return outcome.goOn
         })
       ),
       computing,
-      Effect.mapError((error) => (error instanceof OutOfMemory ? outOfMemoryAt(state.step + 1, error) : error))
+      Effect.mapError((error) =>
+        error instanceof OutOfMemory ? outOfMemory(error, loop, state.step + 1, underWay) : error
+      )
     )
   }
   const status = state.step === plan.maxSteps ? ("finished" as const) : ("stopped" as const)
@@ -93,8 +98,17 @@ export const train = Effect.fn("train")(function* <M extends Trainable, B extend
   return result
 }, Effect.scoped)
 
-const outOfMemoryAt = (step: number, { bytesAsked, bytesFree, message, operator }: OutOfMemory) =>
-  new StepOutOfMemory({ step, operator, bytesAsked, bytesFree, reason: message })
+const outOfMemory = (
+  { bytesAsked, bytesFree, message, operator }: OutOfMemory,
+  { folder, options }: { readonly folder: string; readonly options: LoopOptions },
+  step: number,
+  microBatches: ReadonlyArray<MicroBatch>
+) => {
+  const rows = microBatches.length === 0 ? null : Math.max(...microBatches.map(({ origins }) => origins.length))
+  const { activationCheckpointing } = options
+  const where = { step, folder, rows, activationCheckpointing }
+  return new StepOutOfMemory({ ...where, operator, bytesAsked, bytesFree, reason: message })
+}
 
 const recomputing = <M extends Trainable>(models: M): M =>
   Object.fromEntries(Object.entries(models).map(([role, model]) => [role, model.recomputing()])) as unknown as M

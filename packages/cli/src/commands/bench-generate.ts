@@ -1,7 +1,7 @@
 import { ModelRuntime } from "@plumbline/runtime"
 import { option, PositiveInt } from "@plumbline/training"
 import { Effect, Schema } from "effect"
-import { machineFields, runtimeLayer } from "../backend.ts"
+import { machineFields, onMachine } from "../backend.ts"
 import { type GenerationMeasurement, measureGeneration } from "../bench/generation.ts"
 import { shapeNames, shapes } from "../bench/shapes.ts"
 import { median } from "../bench/timing.ts"
@@ -58,7 +58,7 @@ export const benchGenerate = Effect.fnUntraced(function* (argv: ReadonlyArray<st
           ...figures(options, measured)
         })
       : print(text(description, options, measured))
-  }).pipe(Effect.scoped, Effect.provide(runtimeLayer(options)))
+  }).pipe(Effect.scoped, onMachine(options))
 })
 
 const request = ({ batch, newTokens, prompt, repeats, samples, seed, shape }: Options) => ({

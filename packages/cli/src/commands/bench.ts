@@ -1,7 +1,7 @@
 import { ModelRuntime } from "@plumbline/runtime"
 import { optimizationFields, option, optional, Positive, PositiveInt } from "@plumbline/training"
 import { Effect, Schema } from "effect"
-import { machineFields, type MachineOptions, runtimeLayer } from "../backend.ts"
+import { machineFields, type MachineOptions, onMachine } from "../backend.ts"
 import { measure, measureDispatch, type Measurement } from "../bench/measure.ts"
 import { benchJson, benchText, type Peak } from "../bench/report.ts"
 import { shapeNames, shapes } from "../bench/shapes.ts"
@@ -118,7 +118,7 @@ const runBench = Effect.fnUntraced(function* (name: string, { workload }: Kind, 
     const peak = known ?? measuredPeak(measurement)
     const machine = { backend, device: options.device, precision: options.precision }
     return { request: { ...request, ...machine }, description, measurement, dispatch, peak }
-  }).pipe(Effect.provide(runtimeLayer(options)))
+  }).pipe(onMachine(options))
   yield* options.json ? printJson(benchJson(result)) : print(benchText(result))
 })
 

@@ -2,7 +2,7 @@ import { attempt, type PromptRecord, type TokenizerShape, tokenizePrompt } from 
 import { Generator, promptRequests, samplingFields } from "@plumbline/rollout-generation"
 import { needed, NonNegativeInt, option, optional, PositiveInt, Progress } from "@plumbline/training"
 import { Effect, Schema, Stream } from "effect"
-import { machineFields, runtimeLayer } from "../backend.ts"
+import { machineFields, onMachine } from "../backend.ts"
 import type { CommandLine } from "../command-line.ts"
 import type { CommandRun } from "../command.ts"
 import { engineFields } from "../engine-fields.ts"
@@ -52,7 +52,7 @@ export const generateCommand: CommandRun = (argv) =>
     const { options } = yield* parseCommand(line, argv)
     const { input, prompt } = options
     const records = yield* readInput({ command: "generate", flag: "prompt", text: prompt, input })
-    yield* generateAll(options, records).pipe(Effect.scoped, Effect.provide(runtimeLayer(options)))
+    yield* generateAll(options, records).pipe(Effect.scoped, onMachine(options))
   })
 
 const generateAll = Effect.fnUntraced(function* (options: Options, records: ReadonlyArray<PromptRecord>) {

@@ -2,7 +2,7 @@ import { type AnyBuiltin, builtins } from "@plumbline/algorithms"
 import { type DecoderConfig, readConfig } from "@plumbline/models"
 import { option, optional } from "@plumbline/training"
 import { Effect, Schema } from "effect"
-import { type MachineOptions, runtimeLayer } from "../backend.ts"
+import { type MachineOptions, onMachine } from "../backend.ts"
 import type { CommandLine } from "../command-line.ts"
 import type { CommandRun } from "../command.ts"
 import type { OptionSchema } from "../flags.ts"
@@ -43,7 +43,7 @@ export const planCommand: CommandRun = ([name, ...argv]) =>
     const config = yield* readConfig(options.model)
     const workload = yield* workloadOf(builtin, options.model, config.maxPositions, options)
     const costs = costsOf(config, workload, options)
-    const rate = yield* measureMatmulRate(config).pipe(Effect.provide(runtimeLayer(options)))
+    const rate = yield* measureMatmulRate(config).pipe(onMachine(options))
     const seconds = costs.flops / (rate * ASSUMED_SHARE)
     yield* options.json ? printJson(planJson(costs, rate, seconds)) : print(planText(config, costs, rate, seconds))
   })

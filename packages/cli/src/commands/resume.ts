@@ -1,30 +1,34 @@
 import { type AnyBuiltin, builtins } from "@plumbline/algorithms"
-import { type Invocation, readRunDescription, RunNotFound } from "@plumbline/training"
+import { type Invocation, memoryFields, readRunDescription, RunNotFound } from "@plumbline/training"
 import { Effect, Result, Schema } from "effect"
 import { existsSync } from "node:fs"
 import { basename, join, resolve } from "node:path"
 import type { CommandLine } from "../command-line.ts"
 import type { CommandRun } from "../command.ts"
 import { runIn } from "../find-run.ts"
-import { flagsOf } from "../flags.ts"
+import { flagsOf, kebabCase } from "../flags.ts"
 import { loadRecipe } from "../load-recipe.ts"
 import { decodeOptions, parseCommand } from "../parse-command.ts"
 import { runFlagFields, type RunSettings } from "../run-services.ts"
 import { print } from "../terminal.ts"
+import { UsageError } from "../usage-error.ts"
 import { startRecipe } from "./run.ts"
 import { algorithmLine, startBuiltin } from "./train.ts"
 
-const NoOptions = Schema.Struct({})
+const Options = Schema.Struct(memoryFields)
+type Options = typeof Options.Type
 
-const line: CommandLine<typeof NoOptions> = {
+const line: CommandLine<typeof Options> = {
   name: "resume",
-  usage: "RUN",
+  usage: "RUN [--micro-batch-size N]",
   summary: "goes on with a run from its newest checkpoint, with the options it was started with",
   arguments: [{ name: "RUN", description: "folder of the run" }],
-  options: NoOptions,
+  options: Options,
   group: () => "Options",
   configFile: false
 }
+
+type Values = Readonly<Record<string, unknown>>
 
 /** Goes on with a run that was stopped or killed. */
 export const resumeCommand: CommandRun = (argv) =>
@@ -37,7 +41,7 @@ export const resumeCommand: CommandRun = (argv) =>
       return yield* new RunNotFound({ folder, reason })
     }
     const { invocation } = yield* readRunDescription(described)
-    if (invocation.command === "run") return yield* resumeRecipe(folder, invocation)
+    if (invocation.command === "run") return yield* resumeRecipe(folder, invocation, parsed.options)
     if (existsSync(join(folder, "final"))) {
       return yield* print(`${folder} is finished; its model is in ${join(folder, "final")}`)
     }
@@ -46,10 +50,18 @@ export const resumeCommand: CommandRun = (argv) =>
       const reason = `it was started by plumb ${invocation.command}, which this version does not have`
       return yield* new RunNotFound({ folder, reason })
     }
-    yield* resumeBuiltin(folder, builtin, invocation)
+    yield* resumeBuiltin(folder, builtin, withMemory(invocation.options, parsed.options))
   })
 
-const resumeBuiltin = Effect.fnUntraced(function* (folder: string, builtin: AnyBuiltin, { options }: Invocation) {
+/** The recorded options with those given now; micro-batches have a number of rows or of tokens, the newer of the two. */
+const withMemory = (recorded: Values, given: Options): Values => {
+  const { microBatchSize, microBatchTokens, ...others } = recorded
+  const sized = given.microBatchSize !== undefined || given.microBatchTokens !== undefined
+  const kept = sized ? others : { ...others, microBatchSize, microBatchTokens }
+  return Object.fromEntries(Object.entries({ ...kept, ...given }).filter(([, value]) => value !== undefined))
+}
+
+const resumeBuiltin = Effect.fnUntraced(function* (folder: string, builtin: AnyBuiltin, options: Values) {
   const { options: schema } = algorithmLine(builtin)
   const decoded = decodeOptions(schema, flagsOf(schema), options)
   if (Result.isFailure(decoded)) return yield* unreadable(folder, decoded.failure)
@@ -64,10 +76,10 @@ const RecipeInvocation = Schema.Struct({
   cwd: Schema.String
 })
 
-const resumeRecipe = Effect.fnUntraced(function* (folder: string, invocation: Invocation) {
+const resumeRecipe = Effect.fnUntraced(function* (folder: string, invocation: Invocation, given: Options) {
   const {
     cwd,
-    params,
+    params: recorded,
     recipe: file,
     ...settings
   } = yield* Schema.decodeUnknownEffect(RecipeInvocation)(invocation.options, {
@@ -79,8 +91,17 @@ const resumeRecipe = Effect.fnUntraced(function* (folder: string, invocation: In
   // Parameters that are relative paths start there.
   process.chdir(cwd)
   const recipe = yield* loadRecipe(file)
+  const lacking = Object.keys(given).filter((name) => !(name in recipe.params.fields))
+  if (lacking.length > 0) {
+    const problems = lacking.map(
+      (name) => `recipe ${recipe.name} has no parameter --${kebabCase(name)}: set it in ${file}`
+    )
+    return yield* new UsageError({ problems, help: `plumb run ${file} --help lists the parameters` })
+  }
+  const params = withMemory(recorded, given)
   const resumed: RunSettings = { ...settings, output }
-  yield* startRecipe(recipe, params, resumed, invocation, true)
+  const options = { ...invocation.options, params }
+  yield* startRecipe(recipe, params, resumed, { ...invocation, options }, true)
 })
 
 /** The recipe's folder, where `folder` is it or, as `recorded` tells, a stage in it. It may have moved since. */

@@ -3,7 +3,7 @@ import { namedWeights, WeightedName } from "@plumbline/algorithms"
 import { scoreRows, weightsInOrder } from "@plumbline/reward-model"
 import { needed, option, optional, PositiveInt } from "@plumbline/training"
 import { Effect, Schema } from "effect"
-import { machineFields, runtimeLayer } from "../backend.ts"
+import { machineFields, onMachine } from "../backend.ts"
 import type { CommandLine } from "../command-line.ts"
 import type { CommandRun } from "../command.ts"
 import { textWidth } from "../help.ts"
@@ -56,7 +56,7 @@ export const rewardCommand: CommandRun = (argv) =>
             printJson({ reward: rewards[i], parts: named(model.head.attributes, values) })
           )
         : print(rewardTable(model.head.attributes, records, scores, rewards))
-    }).pipe(Effect.scoped, Effect.provide(runtimeLayer(options)))
+    }).pipe(Effect.scoped, onMachine(options))
   })
 
 const named = (names: ReadonlyArray<string>, values: Float32Array): Readonly<Record<string, number>> =>

@@ -3,7 +3,7 @@ import { asMessages, attempt, loadPreferences, type PreferenceRecord, tokenizePr
 import { type PairReport, pairReport, type PairScore, scoreRows, weightsInOrder } from "@plumbline/reward-model"
 import { needed, option, optional, PositiveInt } from "@plumbline/training"
 import { Effect, Schema } from "effect"
-import { machineFields, runtimeLayer } from "../backend.ts"
+import { machineFields, onMachine } from "../backend.ts"
 import type { CommandLine } from "../command-line.ts"
 import type { CommandRun } from "../command.ts"
 import { textWidth } from "../help.ts"
@@ -62,7 +62,7 @@ export const rmEvalCommand: CommandRun = (argv) =>
         records.map(({ subset }, i) => ({ chosen: scores[2 * i]!, rejected: scores[2 * i + 1]!, subset }))
       )
       yield* options.json ? printJson(reportJson(report)) : print(reportText(report))
-    }).pipe(Effect.scoped, Effect.provide(runtimeLayer(options)))
+    }).pipe(Effect.scoped, onMachine(options))
   })
 
 const asChat = (record: PreferenceRecord): PreferenceRecord => ({

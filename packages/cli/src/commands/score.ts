@@ -3,7 +3,7 @@ import type { CausalLM } from "@plumbline/models"
 import { tf } from "@plumbline/runtime"
 import { needed, option, optional } from "@plumbline/training"
 import { Effect, Schema } from "effect"
-import { machineFields, runtimeLayer } from "../backend.ts"
+import { machineFields, onMachine } from "../backend.ts"
 import type { CommandLine } from "../command-line.ts"
 import type { CommandRun } from "../command.ts"
 import { textWidth } from "../help.ts"
@@ -52,7 +52,7 @@ export const scoreCommand: CommandRun = (argv) =>
           else yield* print(`${scoreTable(tokenizer, ids, logProbs)}\n`)
         }
       }
-    }).pipe(Effect.scoped, Effect.provide(runtimeLayer(options)))
+    }).pipe(Effect.scoped, onMachine(options))
   })
 
 /** Neighbouring rows of at most `BATCH_TOKENS` together, in their order. */

@@ -17,7 +17,7 @@ import {
 } from "@plumbline/serving"
 import { Context, Deferred, Effect, Layer, Schema } from "effect"
 import { basename, resolve } from "node:path"
-import { machineFields, runtimeLayer } from "../backend.ts"
+import { machineFields, onMachine } from "../backend.ts"
 import type { CommandLine } from "../command-line.ts"
 import type { CommandRun } from "../command.ts"
 import { engineFields } from "../engine-fields.ts"
@@ -70,7 +70,7 @@ export const serveCommand: CommandRun = (argv) =>
     yield* Effect.scoped(
       Effect.gen(function* () {
         const stopped = yield* stopSignal
-        yield* Effect.scoped(serveUntil(stopped, options, token)).pipe(Effect.provide(runtimeLayer(options)))
+        yield* Effect.scoped(serveUntil(stopped, options, token)).pipe(onMachine(options))
         yield* remark("stopped")
       })
     )
