@@ -34,3 +34,30 @@ export { type Calibration, calibration, type CalibrationBin } from "./evaluation
 export { type PairReport, pairReport, type PairScore, type ScoredPair } from "./evaluation/pair-report.ts"
 export { type JudgedSteps, processObjective } from "./process/process-objective.ts"
 export { type GradedRows, HELPSTEER, regressionObjective, STEERLM } from "./regression/regression-objective.ts"
+export { combine, type CombineOptions, type Range, type RewardTerm } from "./compose/combine.ts"
+export {
+  ensemble,
+  type EnsembleOptions,
+  type EnsembleReduction,
+  meanOf,
+  uncertaintyWeighted,
+  worstOf
+} from "./compose/ensemble.ts"
+export {
+  batchStandardised,
+  groupStandardised,
+  type Normalisation,
+  type Normaliser,
+  runningStandardised,
+  type StandardisedOptions,
+  standardisedBy
+} from "./compose/normaliser.ts"
+export { jsonFormat, type JsonFormatOptions } from "./rules/json-format.ts"
+export { overlong, type OverlongOptions } from "./rules/overlong.ts"
+export { repetition, type RepetitionOptions } from "./rules/repetition.ts"
+export type { RemoteRewardOptions } from "./remote/remote-options.ts"
+export { remoteReward } from "./remote/remote-reward.ts"
+export type { JudgeOptions } from "./judge/ask-judge.ts"
+export { type Order, pairwiseJudge, type PairwiseJudgeOptions } from "./judge/pairwise-judge.ts"
+export { pointwiseJudge, type PointwiseJudgeOptions } from "./judge/pointwise-judge.ts"
+export { bracketedRating, bracketedVerdict, type RatingReader, type VerdictReader } from "./judge/verdict.ts"

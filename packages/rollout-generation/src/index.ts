@@ -36,3 +36,4 @@ export { tool, type Tool, type ToolOptions, type ToolOutcome } from "./agent/too
 export { type MalformedCall, taggedCalls, type ToolCall, toolInstructions } from "./agent/tool-calls.ts"
 export { type Transcript, type TranscriptPart, transcriptOf } from "./agent/transcript.ts"
 export { chatTurns, type TurnFormat } from "./agent/turn-format.ts"
+export { jsonOf, persistently, type Send, sender, Unanswered } from "./remote/send.ts"

@@ -23,7 +23,10 @@ export type Send = (
   body?: Readonly<Record<string, unknown>>
 ) => Effect.Effect<HttpClientResponse.HttpClientResponse, Unanswered, Scope.Scope>
 
-export const sender = (client: HttpClient.HttpClient, { baseUrl, token }: RemoteOptions): Send => {
+export const sender = (
+  client: HttpClient.HttpClient,
+  { baseUrl, token }: Pick<RemoteOptions, "baseUrl" | "token">
+): Send => {
   const scoped = HttpClient.withScope(client)
   return Effect.fnUntraced(function* (path, body) {
     const url = `${baseUrl}${path}`
@@ -87,7 +90,7 @@ const errorIn = (text: string): { readonly message: string; readonly param?: str
 /** Tries again after failures that may pass: each wait twice the last one, and at least what the server wants. */
 export const persistently = <A, R>(
   attempt: Effect.Effect<A, Unanswered, R>,
-  { maxRetries = 6, retryDelay = 250 }: RemoteOptions,
+  { maxRetries = 6, retryDelay = 250 }: Pick<RemoteOptions, "maxRetries" | "retryDelay">,
   tries = 0
 ): Effect.Effect<A, Unanswered, R> =>
   Effect.catchTag(attempt, "Unanswered", (failure) => {
@@ -97,5 +100,5 @@ export const persistently = <A, R>(
       return Effect.fail(new Unanswered({ reason, transient: true }))
     }
     const wait = Math.max(retryDelay * 2 ** tries, failure.retryAfter ?? 0)
-    return Effect.delay(persistently(attempt, { maxRetries, retryDelay } as RemoteOptions, tries + 1), wait)
+    return Effect.delay(persistently(attempt, { maxRetries, retryDelay }, tries + 1), wait)
   })
