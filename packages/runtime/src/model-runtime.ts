@@ -10,6 +10,7 @@ import {
   torchMemory,
   type TorchSettings
 } from "./backends/torch.ts"
+import { refuseWhatDoesNotFit, wasmFailure } from "./backends/wasm-limits.ts"
 import { wasmBackend } from "./backends/wasm.ts"
 import type { DeviceFailure } from "./device-failure.ts"
 import { registerGradients } from "./kernels/gradients.ts"
@@ -83,7 +84,7 @@ export class ModelRuntime extends Context.Service<ModelRuntime, ModelRuntimeShap
         backend: "wasm",
         description: "TensorFlow.js wasm (SIMD), 1 thread, float32",
         memory: () => ({ ...measured(), reservedBytes: wasmBackend().wasm.HEAPU8.length }),
-        failureOf: () => undefined
+        failureOf: wasmFailure
       })
     })
   )
@@ -161,6 +162,7 @@ const prepare = {
   tensorflow: () => registerCpuFallbacks("tensorflow"),
   cpu: () => registerKernels("cpu", cpuMemory(), hostKernels),
   wasm: () => {
+    refuseWhatDoesNotFit()
     const memory = loadNative()
     registerKernels("wasm", memory, { ...hostKernels, ...wasmKernels() })
     registerCpuFallbacks("wasm")

@@ -13,8 +13,10 @@ interface HeapTensor {
 export interface WasmBackend {
   readonly wasm: {
     readonly HEAPU8: Uint8Array
-    readonly asm: { readonly memory: object }
-    readonly _malloc: (bytes: number) => number
+    /** The whole memory; it grows by pages of 64 KiB, and throws where it cannot. */
+    readonly asm: { readonly memory: { grow: (pages: number) => number; readonly buffer: ArrayBuffer } }
+    /** The address, as a signed number. */
+    _malloc: (bytes: number) => number
     readonly _free: (offset: number) => void
     readonly tfjs: {
       readonly registerTensor: (id: number, size: number, offset: number) => void

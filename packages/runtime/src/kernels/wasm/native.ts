@@ -79,7 +79,6 @@ export const loadNative = (): NativeMemory => {
   const { _free: free, _malloc: malloc } = backend.wasm
   const scratch = <A>(bytes: number, use: (address: Address) => A): A => {
     const address = malloc(bytes) >>> 0
-    if (address === 0) throw new RangeError(`out of WebAssembly memory: ${bytes} bytes of scratch`)
     try {
       return use(address)
     } finally {
