@@ -1,5 +1,6 @@
 import type { Schema } from "effect"
 import type { Builtin } from "./builtin.ts"
+import { distillCommand } from "./distillation/distill-command.ts"
 import { onlineDpoCommand } from "./iterative/online-dpo-command.ts"
 import { rejectionSamplingCommand } from "./iterative/rejection-sampling-command.ts"
 import { spinCommand } from "./iterative/spin-command.ts"
@@ -32,5 +33,6 @@ export const builtins: ReadonlyArray<AnyBuiltin> = [
   processCommand,
   spinCommand,
   rejectionSamplingCommand,
-  onlineDpoCommand
+  onlineDpoCommand,
+  distillCommand
 ] as ReadonlyArray<unknown> as ReadonlyArray<AnyBuiltin>

@@ -84,6 +84,25 @@ export { UnpairedData, type UnpairedUnit } from "./unpaired/unpaired-data.ts"
 export type { Baseline, JudgedLogProbs, UnpairedLoss } from "./unpaired/unpaired-loss.ts"
 export { unpairedObjective } from "./unpaired/unpaired-objective.ts"
 export { unpaired } from "./unpaired/unpaired.ts"
+export { distillation, onPolicyDistillation, type OnPolicyOptions } from "./distillation/distillation.ts"
+export { DistillationData, type TaughtUnit } from "./distillation/distillation-data.ts"
+export {
+  type DistillationBatch,
+  distillationObjective,
+  type DistillationOptions
+} from "./distillation/distillation-objective.ts"
+export {
+  type DistillationLoss,
+  forwardDivergence,
+  generalizedJensenShannon,
+  type JensenShannonOptions,
+  reverseDivergence,
+  symmetricDivergence
+} from "./distillation/divergence-loss.ts"
+export type { TailRule, TopLogits } from "./distillation/outcomes.ts"
+export { storedLine, type TaughtRow } from "./distillation/stored-logits.ts"
+export { TeacherLogits } from "./distillation/teacher-logits.ts"
+export { topLogits } from "./distillation/top-logits.ts"
 export { bestAndWorst, type ChosenPair, type ChoosePair, lengthControlled } from "./iterative/choose-pair.ts"
 export { type JudgedPromptUnit, judgedResponses, type JudgedSample, rewardGroup } from "./iterative/judged-responses.ts"
 export { onlinePreference, type OnlinePreferenceOptions } from "./iterative/online-preference.ts"

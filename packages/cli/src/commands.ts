@@ -33,6 +33,12 @@ export const modelCommands: ReadonlyArray<Command> = [
     load: async () => (await import("./commands/tokenize.ts")).tokenizeCommand
   },
   {
+    name: "teacher-logits",
+    usage: "--model DIR --train FILE --output FILE",
+    summary: "write a teacher's most likely tokens, for plumb distill",
+    load: async () => (await import("./commands/teacher-logits.ts")).teacherLogitsCommand
+  },
+  {
     name: "convert",
     usage: "--from DATASET --input FILE --output FILE",
     summary: "make training data of a published data set",

@@ -10,6 +10,7 @@ type Options = Readonly<Record<string, unknown>>
 const INPUTS = {
   model: (folder: string) => new ModelNotFound({ folder, reason: "no such folder" }),
   reference: (folder: string) => new ModelNotFound({ folder, reason: "no such folder" }),
+  teacher: (folder: string) => new ModelNotFound({ folder, reason: "no such folder" }),
   head: (file: string) => new FileMissing({ file }),
   train: (file: string) => new FileMissing({ file }),
   eval: (file: string) => new FileMissing({ file })

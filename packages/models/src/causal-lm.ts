@@ -13,6 +13,7 @@ import type { DecoderConfig, JsonObject } from "./config/decoder-config.ts"
 import { decoder } from "./decoder/decoder.ts"
 import { outputMatrixName } from "./decoder/parameter-table.ts"
 import { isRecordable, replayStep } from "./decoder/recorded-step.ts"
+import { chunkByChunk } from "./map-logits.ts"
 import { parameterWeights, type Weights } from "./decoder/weights.ts"
 import type { CausalLM } from "./model.ts"
 import { type WeightsVersion, weightsVersion } from "./weights-version.ts"
@@ -61,6 +62,8 @@ export const causalLM = (parts: CausalLMParts): CausalLM => {
           ...(options?.collision === true && { logCollision: logCollision(hidden, outputMatrix(), options) })
         }
       }),
+    mapLogits: (rows, perChunk) =>
+      tf.tidy(() => chunkByChunk(gatherRows(body.hiddenStates(rows), rows.scored.index), outputMatrix, perChunk)),
     logits: (rows, index) => tf.tidy(() => logitsAt(body.hiddenStates(rows), index)),
     createCache: body.createCache,
     step: (rows, cache, index) =>

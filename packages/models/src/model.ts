@@ -44,6 +44,12 @@ export interface CausalLM extends Model {
   readonly hiddenStates: (rows: TokenRows) => Tensor2D
   /** [M], one for each scored token; `logProbs` is differentiable, `entropy` where it was asked for */
   readonly tokenLogProbs: (rows: ScoredRows, options?: ScoringOptions) => ScoredTokens
+  /**
+   * [M, J] what `perChunk` makes of the logits [C, V] of scored tokens `first` to `first + C − 1`, for losses that look at whole
+   * distributions. Differentiable, and [M, V] is never stored: the backward pass makes each chunk's logits again, so
+   * `perChunk` must be the same function at both times.
+   */
+  readonly mapLogits: (rows: ScoredRows, perChunk: (logits: Tensor2D, first: number) => Tensor2D) => Tensor2D
   /** [M, V] what the tokens at flat positions `index` predict; differentiable */
   readonly logits: (rows: TokenRows, index: Int32Array) => Tensor2D
   /** Room for keys and values of `pages · pageSize` tokens. */

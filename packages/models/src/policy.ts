@@ -55,3 +55,9 @@ export class ReferencePolicy extends Context.Service<ReferencePolicy, CausalLM>(
   static readonly layerMovable = (folder: string): Layer.Layer<ReferencePolicy, LoadError, ModelRuntime> =>
     Layer.effect(ReferencePolicy, loaded(folder, "reference", true))
 }
+
+/** The frozen model that a student learns from. */
+export class Teacher extends Context.Service<Teacher, CausalLM>()("@plumbline/models/Teacher") {
+  static readonly layerFromFolder = (folder: string): Layer.Layer<Teacher, LoadError, ModelRuntime> =>
+    Layer.effect(Teacher, loaded(folder, "teacher", false))
+}
