@@ -4,7 +4,21 @@
  *   plumb run recipes/preference-losses.ts --model runs/quickstart/sft/final --loss kto
  *
  * The pairs are the quickstart's. Losses on responses judged one by one see each pair as two: desirable, undesirable. The
- * answers to 300 held-out prompts are sampled at temperature 1 and checked by code, before and after.
+ * answers to 300 held-out prompts are sampled at temperature 1 and checked by code, before and after. The settings are the
+ * quickstart's for DPO and not tuned for any loss: those whose gradient is large (SimPO, ORPO) want a smaller learning rate.
+ *
+ * Seen on 2 cores of a Xeon server CPU (wasm, one thread), 25 to 60 s a loss, seed 0:
+ *
+ *   loss     right answers      polite style       chosen side likelier
+ *   (SFT)    53.7 %             51.3 %              68.0 %
+ *   dpo      79.7 %             94.0 %             100.0 %
+ *   ipo      63.0 %             91.7 %              98.3 %
+ *   aot      79.0 %             93.7 %             100.0 %
+ *   kto      80.0 %             94.7 %             100.0 %
+ *   bco      81.0 %             94.3 %             100.0 %
+ *   cpo      82.7 %             96.0 %             100.0 %
+ *   simpo    25.0 %             94.7 %              98.7 %
+ *   orpo     50.0 %             83.0 %             100.0 %
  */
 import {
   aot,

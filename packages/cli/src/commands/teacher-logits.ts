@@ -3,7 +3,7 @@ import { collate, loadSupervised, splitByTokens, supervisedDataset, type Tokeniz
 import type { CausalLM } from "@plumbline/models"
 import { batchFields, needed, NonNegativeInt, option, optional, PositiveInt, Progress } from "@plumbline/training"
 import { Effect, Schema } from "effect"
-import { machineFields, runtimeLayer } from "../backend.ts"
+import { machineFields, onMachine } from "../backend.ts"
 import type { CommandLine } from "../command-line.ts"
 import type { CommandRun } from "../command.ts"
 import { openResults, type Results } from "../generate/results.ts"
@@ -41,7 +41,7 @@ const line: CommandLine<typeof Options> = {
 export const teacherLogitsCommand: CommandRun = (argv) =>
   Effect.gen(function* () {
     const { options } = yield* parseCommand(line, argv)
-    yield* writeAll(options).pipe(Effect.scoped, Effect.provide(Progress.layer), Effect.provide(runtimeLayer(options)))
+    yield* writeAll(options).pipe(Effect.scoped, Effect.provide(Progress.layer), onMachine(options))
   })
 
 const writeAll = Effect.fnUntraced(function* (options: Options) {
