@@ -75,7 +75,7 @@ describe.skipIf(!hasGolden)("--backend torch", () => {
   it.skipIf(!torchIsSetUp || existsSync("/dev/nvidia0"))("says that there is no CUDA, with auto too", async () => {
     for (const backend of ["torch", "auto"]) {
       expect(await refusal(["--backend", backend, "--device", "cuda"])).toMatch(
-        /error: backend torch cannot be used here: (the torch addon was built for the CPU only|CUDA device 0 cannot be used)/
+        /^error: backend torch cannot be used here: (the torch addon was built for the CPU only \(.*\); with a torch that has CUDA, run: npm run setup:torch|CUDA device 0 cannot be used: .*)\nhint: --backend wasm on --device cpu needs nothing but npm ci\n$/
       )
     }
   })

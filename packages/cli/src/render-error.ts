@@ -10,7 +10,7 @@ export interface Rendered {
 
 /** A next step, where the message itself does not name one. */
 const HINTS: Readonly<Record<string, string>> = {
-  BackendUnavailable: "another backend may work: --backend wasm needs nothing but npm ci",
+  BackendUnavailable: "--backend wasm on --device cpu needs nothing but npm ci",
   ConfigFileInvalid: "keys are the options in camelCase; --help lists the options",
   DeviceLost: "this process can compute no more; a run goes on from its newest checkpoint: plumb resume RUN",
   EmptyDataset: "a data file has one JSON object a line",

@@ -331,7 +331,7 @@ export class TorchBackend extends KernelBackend {
 const startCuda = (addon: Addon, index: number) => {
   if (addon.cudaStart === undefined) {
     throw new TorchUnavailable(
-      `the torch addon was built for the CPU only (torch ${addon.torchVersion}); there is no CUDA in it`
+      `the torch addon was built for the CPU only (torch ${addon.torchVersion}); with a torch that has CUDA, run: npm run setup:torch`
     )
   }
   const complete = addon as Addon & CudaAddon

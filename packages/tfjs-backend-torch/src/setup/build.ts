@@ -1,6 +1,6 @@
 import { spawnSync } from "node:child_process"
 import { createHash } from "node:crypto"
-import { existsSync, mkdirSync, renameSync } from "node:fs"
+import { existsSync, mkdirSync, renameSync, rmSync } from "node:fs"
 import { createRequire } from "node:module"
 import { dirname, join } from "node:path"
 import { digestOfSources } from "../native-sources.ts"
@@ -43,8 +43,12 @@ export const buildAddon = (options: BuildOptions): string => {
     }
   )
   if (status !== 0) throw new SetupFailure("compile-failed", `${compiler} failed:\n${firstErrors(stderr)}`)
-  check(unfinished, libtorch)
-  renameSync(unfinished, target)
+  try {
+    check(unfinished, libtorch)
+    renameSync(unfinished, target)
+  } finally {
+    rmSync(unfinished, { force: true })
+  }
   return target
 }
 
@@ -55,13 +59,27 @@ const firstErrors = (output: string): string =>
     .slice(0, 5)
     .join("\n")
 
-/** Headers of another torch than the library's compile, but the addon then misses symbols. */
+/**
+ * Headers of another torch than the library's compile, but the addon then misses symbols, or finds ones that mean something
+ * else: it is loaded with all its symbols in another process, and says there which torch it is of and which one it found.
+ */
 const check = (addon: string, { root }: Libtorch): void => {
-  const script = `process.dlopen({ exports: {} }, ${JSON.stringify(addon)})`
-  const { status, stderr } = spawnSync(process.execPath, ["-e", script], { encoding: "utf8" })
-  if (status === 0) return
-  const reason = stderr.split("\n").find((line) => line.startsWith("Error:")) ?? `exit code ${status}`
-  throw new SetupFailure("header-mismatch", `the addon does not load with the libraries in ${root}/lib: ${reason}`)
+  const script = `const addon = { exports: {} }
+    process.dlopen(addon, ${JSON.stringify(addon)}, require("node:os").constants.dlopen.RTLD_NOW)
+    console.log(JSON.stringify(addon.exports))`
+  const { status, stderr, stdout } = spawnSync(process.execPath, ["-e", script], { encoding: "utf8" })
+  const mismatch = (reason: string) =>
+    new SetupFailure(
+      "header-mismatch",
+      `the headers in ${root}/include are not those of the libraries in ${root}/lib: ${reason}. Install that torch anew, or set LIBTORCH to another`
+    )
+  if (status !== 0) {
+    throw mismatch(stderr.split("\n").find((line) => line.startsWith("Error:")) ?? `exit code ${status}`)
+  }
+  const { libraryVersion, torchVersion } = JSON.parse(stdout) as Record<string, string>
+  if (libraryVersion !== "" && libraryVersion !== torchVersion) {
+    throw mismatch(`they are of torch ${torchVersion} and ${libraryVersion}`)
+  }
 }
 
 const keyOf = ({ version, root }: Libtorch, flags: ReadonlyArray<string>): string => {

@@ -64,7 +64,10 @@ describe("setup:torch", () => {
 
   it("refuses a torch that is too old, 2.10 not among them", () => {
     pretend("2.6.0")
-    expect(failure(() => find({ LIBTORCH: folder }))).toMatchObject({ kind: "torch-too-old" })
+    expect(failure(() => find({ LIBTORCH: folder }))).toMatchObject({
+      kind: "torch-too-old",
+      message: `torch 2.6.0 in ${folder} is too old: 2.7 or later is needed. Upgrade it, or set LIBTORCH to another`
+    })
     pretend("2.10.0")
     expect(find({ LIBTORCH: folder }).version).toBe("2.10.0")
   })
@@ -75,7 +78,7 @@ describe("setup:torch", () => {
     const { kind, message } = failure(() => find({ LIBTORCH: folder }))
     expect([kind, message]).toEqual([
       "header-mismatch",
-      `${folder} holds headers of torch 2.11.0 but the library of torch 2.10.1`
+      `${folder} holds headers of torch 2.11.0 but the library of torch 2.10.1. Install it anew, or set LIBTORCH to another`
     ])
   })
 

@@ -71,7 +71,7 @@ const checkVersion = (root: string, version: string): void => {
   if (number(version) < number(OLDEST_TORCH)) {
     throw new SetupFailure(
       "torch-too-old",
-      `torch ${version} in ${root} is too old: ${OLDEST_TORCH} or later is needed`
+      `torch ${version} in ${root} is too old: ${OLDEST_TORCH} or later is needed. Upgrade it, or set LIBTORCH to another`
     )
   }
   const library = [join(root, "version.py"), join(root, "build-version")]
@@ -80,7 +80,7 @@ const checkVersion = (root: string, version: string): void => {
   if (library !== undefined && library !== version) {
     throw new SetupFailure(
       "header-mismatch",
-      `${root} holds headers of torch ${version} but the library of torch ${library}`
+      `${root} holds headers of torch ${version} but the library of torch ${library}. Install it anew, or set LIBTORCH to another`
     )
   }
 }
