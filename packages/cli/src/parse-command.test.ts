@@ -59,6 +59,18 @@ describe("flags", () => {
     expect(options.model).toBe(text)
   })
 
+  it("split lists at commas, keep every other space and line end, and read JSON lists as they are", async () => {
+    const options = Schema.Struct({ stops: option(Schema.Array(Schema.String), [], ""), ...Options.fields })
+    const stopsOf = async (...texts: ReadonlyArray<string>) => {
+      const argv = ["--model", "m", ...texts.flatMap((text) => ["--stops", text])]
+      return (await Effect.runPromise(parseCommand({ ...line, options }, argv))).options.stops
+    }
+    expect(await stopsOf("a, b", "\n")).toEqual(["a", "b", "\n"])
+    expect(await stopsOf(" a,b ")).toEqual([" a", "b "])
+    expect(await stopsOf('["a, b", "\\n"]', "[")).toEqual(["a, b", "\n", "["])
+    expect((await parse("--model m --loss-weights [1,2]")).options.lossWeights).toEqual([1, 2])
+  })
+
   it("resolve to plain data that decodes to the same again", async () => {
     const { encoded } = await parse("--model m")
     expect(encoded).toEqual({ model: "m", learningRate: 1e-5, alpha: 0.5, shuffle: true, loss: ["sigmoid"] })

@@ -68,14 +68,18 @@ export const decodeOptions = <Options extends OptionSchema>(
     if (flag === undefined) return `${field}: ${message}`
     if (!(field in values)) return `--${flag.name} is missing: ${flag.description}`
     const place = field in given ? `--${flag.name}` : `${file}: ${field}`
-    return `${place}: ${allowed(flag, message)}; got ${written(values[field])}`
+    return `${place}: ${inside(path)}${allowed(flag, message)}; got ${written(values[field])}`
   })
   return Result.fail([...new Set(problems)])
 }
 
+/** The key of an object that is wrong, where one is. */
+const inside = ([, key]: ReadonlyArray<unknown>): string => (typeof key === "string" ? `key "${key}": ` : "")
+
 /** The schema's words, or the choices where there are any. */
 const allowed = (flag: Flag, message: string): string => {
   if (flag.choices.length > 0) return `expected ${expected(flag)}`
+  if (message.includes("no excess property")) return "expected no such key"
   return message.charAt(0).toLowerCase() + message.slice(1)
 }
 

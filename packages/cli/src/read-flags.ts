@@ -41,7 +41,12 @@ const readFlag = (flag: Flag, given: unknown): Outcome => {
   return { value: flag.list ? values : values[0] }
 }
 
-const split = (text: string): ReadonlyArray<string> => (text === "" ? [] : text.split(",").map((part) => part.trim()))
+/** Values of a list, between commas; a JSON list holds any text. */
+const split = (text: string): ReadonlyArray<string> => {
+  const list = text.startsWith("[") ? jsonOrText(text) : text
+  if (Array.isArray(list) && list.every((part) => typeof part !== "object")) return list.map(String)
+  return text === "" ? [] : text.split(/, */)
+}
 
 const readText = (flag: Flag, text: string): Outcome => {
   if (flag.choices.length > 0 && !flag.choices.includes(text)) return { problem: wrongValue(flag, text) }
@@ -71,7 +76,8 @@ const KINDS: Readonly<Record<Flag["kind"], string>> = {
 
 /** What may follow a flag, in words. */
 export const expected = ({ choices, kind, list }: Flag): string => {
-  if (choices.length === 0) return list ? `${KINDS[kind]}, or several separated by commas` : KINDS[kind]
+  if (choices.length === 0)
+    return list ? `${KINDS[kind]}, or several separated by commas or as a JSON list` : KINDS[kind]
   return `${list ? "one or several of" : "one of"} ${choices.join(", ")}`
 }
 

@@ -1,22 +1,27 @@
 import { attempt, type PromptRecord, type TokenizerShape, tokenizePrompt } from "@plumbline/data"
-import { Generator, promptRequests, samplingFields } from "@plumbline/rollout-generation"
+import { type GenerationRefused, Generator, promptRequests, samplingFields } from "@plumbline/rollout-generation"
 import { needed, NonNegativeInt, option, optional, PositiveInt, Progress } from "@plumbline/training"
 import { Effect, Schema, Stream } from "effect"
 import { machineFields, onMachine } from "../backend.ts"
 import type { CommandLine } from "../command-line.ts"
 import type { CommandRun } from "../command.ts"
 import { engineFields } from "../engine-fields.ts"
+import { kebabCase } from "../flags.ts"
 import { responseLine, responseRecord } from "../generate/response-record.ts"
 import { openResults, type Results } from "../generate/results.ts"
 import { checkRows, openModel } from "../model-input.ts"
 import { parseCommand } from "../parse-command.ts"
 import { readInput } from "../prompt-input.ts"
+import { UsageError } from "../usage-error.ts"
 
 const Options = Schema.Struct({
   model: needed(Schema.NonEmptyString, "model folder, in the Hugging Face layout"),
   prompt: optional(Schema.String, "text to continue"),
   input: optional(Schema.NonEmptyString, "JSONL file: prompt, messages, text or input_ids a row"),
-  output: optional(Schema.NonEmptyString, "JSONL file for the responses; a second run goes on where the first stopped"),
+  output: optional(
+    Schema.NonEmptyString,
+    "JSONL file for the responses, as --json has them; a second run goes on where the first stopped"
+  ),
   samples: option(PositiveInt, 1, "responses to each prompt"),
   json: option(
     Schema.Boolean,
@@ -52,7 +57,18 @@ export const generateCommand: CommandRun = (argv) =>
     const { options } = yield* parseCommand(line, argv)
     const { input, prompt } = options
     const records = yield* readInput({ command: "generate", flag: "prompt", text: prompt, input })
-    yield* generateAll(options, records).pipe(Effect.scoped, onMachine(options))
+    yield* generateAll(options, records).pipe(
+      Effect.catchTag("GenerationRefused", (refused) => Effect.fail(asUsage(refused))),
+      Effect.scoped,
+      onMachine(options)
+    )
+  })
+
+/** Rows were checked: what the engine still refuses is what flags ask of it. */
+const asUsage = ({ field, reason }: GenerationRefused): UsageError =>
+  new UsageError({
+    problems: [`--${kebabCase(field)} ${reason.replace(/\b[a-z]+[A-Z]\w*/g, (name) => `--${kebabCase(name)}`)}`],
+    help: "plumb generate --help lists the options"
   })
 
 const generateAll = Effect.fnUntraced(function* (options: Options, records: ReadonlyArray<PromptRecord>) {

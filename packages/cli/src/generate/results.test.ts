@@ -1,16 +1,25 @@
 import { Effect } from "effect"
-import { appendFileSync, mkdtempSync, readFileSync } from "node:fs"
+import { appendFileSync, cpSync, mkdtempSync, readFileSync, writeFileSync } from "node:fs"
 import { tmpdir } from "node:os"
 import { join } from "node:path"
 import { expect, it } from "vitest"
 import { openResults } from "./results.ts"
 
 const prompts = [Int32Array.of(1, 2), Int32Array.of(3), Int32Array.of(4, 5, 6)]
-const file = () => join(mkdtempSync(join(tmpdir(), "plumbline-")), "out.jsonl")
+const folder = () => mkdtempSync(join(tmpdir(), "plumbline-"))
+const file = () => join(folder(), "out.jsonl")
+/** A folder with weights of many blocks; what they are is not read. */
+const modelOf = (last: number): string => {
+  const model = folder()
+  writeFileSync(join(model, "config.json"), "{}")
+  writeFileSync(join(model, "model.safetensors"), new Uint8Array(2 ** 20).fill(last, 2 ** 20 - 9))
+  return model
+}
+const model = modelOf(1)
 const line = (index: number, sample: number) => JSON.stringify({ index, sample })
 
 it("goes on after the last prompt that has all its responses", async () => {
-  const options = { output: file(), samples: 2, seed: 1 }
+  const options = { model, output: file(), samples: 2, seed: 1 }
   const first = await Effect.runPromise(openResults(options, prompts))
   expect([0, 1, 2].map(first.has)).toEqual([false, false, false])
   await Effect.runPromise(first.write(0, [line(0, 0), line(0, 1)]))
@@ -22,16 +31,28 @@ it("goes on after the last prompt that has all its responses", async () => {
   expect(readFileSync(options.output, "utf8")).toBe(whole)
 })
 
-it("refuses a file of other prompts, of other options, or of somebody else", async () => {
-  const options = { output: file(), samples: 1, seed: 1 }
+it("refuses a file of other prompts, of other options, of another model, or of somebody else", async () => {
+  const options = { model, output: file(), samples: 1, seed: 1 }
   await Effect.runPromise(openResults(options, prompts))
   const refusal = (...args: Parameters<typeof openResults>) =>
     Effect.runPromise(Effect.map(Effect.flip(openResults(...args)), ({ message }) => message))
-  const reason = `${options.output}: it was not made from these prompts with these options; name another file, or remove it`
+  const reason = `${options.output}: it was not made from these prompts by this model with these options; name another file, or remove it`
   expect(await refusal({ ...options, seed: 2 } as typeof options, prompts)).toBe(reason)
   expect(await refusal(options, prompts.slice(1))).toBe(reason)
+  expect(await refusal({ ...options, model: modelOf(2) }, prompts)).toBe(reason)
+  const elsewhere = join(folder(), "copy")
+  cpSync(model, elsewhere, { recursive: true })
+  expect((await Effect.runPromise(openResults({ ...options, model: elsewhere }, prompts))).has(0)).toBe(false)
   const foreign = file()
   appendFileSync(foreign, "a diary\n")
   expect(await refusal({ ...options, output: foreign }, prompts)).toContain("it was not made from these prompts")
   expect(readFileSync(foreign, "utf8")).toBe("a diary\n")
+})
+
+it("says where no file can be", async () => {
+  const refusal = (output: string) =>
+    Effect.runPromise(Effect.flip(openResults({ model, output, samples: 1 }, prompts))).then(({ message }) => message)
+  const here = folder()
+  expect(await refusal(here)).toBe(`${here}: it is a folder; name a file in it`)
+  expect(await refusal(join(here, "none", "x"))).toBe(`${here}/none/x: there is no folder ${here}/none`)
 })

@@ -1,7 +1,9 @@
 import { Effect, Schema } from "effect"
 import { createHash } from "node:crypto"
-import { appendFileSync, existsSync, readFileSync, truncateSync, writeFileSync } from "node:fs"
+import { appendFileSync, existsSync, readFileSync, statSync, truncateSync, writeFileSync } from "node:fs"
+import { dirname, resolve } from "node:path"
 import { print } from "../terminal.ts"
+import { modelFingerprint } from "./model-fingerprint.ts"
 
 /** The responses' file cannot be gone on with, or not be written. */
 export class ResultsUnusable extends Schema.TaggedError<ResultsUnusable>()("ResultsUnusable", {
@@ -22,6 +24,8 @@ export interface Results {
 }
 
 interface ResultOptions {
+  /** Folder of the model that responds. */
+  readonly model: string
   readonly output?: string | undefined
   readonly samples: number
 }
@@ -32,8 +36,8 @@ const toScreen: Results = {
 }
 
 /**
- * Standard output, or a file. A file that is there already is gone on with where it was made from the same prompts with the
- * same options; a line that was torn off in the middle, and the other samples of its prompt, are made again.
+ * Standard output, or a file. A file that is there already is gone on with where the same model made it from the same
+ * prompts with the same options; a line that was torn off in the middle, and the other samples of its prompt, are made again.
  */
 export const openResults = (
   options: ResultOptions,
@@ -42,13 +46,16 @@ export const openResults = (
   const { output } = options
   if (output === undefined) return Effect.succeed(toScreen)
   return attemptFile(output, () => {
+    checkPlace(output)
     const origin = originOf(options, prompts)
     const note = `${output}.origin`
     if (!existsSync(output)) {
-      writeFileSync(output, "")
       writeFileSync(note, `${origin}\n`)
+      writeFileSync(output, "")
     } else if (!existsSync(note) || readFileSync(note, "utf8").trim() !== origin) {
-      throw new Error("it was not made from these prompts with these options; name another file, or remove it")
+      throw new Error(
+        "it was not made from these prompts by this model with these options; name another file, or remove it"
+      )
     }
     const done = keepWhole(output, options.samples)
     return {
@@ -62,15 +69,21 @@ export const openResults = (
   })
 }
 
-/** Options that change what a response is, and all prompts. */
+const checkPlace = (output: string): void => {
+  const folder = dirname(resolve(output))
+  if (!existsSync(folder)) throw new Error(`there is no folder ${folder}`)
+  if (existsSync(output) && statSync(output).isDirectory()) throw new Error("it is a folder; name a file in it")
+}
+
+/** What makes a response what it is: the model, the options that matter, all prompts. */
 const originOf = (options: ResultOptions, prompts: ReadonlyArray<Int32Array>): string => {
   const about = Object.entries(options).filter(([field]) => !INDIFFERENT.has(field))
-  const hash = createHash("sha256").update(JSON.stringify(about))
+  const hash = createHash("sha256").update(modelFingerprint(options.model)).update(JSON.stringify(about))
   for (const ids of prompts) hash.update(`${ids.length}:`).update(ids)
   return hash.digest("hex")
 }
 
-const INDIFFERENT = new Set(["output", "json", "input", "prompt", "maxRows", "cacheTokens"])
+const INDIFFERENT = new Set(["model", "output", "json", "input", "prompt", "maxRows", "cacheTokens"])
 
 /** Rows whose responses are all in the file; cuts off what follows the last of them. */
 const keepWhole = (file: string, samples: number): Set<number> => {

@@ -65,7 +65,7 @@ const checks: ReadonlyArray<readonly [field: string, Check]> = [
     ({ promptIds, sampling }, { cacheTokens, contextTokens, pageSize }) => {
       const most = Math.min(promptIds.length + sampling.maxNewTokens, contextTokens)
       return Math.ceil(most / pageSize) * pageSize > cacheTokens
-        ? `and the prompt take ${most} tokens, the key-value cache holds ${cacheTokens}; give it more`
+        ? `and the prompt take ${most} tokens, the key-value cache holds ${cacheTokens}; cacheTokens sets its size`
         : undefined
     }
   ],

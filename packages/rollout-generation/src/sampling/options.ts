@@ -29,7 +29,7 @@ export const samplingFields = {
   ),
   presencePenalty: option(Schema.Finite, 0, "taken from the logits of tokens that the response has"),
   frequencyPenalty: option(Schema.Finite, 0, "taken from a token's logit once for each time the response has it"),
-  logitBias: option(Schema.Record(BiasedToken, Schema.Finite), {}, "added to the logits of tokens, by id"),
+  logitBias: option(Schema.Record(BiasedToken, Schema.Finite), {}, 'added to the logits of tokens, by id: {"50": -2}'),
   allowedTokens: optional(NonEmptyTokens, "only these token ids; all where absent"),
   stopIds: option(Schema.Array(TokenId), [], "token ids that end a response; they are part of it"),
   stopStrings: option(
