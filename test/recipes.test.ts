@@ -41,7 +41,14 @@ const metrics = (run: string): ReadonlyArray<Readonly<Record<string, number>>> =
 
 describe("recipes", () => {
   it("are found", () =>
-    expect(recipeFiles).toEqual(["dpo-gsm8k.ts", "first.ts", "preference-losses.ts", "quickstart.ts", "sft-gsm8k.ts"]))
+    expect(recipeFiles).toEqual([
+      "dpo-gsm8k.ts",
+      "first.ts",
+      "preference-losses.ts",
+      "quickstart.ts",
+      "rm-gsm8k.ts",
+      "sft-gsm8k.ts"
+    ]))
 
   it.each(recipeFiles)("%s has its file's name, and parameters with defaults but for files", async (file) => {
     const module = (await import(join(recipes, file))) as { readonly default: Recipe<Fields, unknown, unknown> }
@@ -120,6 +127,28 @@ describe("the gsm8k recipes on a file of their form", () => {
     writeFileSync(file, rows.map((row) => `${JSON.stringify(row)}\n`).join(""))
     return file
   }
+
+  it("train a reward model, and test it on questions that it never saw", async () => {
+    const pairs = sums.flatMap(({ question, right, wrong }) =>
+      [wrong, wrong + 1].map((one) => ({ prompt: question, chosen: `It is ${right}.`, rejected: `It is ${one}.` }))
+    )
+    const output = join(folder, "rm-gsm8k")
+    const short = ["--max-steps", "6", "--batch-size", "8", "--vocab-size", "300", "--width", "16", "--layers", "1"]
+    const train = ["--train", write("rm-pairs.jsonl", pairs), ...short, ...WASM, "--output", output]
+    const shown = await finished(["run", "recipes/rm-gsm8k.ts", ...train])
+    expect(shown).toMatch(/held out: \d+\.\d % of \d+ pairs on \d+ questions that training never saw, margin -?\d/)
+    const questions = (name: string) =>
+      new Set(
+        readFileSync(join(output, "data", name), "utf8")
+          .trim()
+          .split("\n")
+          .map((line) => (JSON.parse(line) as { readonly prompt: string }).prompt)
+      )
+    const [seen, heldOut] = [questions("train.jsonl"), questions("held-out.jsonl")]
+    expect([...heldOut].filter((question) => seen.has(question))).toEqual([])
+    expect([heldOut.size > 0, seen.size + heldOut.size]).toEqual([true, sums.length])
+    expect(metrics(join(output, "rm")).at(-1)).toHaveProperty("eval_accuracy")
+  })
 
   it("train a vocabulary and a model, and align it", async () => {
     const answers = sums.map(({ question, right }) => ({ question, answer: `It is ${right}.\n#### ${right}` }))

@@ -13,6 +13,14 @@ import { RewardModel } from "@plumbline/reward-model"
 import type { Dataset, DataUnit } from "@plumbline/training"
 import { Context, Effect, Layer } from "effect"
 import { type DataFileOptions, dataKind, modelDataFromFiles } from "../data-file.ts"
+import { pairFiles, PreferenceData } from "../preference/preference-data.ts"
+
+/** Preference pairs in files, for a reward model. */
+export const rewardPairs = (options: DataFileOptions) =>
+  Layer.effect(
+    PreferenceData,
+    Effect.flatMap(RewardModel, ({ config }) => modelDataFromFiles(pairFiles, options, config))
+  )
 
 export interface GradedUnit extends DataUnit {
   readonly row: GradedRow

@@ -1,15 +1,15 @@
 import type { TokenizedPreference } from "@plumbline/data"
-import { bradleyTerry, marginBradleyTerry, RewardModel, scaledBradleyTerry } from "@plumbline/reward-model"
+import { bradleyTerry, marginBradleyTerry, scaledBradleyTerry } from "@plumbline/reward-model"
 import { NonNegative, optimizationFields, option, optional, runFields, runTraining } from "@plumbline/training"
-import { Effect, Layer, Schema } from "effect"
+import { Effect, Schema } from "effect"
 import type { Builtin } from "../builtin.ts"
 import { fileFields } from "../command-fields.ts"
-import { modelDataFromFiles } from "../data-file.ts"
 import { tokenizerOutput } from "../model-folder.ts"
-import { pairFiles, PreferenceData } from "../preference/preference-data.ts"
+import { pairFiles } from "../preference/preference-data.ts"
 import { headFields, rewardFolder, rewardInputs, scoredBatchFields } from "./head-options.ts"
 import { namedWeights, WeightedName } from "./named-weights.ts"
 import { pairwise } from "./pairwise.ts"
+import { rewardPairs } from "./reward-data.ts"
 
 /** What `--loss` can name. */
 const losses = { bradley_terry: bradleyTerry, margin_bt: marginBradleyTerry, scaled_bt: scaledBradleyTerry }
@@ -53,11 +53,5 @@ export const rmCommand: Builtin<typeof RmOptions, TokenizedPreference> = {
         extraFiles: yield* tokenizerOutput,
         highlights: ["accuracy", "margin"]
       })
-    }).pipe(Effect.provide(pairData(options)), Effect.provide(rewardFolder(options, undefined)))
+    }).pipe(Effect.provide(rewardPairs(options)), Effect.provide(rewardFolder(options, undefined)))
 }
-
-const pairData = (options: RmOptions) =>
-  Layer.effect(
-    PreferenceData,
-    Effect.flatMap(RewardModel, ({ config }) => modelDataFromFiles(pairFiles, options, config))
-  )
