@@ -13,6 +13,8 @@ import { ktoCommand } from "./unpaired/kto-command.ts"
 import { processCommand } from "./reward-model/process-command.ts"
 import { regressionCommand } from "./reward-model/regression-command.ts"
 import { rmCommand } from "./reward-model/rm-command.ts"
+import { steerLm2Command } from "./steerlm/steerlm2-command.ts"
+import { steerLmCommand } from "./steerlm/steerlm-command.ts"
 import { sftCommand } from "./supervised/sft-command.ts"
 
 /** A builtin whose options and rows the caller need not know. */
@@ -34,5 +36,7 @@ export const builtins: ReadonlyArray<AnyBuiltin> = [
   spinCommand,
   rejectionSamplingCommand,
   onlineDpoCommand,
-  distillCommand
+  distillCommand,
+  steerLmCommand,
+  steerLm2Command
 ] as ReadonlyArray<unknown> as ReadonlyArray<AnyBuiltin>

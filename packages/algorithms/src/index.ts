@@ -111,6 +111,18 @@ export { rejectionSampling, type RejectionSamplingOptions } from "./iterative/re
 export { type Reported, reporting, withReport } from "./iterative/reported.ts"
 export { type ResponseOptions, responseRow, writeResponses, type WrittenResponse } from "./iterative/responses.ts"
 export { spin, type SpinOptions } from "./iterative/spin.ts"
+export {
+  attributeLabel,
+  type Attributes,
+  conditionedOn,
+  describeAttributes,
+  labelIds,
+  SteeringInvalid
+} from "./steerlm/attribute-label.ts"
+export { attributedFiles } from "./steerlm/attributed-data.ts"
+export { steerLm } from "./steerlm/steerlm.ts"
+export { steerLm2, steerLm2Objective } from "./steerlm/steerlm2.ts"
+export { type WeightedGroup, WeightedResponses, type WeightedUnit } from "./steerlm/weighted-responses.ts"
 export { DataUnfit } from "./data-unfit.ts"
 export { dataFromFiles, type DataFileOptions, dataKind, type DataKind, unitLengths } from "./data-file.ts"
 export type { Builtin, ReferenceUse } from "./builtin.ts"

@@ -33,6 +33,12 @@ export const modelCommands: ReadonlyArray<Command> = [
     load: async () => (await import("./commands/tokenize.ts")).tokenizeCommand
   },
   {
+    name: "annotate",
+    usage: "--model DIR --input FILE --output FILE",
+    summary: "add an attribute model's grades to rows",
+    load: async () => (await import("./commands/annotate.ts")).annotateCommand
+  },
+  {
     name: "teacher-logits",
     usage: "--model DIR --train FILE --output FILE",
     summary: "write a teacher's most likely tokens, for plumb distill",

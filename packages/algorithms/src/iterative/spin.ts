@@ -12,6 +12,7 @@ import { type PairBatch, pairRows } from "../preference/pair-batch.ts"
 import type { PairUnit } from "../preference/preference-data.ts"
 import { preferenceObjective } from "../preference/preference-objective.ts"
 import { ReferenceLogProbs } from "../preference/reference-log-probs.ts"
+import { answerStart } from "../steerlm/attribute-label.ts"
 import { SupervisedData, type SupervisedUnit } from "../supervised/supervised-data.ts"
 import { type Reported, reporting, withReport } from "./reported.ts"
 import { type ResponseOptions, type WrittenResponse, writeResponses } from "./responses.ts"
@@ -109,7 +110,7 @@ export const lastAnswer = ({
   lossMask
 }: TokenizedRow): { readonly prompt: Int32Array; readonly answer: TokenizedRow } => {
   const end = lossMask.lastIndexOf(1) + 1
-  const start = lossMask.subarray(0, end).lastIndexOf(0) + 1
+  const start = answerStart(lossMask)
   return {
     prompt: ids.slice(0, start),
     answer: { ids: ids.slice(0, end), lossMask: new Uint8Array(end).fill(1, start) }

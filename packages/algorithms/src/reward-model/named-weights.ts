@@ -9,7 +9,8 @@ export const WeightedName = Schema.String.check(
 
 /** The weights that a flag lists. */
 export const namedWeights = (
-  listed: ReadonlyArray<string> | undefined
+  listed: ReadonlyArray<string> | undefined,
+  flag = "--attribute-weights"
 ): Effect.Effect<AttributeWeights | undefined, OptionsInvalid> => {
   if (listed === undefined) return Effect.succeed(undefined)
   const pairs = listed.map(
@@ -17,5 +18,5 @@ export const namedWeights = (
   )
   const twice = pairs.find(([name], i) => pairs.findIndex(([other]) => other === name) < i)
   if (twice === undefined) return Effect.succeed(Object.fromEntries(pairs))
-  return Effect.fail(new OptionsInvalid({ option: "--attribute-weights", reason: `names ${twice[0]} twice` }))
+  return Effect.fail(new OptionsInvalid({ option: flag, reason: `names ${twice[0]} twice` }))
 }

@@ -1,3 +1,4 @@
+import { conditionedOn, labelIds, namedWeights, type SteeringInvalid, WeightedName } from "@plumbline/algorithms"
 import { attempt, type PromptRecord, type TokenizerShape, tokenizePrompt } from "@plumbline/data"
 import { type GenerationRefused, Generator, promptRequests, samplingFields } from "@plumbline/rollout-generation"
 import { needed, NonNegativeInt, option, optional, PositiveInt, Progress } from "@plumbline/training"
@@ -27,6 +28,10 @@ const Options = Schema.Struct({
     Schema.Boolean,
     false,
     "one JSON object a response: prompt_ids, response_ids, text, logprobs (nats, of the model itself), sampling_logprobs, policy_version, finish_reason"
+  ),
+  attributes: optional(
+    Schema.Array(WeightedName),
+    "grades to write for, of a model that plumb steerlm made, as helpfulness=4,verbosity=1"
   ),
   seed: option(NonNegativeInt, 0, "seed of the samples; each prompt and sample has its own stream"),
   ...samplingFields,
@@ -73,7 +78,10 @@ const asUsage = ({ field, reason }: GenerationRefused): UsageError =>
 
 const generateAll = Effect.fnUntraced(function* (options: Options, records: ReadonlyArray<PromptRecord>) {
   const { model, tokenizer } = yield* openModel(options.model)
-  const prompts = yield* Effect.forEach(records, (record) => promptIds(tokenizer, record))
+  const label = yield* steering(options, tokenizer)
+  const prompts = yield* Effect.forEach(records, (record) =>
+    Effect.map(promptIds(tokenizer, record), (ids) => Int32Array.of(...ids, ...label))
+  )
   yield* checkRows(model, records, prompts, 1)
   const results = yield* openResults(options, prompts)
   const sampling = {
@@ -90,6 +98,17 @@ const generateAll = Effect.fnUntraced(function* (options: Options, records: Read
       prompts.length > 1 ? Progress.layer : Progress.layerSilent
     ])
   )
+})
+
+/** Ids of the label with the grades asked for, which stands between prompt and response; none where none are. */
+const steering = Effect.fnUntraced(function* ({ attributes, model }: Options, tokenizer: TokenizerShape) {
+  const grades = yield* namedWeights(attributes, "--attributes")
+  if (grades === undefined) return new Int32Array(0)
+  const names = yield* Effect.try({
+    try: () => conditionedOn(model, grades),
+    catch: (cause) => cause as SteeringInvalid
+  })
+  return labelIds(tokenizer, names, grades)
 })
 
 /** The sampling options among those of the command. */
