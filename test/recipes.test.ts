@@ -46,6 +46,7 @@ describe("recipes", () => {
       "first.ts",
       "preference-losses.ts",
       "quickstart.ts",
+      "reversed-words.ts",
       "rm-gsm8k.ts",
       "sft-gsm8k.ts"
     ]))

@@ -26,7 +26,11 @@ const files = {
   ],
   "good.jsonl": [judged(true), judged(true)],
   "bad.jsonl": [judged(false), judged(false)],
-  "both.jsonl": [judged(true), judged(false)]
+  "both.jsonl": [judged(true), judged(false)],
+  "asked.jsonl": [
+    { prompt: "Q", answer: "A" },
+    { prompt: "R", answer: "B" }
+  ]
 }
 
 // command, file, further flags; then what the failure says
@@ -61,6 +65,33 @@ const refused: ReadonlyArray<readonly [string, string, string, string]> = [
     "pairs.jsonl:1 has no answer to judge by (nor have 1 others)"
   ],
   ["online-dpo", "pairs.jsonl", "--reward exact_answer --samples 1", "a pair needs two responses"],
+  ["grpo", "asked.jsonl", "--reward exact_answer --loss cispo", "needs --cispo-cap"],
+  ["grpo", "asked.jsonl", "--reward exact_answer --loss cispo --cispo-cap 0.2", "0.2 would hold every token there"],
+  [
+    "grpo",
+    "asked.jsonl",
+    "--reward exact_answer --loss sapo --clip-range 0.1",
+    "--clip-range: is not read by --loss sapo"
+  ],
+  ["grpo", "asked.jsonl", "--reward exact_answer --samples 1", "nobody to be compared with"],
+  ["grpo", "asked.jsonl", "--reward exact_answer --temperature 0", "every response would be the same"],
+  ["grpo", "asked.jsonl", "--reward exact_answer --dual-clip 0.5", "a dual bound of 0.5"],
+  [
+    "grpo",
+    "asked.jsonl",
+    "--reward exact_answer --kl-target 6",
+    "--kl-target: is not read where --kl-coefficient is 0"
+  ],
+  [
+    "grpo",
+    "asked.jsonl",
+    "--reward exact_answer --kl-coefficient 0.1 --kl-estimator k1",
+    "k1 has no gradient in the loss"
+  ],
+  ["grpo", "asked.jsonl", "--reward exact_answer --reward-weights 1,2", "2 weights for 1 rewards"],
+  ["grpo", "pairs.jsonl", "--reward exact_answer", "pairs.jsonl:1 has no answer to judge by (nor have 1 others)"],
+  ["reinforce", "asked.jsonl", "--reward exact_answer --inner-epochs 2", "would not know that the policy has moved"],
+  ["remax", "asked.jsonl", "--reward exact_answer --clip-range 0.1", "--clip-range: is not read by remax"],
   ["alphapo", "pairs.jsonl", "--alpha 0", "at 0 it is simpo"],
   ["rm", "pairs.jsonl", "--loss scaled_bt", "pairs.jsonl:1 does not say"],
   ["rm", "graded.jsonl", "--loss margin_bt", "graded.jsonl:2 does not say"],

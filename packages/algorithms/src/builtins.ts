@@ -4,6 +4,13 @@ import { distillCommand } from "./distillation/distill-command.ts"
 import { onlineDpoCommand } from "./iterative/online-dpo-command.ts"
 import { rejectionSamplingCommand } from "./iterative/rejection-sampling-command.ts"
 import { spinCommand } from "./iterative/spin-command.ts"
+import { grpoCommand } from "./policy-gradient/commands/grpo-command.ts"
+import {
+  reinforceCommand,
+  reinforcePlusPlusCommand,
+  remaxCommand,
+  rlooCommand
+} from "./policy-gradient/commands/reinforce-commands.ts"
 import { dpoCommand } from "./preference/dpo-command.ts"
 import { cpoCommand } from "./reference-free/cpo-command.ts"
 import { orpoCommand } from "./reference-free/orpo-command.ts"
@@ -25,6 +32,11 @@ export const builtins: ReadonlyArray<AnyBuiltin> = [
   sftCommand,
   dpoCommand,
   ktoCommand,
+  grpoCommand,
+  rlooCommand,
+  reinforceCommand,
+  reinforcePlusPlusCommand,
+  remaxCommand,
   cpoCommand,
   simpoCommand,
   alphaPoCommand,

@@ -8,7 +8,7 @@ export { exo, type ExoOptions } from "./preference/exo.ts"
 export { hinge, type HingeOptions } from "./preference/hinge.ts"
 export { ipo, type IpoOptions } from "./preference/ipo.ts"
 export { lengthDesensitized, type LengthDesensitizedOptions } from "./preference/ld-dpo.ts"
-export { LossInvalid } from "./preference/loss-invalid.ts"
+export { LossInvalid } from "./loss-invalid.ts"
 export { chosenCrossEntropy, mix, type WeightedLoss } from "./preference/mix.ts"
 export { movingReference, type MovingReferenceOptions } from "./preference/moving-reference.ts"
 export { nca, type NcaOptions } from "./preference/nca.ts"
@@ -47,6 +47,12 @@ export {
   tokenMean
 } from "./policy-gradient/aggregation.ts"
 export { adaptiveKl, fixedKl, type KlInLoss, type KlInReward, type KlPenalty } from "./policy-gradient/kl-penalty.ts"
+export { grpo, type GrpoOptions } from "./policy-gradient/grpo.ts"
+export { type OnlineOptions, policyGradient, type PolicyGradientOptions } from "./policy-gradient/policy-gradient.ts"
+export { reinforce } from "./policy-gradient/reinforce.ts"
+export { reinforcePlusPlus, type ReinforcePlusPlusOptions } from "./policy-gradient/reinforce-plus-plus.ts"
+export { remax } from "./policy-gradient/remax.ts"
+export { rloo } from "./policy-gradient/rloo.ts"
 export { policyGradientObjective, type PolicyGradientLoss } from "./policy-gradient/policy-gradient-objective.ts"
 export type { RolloutBatch } from "./policy-gradient/rollout-batch.ts"
 export {
@@ -57,7 +63,6 @@ export {
   truncateSequences,
   truncateTokens
 } from "./policy-gradient/sampler-correction.ts"
-export { type LengthShaping, linearLength, overlong } from "./policy-gradient/shaping.ts"
 export { clip, type ClipOptions, geometricClip, sequenceClip } from "./policy-gradient/surrogates/clip.ts"
 export { gmpo } from "./policy-gradient/surrogates/gmpo.ts"
 export { cispo, logLikelihood, vespo } from "./policy-gradient/surrogates/likelihood.ts"

@@ -167,6 +167,7 @@ const record = (batch: MicroBatch, flat: Omit<MicroBatchRecord, "origins">): Mic
 
 /** The values of all tensors end to end, in the one host read of a step, which waits for the device. */
 const readOnce = (tensors: ReadonlyArray<Tensor1D>): Float32Array => {
+  if (tensors.length === 0) return new Float32Array(0)
   const all = tf.tidy(() => tf.concat([...tensors]).dataSync() as Float32Array)
   tf.dispose([...tensors])
   return all

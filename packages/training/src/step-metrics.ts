@@ -19,15 +19,17 @@ export interface MicroBatchRecord {
 /** Name under which the terms of the loss are recorded. */
 export const LOSS = "loss"
 
-/** Sums in float64, so that a metric does not depend on the split either. @param all `values` of all records */
+/**
+ * Sums in float64 over all micro-batches, each divided once: a metric does not depend on the split, and the mean of ones
+ * is 1 exactly. @param all `values` of all records
+ */
 export const metricsOf = (
   records: ReadonlyArray<MicroBatchRecord>,
   all: Float32Array,
   counts: Readonly<Record<Unit, number>>
 ) => {
   const learns = records.some(({ layout }) => layout.some(({ name }) => name === LOSS))
-  const metrics: Record<string, number> = learns ? { [LOSS]: 0 } : {}
-  const withoutUnits = new Set<string>()
+  const totals = new Map<string, Array<Total>>(learns ? [[LOSS, []]] : [])
   const brokenOrigins = new Set<string>()
   let offset = 0
   for (const { layout, observed, origins } of records) {
@@ -35,15 +37,22 @@ export const metricsOf = (
       const values = all.subarray(offset, (offset += part.size))
       if (part.name === LOSS)
         brokenUnits(values).forEach((i) => brokenOrigins.add(origins[i] ?? `unit ${i} of the batch`))
-      const value = joined(part, values, metrics[part.name], counts)
-      if (value !== undefined) metrics[part.name] = value
-      else if (part.name !== LOSS) withoutUnits.add(part.name)
+      totals.set(part.name, joined(part, values, totals.get(part.name) ?? []))
     }
     for (const { size } of observed) offset += size
   }
-  // a mean over nothing is no number, and no zero either: it is left out
-  for (const name of withoutUnits) delete metrics[name]
+  const metrics: Record<string, number> = {}
+  for (const [name, parts] of totals) {
+    const value = valueOf(parts, counts)
+    // a mean over nothing is no number, and no zero either: it is left out, but for the loss
+    if (value !== undefined || name === LOSS) metrics[name] = value ?? 0
+  }
   return { metrics, brokenOrigins: [...brokenOrigins] }
+}
+
+/** What the micro-batches so far add up to, of a metric's values with one unit and weight. */
+interface Total extends Pick<MicroBatchRecord["layout"][number], "unit" | "weight" | "extreme"> {
+  readonly total: number
 }
 
 /** What each micro-batch showed. @param all as of `metricsOf` */
@@ -55,19 +64,33 @@ export const observedOf = (records: ReadonlyArray<MicroBatchRecord>, all: Float3
   })
 }
 
-/** The metric with the values of one more micro-batch; nothing where the global batch has none of its unit. */
+/** The totals with the values of one more micro-batch. */
 const joined = (
   { extreme, unit, weight }: MicroBatchRecord["layout"][number],
   values: Float32Array,
-  before: number | undefined,
-  counts: Readonly<Record<Unit, number>>
-): number | undefined => {
+  before: Array<Total>
+): Array<Total> => {
   if (extreme !== undefined && values.length === 0) return before
+  const own = before.findIndex((part) => part.unit === unit && part.weight === weight && part.extreme === extreme)
+  const total = own < 0 ? undefined : before[own]!.total
+  const next = { unit, weight, extreme, total: withValues(total, values, extreme) }
+  return own < 0 ? [...before, next] : before.with(own, next)
+}
+
+const withValues = (before: number | undefined, values: Float32Array, extreme: UnitSum["extreme"]): number => {
   if (extreme === "least") return Math.min(before ?? Infinity, ...values)
   if (extreme === "greatest") return Math.max(before ?? -Infinity, ...values)
-  const count = countOf(counts, unit)
-  const sum = values.reduce((total, value) => total + value, 0)
-  return count > 0 ? (before ?? 0) + (weight * sum) / count : undefined
+  return values.reduce((sum, value) => sum + value, before ?? 0)
+}
+
+const valueOf = (parts: ReadonlyArray<Total>, counts: Readonly<Record<Unit, number>>): number | undefined => {
+  let value: number | undefined
+  for (const { extreme, total, unit, weight } of parts) {
+    const count = countOf(counts, unit)
+    if (extreme !== undefined) value = total
+    else if (count > 0) value = (value ?? 0) + (weight * total) / count
+  }
+  return value
 }
 
 /** Places of what is not finite. */

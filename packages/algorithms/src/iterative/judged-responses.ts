@@ -40,7 +40,7 @@ export const judgedResponses = Effect.fnUntraced(function* (
 export const rewardGroup = (
   tokenizer: TokenizerShape,
   { origin, row }: PromptUnit,
-  samples: ReadonlyArray<WrittenResponse>
+  samples: ReadonlyArray<Pick<WrittenResponse, "response">>
 ): RewardGroup => ({
   row: origin,
   prompt: { ids: row.ids, text: promptText(tokenizer, row.record, row.ids), ...messagesOf(row.record) },
@@ -53,7 +53,7 @@ export const rewardGroup = (
   fields: row.record.fields
 })
 
-const promptText = (tokenizer: TokenizerShape, record: PromptRecord, ids: Int32Array): string =>
+export const promptText = (tokenizer: TokenizerShape, record: PromptRecord, ids: Int32Array): string =>
   record.kind === "text" ? record.text : tokenizer.decode(ids)
 
 const messagesOf = (record: PromptRecord) => (record.kind === "chat" ? { messages: record.messages } : {})

@@ -55,7 +55,7 @@ export const onlineDpoCommand: Builtin<typeof OnlineDpoCommandOptions, PromptRow
       const loss = yield* lossFromOptions(options)
       const samples = yield* enoughSamples(options.samples)
       return yield* Effect.gen(function* () {
-        yield* answersGiven("online-dpo")
+        yield* answersGiven("online-dpo", options)
         return yield* runTraining({
           algorithm: onlinePreference(loss, { ...responseOptions(options), samples }),
           options,

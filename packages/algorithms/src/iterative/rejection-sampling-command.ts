@@ -44,7 +44,7 @@ export const rejectionSamplingCommand: Builtin<typeof RejectionSamplingCommandOp
         return yield* new OptionsInvalid({ option: "--keep", reason: `${keep} of ${samples} samples cannot be kept` })
       }
       return yield* Effect.gen(function* () {
-        yield* answersGiven("rejection-sampling")
+        yield* answersGiven("rejection-sampling", options)
         return yield* runTraining({
           algorithm: rejectionSampling({ ...responseOptions(options), samples, keep }),
           options,

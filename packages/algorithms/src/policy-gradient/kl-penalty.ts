@@ -33,6 +33,8 @@ export type KlPenalty<E = never, R = never> = KlInLoss<E, R> | KlInReward<E, R>
 /** β: fixed, or led so that the measured KL comes to a target. */
 export interface KlCoefficient {
   readonly initial: number
+  /** Whether `next` looks at the KL, which then must be measured before the first step on a rollout. */
+  readonly adaptive: boolean
   /** After a rollout. @param measured mean KL of its responses, nats: sums over their tokens */
   readonly next: (current: number, measured: number, responses: number) => number
   readonly options: unknown
@@ -40,6 +42,7 @@ export interface KlCoefficient {
 
 export const fixedKl = (coefficient: number): KlCoefficient => ({
   initial: coefficient,
+  adaptive: false,
   next: (current) => current,
   options: { coefficient }
 })
@@ -59,6 +62,7 @@ export interface AdaptiveKlOptions {
  */
 export const adaptiveKl = (options: AdaptiveKlOptions): KlCoefficient => ({
   initial: options.initial,
+  adaptive: true,
   next: (current, measured, responses) => {
     const error = Math.max(-0.2, Math.min(0.2, measured / options.target - 1))
     return current * (1 + (error * responses) / options.horizon)

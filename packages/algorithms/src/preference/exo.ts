@@ -2,7 +2,7 @@ import { logSigmoid } from "@plumbline/numerics"
 import { tf, type Tensor1D } from "@plumbline/runtime"
 import { type Divergence, reverseKl } from "./divergence.ts"
 import { checkLabelSmoothing } from "./label-smoothing.ts"
-import { LossInvalid } from "./loss-invalid.ts"
+import { LossInvalid } from "../loss-invalid.ts"
 import type { PreferenceLoss } from "./preference-loss.ts"
 
 export interface ExoOptions {

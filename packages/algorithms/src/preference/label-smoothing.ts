@@ -1,6 +1,6 @@
 import { logSigmoid } from "@plumbline/numerics"
 import { tf, type Tensor1D } from "@plumbline/runtime"
-import { LossInvalid } from "./loss-invalid.ts"
+import { LossInvalid } from "../loss-invalid.ts"
 
 /**
  * Cross-entropy of preferences of which a share ε is labelled the wrong way round: −(1−ε)·log σ(x) − ε·log σ(−x).

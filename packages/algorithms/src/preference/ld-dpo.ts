@@ -1,4 +1,4 @@
-import { LossInvalid } from "./loss-invalid.ts"
+import { LossInvalid } from "../loss-invalid.ts"
 import type { PreferenceLoss } from "./preference-loss.ts"
 
 export interface LengthDesensitizedOptions {

@@ -1,5 +1,5 @@
 import { tf, type Tensor1D } from "@plumbline/runtime"
-import { LossInvalid } from "./loss-invalid.ts"
+import { LossInvalid } from "../loss-invalid.ts"
 import type { PreferenceLoss } from "./preference-loss.ts"
 
 export interface WeightedLoss {

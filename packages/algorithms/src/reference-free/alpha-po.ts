@@ -1,6 +1,6 @@
 import { tf, type Tensor1D } from "@plumbline/runtime"
 import { MAX_EXPONENT } from "../preference/divergence.ts"
-import { LossInvalid } from "../preference/loss-invalid.ts"
+import { LossInvalid } from "../loss-invalid.ts"
 import type { ReferenceFreeLoss } from "./reference-free-loss.ts"
 import { simpo, type SimpoOptions } from "./simpo.ts"
 

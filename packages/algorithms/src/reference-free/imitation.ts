@@ -1,5 +1,5 @@
 import type { TokenizedPreference, TokenizedTriple } from "@plumbline/data"
-import { LossInvalid } from "../preference/loss-invalid.ts"
+import { LossInvalid } from "../loss-invalid.ts"
 import type { Imitation } from "./reference-free-loss.ts"
 
 /** The chosen response is imitated. */

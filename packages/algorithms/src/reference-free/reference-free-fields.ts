@@ -9,7 +9,7 @@ import {
 } from "@plumbline/training"
 import { Effect, Schema } from "effect"
 import { fileFields } from "../command-fields.ts"
-import type { LossInvalid } from "../preference/loss-invalid.ts"
+import type { LossInvalid } from "../loss-invalid.ts"
 
 /** Options of every command whose loss looks at the policy alone. */
 export const referenceFreeFields = {

@@ -1,5 +1,5 @@
 import { tf, type Tensor1D } from "@plumbline/runtime"
-import { LossInvalid } from "../preference/loss-invalid.ts"
+import { LossInvalid } from "../loss-invalid.ts"
 
 /** What a response of either class weighs, for classes of different size. */
 export interface ClassWeights {

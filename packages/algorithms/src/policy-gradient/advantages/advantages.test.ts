@@ -1,6 +1,5 @@
 import { describe, expect, it } from "vitest"
 import { expectClose } from "../../testing/preference-case.ts"
-import { linearLength, overlong } from "../shaping.ts"
 import type { Advantage, RewardedResponses } from "./advantage.ts"
 import { batchBaseline, greedyBaseline, lengthWeightedBaseline } from "./baselines.ts"
 import { bestOfGroup } from "./best-of-group.ts"
@@ -202,22 +201,5 @@ describe("generalized advantages", () => {
       raw.map((x) => (x - middle) / s),
       1e-12
     )
-  })
-})
-
-describe("length shaping", () => {
-  it("takes 0 up to L − c, then grows, 1 from L on", () => {
-    const { shape } = overlong({ maxLength: 100, margin: 20, penalty: 1 })
-    expectClose(
-      [shape(0, 80), shape(0, 81), shape(0, 90), shape(0, 100), shape(0, 101)],
-      [0, -0.05, -0.5, -1, -1],
-      1e-12
-    )
-    // NeMo-Aligner takes half of it
-    expect(overlong({ maxLength: 100, margin: 20, penalty: 0.5 }).shape(1, 90)).toBe(0.75)
-  })
-  it("linear: a right answer of half the length is worth half", () => {
-    const { shape } = linearLength({ maxLength: 100 })
-    expect([shape(1, 50), shape(0, 50), shape(1, 100)]).toEqual([0.5, 0, 0])
   })
 })

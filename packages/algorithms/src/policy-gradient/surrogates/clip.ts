@@ -1,4 +1,5 @@
 import { tf, type Tensor1D } from "@plumbline/runtime"
+import { LossInvalid } from "../../loss-invalid.ts"
 import { both, rowMeans, rowSums, type Surrogate, type SurrogateTokens, type TokenLosses } from "./surrogate.ts"
 
 export interface ClipOptions {
@@ -21,7 +22,7 @@ export interface ClipOptions {
  */
 export const clip = (options: ClipOptions): Surrogate => ({
   name: "clip",
-  options,
+  options: checked(options),
   perToken: (tokens) => clipped(tf.exp(tokens.logRatios), tokens, options)
 })
 
@@ -33,16 +34,26 @@ export const clip = (options: ClipOptions): Surrogate => ({
  */
 export const geometricClip = (options: ClipOptions): Surrogate => ({
   name: "geometric-clip",
-  options,
+  options: checked(options),
   perToken: (tokens) => clipped(tf.exp(rowMeans(tokens.logRatios, tokens)), tokens, options)
 })
 
 /** The same with the ratio of the whole response, the product of its tokens' ratios, as TRL's RLOO has it. */
 export const sequenceClip = (options: ClipOptions): Surrogate => ({
   name: "sequence-clip",
-  options,
+  options: checked(options),
   perToken: (tokens) => clipped(tf.exp(bounded(rowSums(tokens.logRatios, tokens))), tokens, options)
 })
+
+const checked = (options: ClipOptions): ClipOptions => {
+  const { dual, high, low } = options
+  const reason =
+    (!(low >= 0 && low < 1) && `ratios cannot be held above 1 − ${low}`) ||
+    (!(high > 0) && `ratios cannot be held below 1 + ${high}`) ||
+    (dual !== undefined && !(dual > 1) && `a dual bound of ${dual} would bound tokens that did not move; it is above 1`)
+  if (reason !== false) throw new LossInvalid({ loss: "clip", reason })
+  return options
+}
 
 const clipped = (ratios: Tensor1D, { advantages }: SurrogateTokens, { dual, high, low }: ClipOptions): TokenLosses => {
   const within = tf.clipByValue(ratios, 1 - low, 1 + high)

@@ -1,5 +1,6 @@
 import { constant } from "@plumbline/numerics"
 import { tf, type Tensor1D } from "@plumbline/runtime"
+import { LossInvalid } from "../../loss-invalid.ts"
 import { both, rowSums, type Surrogate, unclipped } from "./surrogate.ts"
 
 /**
@@ -33,7 +34,7 @@ export interface CispoOptions {
  */
 export const cispo = ({ cap, least }: CispoOptions): Surrogate => ({
   name: "cispo",
-  options: { least, cap },
+  options: cispoOptions({ least, cap }),
   perToken: ({ advantages, logProbs, logRatios }) => {
     const ratios = tf.exp(constant(logRatios))
     return {
@@ -43,6 +44,16 @@ export const cispo = ({ cap, least }: CispoOptions): Surrogate => ({
     }
   }
 })
+
+const cispoOptions = (options: CispoOptions): CispoOptions => {
+  const { cap, least } = options
+  if (!(cap > 1)) {
+    const reason = `the cap is the weight itself, not its distance from 1: ${cap} would hold every token there; 5 is usual`
+    throw new LossInvalid({ loss: "cispo", reason })
+  }
+  if (!(least >= 0 && least <= 1)) throw new LossInvalid({ loss: "cispo", reason: `weights of at least ${least}` })
+  return options
+}
 
 export interface VespoOptions {
   /** k and λ of responses with an advantage of at least 0. */

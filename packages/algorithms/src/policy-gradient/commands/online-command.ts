@@ -1,0 +1,92 @@
+import { Tokenizer } from "@plumbline/data"
+import { overlong, Reward } from "@plumbline/reward-model"
+import { Generator } from "@plumbline/rollout-generation"
+import { OptionsInvalid, runTraining } from "@plumbline/training"
+import { Effect, Layer, Schema } from "effect"
+import type { Builtin } from "../../builtin.ts"
+import type { LossInvalid } from "../../loss-invalid.ts"
+import { inputFiles, policyFolder, tokenizerOutput } from "../../model-folder.ts"
+import { type OnlineOptions, policyGradient, type PolicyGradientOptions } from "../policy-gradient.ts"
+import { PromptData, promptFiles, type PromptRow } from "../../iterative/prompt-data.ts"
+import { answersGiven, rewardLayer } from "../../iterative/reward-fields.ts"
+import { onlineOptions, type OnlineFlags } from "./online-options.ts"
+import { loopFields, penaltyFields, rolloutFields } from "./rollout-fields.ts"
+
+const onlineFields = { ...rolloutFields, ...penaltyFields, ...loopFields }
+
+interface OnlineCommand<Own extends Schema.Struct.Fields> {
+  readonly name: string
+  readonly summary: string
+  /** Flags besides those of all online algorithms, or instead of some of theirs. */
+  readonly own: Own
+  /** The algorithm of the flags. */
+  readonly algorithm: (
+    flags: OnlineFlags & Schema.Struct<Own>["Type"],
+    shared: OnlineOptions
+  ) => Effect.Effect<PolicyGradientOptions, OptionsInvalid | LossInvalid>
+}
+
+/** A command that trains the model of a folder on its own responses to the prompts of a file. */
+export const onlineCommand = <Own extends Schema.Struct.Fields>({
+  algorithm,
+  name,
+  own,
+  summary
+}: OnlineCommand<Own>) => {
+  const schema = Schema.Struct({ ...onlineFields, ...own })
+  const command: Builtin<typeof schema, PromptRow> = {
+    name,
+    summary,
+    options: schema,
+    data: promptFiles,
+    generates: true,
+    referenceUse: (options) => ((options as OnlineFlags).klCoefficient > 0 ? "every step" : "never"),
+    run: (options) => {
+      const flags = options as OnlineFlags & Schema.Struct<Own>["Type"]
+      return Effect.gen(function* () {
+        yield* answersGiven(name, flags)
+        const shared = yield* onlineOptions(flags)
+        return yield* runTraining({
+          algorithm: policyGradient(yield* algorithm(flags, shared)),
+          options: { ...flags, evalEvery: 0 },
+          inputs: inputFiles(flags),
+          extraFiles: yield* tokenizerOutput,
+          highlights: ["reward", "completions/mean_length"]
+        })
+      }).pipe(
+        Effect.scoped,
+        Effect.provide([promptData(flags), engine(flags), rewards(flags)]),
+        Effect.provide(policyFolder(flags.model))
+      )
+    }
+  }
+  return command
+}
+
+const promptData = (flags: OnlineFlags) =>
+  PromptData.layerFiles({
+    ...flags,
+    batchSize: flags.batchSize * flags.rolloutBatches,
+    microBatchSize: flags.microBatchSize ?? flags.batchSize * flags.samples
+  })
+
+const rewards = (flags: OnlineFlags) => {
+  const { maxNewTokens: maxLength, overlongMargin: buffer, overlongPenalty: weight } = flags
+  if (buffer === undefined) return rewardLayer(flags)
+  if (buffer <= maxLength) return rewardLayer(flags, [overlong({ maxLength, buffer, weight })])
+  const reason = `${buffer} tokens are more than --max-new-tokens ${maxLength}`
+  return Layer.effect(Reward, Effect.fail(new OptionsInvalid({ option: "--overlong-margin", reason })))
+}
+
+const MOST_ROWS = 256
+
+const engine = ({ batchSize, cacheTokens, maxRows, rolloutBatches, samples }: OnlineFlags) =>
+  Layer.unwrap(
+    Effect.map(Tokenizer, (tokenizer) =>
+      Generator.layerEngine({
+        maxRows: maxRows ?? Math.min(MOST_ROWS, batchSize * rolloutBatches * samples),
+        cacheTokens,
+        tokenizer
+      })
+    )
+  )

@@ -1,0 +1,105 @@
+import { OptionsInvalid, option, Positive, PositiveInt } from "@plumbline/training"
+import { Effect, Schema } from "effect"
+import { batchBaseline, greedyBaseline } from "../advantages/baselines.ts"
+import { leaveOneOut } from "../advantages/leave-one-out.ts"
+import { whitenedGroups, whitenedReturns } from "../advantages/reinforce-plus-plus.ts"
+import { sequenceMean, tokenMean } from "../aggregation.ts"
+import { clip, sequenceClip } from "../surrogates/clip.ts"
+import { logLikelihood } from "../surrogates/likelihood.ts"
+import { checkedSurrogate, type LossFlags } from "./loss-table.ts"
+import { onlineCommand } from "./online-command.ts"
+
+const bounds = ({ clipRange: low, clipRangeHigh: high = low, dualClip }: Omit<LossFlags, "gmpoClip">) => ({
+  low,
+  high,
+  ...(dualClip !== undefined && { dual: dualClip })
+})
+
+/** `plumb rloo`: the other responses to the prompt are the baseline, the whole response is one action. */
+export const rlooCommand = onlineCommand({
+  name: "rloo",
+  summary: "REINFORCE with leave-one-out baselines on prompts with a reward",
+  own: { samples: option(PositiveInt, 4, "responses to each prompt") },
+  algorithm: (flags, shared) =>
+    Effect.map(
+      checkedSurrogate(() => sequenceClip(bounds(flags))),
+      (surrogate) => ({
+        ...shared,
+        name: "rloo",
+        advantage: leaveOneOut({ endedOnly: false, scale: false }),
+        surrogate,
+        aggregation: sequenceMean()
+      })
+    )
+})
+
+/** `plumb reinforce`: NeMo-Aligner's REINFORCE. */
+export const reinforceCommand = onlineCommand({
+  name: "reinforce",
+  summary: "REINFORCE without ratio or clip, against the other responses that ended",
+  own: { samples: option(PositiveInt, 4, "responses to each prompt; 1 takes the rollout's mean as baseline") },
+  algorithm: (flags, shared) =>
+    Effect.map(onceOnly("reinforce", flags), () => ({
+      ...shared,
+      name: "reinforce",
+      advantage: flags.samples === 1 ? batchBaseline() : leaveOneOut({ endedOnly: true, scale: false }),
+      surrogate: logLikelihood(),
+      aggregation: tokenMean()
+    }))
+})
+
+/** `plumb remax`: the greedy response is the baseline. */
+export const remaxCommand = onlineCommand({
+  name: "remax",
+  summary: "REINFORCE against the greedy response to each prompt",
+  own: { samples: option(PositiveInt, 1, "responses to each prompt, besides the greedy one") },
+  algorithm: (flags, shared) =>
+    Effect.map(onceOnly("remax", flags), () => ({
+      ...shared,
+      name: "remax",
+      advantage: greedyBaseline(),
+      surrogate: logLikelihood(),
+      aggregation: tokenMean()
+    }))
+})
+
+/** `plumb reinforce++`: returns whitened over the rollout, PPO's clipping, no critic. */
+export const reinforcePlusPlusCommand = onlineCommand({
+  name: "reinforce++",
+  summary: "REINFORCE++ on prompts with a reward; --group-baseline for its baseline form",
+  own: {
+    groupBaseline: option(Schema.Boolean, false, "hold rewards against their group's mean before whitening"),
+    discount: option(Positive, 1, "what a reward one token later is worth")
+  },
+  algorithm: (flags, shared) =>
+    Effect.map(
+      checkedSurrogate(() => clip(bounds(flags))),
+      (surrogate) => ({
+        ...shared,
+        name: "reinforce++",
+        advantage: flags.groupBaseline ? whitenedGroups() : whitenedReturns({ discount: flags.discount }),
+        surrogate,
+        aggregation: tokenMean()
+      })
+    )
+})
+
+/** A loss without a ratio fits the first step on a rollout alone, and reads no bounds. */
+const onceOnly = Effect.fnUntraced(function* (
+  name: string,
+  flags: Omit<LossFlags, "gmpoClip"> & { readonly innerEpochs: number; readonly rolloutBatches: number }
+) {
+  const { clipRange, clipRangeHigh, dualClip, innerEpochs, rolloutBatches } = flags
+  const problems: ReadonlyArray<readonly [boolean, string]> = [
+    [clipRange !== 0.2, "--clip-range"],
+    [clipRangeHigh !== undefined, "--clip-range-high"],
+    [dualClip !== undefined, "--dual-clip"]
+  ]
+  const unread = problems.find(([given]) => given)
+  if (unread !== undefined) return yield* new OptionsInvalid({ option: unread[1], reason: `is not read by ${name}` })
+  if (innerEpochs * rolloutBatches > 1) {
+    const option = innerEpochs > 1 ? "--inner-epochs" : "--rollout-batches"
+    const reason = `${name} has no ratio, so a second step on a rollout would not know that the policy has moved: take rloo or grpo`
+    return yield* new OptionsInvalid({ option, reason })
+  }
+})

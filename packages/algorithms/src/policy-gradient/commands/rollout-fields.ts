@@ -1,0 +1,90 @@
+import { samplingFields } from "@plumbline/rollout-generation"
+import {
+  batchFields,
+  NonNegative,
+  optimizationFields,
+  option,
+  optional,
+  Positive,
+  PositiveInt,
+  runFields,
+  ScheduleName
+} from "@plumbline/training"
+import { Schema } from "effect"
+import { trainFields } from "../../command-fields.ts"
+import { rewardFields } from "../../iterative/reward-fields.ts"
+
+const { evalEvery: _evalEvery, ...running } = runFields
+
+/** Where prompts, responses and rewards come from. */
+export const rolloutFields = {
+  ...trainFields,
+  ...rewardFields,
+  samples: option(PositiveInt, 8, "responses to each prompt"),
+  ...samplingFields,
+  maxNewTokens: option(PositiveInt, 256, "most tokens of a response; never beyond --max-length with its prompt"),
+  rolloutBatches: option(PositiveInt, 1, "optimizer steps that share out the prompts of a rollout"),
+  innerEpochs: option(PositiveInt, 1, "times that each is gone over"),
+  maxRows: optional(PositiveInt, "responses written at the same time (default: all of a rollout, at most 256)"),
+  cacheTokens: optional(PositiveInt, "tokens that the key-value cache holds (default: what --max-rows contexts take)"),
+  generationTimeout: option(Positive, 600, "seconds after which a prompt without its responses ends the run"),
+  rewardTimeout: option(Positive, 600, "seconds after which a group without its reward ends the run")
+} as const
+
+/** What becomes of rewards before and in the loss. */
+export const penaltyFields = {
+  reference: optional(
+    Schema.NonEmptyString,
+    "folder of the reference policy (default: --model); asked where there is a KL"
+  ),
+  klCoefficient: option(NonNegative, 0, "pull toward the reference policy; 0 asks none"),
+  klPlace: option(
+    Schema.Literals(["loss", "reward"]),
+    "loss",
+    "whether the KL is a term of the loss or taken from rewards"
+  ),
+  klEstimator: option(
+    Schema.Literals(["k1", "k2", "k3", "abs"]),
+    "k3",
+    "estimate of the KL by token; in the reward k1 or abs, in the loss k2 or k3"
+  ),
+  klTarget: optional(Positive, "KL of a response, nats, that the coefficient is led to"),
+  klHorizon: option(PositiveInt, 10_000, "responses over which the coefficient may change by a fifth"),
+  entropyCoefficient: option(NonNegative, 0, "weight of the tokens' entropy, which the loss is lowered by"),
+  maskTruncated: option(Schema.Boolean, false, "learn nothing from responses that --max-new-tokens cut"),
+  overlongMargin: optional(PositiveInt, "tokens before --max-new-tokens over which a penalty grows (DAPO)"),
+  overlongPenalty: option(NonNegative, 1, "that penalty at the end"),
+  samplerCorrection: option(
+    Schema.Literals([
+      "none",
+      "truncate_tokens",
+      "mask_tokens",
+      "truncate_sequences",
+      "mask_sequences",
+      "mask_geometric"
+    ]),
+    "truncate_tokens",
+    "weights of tokens whose sampler gave them other odds than the model has"
+  ),
+  samplerCap: option(Positive, 2, "most that such a weight is; masks drop what is beyond it, and below its inverse"),
+  clipRange: option(Positive, 0.2, "ε: ratios gain nothing beyond 1 ± ε"),
+  clipRangeHigh: optional(Positive, "ε above 1 (clip-higher; default: --clip-range)"),
+  dualClip: optional(Positive, "a token with a negative advantage costs at most this times it; above 1")
+} as const
+
+export const loopFields = {
+  ...batchFields,
+  batchSize: option(PositiveInt, 8, "prompts of an optimizer step"),
+  microBatchSize: optional(PositiveInt, "responses computed at once; changes memory, never the step (default: all)"),
+  overlong: option(
+    Schema.Literals(["drop", "error"]),
+    "drop",
+    "prompts that leave no room for a response within --max-length: leave out, or refuse"
+  ),
+  ...optimizationFields,
+  learningRate: option(Positive, 1e-6, "peak learning rate of AdamW"),
+  lrSchedule: option(ScheduleName, "constant", "shape of the learning rate after warm-up"),
+  ...running,
+  monitor: option(Schema.String, "reward", "metric that chooses the best checkpoint"),
+  monitorMode: option(Schema.Literals(["min", "max"]), "max", "whether the best is the lowest or the highest")
+} as const

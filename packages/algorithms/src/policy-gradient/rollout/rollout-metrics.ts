@@ -1,0 +1,63 @@
+import { deviation, mean } from "../advantages/advantage.ts"
+import type { PreparedRow } from "./prepare.ts"
+import type { Rollout } from "./rollout.ts"
+
+/**
+ * What there is to say of a rollout, under TRL's names: rewards before penalties, lengths in tokens, how
+ * many groups were all alike (nothing is learnt from those), how old the weights were.
+ *
+ * @param version of the weights before the first step on it
+ */
+export const rolloutMetrics = (
+  rollout: Rollout,
+  rows: ReadonlyArray<PreparedRow>,
+  version: number
+): Readonly<Record<string, number>> => {
+  const responses = rollout.groups.flatMap((group) => group.responses)
+  const lengths = responses.map(({ responseIds }) => responseIds.length)
+  const ended = responses.filter((response) => response.ended)
+  const ages = responses.flatMap(({ policyVersions }) => Array.from(policyVersions, (made) => version - made))
+  return {
+    ...rewardMetrics(rollout),
+    "completions/mean_length": mean(lengths),
+    "completions/min_length": lengths.reduce((least, length) => Math.min(least, length), Infinity),
+    "completions/max_length": lengths.reduce((most, length) => Math.max(most, length), 0),
+    "completions/clipped_ratio": 1 - ended.length / responses.length,
+    ...(ended.length > 0 && {
+      "completions/mean_terminated_length": mean(ended.map(({ responseIds }) => responseIds.length))
+    }),
+    "rollout/masked": rows.filter(({ maskedBecause }) => maskedBecause !== undefined).length / rows.length,
+    "rollout/staleness_mean": ages.length === 0 ? 0 : mean(ages),
+    "rollout/staleness_max": ages.reduce((most, age) => Math.max(most, age), 0)
+  }
+}
+
+const rewardMetrics = ({ groups }: Rollout): Readonly<Record<string, number>> => {
+  const byGroup = groups
+    .map(({ responses }) => responses.flatMap(({ reward }) => (reward === undefined ? [] : [reward])))
+    .filter((rewards) => rewards.length > 0)
+  if (byGroup.length === 0) return {}
+  const spreads = byGroup.map(deviation)
+  return {
+    reward: mean(byGroup.flat()),
+    reward_std: mean(spreads),
+    frac_reward_zero_std: spreads.filter((spread) => spread === 0).length / spreads.length,
+    ...partMetrics(groups)
+  }
+}
+
+const partMetrics = (groups: Rollout["groups"]): Readonly<Record<string, number>> => {
+  const values = new Map<string, Array<number>>()
+  for (const { name, value } of groups.flatMap(({ responses }) => responses.flatMap(({ parts }) => parts))) {
+    if (value === undefined) continue
+    const own = values.get(name)
+    if (own === undefined) values.set(name, [value])
+    else own.push(value)
+  }
+  return Object.fromEntries(
+    [...values].flatMap(([name, own]) => [
+      [`rewards/${name}/mean`, mean(own)],
+      [`rewards/${name}/std`, deviation(own)]
+    ])
+  )
+}

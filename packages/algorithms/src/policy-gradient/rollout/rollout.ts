@@ -1,0 +1,39 @@
+import type { RewardPart } from "@plumbline/reward-model"
+
+/** One response of a rollout, judged; host data. */
+export interface RolloutResponse {
+  /** [L] int32, the token that ended it included */
+  readonly responseIds: Int32Array
+  /** [L] float32, nats, under the distribution each token was drawn from */
+  readonly samplingLogProbs: Float32Array
+  /** [L] int32, version of the weights that made each token */
+  readonly policyVersions: Int32Array
+  /** Whether it ended by itself. */
+  readonly ended: boolean
+  /** As people, and rewards, read it. */
+  readonly text: string
+  /** Absent where a reward abstained. */
+  readonly reward?: number | undefined
+  readonly parts: ReadonlyArray<RewardPart>
+}
+
+/** The responses to one prompt. Two equal prompts of a rollout are two groups. */
+export interface RolloutGroup {
+  /** Of the prompt, e.g. "train.jsonl:17". */
+  readonly origin: string
+  readonly promptIds: Int32Array
+  readonly promptText: string
+  /** Of the group's samples. */
+  readonly seed: number
+  readonly responses: ReadonlyArray<RolloutResponse>
+  /** Reward of the greedy response, where it was asked for. */
+  readonly greedyReward?: number | undefined
+}
+
+export interface Rollout {
+  /** Counts from 0. */
+  readonly index: number
+  readonly groups: ReadonlyArray<RolloutGroup>
+  /** Seconds, and whatever else was measured while it was made. */
+  readonly measured: Readonly<Record<string, number>>
+}
