@@ -8,6 +8,7 @@ import { join } from "node:path"
 import { afterAll, beforeAll, describe, expect, it } from "vitest"
 import { plumb, WASM } from "./plumb.ts"
 import { golden, hasGolden } from "./reference-files.ts"
+import { startServer } from "./serving/server.ts"
 
 let folder: string
 beforeAll(() => void (folder = mkdtempSync(join(tmpdir(), "plumbline-reward-"))))
@@ -110,6 +111,37 @@ describe.skipIf(!hasGolden)("plumb reward", () => {
     expect(unknown.stderr).toContain(
       "long.jsonl, line 2: token id 2000 is outside the reward model's vocabulary of 1024"
     )
+  })
+})
+
+describe.skipIf(!hasGolden)("plumb serve of a reward model", () => {
+  it("answers clients at once what plumb reward says of the same file", async () => {
+    const model = await rewardFolder("served", ["helpfulness", "verbosity"])
+    const rows = pairs().flatMap(({ chosen, prompt, rejected }) => [
+      { prompt, response: chosen },
+      { prompt, response: rejected }
+    ])
+    const weights = ["--attribute-weights", "helpfulness=1,verbosity=-0.4"]
+    const file = jsonl("served.jsonl", rows)
+    const offline = await plumb(["reward", "--model", model, "--input", file, "--json", ...weights, ...WASM])
+    const server = await startServer(model, [...weights, "--name", "rm"])
+    try {
+      const headers = { "content-type": "application/json" }
+      const ask = async (row: unknown) => {
+        const body = JSON.stringify({ model: "rm", rows: [row] })
+        return (await fetch(`${server.url}/v1/rewards`, { method: "POST", headers, body })).json()
+      }
+      const answers = (await Promise.all(rows.map(ask))) as ReadonlyArray<{
+        readonly results: ReadonlyArray<{ readonly reward: number }>
+      }>
+      const wanted = objects(offline.stdout)
+      expect(wanted.length).toBe(rows.length)
+      answers.forEach(({ results }, i) => expect(results[0]!.reward).toBeCloseTo(wanted[i].reward, 4))
+    } finally {
+      await server.close()
+    }
+    const language = await plumb(["serve", "--model", llama, "--port", "0", ...weights, ...WASM])
+    expect([language.code, language.stderr]).toEqual([1, expect.stringContaining("and this is a language model")])
   })
 })
 

@@ -9,3 +9,5 @@ export { type Listening, serveHttp, type ServeOptions, ServerUnavailable } from 
 export { statusRoutes } from "./shell/status-routes.ts"
 export { type OpenAIOptions, openaiRoutes, watchGenerator } from "./openai/routes.ts"
 export { fingerprint, type ServedModel } from "./openai/served-model.ts"
+export { rewardRoutes, type RewardRoutesOptions, watchScorer } from "./reward/reward-routes.ts"
+export type { ServedReward } from "./reward/served-reward.ts"

@@ -1,61 +1,33 @@
-import { needed, NonNegativeInt, option, optional, PositiveInt } from "@plumbline/data"
-import { Generator } from "@plumbline/rollout-generation"
-import { ModelRuntime } from "@plumbline/runtime"
 import {
   admission,
   bearerAccess,
-  fingerprint,
   isLoopback,
-  limitFields,
   loopbackAccess,
   metricsPage,
-  openaiRoutes,
-  type ServedModel,
   serveHttp,
-  statusRoutes,
-  watchGenerator
+  statusRoutes
 } from "@plumbline/serving"
-import { Context, Deferred, Effect, Layer, Schema } from "effect"
-import { basename, resolve } from "node:path"
+import { Deferred, Effect } from "effect"
 import { machineFields, onMachine } from "../backend.ts"
 import type { CommandLine } from "../command-line.ts"
 import type { CommandRun } from "../command.ts"
 import { engineFields } from "../engine-fields.ts"
-import { openModel } from "../model-input.ts"
 import { parseCommand } from "../parse-command.ts"
+import { scorerFields, ServeOptions, serverLimits, TOKEN_VARIABLE } from "../serve/serve-options.ts"
+import { nameOf, serviceOf } from "../serve/services.ts"
 import { listenForStop, type StopSignal } from "../stop-listener.ts"
 import { remark } from "../terminal.ts"
 import { UsageError } from "../usage-error.ts"
 
-/** Where the token may stand instead of on the command line, which other users of the machine can read. */
-const TOKEN_VARIABLE = "PLUMBLINE_TOKEN"
-
-const Port = NonNegativeInt.check(Schema.isLessThanOrEqualTo(65_535))
-
-const serverLimits = {
-  ...limitFields,
-  maxResponses: option(PositiveInt, 1024, "responses that one request may ask for, over all its prompts")
-} as const
-
-const Options = Schema.Struct({
-  model: needed(Schema.NonEmptyString, "model folder, in the Hugging Face layout"),
-  port: option(Port, 8000, "port to listen on; 0 takes a free one"),
-  host: option(Schema.NonEmptyString, "127.0.0.1", "address to listen on; any but loopback needs a token"),
-  token: optional(Schema.NonEmptyString, `bearer token that clients must send; better in ${TOKEN_VARIABLE}`),
-  name: optional(Schema.NonEmptyString, "the model's name for clients; the folder's by default"),
-  ...serverLimits,
-  ...engineFields,
-  ...machineFields
-})
-type Options = typeof Options.Type
-
-const line: CommandLine<typeof Options> = {
+const line: CommandLine<typeof ServeOptions> = {
   name: "serve",
   usage: "--model DIR [--port N]",
-  summary: "serves OpenAI's API: /v1/completions, /v1/chat/completions, /v1/models; /health, /ready, /metrics",
+  summary:
+    "serves OpenAI's API: /v1/completions, /v1/chat/completions, /v1/models; a reward model: /v1/rewards, /v1/values; /health, /ready, /metrics",
   arguments: [],
-  options: Options,
+  options: ServeOptions,
   group: (field) => {
+    if (field in scorerFields) return "Reward models"
     if (field in machineFields || field in engineFields) return "Machine"
     return field in serverLimits ? "Limits" : "Options"
   },
@@ -77,7 +49,7 @@ export const serveCommand: CommandRun = (argv) =>
   })
 
 /** The token of the flag, else of the environment; a host that others reach must have one. */
-const tokenOf = ({ host, token = process.env[TOKEN_VARIABLE] || undefined }: Options) => {
+const tokenOf = ({ host, token = process.env[TOKEN_VARIABLE] || undefined }: ServeOptions) => {
   if (token !== undefined && !/^[\x21-\x7e]+$/.test(token)) {
     return refused(`the token must be visible ASCII characters without spaces: HTTP headers carry no others`)
   }
@@ -104,19 +76,14 @@ const stopSignal = Effect.gen(function* () {
 
 const serveUntil = Effect.fnUntraced(function* (
   stopped: Deferred.Deferred<StopSignal>,
-  options: Options,
+  options: ServeOptions,
   token: string | undefined
 ) {
-  const model = yield* servedModel(options)
   const metrics = metricsPage()
-  watchGenerator(model, metrics, (yield* ModelRuntime).memory)
   const admitted = admission(options)
-  const { maxResponses } = options
+  const { routes, working } = yield* serviceOf(options, admitted, metrics)
   const { inFlight, url } = yield* serveHttp({
-    routes: [
-      ...openaiRoutes({ model, limits: options, admission: admitted, metrics, maxResponses }),
-      ...statusRoutes(metrics, fingerprint(model))
-    ],
+    routes: [...routes, ...statusRoutes(metrics, working)],
     limits: options,
     access: token === undefined ? loopbackAccess : bearerAccess(token),
     admission: admitted,
@@ -124,25 +91,11 @@ const serveUntil = Effect.fnUntraced(function* (
     host: options.host,
     port: options.port
   })
-  yield* remark(`serving ${model.id} on ${url}/v1${token === undefined ? "" : ", with a token"}; Ctrl-C stops it`)
+  yield* remark(
+    `serving ${nameOf(options)} on ${url}/v1${token === undefined ? "" : ", with a token"}; Ctrl-C stops it`
+  )
   const signal = yield* Deferred.await(stopped)
   yield* remark(
     `${signal}: ${inFlight()} requests have ${options.maxDrainSeconds} s to finish; once more quits at once`
   )
-})
-
-const servedModel = Effect.fnUntraced(function* (options: Options) {
-  const { model, tokenizer } = yield* openModel(options.model)
-  const { cacheTokens, maxConcurrency, maxQueue, maxRows } = options
-  const engine = { maxRows, tokenizer, queueRequests: maxQueue + maxConcurrency, cacheTokens }
-  const generator = Context.get(yield* Layer.build(Generator.layerModel(model, engine)), Generator)
-  const served: ServedModel = {
-    id: options.name ?? basename(resolve(options.model)),
-    aliases: [options.model],
-    created: Math.floor(Date.now() / 1000),
-    tokenizer,
-    generator,
-    endTokens: model.endTokens
-  }
-  return served
 })

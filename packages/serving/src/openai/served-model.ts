@@ -28,7 +28,7 @@ export const generatorDown = (reason: string) =>
   new RequestRefused({ status: 503, reason: `the generator has failed: ${reason}`, code: "generator_failed" })
 
 /** Fails unless the request names this model, or none. */
-export const checkModel = ({ aliases, id }: ServedModel, name: string | undefined) =>
+export const checkModel = ({ aliases, id }: Pick<ServedModel, "aliases" | "id">, name: string | undefined) =>
   name === undefined || name === id || aliases.includes(name)
     ? Effect.void
     : Effect.fail(

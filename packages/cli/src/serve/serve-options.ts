@@ -1,0 +1,43 @@
+import { WeightedName } from "@plumbline/algorithms"
+import { needed, NonNegative, NonNegativeInt, option, optional, PositiveInt } from "@plumbline/data"
+import { limitFields } from "@plumbline/serving"
+import { Schema } from "effect"
+import { machineFields } from "../backend.ts"
+import { engineFields } from "../engine-fields.ts"
+
+/** Where the token may stand instead of on the command line, which other users of the machine can read. */
+export const TOKEN_VARIABLE = "PLUMBLINE_TOKEN"
+
+const Port = NonNegativeInt.check(Schema.isLessThanOrEqualTo(65_535))
+
+export const serverLimits = {
+  ...limitFields,
+  maxResponses: option(
+    PositiveInt,
+    1024,
+    "responses that one request may ask for, over all its prompts; rows, of a reward model"
+  )
+} as const
+
+/** How a reward model scores. */
+export const scorerFields = {
+  attributeWeights: optional(
+    Schema.Array(WeightedName),
+    "what each attribute counts in the reward, as helpfulness=0.65,verbosity=-0.4 (default: all the same, adding up to 1)"
+  ),
+  batchTokens: option(PositiveInt, 16_384, "most tokens scored at once"),
+  batchDelay: option(NonNegative, 2, "milliseconds that a row waits for others to be scored with")
+} as const
+
+export const ServeOptions = Schema.Struct({
+  model: needed(Schema.NonEmptyString, "model folder, in the Hugging Face layout"),
+  port: option(Port, 8000, "port to listen on; 0 takes a free one"),
+  host: option(Schema.NonEmptyString, "127.0.0.1", "address to listen on; any but loopback needs a token"),
+  token: optional(Schema.NonEmptyString, `bearer token that clients must send; better in ${TOKEN_VARIABLE}`),
+  name: optional(Schema.NonEmptyString, "the model's name for clients; the folder's by default"),
+  ...serverLimits,
+  ...engineFields,
+  ...scorerFields,
+  ...machineFields
+})
+export type ServeOptions = typeof ServeOptions.Type
