@@ -80,8 +80,9 @@ export const composedTokenLogProbs = (
   return { logProbs: line(0), entropy: line(1), correct: line(2) }
 }
 
+/** One at least, of no tokens where there are none. */
 const chunks = (targets: Int32Array): ReadonlyArray<readonly [number, Int32Array]> =>
-  Array.from({ length: Math.ceil(targets.length / LOGIT_CHUNK) }, (_, i) => [
+  Array.from({ length: Math.max(1, Math.ceil(targets.length / LOGIT_CHUNK)) }, (_, i) => [
     i * LOGIT_CHUNK,
     targets.subarray(i * LOGIT_CHUNK, (i + 1) * LOGIT_CHUNK)
   ])
@@ -106,6 +107,8 @@ const forwardChunk = (hidden: Tensor2D, weight: Tensor2D, targets: Int32Array, o
   const target = tf.sum(tf.mul(oneHot(targets, weight.shape[0]), logits), 1)
   const expected = tf.sum(tf.mul(tf.exp(tf.sub(logits, tf.expandDims(logNormalizer, 1))), logits), 1)
   const correct = tf.cast(tf.equal(tf.argMax(logits, 1), tf.tensor1d(targets, "int32")), "float32")
+  // the cpu backend cannot stack what is empty
+  if (targets.length === 0) return tf.zeros([3, 0]) as Tensor2D
   return tf.stack([tf.sub(target, logNormalizer), tf.sub(logNormalizer, expected), correct]) as Tensor2D
 }
 

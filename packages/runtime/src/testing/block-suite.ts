@@ -2,18 +2,11 @@ import { ADD_RMS_NORM, LINEARS, ROTARY_HEADS } from "../kernels/names.ts"
 import { composedLinear, linears } from "../ops/linear.ts"
 import { addRmsNorm, composedRmsNorm } from "../ops/norms.ts"
 import { composedRotary, rotaryAngles, rotaryHeads } from "../ops/rotary.ts"
-import { tf, type Tensor, type Tensor1D, type Tensor2D, type Tensor3D } from "../tf.ts"
+import { tf, type Tensor1D, type Tensor2D, type Tensor3D } from "../tf.ts"
 import { type DifferentiableCase, differentiableSuite } from "./differentiable-suite.ts"
-import { noise } from "./tensors.ts"
+import { beside, noise } from "./tensors.ts"
 
 // Operations with several results, which are laid side by side here.
-
-const beside = (tensors: ReadonlyArray<Tensor>): Tensor => {
-  const flat = tensors.map((tensor) => tf.reshape(tensor, [tensor.shape[0]!, -1]))
-  const joined = tf.concat(flat, 1)
-  tf.dispose(flat)
-  return joined
-}
 
 const linearsCases = [
   { rows: 3, width: 4, outputs: [5, 2, 2], small: true },

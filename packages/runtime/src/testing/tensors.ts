@@ -32,6 +32,17 @@ export const expectClose = (actual: Tensor, expected: ReadonlyArray<number> | Te
   })
 }
 
+/** Tensors of as many tokens side by side: several results as one. */
+export const beside = (tensors: ReadonlyArray<Tensor>): Tensor => {
+  const flat = tensors.map((tensor) => {
+    const [tokens, ...width] = tensor.shape as [number, ...Array<number>]
+    return tf.reshape(tensor, [tokens, width.reduce((product, length) => product * length, 1)])
+  })
+  const joined = tf.concat(flat, 1)
+  tf.dispose(flat)
+  return joined
+}
+
 export type Op = (...inputs: ReadonlyArray<never>) => Tensor
 
 /** Σ f(inputs)·weights: a number that has every output of f in it. */

@@ -21,11 +21,15 @@ const multiply = (
   scratch: number
 ) => native.gemm(m, n, k, a.address, a.row, a.column, b.address, b.row, b.column, c, n, 0, scratch)
 
+/** Of sums over nothing, the products write none. */
+const roomFor = (memory: NativeMemory, shape: ReadonlyArray<number>, depth: number): TensorInfo =>
+  depth === 0 ? memory.zeros(shape) : memory.allocate(shape)
+
 /** x·Wᵀ: [N, I], [O, I] → [N, O]. */
 export const linear = ({ weight, x }: Record<string, TensorInfo>, _: unknown, memory: NativeMemory): TensorInfo => {
   const [rows, depth] = x!.shape as [number, number]
   const columns = weight!.shape[0]!
-  const result = memory.allocate([rows, columns])
+  const result = roomFor(memory, [rows, columns], depth)
   memory.scratch(memory.native.gemmScratch(columns, depth), (scratch) =>
     multiply(
       memory,
@@ -62,7 +66,7 @@ export const batchMatMul = (
   const batch = tf.broadcast_util.assertAndGetBroadcastShape(a!.shape.slice(0, -2), b!.shape.slice(0, -2))
   const count = product(batch)
   if (count !== Math.max(aBatch, bBatch)) throw new RangeError(`matMul of [${a!.shape}] and [${b!.shape}]`)
-  const result = memory.allocate([...batch, m, n])
+  const result = roomFor(memory, [...batch, m, n], k)
   memory.scratch(memory.native.gemmScratch(n, k), (scratch) => {
     const [aStart, bStart, start] = [memory.address(a!), memory.address(b!), memory.address(result)]
     for (let i = 0; i < count; i++) {
