@@ -35,6 +35,23 @@ describe("plumb bench", () => {
     expect(stdout).toMatch(/^peak +500\.0 GFLOP\/s \(as --peak-tflops says\)/m)
   })
 
+  it("times GRPO steps and says what they are made of; ratios are 1 and the sampler agrees", async () => {
+    const work = "--prompts 2 --samples 2 --prompt-tokens 4 --max-new-tokens 4 --repeats 1"
+    const { code, stderr, stdout } = await plumb(["bench", "grpo", ...work.split(" "), "--backend", "wasm", "--json"])
+    expect([code, stderr]).toEqual([0, ""])
+    const { parts, ratio, sampler_gap, step_seconds } = JSON.parse(stdout) as {
+      readonly parts: Readonly<Record<string, { readonly seconds: number }>>
+      readonly ratio: number
+      readonly sampler_gap: number
+      readonly step_seconds: { readonly median: number }
+    }
+    expect(Object.keys(parts)).toEqual(["generate", "score", "log-probs", "update", "other"])
+    const sum = Object.values(parts).reduce((total, { seconds }) => total + seconds, 0)
+    expect(sum).toBeCloseTo(step_seconds.median, 6)
+    expect(ratio).toBe(1)
+    expect(sampler_gap).toBeLessThan(1e-5)
+  })
+
   it.concurrent.each([
     [["bench"], "what to time comes first"],
     [["bench", "trian"], 'there is no bench "trian"; did you mean train?'],

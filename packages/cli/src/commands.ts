@@ -74,7 +74,7 @@ export const runCommands: ReadonlyArray<Command> = [
   },
   {
     name: "bench",
-    usage: "train|dpo [--shape NAME]",
+    usage: "train|dpo|generate|grpo [--shape NAME]",
     summary: "how fast this machine trains",
     load: async () => (await import("./commands/bench.ts")).benchCommand
   },

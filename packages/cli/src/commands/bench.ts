@@ -10,6 +10,7 @@ import type { CommandLine } from "../command-line.ts"
 import type { CommandRun } from "../command.ts"
 import type { OptionSchema } from "../flags.ts"
 import { benchGenerate, GENERATE_SUMMARY } from "./bench-generate.ts"
+import { benchGrpo, GRPO_SUMMARY } from "./bench-grpo.ts"
 import { parseCommand } from "../parse-command.ts"
 import { suggestion } from "../suggest.ts"
 import { print, printJson } from "../terminal.ts"
@@ -55,14 +56,21 @@ const kinds: Readonly<Record<string, Kind>> = {
 const Options = Schema.Struct({ ...fields, ...machineFields })
 type Options = typeof Options.Type & { readonly precomputeReference?: boolean }
 
-const names = [...Object.keys(kinds), "generate"]
+/** Benches with lines of their own. */
+const others = {
+  generate: { summary: GENERATE_SUMMARY, run: benchGenerate },
+  grpo: { summary: GRPO_SUMMARY, run: benchGrpo }
+} as Readonly<Record<string, { readonly summary: string; readonly run: CommandRun }>>
+
+const names = [...Object.keys(kinds), ...Object.keys(others)]
 const USAGE = `${names.join("|")} [--shape NAME --batch N --length T] [--option value…]`
 
 /** Times training steps on random weights and tokens. */
 export const benchCommand: CommandRun = ([name, ...argv]) =>
   Effect.gen(function* () {
     if (name === "--help" || name === "-h") return yield* new TextRequested({ text: generalHelp })
-    if (name === "generate") return yield* benchGenerate(argv)
+    const own = others[name ?? ""]
+    if (own !== undefined) return yield* own.run(argv)
     const kind = kinds[name ?? ""]
     if (name === undefined || kind === undefined) {
       const problem =
@@ -77,8 +85,8 @@ export const benchCommand: CommandRun = ([name, ...argv]) =>
 
 const generalHelp = `plumb bench ${USAGE}
 
-How fast this machine trains, or generates with, a model of random weights on random tokens.
-${names.map((name) => `  ${name.padEnd(9)}${kinds[name]?.summary ?? GENERATE_SUMMARY}`).join("\n")}
+How fast this machine trains, generates with, or does both with a model of random weights on random tokens.
+${names.map((name) => `  ${name.padEnd(9)}${(kinds[name] ?? others[name])!.summary}`).join("\n")}
 plumb bench ${names[0]} --help lists the options.`
 
 const benchLine = (name: string, kind: Kind): CommandLine<OptionSchema> => ({
