@@ -16,6 +16,27 @@
 
 namespace plumbline {
 
+/** The driver's CUlaunchConfig, whose one attribute lets a kernel be launched before the one before it has ended. */
+struct LaunchAttribute {
+  int id;
+  char padding[4];
+  union {
+    char bytes[64];
+    int flag;
+  } value;
+};
+
+struct LaunchConfig {
+  unsigned blocks[3];
+  unsigned threads[3];
+  unsigned sharedBytes;
+  void* stream;
+  LaunchAttribute* attributes;
+  unsigned count;
+};
+
+constexpr int kProgrammaticStreamSerialization = 6;
+
 /** What is used of NVRTC and the driver, found at run time: neither's headers come with every torch. */
 struct Nvrtc {
   int (*createProgram)(void** program, const char* source, const char* name, int, const char* const*, const char* const*);
@@ -27,8 +48,7 @@ struct Nvrtc {
   int (*ptx)(void* program, char* ptx);
   int (*moduleLoad)(void** module, const void* image);
   int (*moduleFunction)(void** function, void* module, const char* name);
-  int (*launch)(void* function, unsigned, unsigned, unsigned, unsigned, unsigned, unsigned, unsigned shared, void* stream,
-                void** arguments, void** extra);
+  int (*launch)(const LaunchConfig* config, void* function, void** arguments, void** extra);
   int (*errorText)(int error, const char** text);
 };
 
@@ -88,7 +108,7 @@ inline const Nvrtc& NvrtcOf() {
     find(compiler, "nvrtcGetPTX", found.ptx);
     find(driver, "cuModuleLoadData", found.moduleLoad);
     find(driver, "cuModuleGetFunction", found.moduleFunction);
-    find(driver, "cuLaunchKernel", found.launch);
+    find(driver, "cuLaunchKernelEx", found.launch);
     find(driver, "cuGetErrorString", found.errorText);
     return found;
   }();
@@ -100,6 +120,8 @@ struct CudaKernel {
   std::string name;
   /** One letter an argument: p tensor (null where absent), s tensor of any strides, i int32, l int64, f float32. */
   std::string signature;
+  /** Whether it may be launched before the one before it has ended, for which it waits itself. */
+  bool early = false;
 };
 
 inline void CheckDriver(int result, const char* what) {
@@ -135,7 +157,7 @@ inline std::string Ptx(const std::string& source) {
   throw ArgumentError("the kernel does not compile: " + text);
 }
 
-/** kernelCompile(source, name, signature) → kernel, for the current device. It is never unloaded. */
+/** kernelCompile(source, name, signature, early) → kernel, for the current device. It is never unloaded. */
 inline Napi::Value KernelCompile(const Napi::CallbackInfo& info) {
   const auto name = info[1].As<Napi::String>().Utf8Value();
   CurrentActivity() = {name, ""};
@@ -144,6 +166,7 @@ inline Napi::Value KernelCompile(const Napi::CallbackInfo& info) {
     auto kernel = std::make_unique<CudaKernel>();
     kernel->name = name;
     kernel->signature = info[2].As<Napi::String>().Utf8Value();
+    kernel->early = info[3].ToBoolean();
     const auto ptx = Ptx(info[0].As<Napi::String>().Utf8Value());
     void* module = nullptr;
     CheckDriver(nvrtc.moduleLoad(&module, ptx.c_str()), "loading a kernel");
@@ -203,11 +226,16 @@ inline Napi::Value KernelLaunch(const Napi::CallbackInfo& info) {
     const auto blocks = info[1].As<Napi::Number>().Uint32Value();
     const auto threads = info[2].As<Napi::Number>().Uint32Value();
     if (blocks == 0) return info.Env().Undefined();
-    void* stream = c10::cuda::getCurrentCUDAStream().stream();
+    LaunchAttribute attribute{kProgrammaticStreamSerialization, {}, {}};
+    attribute.value.flag = 1;
+    LaunchConfig config{{blocks, 1, 1}, {threads, 1, 1}, 0, c10::cuda::getCurrentCUDAStream().stream(), nullptr, 0};
+    if (kernel.early) {
+      config.attributes = &attribute;
+      config.count = 1;
+    }
     CallsOf().kernels += 1;
     const Stopwatch stopwatch;
-    CheckDriver(NvrtcOf().launch(kernel.function, blocks, 1, 1, threads, 1, 1, 0, stream, addresses, nullptr),
-                "launching a kernel");
+    CheckDriver(NvrtcOf().launch(&config, kernel.function, addresses, nullptr), "launching a kernel");
     return info.Env().Undefined();
   });
 }

@@ -75,8 +75,11 @@ export interface CudaAddon {
   readonly readBegin: (handles: ReadonlyArray<Handle>) => object
   /** Waits for them, and for nothing that was queued later; one array a handle. */
   readonly readEnd: <T extends ReadonlyArray<HostValues>>(read: object, arrays: T) => T
-  /** `signature` has a letter an argument: p tensor or null, s tensor of any strides, i int32, l int64, f float32. */
-  readonly kernelCompile: (source: string, name: string, signature: string) => CudaKernel
+  /**
+   * `signature` has a letter an argument: p tensor or null, s tensor of any strides, i int32, l int64, f float32. A kernel
+   * that is launched early (compute capability 9.0) itself waits for those before it, by `griddepcontrol.wait`.
+   */
+  readonly kernelCompile: (source: string, name: string, signature: string, early: boolean) => CudaKernel
   readonly kernelLaunch: (
     kernel: CudaKernel,
     blocks: number,

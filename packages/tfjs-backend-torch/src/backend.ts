@@ -62,7 +62,8 @@ export class TorchBackend extends KernelBackend {
   /** How activations are stored, and the copies of weights that products read. */
   readonly storage: Storage
   private readonly data: DataStorage<TensorData>
-  private recording = false
+  /** Whether what is called is recorded, to run again on other values; see `record`. */
+  isRecording = false
 
   /** @throws TorchUnavailable where there is no addon, or no such device */
   constructor(device: TorchDevice, storage: Storage = "float32") {
@@ -227,16 +228,16 @@ export class TorchBackend extends KernelBackend {
   }
 
   setUniform({ dataId }: TensorInfo): void {
-    if (!this.recording) this.data.get(dataId).uniform = true
+    if (!this.isRecording) this.data.get(dataId).uniform = true
   }
 
   /** What is recorded runs again on other values, of which nothing is known. */
   whileRecording(body: () => void): void {
-    this.recording = true
+    this.isRecording = true
     try {
       body()
     } finally {
-      this.recording = false
+      this.isRecording = false
     }
   }
 

@@ -32,8 +32,6 @@ export interface NamedParameter {
   /** role/name, e.g. "policy/model.embed_tokens.weight" */
   readonly name: string
   readonly variable: Variable
-  /** Factor on the learning rate. */
-  readonly rate: number
 }
 
 /** What a step updates, in a fixed order. */
@@ -44,11 +42,7 @@ const modelParameters = (role: string, model: Model): ReadonlyArray<NamedParamet
   const trainable = new Set<Tensor>(model.variables)
   return [...model.parameters]
     .filter(([, tensor]) => trainable.has(tensor))
-    .map(([name, tensor]) => ({
-      name: `${role}/${name}`,
-      variable: tensor as Variable,
-      rate: model.rateOf?.(tensor as Variable) ?? 1
-    }))
+    .map(([name, tensor]) => ({ name: `${role}/${name}`, variable: tensor as Variable }))
 }
 
 /**
@@ -57,10 +51,9 @@ const modelParameters = (role: string, model: Model): ReadonlyArray<NamedParamet
  * @see Loshchilov & Hutter 2017, https://arxiv.org/abs/1711.05101
  */
 export const adamw = (models: Trainable, { beta1, beta2, epsilon, weightDecay }: AdamwOptions): Optimizer => {
-  const slots = namedParameters(models).map(({ name, rate, variable }) => ({
+  const slots = namedParameters(models).map(({ name, variable }) => ({
     name,
     variable,
-    rate,
     weightDecay: variable.rank >= 2 ? weightDecay : 0,
     first: zeroMoment(variable),
     second: zeroMoment(variable)
@@ -70,10 +63,10 @@ export const adamw = (models: Trainable, { beta1, beta2, epsilon, weightDecay }:
   return {
     apply: (gradients, learningRate, gradientScale) => {
       steps += 1
-      const items = slots.flatMap(({ first, rate, second, variable, weightDecay }) => {
+      const items = slots.flatMap(({ first, second, variable, weightDecay }) => {
         const gradient = gradients[variable.name]
         if (gradient === undefined) return []
-        return [{ parameter: variable, gradient, firstMoment: first, secondMoment: second, weightDecay, rate }]
+        return [{ parameter: variable, gradient, firstMoment: first, secondMoment: second, weightDecay }]
       })
       adamwUpdate(items, { learningRate, beta1, beta2, epsilon, step: steps, gradientScale })
       for (const { version } of trained) version.advance()

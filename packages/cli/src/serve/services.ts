@@ -1,4 +1,5 @@
 import { namedWeights } from "@plumbline/algorithms"
+import { hasHead } from "@plumbline/models"
 import { equalWeights, scorer } from "@plumbline/reward-model"
 import { Generator } from "@plumbline/rollout-generation"
 import { ModelRuntime } from "@plumbline/runtime"
@@ -19,7 +20,7 @@ import { OptionsInvalid } from "@plumbline/training"
 import { Context, Effect, Layer } from "effect"
 import { basename, resolve } from "node:path"
 import { openModel } from "../model-input.ts"
-import { givesScores, openRewardModel, weightsFor } from "../reward-input.ts"
+import { openRewardModel, weightsFor } from "../reward-input.ts"
 import type { ServeOptions } from "./serve-options.ts"
 
 /** What a model does for clients: its routes, and whether it can still do it. */
@@ -36,13 +37,13 @@ const identity = (options: ServeOptions) => ({
   created: Math.floor(Date.now() / 1000)
 })
 
-/** What the model does: a head, its own or its adapter's, makes it a reward model. */
+/** What the folder's model does: a head makes it a reward model. */
 export const serviceOf = Effect.fnUntraced(function* (
   options: ServeOptions,
   admitted: Admission,
   metrics: MetricsPage
 ) {
-  const serve = (yield* givesScores(options)) ? rewardService : generationService
+  const serve = (yield* hasHead(options.model)) ? rewardService : generationService
   return yield* serve(options, admitted, metrics)
 })
 
@@ -55,7 +56,7 @@ const generationService = Effect.fnUntraced(function* (
     const reason = "are a reward model's, and this is a language model"
     return yield* new OptionsInvalid({ option: "--attribute-weights", reason })
   }
-  const { model, tokenizer } = yield* openModel(options)
+  const { model, tokenizer } = yield* openModel(options.model)
   const { cacheTokens, maxConcurrency, maxQueue, maxResponses, maxRows } = options
   const engine = { maxRows, tokenizer, queueRequests: maxQueue + maxConcurrency, cacheTokens }
   const generator = Context.get(yield* Layer.build(Generator.layerModel(model, engine)), Generator)
@@ -67,7 +68,7 @@ const generationService = Effect.fnUntraced(function* (
 
 const rewardService = Effect.fnUntraced(function* (options: ServeOptions, admitted: Admission, metrics: MetricsPage) {
   const given = yield* namedWeights(options.attributeWeights)
-  const { model, tokenizer } = yield* openRewardModel(options)
+  const { model, tokenizer } = yield* openRewardModel(options.model)
   const weights = (yield* weightsFor(model.head, given)) ?? equalWeights(model.head)
   const served: ServedReward = {
     ...identity(options),

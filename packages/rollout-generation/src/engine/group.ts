@@ -98,10 +98,10 @@ export const finishRow = (row: SampleRow, stop: StopMatch | undefined): void => 
   row.state = "done"
   const response: GeneratedResponse = {
     sample: row.sample,
-    responseIds: Int32Array.from(row.ids),
-    samplingLogProbs: Float32Array.from(row.samplingLogProbs),
-    policyLogProbs: Float32Array.from(row.policyLogProbs),
-    policyVersions: Int32Array.from(row.policyVersions),
+    responseIds: new Int32Array(row.ids),
+    samplingLogProbs: new Float32Array(row.samplingLogProbs),
+    policyLogProbs: new Float32Array(row.policyLogProbs),
+    policyVersions: new Int32Array(row.policyVersions),
     finishReason: stop === undefined ? "length" : "stop",
     stop,
     topLogProbs: (group.request.topLogProbs ?? 0) > 0 ? row.topLogProbs : undefined

@@ -3,6 +3,7 @@ import type { Handle } from "../addon.ts"
 import { aten, atenInPlace, atenOwned } from "../aten.ts"
 import type { Kernel, KernelScope } from "../kernel.ts"
 import { FLOAT32 } from "../scalar-type.ts"
+import { product } from "./product.ts"
 import { activation, cast, typeOf } from "./storage.ts"
 
 // Linear layers on one input. Where products read copies of the weights, those of a group lie end to end in one tensor,
@@ -56,13 +57,13 @@ export const linears: Kernel = ([x, ...weights]: [TensorInfo, ...Array<TensorInf
   const joint = jointWeights(weights, type, scope)
   const products =
     joint === undefined
-      ? weights.map((weight) => mm(rows, t(cast(scope.backend.compute(weight), type, scope))))
+      ? weights.map((weight) => product(rows, cast(scope.backend.compute(weight), type, scope), scope))
       : cut(
-          mm(rows, t(joint)),
+          product(rows, joint, scope),
           1,
           weights.map(({ shape }) => shape[0]!)
         )
-  return products.map((product, i) => scope.out(product, "float32", [x.shape[0]!, weights[i]!.shape[0]!]))
+  return products.map((values, i) => scope.out(values, "float32", [x.shape[0]!, weights[i]!.shape[0]!]))
 }
 
 /** [dy, …, W, …] → Σ dy·W */
@@ -89,5 +90,5 @@ export const linearsWeightGradients: Kernel = (inputs: List, _, scope) => {
   const sizes = dys.map(({ shape }) => shape[1]!)
   const products =
     type === FLOAT32 ? slopes.map((slope) => mm(t(slope), rows)) : cut(mm(t(columnsOf(slopes, scope)), rows), 0, sizes)
-  return products.map((product, i) => scope.out(product, "float32", [sizes[i]!, x.shape[1]!]))
+  return products.map((values, i) => scope.out(values, "float32", [sizes[i]!, x.shape[1]!]))
 }

@@ -4,17 +4,16 @@ import { aten } from "../aten.ts"
 import type { Kernel, KernelScope } from "../kernel.ts"
 import { matmulKernels, type Operands, type Transposed } from "../kernels/matmul.ts"
 import { FLOAT32 } from "../scalar-type.ts"
+import { product } from "./product.ts"
 import { activation, cast, typeOf } from "./storage.ts"
 
 const [mm, t] = [aten("mm"), aten("t")]
 
 /** {x, weight} → x·Wᵀ in the backend's storage; the transpose is a view. */
 export const linear: Kernel = ({ weight, x }: { readonly x: TensorInfo; readonly weight: TensorInfo }, _, scope) => {
-  const product = mm(
-    activation(x, scope),
-    t(cast(scope.backend.compute(weight), typeOf(activation(x, scope), scope), scope))
-  )
-  return scope.out(product, "float32", [x.shape[0]!, weight.shape[0]!])
+  const rows = activation(x, scope)
+  const matrix = cast(scope.backend.compute(weight), typeOf(rows, scope), scope)
+  return scope.out(product(rows, matrix, scope), "float32", [x.shape[0]!, weight.shape[0]!])
 }
 
 /** tfjs's product. Of two matrices of which one is narrow, the other is narrowed: by the copy it has, where it has one. */
@@ -24,8 +23,8 @@ export const batchMatMul: Kernel = (operands: Operands, attrs: Transposed, scope
   const inner = matrices ? [a.shape[attrs.transposeA ? 0 : 1], b.shape[attrs.transposeB ? 1 : 0]] : [0, 1]
   if (inner[0] !== inner[1]) return matmulKernels["BatchMatMul"]!(operands, attrs, scope)
   const [left, right] = inOneStorage(a, b, scope)
-  const product = mm(attrs.transposeA ? t(left) : left, attrs.transposeB ? t(right) : right)
-  return scope.out(product, "float32", [a.shape[attrs.transposeA ? 1 : 0]!, b.shape[attrs.transposeB ? 0 : 1]!])
+  const values = mm(attrs.transposeA ? t(left) : left, attrs.transposeB ? t(right) : right)
+  return scope.out(values, "float32", [a.shape[attrs.transposeA ? 1 : 0]!, b.shape[attrs.transposeB ? 0 : 1]!])
 }
 
 const inOneStorage = (a: TensorInfo, b: TensorInfo, scope: KernelScope): [Handle, Handle] => {

@@ -4,18 +4,12 @@ import { aten, atenInPlace } from "../aten.ts"
 import type { Kernel, KernelScope } from "../kernel.ts"
 import { FLOAT32, INT64 } from "../scalar-type.ts"
 import { rowForward } from "./attention-rows.ts"
-import type { RowSpans } from "./row-groups.ts"
 import { fitsPagedDecode, fitsPagedFlash, pagedDecode, pagedFlash } from "./paged-cuda.ts"
+import { hiddenTokens, type PagedLayout, pagedLayout, type PagedRows, putSlots } from "./paged-layout.ts"
 import { activation, cast, emptyOf, typeOf, wide, zerosOf } from "./storage.ts"
 
 interface PagedOptions {
-  readonly rows: {
-    readonly queries: RowSpans
-    readonly table: Int32Array
-    readonly width: number
-    readonly lengths: Int32Array
-    readonly pageSize: number
-  }
+  readonly rows: PagedRows
   readonly scale: number
   readonly window?: number | undefined
   readonly softCap?: number | undefined
@@ -51,12 +45,11 @@ export const pagedAttention: Kernel = (inputs: Inputs, options: PagedOptions, sc
   const q = activation(inputs.q, scope)
   const paged = { q, keys: scope.of(inputs.keys), values: scope.of(inputs.values), options, scope }
   const { starts, lengths } = options.rows.queries
-  const [single, long] = [1, 2].map((least) =>
-    [...lengths.keys()].filter((row) => (least === 1 ? lengths[row] === 1 : lengths[row]! > 1))
-  ) as [Array<number>, Array<number>]
-  const covered = single.length + long.reduce((total, row) => total + lengths[row]!, 0) === inputs.q.shape[0]
+  const layout = pagedLayout(options.rows, options.window)
+  const { queryCounts, single } = layout
+  const covered = queryCounts.reduce((total, count) => total + count, single.length) === inputs.q.shape[0]
   const out = (covered ? emptyOf : zerosOf)(inputs.q.shape, typeOf(q, scope), scope)
-  if (long.length > 0) longRows(paged, long, out)
+  if (queryCounts.length > 0) longRows(paged, layout, out)
   if (single.length > 0) {
     const { pageSize, width } = options.rows
     const heads = { ...paged, q: contiguous(q) }
@@ -77,54 +70,32 @@ export const pagedAttention: Kernel = (inputs: Inputs, options: PagedOptions, sc
   return scope.out(out, "float32", inputs.q.shape)
 }
 
-const longRows = (paged: Paged, rows: ReadonlyArray<number>, out: Handle): void => {
+const longRows = (paged: Paged, { keyCounts, long, places, queryCounts, slots }: PagedLayout, out: Handle): void => {
   const { keys, options, q, scope, values } = paged
   const { lengths, starts } = options.rows.queries
   if (!fitsPagedFlash(q, options.softCap, scope)) {
-    for (const row of rows) copyInto(narrow(out, 0, starts[row]!, lengths[row]!), longRow(paged, row))
+    for (const row of long) copyInto(narrow(out, 0, starts[row]!, lengths[row]!), longRow(paged, row))
     return
   }
-  const tokens = Int32Array.from(
-    rows.flatMap((row) => Array.from({ length: lengths[row]! }, (_, i) => starts[row]! + i))
-  )
-  const counts = rows.map((row) => options.rows.lengths[row]! - hidden(options, row))
-  const slots = new Int32Array(counts.reduce((total, count) => total + count, 0))
-  let next = 0
-  rows.forEach((row, i) => {
-    putSlots(slots, next, options, row, hidden(options, row))
-    next += counts[i]!
-  })
-  const places = scope.upload(tokens, [tokens.length], INT64)
   const type = typeOf(q, scope)
-  const queries = rows.map((row) => lengths[row]!)
-  const spans = { queries, keys: counts, slots, window: options.window, scale: options.scale }
-  indexCopy(
-    out,
-    0,
-    places,
-    pagedFlash(indexSelect(q, 0, places), cast(keys, type, scope), cast(values, type, scope), spans, scope)
-  )
-}
-
-/** Slots of a row's tokens from `first` on, written from `at` on. */
-const putSlots = (into: Int32Array, at: number, { rows }: PagedOptions, row: number, first: number): void => {
-  const { lengths, pageSize, table, width } = rows
-  for (let t = first; t < lengths[row]!; t++) {
-    into[at + t - first] = table[row * width + Math.floor(t / pageSize)]! * pageSize + (t % pageSize)
+  const spans = { queries: queryCounts, keys: keyCounts, slots, window: options.window, scale: options.scale }
+  const attend = (asked: Handle) => pagedFlash(asked, cast(keys, type, scope), cast(values, type, scope), spans, scope)
+  if (places === undefined) {
+    const count = queryCounts.reduce((total, length) => total + length, 0)
+    copyInto(narrow(out, 0, 0, count), attend(narrow(q, 0, 0, count)))
+    return
   }
+  const index = scope.upload(places, [places.length], INT64)
+  indexCopy(out, 0, index, attend(indexSelect(q, 0, index)))
 }
-
-/** Tokens of a row that none of its queries sees. */
-const hidden = ({ rows, window }: PagedOptions, row: number): number =>
-  window === undefined ? 0 : Math.max(0, rows.lengths[row]! - rows.queries.lengths[row]! - window + 1)
 
 /** [T, H, d] of a row of several queries. */
 const longRow = ({ keys, options, q, scope, values }: Paged, row: number): Handle => {
   const { lengths, queries } = options.rows
-  const first = hidden(options, row)
+  const first = hiddenTokens(options.rows, options.window, row)
   const count = lengths[row]! - first
   const slots = new Int32Array(count)
-  putSlots(slots, 0, options, row, first)
+  putSlots(slots, 0, options.rows, row, first)
   const index = scope.upload(slots, [count], INT64)
   const type = typeOf(q, scope)
   const rowsOf = (x: Handle) => view(x, [1, -1, ...scope.backend.addon.shape(x).slice(1)])
@@ -142,13 +113,13 @@ const singleQueries = (paged: Paged, rows: ReadonlyArray<number>, places: Handle
   const { addon } = scope.backend
   const [, heads, width] = addon.shape(q) as [number, number, number]
   const keyHeads = addon.shape(keys)[1]!
-  const firsts = rows.map((row) => hidden(options, row))
+  const firsts = rows.map((row) => hiddenTokens(options.rows, options.window, row))
   const counts = rows.map((row, i) => options.rows.lengths[row]! - firsts[i]!)
   const longest = Math.max(...counts)
   const slots = new Int32Array(rows.length * longest)
   const mask = new Float32Array(rows.length * longest)
   rows.forEach((row, i) => {
-    putSlots(slots, i * longest, options, row, firsts[i]!)
+    putSlots(slots, i * longest, options.rows, row, firsts[i]!)
     mask.fill(-1e30, i * longest + counts[i]!, (i + 1) * longest)
   })
   const index = scope.upload(slots, [slots.length], INT64)

@@ -32,6 +32,13 @@ export interface PagedCall {
 }
 
 const THREADS = 128
+
+/** Whether tensor cores take the heads, and the threads of a block then; see PAGED_DECODE_HALF. */
+const threadsOfHalf = (T: string, width: number, { backend }: KernelScope): number | undefined => {
+  if (T !== "bf16" || backend.cuda!.capability < 80) return undefined
+  return width === 64 ? 128 : width === 128 ? 64 : undefined
+}
+
 /** Keys of one block, at most and at least; a row with more is split, and its parts are merged. */
 const [MOST_KEYS, LEAST_KEYS] = [512, 64]
 /** Query heads of one key head that a block holds in registers. */
@@ -71,11 +78,16 @@ export const pagedDecode = (call: PagedCall, out: Handle, scope: KernelScope): v
   const splitLength = keysOfBlock(tableWidth * pageSize, blocks, scope)
   const splits = Math.max(1, Math.ceil((tableWidth * pageSize) / splitLength))
   const T = cudaStorage([q], scope)!
-  const macros = { T, W: 8, D: width, G: group, PAGE: pageSize, AHEAD: aheadOf(T, group) }
+  const macros = { T, W: 8, D: width, G: group, PAGE: pageSize }
   const parts = splits === 1 ? null : emptyOf([blocks * splits, group, width + 2], FLOAT32, scope)
   const numbers = [rows, tableWidth, keyHeads, splits, splitLength, window, call.scale, softCap]
   const args = [q, keys, values, table, spans, out, parts, ...numbers]
-  launch("pagedDecode", { blocks: blocks * splits, threads: THREADS, macros, args }, scope)
+  const half = threadsOfHalf(T, width, scope)
+  if (half !== undefined) launch("pagedDecodeHalf", { blocks: blocks * splits, threads: half, macros, args }, scope)
+  else {
+    const ahead = { ...macros, AHEAD: aheadOf(T, group) }
+    launch("pagedDecode", { blocks: blocks * splits, threads: THREADS, macros: ahead, args }, scope)
+  }
   if (parts === null) return
   launch("pagedMerge", { blocks, threads: THREADS, macros, args: [parts, spans, out, rows, keyHeads, splits] }, scope)
 }

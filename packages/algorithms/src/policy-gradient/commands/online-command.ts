@@ -56,7 +56,7 @@ export const onlineCommand = <Own extends Schema.Struct.Fields>({
       }).pipe(
         Effect.scoped,
         Effect.provide([promptData(flags), engine(flags), rewards(flags)]),
-        Effect.provide(policyFolder(flags))
+        Effect.provide(policyFolder(flags.model))
       )
     }
   }

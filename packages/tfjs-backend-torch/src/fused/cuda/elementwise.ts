@@ -20,6 +20,7 @@ __device__ inline Slope gelu_tanh(float x) {
 /** out = act(gate)·up over n packs, \`packs\` a row; rows of gate and up begin every gateStep and upStep numbers. */
 export const GATED = `${ACTIVATIONS}
 extern "C" __global__ void gated(const T* gate, const T* up, T* out, long long n, int packs, int gateStep, int upStep) {
+  awaitOthers();
   for (long long i = blockIdx.x * (long long)blockDim.x + threadIdx.x; i < n; i += (long long)gridDim.x * blockDim.x) {
     const long long row = i / packs;
     const int at = (int)(i - row * packs) * W;
@@ -35,6 +36,7 @@ extern "C" __global__ void gated(const T* gate, const T* up, T* out, long long n
 export const GATED_GRADIENT = `${ACTIVATIONS}
 extern "C" __global__ void gatedGradient(const T* gate, const T* up, const T* dy, T* both, long long n, int packs,
                                          int gateStep, int upStep) {
+  awaitOthers();
   for (long long i = blockIdx.x * (long long)blockDim.x + threadIdx.x; i < n; i += (long long)gridDim.x * blockDim.x) {
     const long long row = i / packs;
     const int at = (int)(i - row * packs) * W;
@@ -56,6 +58,7 @@ extern "C" __global__ void gatedGradient(const T* gate, const T* up, const T* dy
 export const ROTARY = `
 extern "C" __global__ void rotate(const T* x, const float* cosine, const float* sine, T* out, long long n, int heads,
                                   int width, int half, float sign) {
+  awaitOthers();
   const int packs = (width - half) / W;
   for (long long i = blockIdx.x * (long long)blockDim.x + threadIdx.x; i < n; i += (long long)gridDim.x * blockDim.x) {
     const int at = (int)(i % packs) * W;
@@ -86,6 +89,7 @@ export const ROTARY_HEADS = `
 extern "C" __global__ void rotateHeads(const T* q, const T* k, const T* v, const float* cosine, const float* sine, T* outQ,
                                        T* outK, T* outV, long long n, int heads, int keyHeads, int values, int width,
                                        int half, float sign, int qStep, int kStep, int vStep, int toQ, int toK, int toV) {
+  awaitOthers();
   const int packs = (width - half) / W, all = heads + keyHeads + values;
   for (long long i = blockIdx.x * (long long)blockDim.x + threadIdx.x; i < n; i += (long long)gridDim.x * blockDim.x) {
     const int at = (int)(i % packs) * W;
@@ -127,6 +131,7 @@ export const CACHE_HEADS = `
 extern "C" __global__ void cacheHeads(const T* q, const T* k, const T* v, const float* cosine, const float* sine,
                                       const int* positions, const int* slots, T* outQ, T* keys, T* values, long long n,
                                       int heads, int keyHeads, int width, int half, int qStep, int kStep, int vStep) {
+  awaitOthers();
   const int packs = (width - half) / W, all = heads + 2 * keyHeads;
   for (long long i = blockIdx.x * (long long)blockDim.x + threadIdx.x; i < n; i += (long long)gridDim.x * blockDim.x) {
     const int at = (int)(i % packs) * W;
@@ -166,6 +171,7 @@ extern "C" __global__ void cacheHeads(const T* q, const T* k, const T* v, const 
 /** Each row times its factor; a row has \`packs\` packs. */
 export const SCALE_ROWS = `
 extern "C" __global__ void scaleRows(const T* x, const float* factors, T* out, long long n, int packs) {
+  awaitOthers();
   for (long long i = blockIdx.x * (long long)blockDim.x + threadIdx.x; i < n; i += (long long)gridDim.x * blockDim.x) {
     const float factor = factors[i / packs];
     Pack<W> a = load(x + i * W);

@@ -2,9 +2,11 @@ import type { CudaKernel, Handle } from "../../addon.ts"
 import type { KernelScope } from "../../kernel.ts"
 import { BFLOAT16, FLOAT32 } from "../../scalar-type.ts"
 import { CACHE_HEADS, GATED, GATED_GRADIENT, ROTARY, ROTARY_HEADS, SCALE_ROWS } from "./elementwise.ts"
+import { FEW_ROWS } from "./few-rows.ts"
 import { LOGIT_SLOPES, LOGIT_STATISTICS } from "./logits.ts"
 import { ADAMW, ROOT, SQUARES } from "./optimizer.ts"
 import { PAGED_DECODE, PAGED_MERGE } from "./paged-attention.ts"
+import { PAGED_DECODE_HALF } from "./paged-attention-half.ts"
 import { PRELUDE } from "./prelude.ts"
 import { RMS_NORM, RMS_NORM_GRADIENT } from "./rms-norm.ts"
 import { ROW_SUMS } from "./row-sums.ts"
@@ -16,17 +18,19 @@ interface Source {
   readonly signature: string
 }
 
-/** The kernels by the names of their functions. */
+/** The kernels by the names of their functions. All call \`awaitOthers\` before they touch what another may write. */
 export const SOURCES = {
   adamw: { text: ADAMW, signature: "ppppplfffffff" },
   allowLogits: { text: ALLOW_LOGITS, signature: "ppppi" },
   cacheHeads: { text: CACHE_HEADS, signature: "ssspppppppliiiiiii" },
   editLogits: { text: EDIT_LOGITS, signature: "ppppi" },
+  fewRows: { text: FEW_ROWS, signature: "pppii" },
   gated: { text: GATED, signature: "sspliii" },
   gatedGradient: { text: GATED_GRADIENT, signature: "ssppliii" },
   logitSlopes: { text: LOGIT_SLOPES, signature: "ppppiff" },
   logitStatistics: { text: LOGIT_STATISTICS, signature: "ppppppiff" },
   pagedDecode: { text: PAGED_DECODE, signature: "pppppppiiiiiiff" },
+  pagedDecodeHalf: { text: PAGED_DECODE_HALF, signature: "pppppppiiiiiiff" },
   pagedMerge: { text: PAGED_MERGE, signature: "pppiii" },
   rmsNorm: { text: RMS_NORM, signature: "pppppif" },
   rmsNormGradient: { text: RMS_NORM_GRADIENT, signature: "ppppppiif" },
@@ -53,7 +57,9 @@ const kernelOf = (name: keyof typeof SOURCES, macros: Macros, scope: KernelScope
   const key = `${scope.backend.device}/${name}/${JSON.stringify(macros)}`
   const known = compiled.get(key)
   if (known !== undefined) return known
-  const made = scope.backend.cuda!.addon.kernelCompile(sourceOf(name, macros), name, SOURCES[name].signature)
+  const { capability } = scope.backend.cuda!
+  const early = capability >= 90
+  const made = scope.backend.cuda!.addon.kernelCompile(sourceOf(name, macros), name, SOURCES[name].signature, early)
   compiled.set(key, made)
   return made
 }

@@ -23,6 +23,7 @@ __device__ inline State merged(State a, State b) {
 extern "C" __global__ void logitStatistics(const T* logits, const int* targets, float* logProbs, float* entropy,
                                            float* correct, float* logNormalizer, int width, float temperature,
                                            float cap) {
+  awaitOthers();
   const T* row = logits + (long long)blockIdx.x * width;
   const float inverse = 1.f / temperature;
   State state = {-3.4e38f, 0.f, 0.f, 2147483647};
@@ -72,6 +73,7 @@ extern "C" __global__ void logitStatistics(const T* logits, const int* targets, 
 export const LOGIT_SLOPES = `${CAPPED}
 extern "C" __global__ void logitSlopes(T* logits, const int* targets, const float* logNormalizer, const float* factors,
                                        int width, float temperature, float cap) {
+  awaitOthers();
   T* row = logits + (long long)blockIdx.x * width;
   const int target = targets[blockIdx.x];
   const float inverse = 1.f / temperature;

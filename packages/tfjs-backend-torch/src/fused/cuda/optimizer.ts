@@ -3,6 +3,7 @@ export const ADAMW = `
 extern "C" __global__ void adamw(float* parameter, const T* gradient, float* first, float* second, bf16* copy,
                                  long long n, float beta1, float beta2, float epsilon, float decay, float stepSize,
                                  float denominatorScale, float gradientScale) {
+  awaitOthers();
   for (long long i = blockIdx.x * (long long)blockDim.x + threadIdx.x; i < n; i += (long long)gridDim.x * blockDim.x) {
     Pack<W> p = load(parameter + i * W), m = load(first + i * W), v = load(second + i * W);
     const Pack<W> g = load(gradient + i * W);
@@ -23,6 +24,7 @@ extern "C" __global__ void adamw(float* parameter, const T* gradient, float* fir
 /** Sums of squares in float64, one a block from place first on; then the root of all, and what its rounding to float32 left. */
 export const SQUARES = `
 extern "C" __global__ void squares(const T* x, double* sums, int first, long long n) {
+  awaitOthers();
   double sum = 0;
   for (long long i = blockIdx.x * (long long)blockDim.x + threadIdx.x; i < n; i += (long long)gridDim.x * blockDim.x) {
     const Pack<W> a = load(x + i * W);
@@ -35,6 +37,7 @@ extern "C" __global__ void squares(const T* x, double* sums, int first, long lon
 
 export const ROOT = `
 extern "C" __global__ void root(const double* sums, float* out, int count) {
+  awaitOthers();
   double sum = 0;
   for (int i = threadIdx.x; i < count; i += blockDim.x) sum += sums[i];
   sum = sqrt(blockSum(sum));

@@ -30,6 +30,7 @@ template <> struct Eight<float> {
 extern "C" __global__ void pagedDecode(const T* q, const T* keys, const T* values, const int* table, const int* spans, T* out,
                                        float* parts, int rows, int width, int keyHeads, int splits, int splitLength,
                                        int window, float scale, float cap) {
+  awaitOthers();
   const int split = blockIdx.x % splits, unit = blockIdx.x / splits, head = unit % keyHeads, row = unit / keyHeads;
   if (spans[rows + row] != 1) return;
   const long long token = spans[row];
@@ -136,6 +137,7 @@ extern "C" __global__ void pagedDecode(const T* q, const T* keys, const T* value
 /** Merges the parts of \`pagedDecode\`: a block a row and key head. */
 export const PAGED_MERGE = `
 extern "C" __global__ void pagedMerge(const float* parts, const int* spans, T* out, int rows, int keyHeads, int splits) {
+  awaitOthers();
   const int head = blockIdx.x % keyHeads, row = blockIdx.x / keyHeads;
   if (spans[rows + row] != 1) return;
   const long long token = spans[row];

@@ -14,6 +14,17 @@ __device__ inline unsigned narrow2(float low, float high) {
   return bits;
 }
 
+/**
+ * The first thing a kernel does: it is launched while the one before may still be at work, and waits for its end. From then
+ * on the next one may be launched, which waits in the same way.
+ */
+__device__ inline void awaitOthers() {
+#if __CUDA_ARCH__ >= 900
+  asm volatile("griddepcontrol.wait;" ::: "memory");
+  asm volatile("griddepcontrol.launch_dependents;");
+#endif
+}
+
 template <int N> struct Memory;
 template <> struct Memory<1> {
   template <typename S> __device__ static Pack<1> load(const S* p) { return {{wide(*p)}}; }

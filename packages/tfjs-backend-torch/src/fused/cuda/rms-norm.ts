@@ -4,6 +4,7 @@ export const RMS_NORM = `
 /** \`addend\` and \`total\` are null where the norm is of x alone; else it is of x + addend, rounded and left in total. */
 extern "C" __global__ void rmsNorm(const T* x, const T* addend, const float* weight, T* total, T* out, int width,
                                    float epsilon) {
+  awaitOthers();
   const long long start = (long long)blockIdx.x * width;
   const T* row = x + start;
   T* to = out + start;
@@ -38,6 +39,7 @@ extern "C" __global__ void rmsNorm(const T* x, const T* addend, const float* wei
 export const RMS_NORM_GRADIENT = `
 extern "C" __global__ void rmsNormGradient(const T* x, const float* weight, const T* dy, const T* past, T* dx,
                                            float* dweight, int rows, int width, float epsilon) {
+  awaitOthers();
   float sums[PACKS][W];
   #pragma unroll
   for (int k = 0; k < PACKS; k++)

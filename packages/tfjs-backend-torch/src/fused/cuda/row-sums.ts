@@ -4,6 +4,7 @@
  */
 export const ROW_SUMS = `
 extern "C" __global__ void rowSums(const T* x, const int* order, const int* sums, O* out, int packs) {
+  awaitOthers();
   const int begin = sums[3 * blockIdx.x], end = sums[3 * blockIdx.x + 1];
   O* to = out + (long long)sums[3 * blockIdx.x + 2] * packs * W;
   for (int at = threadIdx.x; at < packs; at += blockDim.x) {

@@ -1,6 +1,7 @@
 /** Changes the logits of some ids of each row: logit / or · penalty, then + addend. A block a row; ids are distinct in it. */
 export const EDIT_LOGITS = `
 extern "C" __global__ void editLogits(float* logits, const int* starts, const int* ids, const float* edits, int width) {
+  awaitOthers();
   float* row = logits + (long long)blockIdx.x * width;
   for (int i = starts[blockIdx.x] + threadIdx.x; i < starts[blockIdx.x + 1]; i += blockDim.x) {
     const float logit = row[ids[i]], penalty = edits[2 * i];
@@ -11,6 +12,7 @@ extern "C" __global__ void editLogits(float* logits, const int* starts, const in
 /** Forbids what a row's list does not hold; an empty list forbids nothing. \`open\` is filled with −∞. */
 export const ALLOW_LOGITS = `
 extern "C" __global__ void allowLogits(const float* logits, const int* starts, const int* ids, float* open, int width) {
+  awaitOthers();
   const long long start = (long long)blockIdx.x * width;
   const int first = starts[blockIdx.x], end = starts[blockIdx.x + 1];
   if (first == end) for (int i = threadIdx.x; i < width; i += blockDim.x) open[start + i] = logits[start + i];
@@ -21,13 +23,13 @@ extern "C" __global__ void allowLogits(const float* logits, const int* starts, c
  * A block of 1024 threads draws a row's token. \`shaped\` are the logits to draw from, null where they are the policy's own.
  *
  * The filters keep the largest logits down to a border, found digit by digit of their order-preserving bits; masses are
- * added up as whole numbers of 2⁻⁴⁰, so that the sum does not depend on the order. Then the vocabulary is walked in tiles:
- * a sum a tile, and the running sum within the tile that the uniform number falls into.
+ * added up as whole numbers of 2⁻⁴⁰, so that the sum does not depend on the order. Then each warp adds up a 32nd of the
+ * vocabulary, and the block walks through the one that the uniform number falls into. Where the policy's own distribution is
+ * drawn from, those sums are its normalizer, too.
  */
 export const SAMPLE_TOKENS = `
 #define THREADS 1024
 #define TILE (THREADS * W)
-#define MOST_TILES 1024
 #define INFINITE __int_as_float(0x7f800000)
 #define NOT_A_NUMBER __int_as_float(0x7fc00000)
 typedef unsigned long long Mass;
@@ -152,41 +154,44 @@ __device__ Mass massInside(const Row& row, Border border, int* onBorder) {
   return above + (kept == 0 ? 0 : kept * row.mass(valueOf(border.key)));
 }
 
-extern "C" __global__ void sampleTokens(const T* logits, const float* shapedLogits, const float* draws, int* ids,
-                                        float* samplingLogProbs, float* policyLogProbs, int width) {
+extern "C" __global__ void __launch_bounds__(THREADS)
+sampleTokens(const T* logits, const float* shapedLogits, const float* draws, int* ids, float* samplingLogProbs,
+             float* policyLogProbs, int width) {
+  awaitOthers();
   const long long start = (long long)blockIdx.x * width;
   const float* draw = draws + 5 * blockIdx.x;
   const float uniform = draw[0], temperature = draw[1], topP = draw[3], minP = draw[4];
   const int topK = (int)draw[2];
   Row row = {logits + start, shapedLogits == nullptr ? nullptr : shapedLogits + start, width, 0.f, 1.f};
+  __shared__ int best, chosen, last;
+  if (threadIdx.x == 0) { best = 2147483647; chosen = 2147483647; last = -1; }
   float policyMost = -INFINITE, most = -INFINITE;
-  int broken = 0;
+  int broken = 0, first = 2147483647;
+  #pragma unroll 4
   for (int i = threadIdx.x * W; i < width; i += TILE) {
     const Pack<W> z = row.at(i), p = shapedLogits == nullptr ? z : load(row.policy + i);
     #pragma unroll
     for (int j = 0; j < W; j++) {
       if (p.v[j] != p.v[j] || z.v[j] != z.v[j]) broken = 1;
       policyMost = fmaxf(policyMost, p.v[j]);
-      most = fmaxf(most, z.v[j]);
+      if (z.v[j] > most) { most = z.v[j]; first = i + j; }
     }
   }
+  const float ownMost = most;
   policyMost = blockMost(policyMost);
   most = blockMost(most);
+  if (ownMost == most) atomicMin(&best, first);
+  const bool plain = shapedLogits == nullptr && temperature == 1.f && (topK <= 0 || topK >= width) && topP >= 1.f && minP <= 0.f;
   double sum = 0;
-  int first = 2147483647;
-  for (int i = threadIdx.x * W; i < width; i += TILE) {
-    const Pack<W> z = row.at(i), p = shapedLogits == nullptr ? z : load(row.policy + i);
-    #pragma unroll
-    for (int j = 0; j < W; j++) {
-      sum += expf(p.v[j] - policyMost);
-      if (z.v[j] == most && i + j < first) first = i + j;
+  if (!plain) {
+    for (int i = threadIdx.x * W; i < width; i += TILE) {
+      const Pack<W> p = load(row.policy + i);
+      #pragma unroll
+      for (int j = 0; j < W; j++) sum += expf(p.v[j] - policyMost);
     }
+    sum = blockSum(sum);
   }
-  const float normalizer = policyMost + (float)log(blockSum(sum));
-  __shared__ int best, chosen, last;
-  if (threadIdx.x == 0) { best = 2147483647; chosen = 2147483647; last = -1; }
-  __syncthreads();
-  atomicMin(&best, first);
+  float normalizer = policyMost + (float)log(plain ? 1.0 : sum);
   int anyBroken;
   before(broken, &anyBroken);
   const bool nothing = anyBroken > 0 || !isfinite(most) || !isfinite(normalizer);
@@ -217,75 +222,104 @@ extern "C" __global__ void sampleTokens(const T* logits, const float* shapedLogi
     const float weight = row.weight(z);
     return weight < least ? 0.0 : (double)weight;
   };
-  const auto onIt = [&](const Pack<W>& z, int i) {
+  const auto onIt = [&](const Pack<W>& z, int i, int end) {
     int count = 0;
     #pragma unroll
-    for (int j = 0; j < W; j++) count += i + j < width && orderOf(z.v[j]) == border.key ? 1 : 0;
+    for (int j = 0; j < W; j++) count += i + j < end && orderOf(z.v[j]) == border.key ? 1 : 0;
     return count;
   };
-  __shared__ double tiles[MOST_TILES];
-  __shared__ unsigned ranks[MOST_TILES];
-  unsigned passed = 0;
-  const int count = (width + TILE - 1) / TILE;
-  for (int tile = 0; tile < count; tile++) {
-    const int i = tile * TILE + threadIdx.x * W;
+  const auto read = [&](int i, int end) {
     Pack<W> z;
     #pragma unroll
     for (int j = 0; j < W; j++) z.v[j] = -INFINITE;
-    if (i < width) z = row.at(i);
-    unsigned rank = 0;
-    if (ranked) {
-      int all;
-      rank = passed + before(onIt(z, i), &all);
-      if (threadIdx.x == 0) ranks[tile] = passed;
-      passed += all;
+    if (i < end) z = row.at(i);
+    return z;
+  };
+  // each warp its 32nd of the row: what lies on the border, then the weights
+  __shared__ double sums[32];
+  __shared__ int ranks[32];
+  const int lane = threadIdx.x & 31, warp = threadIdx.x >> 5, part = (width + 32 * W - 1) / (32 * W) * W;
+  const int from = min(width, warp * part), to = min(width, from + part);
+  if (ranked) {
+    int count = 0;
+    for (int i = from + lane * W; i < to; i += 32 * W) count += onIt(row.at(i), i, to);
+    for (int step = 16; step > 0; step >>= 1) count += __shfl_xor_sync(0xffffffffu, count, step);
+    if (lane == 0) ranks[warp] = count;
+    __syncthreads();
+    if (threadIdx.x == 0) {
+      int passed = 0;
+      for (int w = 0; w < 32; w++) {
+        const int own = ranks[w];
+        ranks[w] = passed;
+        passed += own;
+      }
     }
-    double own = 0;
+    __syncthreads();
+  }
+  double own = 0;
+  unsigned passed = ranked ? ranks[warp] : 0;
+  for (int i = from + lane * W; i - lane * W < to; i += 32 * W) {
+    const Pack<W> z = read(i, to);
+    unsigned rank = passed;
+    if (ranked) {
+      const int count = onIt(z, i, to);
+      int inclusive = count;
+      for (int step = 1; step < 32; step <<= 1) {
+        const int other = __shfl_up_sync(0xffffffffu, inclusive, step);
+        if (lane >= step) inclusive += other;
+      }
+      rank += inclusive - count;
+      passed += __shfl_sync(0xffffffffu, inclusive, 31);
+    }
     #pragma unroll
     for (int j = 0; j < W; j++) {
-      if (i + j >= width) continue;
+      if (i + j >= to) continue;
       own += kept(z.v[j], rank);
       if (ranked && orderOf(z.v[j]) == border.key) rank++;
     }
-    own = blockSum(own);
-    if (threadIdx.x == 0) tiles[tile] = own;
   }
+  for (int step = 16; step > 0; step >>= 1) own += __shfl_xor_sync(0xffffffffu, own, step);
+  if (lane == 0) sums[warp] = own;
   __syncthreads();
   double total = 0;
-  for (int tile = 0; tile < count; tile++) total += tiles[tile];
-  double target = uniform * total, running = 0;
-  int hit = -1, lastTile = 0;
-  for (int tile = 0; tile < count && hit < 0; tile++) {
-    if (tiles[tile] > 0) lastTile = tile;
-    if (running + tiles[tile] > target) hit = tile;
-    else running += tiles[tile];
+  for (int w = 0; w < 32; w++) total += sums[w];
+  if (plain) normalizer += (float)log(total);
+  const double target = uniform * total;
+  double running = 0;
+  int hit = -1, lastPart = 0;
+  for (int w = 0; w < 32 && hit < 0; w++) {
+    if (sums[w] > 0) lastPart = w;
+    if (running + sums[w] > target) hit = w;
+    else running += sums[w];
   }
-  if (hit < 0) { hit = lastTile; running -= tiles[hit]; }
-  const int i = hit * TILE + threadIdx.x * W;
-  Pack<W> z;
-  #pragma unroll
-  for (int j = 0; j < W; j++) z.v[j] = -INFINITE;
-  if (i < width) z = row.at(i);
-  unsigned rank = 0;
-  if (ranked) {
-    int all;
-    rank = ranks[hit] + before(onIt(z, i), &all);
-  }
-  double weights[W], own = 0;
-  #pragma unroll
-  for (int j = 0; j < W; j++) {
-    weights[j] = i + j < width ? kept(z.v[j], rank) : 0.0;
-    if (ranked && i + j < width && orderOf(z.v[j]) == border.key) rank++;
-    own += weights[j];
-  }
-  double tileTotal;
-  running += before(own, &tileTotal);
-  #pragma unroll
-  for (int j = 0; j < W; j++) {
-    if (weights[j] == 0.0) continue;
-    running += weights[j];
-    atomicMax(&last, i + j);
-    if (running > target) atomicMin(&chosen, i + j);
+  if (hit < 0) { hit = lastPart; running -= sums[hit]; }
+  const int end = min(width, (hit + 1) * part);
+  passed = ranked ? ranks[hit] : 0;
+  for (int base = hit * part; base < end; base += TILE) {
+    const int i = base + threadIdx.x * W;
+    const Pack<W> z = read(i, end);
+    unsigned rank = passed;
+    if (ranked) {
+      int all;
+      rank += before(onIt(z, i, end), &all);
+      passed += all;
+    }
+    double weights[W], mine = 0, tile;
+    #pragma unroll
+    for (int j = 0; j < W; j++) {
+      weights[j] = i + j < end ? kept(z.v[j], rank) : 0.0;
+      if (ranked && i + j < end && orderOf(z.v[j]) == border.key) rank++;
+      mine += weights[j];
+    }
+    double reached = running + before(mine, &tile);
+    #pragma unroll
+    for (int j = 0; j < W; j++) {
+      if (weights[j] == 0.0) continue;
+      reached += weights[j];
+      atomicMax(&last, i + j);
+      if (reached > target) atomicMin(&chosen, i + j);
+    }
+    running += tile;
   }
   __syncthreads();
   if (threadIdx.x != 0) return;
