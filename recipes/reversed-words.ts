@@ -8,21 +8,25 @@
  * 2. 80 steps of the algorithm: 16 prompts, 8 responses each, reward 1 for the word reversed, else 0.
  */
 import {
+  criticFolder,
   grpo,
   type OnlineOptions,
+  ppo,
   PromptData,
   reinforce,
   reinforcePlusPlus,
   remax,
   rloo,
+  type RolloutBatch,
   sft,
   SupervisedData
 } from "@plumbline/algorithms"
 import { Tokenizer } from "@plumbline/data"
-import { loadCausalLM, Policy } from "@plumbline/models"
+import { type CausalLM, loadCausalLM, Policy } from "@plumbline/models"
 import { exactAnswer, Reward } from "@plumbline/reward-model"
 import { Generator, promptRequests, responseText, samplingOptions } from "@plumbline/rollout-generation"
 import {
+  type Algorithm,
   NonNegativeInt,
   option,
   PositiveInt,
@@ -47,7 +51,7 @@ const algorithms = {
 
 const Params = Schema.Struct({
   algorithm: option(
-    Schema.Literals(Object.keys(algorithms) as ReadonlyArray<keyof typeof algorithms>),
+    Schema.Literals(["ppo", ...(Object.keys(algorithms) as ReadonlyArray<keyof typeof algorithms>)]),
     "grpo",
     "what learns from the rewards"
   ),
@@ -103,13 +107,21 @@ export default recipe({
       saveEvery: 20,
       monitor: "reward"
     })
-    const learnt = yield* runTraining({
-      algorithm: algorithms[algorithm]({ samples, sampling, seed }),
-      options: learn,
-      inputs: [prompts, join(sftModel, "model.safetensors")],
-      extraFiles: tokenizer.files,
-      highlights: ["reward"]
-    }).pipe(
+    const shape = { samples, sampling, seed }
+    const training = <E, R>(learner: Algorithm<{ readonly policy: CausalLM }, RolloutBatch, E, R>) =>
+      runTraining({
+        algorithm: learner,
+        options: learn,
+        inputs: [prompts, join(sftModel, "model.safetensors")],
+        extraFiles: tokenizer.files,
+        highlights: ["reward"]
+      })
+    const critic = criticFolder(sftModel, { ...learn, learningRate: 3e-3, valueClip: 0.2, seed })
+    const learning =
+      algorithm === "ppo"
+        ? Effect.provide(training(ppo({ ...shape, minibatches: 2, innerEpochs: 2, criticWarmup: 4 })), critic)
+        : training(algorithms[algorithm](shape))
+    const learnt = yield* learning.pipe(
       Effect.provide([
         PromptData.layerFiles({ ...learn, train: prompts }),
         Generator.layerEngine({ maxRows: 16 * samples }),

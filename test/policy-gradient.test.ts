@@ -56,6 +56,20 @@ describe("from a model that is right in one answer of five", () => {
     }
   })
 
+  it("ppo does with a critic that begins knowing nothing, two minibatches twice a rollout", async () => {
+    const { metrics, stdout } = await learnt("ppo", "--steps", "160")
+    const rewards = metrics.map(({ reward }) => reward!)
+    expect(mean(rewards.slice(0, 4))).toBeLessThan(0.3)
+    expect(mean(rewards.slice(-12))).toBeGreaterThan(0.9)
+    expect(Number(/(\d+\.\d) % after ppo/.exec(stdout)![1])).toBeGreaterThan(90)
+    const firsts = metrics.filter(({ step }) => step! % 4 === 1)
+    for (const step of firsts) expect([step["ratio/mean"], step["clip_ratio/region_mean"]]).toEqual([1, 0])
+    expect(metrics.some((step) => step["clip_ratio/region_mean"]! > 0)).toBe(true)
+    const critic = metrics.flatMap((step) => step["critic/loss"] ?? [])
+    expect(critic).toHaveLength(40)
+    expect(critic.at(-1)).toBeLessThan(critic[3]!)
+  })
+
   it("with advantages of the other sign no reward is left", async () => {
     const { metrics } = await learnt("grpo", "--reward-weight", "-1")
     expect(mean(metrics.slice(-10).map((step) => step["rewards/exact_answer/mean"]!))).toBeLessThan(0.05)

@@ -5,6 +5,7 @@ import { onlineDpoCommand } from "./iterative/online-dpo-command.ts"
 import { rejectionSamplingCommand } from "./iterative/rejection-sampling-command.ts"
 import { spinCommand } from "./iterative/spin-command.ts"
 import { grpoCommand } from "./policy-gradient/commands/grpo-command.ts"
+import { ppoCommand } from "./policy-gradient/commands/ppo-command.ts"
 import {
   reinforceCommand,
   reinforcePlusPlusCommand,
@@ -32,6 +33,7 @@ export const builtins: ReadonlyArray<AnyBuiltin> = [
   sftCommand,
   dpoCommand,
   ktoCommand,
+  ppoCommand,
   grpoCommand,
   rlooCommand,
   reinforceCommand,

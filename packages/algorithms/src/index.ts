@@ -49,6 +49,17 @@ export {
 export { adaptiveKl, fixedKl, type KlInLoss, type KlInReward, type KlPenalty } from "./policy-gradient/kl-penalty.ts"
 export { grpo, type GrpoOptions } from "./policy-gradient/grpo.ts"
 export { type OnlineOptions, policyGradient, type PolicyGradientOptions } from "./policy-gradient/policy-gradient.ts"
+export {
+  Critic,
+  CriticFailed,
+  type CriticLesson,
+  type CriticRow,
+  type CriticShape
+} from "./policy-gradient/critic/critic.ts"
+export { criticFolder, type CriticFolderOptions, criticModel } from "./policy-gradient/critic/critic-folder.ts"
+export { modelCritic, type CriticOptions } from "./policy-gradient/critic/model-critic.ts"
+export { valueObjective } from "./policy-gradient/critic/value-objective.ts"
+export { ppo, type PpoOptions } from "./policy-gradient/ppo.ts"
 export { reinforce } from "./policy-gradient/reinforce.ts"
 export { reinforcePlusPlus, type ReinforcePlusPlusOptions } from "./policy-gradient/reinforce-plus-plus.ts"
 export { remax } from "./policy-gradient/remax.ts"

@@ -9,7 +9,7 @@ export const policyFolder = (folder: string) =>
   Layer.merge(Policy.layerFromFolder(folder), Layer.effect(Tokenizer, loadTokenizer(folder)))
 
 /** Files of a model folder that decide a run's numbers: its weights, configuration and tokenizer. */
-const modelFiles = (folder: string): ReadonlyArray<string> =>
+export const modelFiles = (folder: string): ReadonlyArray<string> =>
   existsSync(folder)
     ? readdirSync(folder)
         .filter((name) => /\.(safetensors|json|jinja)$/.test(name))

@@ -11,6 +11,7 @@ const INPUTS = {
   model: (folder: string) => new ModelNotFound({ folder, reason: "no such folder" }),
   reference: (folder: string) => new ModelNotFound({ folder, reason: "no such folder" }),
   teacher: (folder: string) => new ModelNotFound({ folder, reason: "no such folder" }),
+  critic: (folder: string) => new ModelNotFound({ folder, reason: "no such folder" }),
   head: (file: string) => new FileMissing({ file }),
   train: (file: string) => new FileMissing({ file }),
   eval: (file: string) => new FileMissing({ file })

@@ -3,20 +3,20 @@ import { type CausalLM, Policy } from "@plumbline/models"
 import type { Reward } from "@plumbline/reward-model"
 import type { Generator, SamplingOptions } from "@plumbline/rollout-generation"
 import type { Algorithm, OptionsInvalid, OutputUnwritable } from "@plumbline/training"
-import { Clock, Effect, Stream } from "effect"
+import { Effect, Stream } from "effect"
 import type { Advantage } from "./advantages/advantage.ts"
 import type { Aggregation } from "./aggregation.ts"
 import { checkPolicyGradient } from "./check.ts"
 import type { KlPenalty } from "./kl-penalty.ts"
 import { policyGradientObjective } from "./policy-gradient-objective.ts"
 import type { RolloutBatch } from "./rollout-batch.ts"
-import { type CollectError, collectRollout } from "./rollout/collect.ts"
+import type { CriticShape } from "./critic/critic.ts"
+import { lessonOf } from "./critic/lesson.ts"
+import type { CollectError } from "./rollout/collect.ts"
 import { minibatch } from "./rollout/minibatch.ts"
-import { prepare } from "./rollout/prepare.ts"
+import { computing, nextRollout } from "./rollout/next-rollout.ts"
+import { type Work, work } from "./rollout/work.ts"
 import { PromptData } from "../iterative/prompt-data.ts"
-import { rolloutMetrics } from "./rollout/rollout-metrics.ts"
-import type { Rollout } from "./rollout/rollout.ts"
-import { work, type WorkingRollout } from "./rollout/work.ts"
 import type { SamplerCorrection } from "./sampler-correction.ts"
 import type { Surrogate } from "./surrogates/surrogate.ts"
 
@@ -39,6 +39,10 @@ export interface PolicyGradientOptions<E = never, R = never> {
   readonly innerEpochs?: number
   /** Of the samples, and of the order of minibatches. */
   readonly seed: number
+  /** Who says what reward is still to come; where the advantage needs it. */
+  readonly critic?: Effect.Effect<CriticShape, E, R> | undefined
+  /** Rollouts that teach the critic alone, before the first step; 0 when absent. */
+  readonly criticWarmup?: number
   /** Seconds; 600 when absent. */
   readonly generationTimeout?: number
   readonly rewardTimeout?: number
@@ -65,7 +69,8 @@ export const policyGradient = <E = never, R = never>(
 ): Algorithm<Models, RolloutBatch, CollectError | OutputUnwritable | OptionsInvalid | E, Needs | R> => {
   const { minibatches = 1, innerEpochs = 1, kl, sampling } = options
   const steps = minibatches * innerEpochs
-  const bench = work(kl?.coefficient.initial ?? 0)
+  const bench = work<E, R>(kl?.coefficient.initial ?? 0, options.critic)
+  const order = { minibatches, seed: options.seed }
   return {
     name: options.name,
     config: configOf(options),
@@ -77,28 +82,30 @@ export const policyGradient = <E = never, R = never>(
       return Stream.iterate(position, (step) => step + 1).pipe(
         Stream.mapEffect(
           Effect.fnUntraced(function* (step) {
-            const inner = step % steps
-            if (inner === 0) bench.take(yield* nextRollout(options, step / steps, bench.klCoefficient()))
-            return minibatch(bench.rollout(Math.floor(step / steps)), {
-              ...(yield* computing),
-              minibatches,
-              inner,
-              seed: options.seed,
-              klCoefficient: kl?.place === "loss" ? bench.klCoefficient() : 0
-            })
+            const [index, inner] = [Math.floor(step / steps), step % steps]
+            if (step === 0) yield* warmUp(options, bench, order)
+            if (inner === 0) {
+              const critic = options.critic && (yield* options.critic)
+              const making = { klCoefficient: bench.klCoefficient(), critic, stream: "rollouts" }
+              const rollout = yield* nextRollout(options, index, making)
+              bench.take(rollout)
+              if (critic !== undefined) bench.learning(yield* critic.train(lessonOf(rollout, order, steps)))
+            }
+            const klCoefficient = kl?.place === "loss" ? bench.klCoefficient() : 0
+            return minibatch(bench.rollout(index), { ...(yield* computing), ...order, inner, klCoefficient })
           })
         )
       )
     },
-    afterStep: (step) =>
-      Effect.sync(() => {
-        const { kl: measured, metrics, rows } = bench.rollout(Math.floor((step - 1) / steps))
-        const all = { ...metrics, ...(kl === undefined ? {} : { kl_coefficient: bench.klCoefficient() }) }
-        if (step % steps === 0 && kl !== undefined && measured !== undefined) {
-          bench.setKlCoefficient(kl.coefficient.next(bench.klCoefficient(), measured, rows.length))
-        }
-        return all
-      }),
+    afterStep: Effect.fnUntraced(function* (step) {
+      const last = step % steps === 0
+      const { kl: measured, metrics, rows } = bench.rollout(Math.floor((step - 1) / steps))
+      const all = { ...metrics, ...(kl !== undefined && { kl_coefficient: bench.klCoefficient() }) }
+      if (last && kl !== undefined && measured !== undefined) {
+        bench.setKlCoefficient(kl.coefficient.next(bench.klCoefficient(), measured, rows.length))
+      }
+      return last ? { ...all, ...(yield* bench.learnt) } : all
+    }),
     attachment: bench.attachment,
     objective: policyGradientObjective({
       surrogate: options.surrogate,
@@ -111,66 +118,24 @@ export const policyGradient = <E = never, R = never>(
   }
 }
 
-const computing = Effect.map(PromptData, ({ layout, padId, split }) => ({ layout, padId, split }))
-
-/** Collects a rollout and computes what its steps need. */
-const nextRollout = Effect.fnUntraced(function* <E, R>(
+/** Rollouts that teach the critic alone, before the first step. */
+const warmUp = Effect.fnUntraced(function* <E, R>(
   options: PolicyGradientOptions<E, R>,
-  index: number,
-  klCoefficient: number
+  bench: Work<E, R>,
+  order: { readonly minibatches: number; readonly seed: number }
 ) {
-  const { maxLength = Infinity, sampler, units } = yield* PromptData
-  const policy = yield* Policy
-  const prompts = Array.from(sampler.indices(index), (unit) => units[unit]!)
-  const rollout = yield* collectRollout(index, prompts, {
-    samples: options.samples,
-    sampling: options.sampling,
-    maxLength,
-    seed: options.seed,
-    greedy: options.advantage.needs === "greedy",
-    generationTimeout: options.generationTimeout ?? 600,
-    rewardTimeout: options.rewardTimeout ?? 600
-  })
-  return yield* prepared(options, rollout, policy, klCoefficient)
-})
-
-const prepared = Effect.fnUntraced(function* <E, R>(
-  options: PolicyGradientOptions<E, R>,
-  rollout: Rollout,
-  policy: CausalLM,
-  coefficient: number
-) {
-  const { kl, innerEpochs = 1, minibatches = 1 } = options
-  const begun = yield* Clock.currentTimeMillis
-  const { kl: measured, rows } = prepare(rollout, {
-    ...(yield* computing),
-    advantage: options.advantage,
-    maskTruncated: options.maskTruncated ?? false,
-    temperature: options.sampling.temperature,
-    reused: minibatches * innerEpochs > 1,
-    policy,
-    reference: kl === undefined ? undefined : yield* kl.reference,
-    klInReward: kl?.place === "reward" ? { coefficient, estimator: kl.estimator } : undefined,
-    measuresKl: kl?.coefficient.adaptive ?? false,
-    values: undefined
-  })
-  const seconds = ((yield* Clock.currentTimeMillis) - begun) / 1000
-  const working: WorkingRollout = {
-    index: rollout.index,
-    rows,
-    kl: measured,
-    metrics: {
-      ...rollout.measured,
-      "timers/log_probs": seconds,
-      ...rolloutMetrics(rollout, rows, policy.version.current()),
-      ...(measured !== undefined && { "rollout/kl": measured })
-    }
+  const { criticWarmup = 0, innerEpochs = 1, minibatches = 1 } = options
+  if (options.critic === undefined) return
+  const critic = yield* options.critic
+  for (let i = 0; i < criticWarmup; i++) {
+    const making = { klCoefficient: bench.klCoefficient(), critic, stream: "warm-up" }
+    const rollout = yield* nextRollout(options, i, making)
+    yield* yield* critic.train(lessonOf(rollout, order, minibatches * innerEpochs))
   }
-  return working
 })
 
 /** What was asked for, as plain data. */
-const configOf = <E, R>({ kl, sampling, ...options }: PolicyGradientOptions<E, R>): unknown => ({
+const configOf = <E, R>({ critic: _critic, kl, sampling, ...options }: PolicyGradientOptions<E, R>): unknown => ({
   ...Object.fromEntries(Object.entries(options).map(([name, value]) => [name, plain(value)])),
   sampling,
   ...(kl !== undefined && {

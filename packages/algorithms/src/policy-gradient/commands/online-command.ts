@@ -1,11 +1,13 @@
 import { Tokenizer } from "@plumbline/data"
+import type { HeadMissing, LoadError } from "@plumbline/models"
+import type { ModelRuntime } from "@plumbline/runtime"
 import { overlong, Reward } from "@plumbline/reward-model"
 import { Generator } from "@plumbline/rollout-generation"
 import { OptionsInvalid, runTraining } from "@plumbline/training"
-import { Effect, Layer, Schema } from "effect"
+import { Effect, Layer, Schema, type Scope } from "effect"
 import type { Builtin } from "../../builtin.ts"
 import type { LossInvalid } from "../../loss-invalid.ts"
-import { inputFiles, policyFolder, tokenizerOutput } from "../../model-folder.ts"
+import { inputFiles, modelFiles, policyFolder, tokenizerOutput } from "../../model-folder.ts"
 import { type OnlineOptions, policyGradient, type PolicyGradientOptions } from "../policy-gradient.ts"
 import { PromptData, promptFiles, type PromptRow } from "../../iterative/prompt-data.ts"
 import { answersGiven, rewardLayer } from "../../iterative/reward-fields.ts"
@@ -19,16 +21,23 @@ interface OnlineCommand<Own extends Schema.Struct.Fields> {
   readonly summary: string
   /** Flags besides those of all online algorithms, or instead of some of theirs. */
   readonly own: Own
+  /** Folders of models that it reads besides. */
+  readonly folders?: (flags: Schema.Struct<Own>["Type"]) => ReadonlyArray<string>
   /** The algorithm of the flags. */
   readonly algorithm: (
     flags: OnlineFlags & Schema.Struct<Own>["Type"],
     shared: OnlineOptions
-  ) => Effect.Effect<PolicyGradientOptions, OptionsInvalid | LossInvalid>
+  ) => Effect.Effect<
+    PolicyGradientOptions,
+    OptionsInvalid | LossInvalid | LoadError | HeadMissing,
+    PromptData | Tokenizer | ModelRuntime | Scope.Scope
+  >
 }
 
 /** A command that trains the model of a folder on its own responses to the prompts of a file. */
 export const onlineCommand = <Own extends Schema.Struct.Fields>({
   algorithm,
+  folders = () => [],
   name,
   own,
   summary
@@ -49,7 +58,7 @@ export const onlineCommand = <Own extends Schema.Struct.Fields>({
         return yield* runTraining({
           algorithm: policyGradient(yield* algorithm(flags, shared)),
           options: { ...flags, evalEvery: 0 },
-          inputs: inputFiles(flags),
+          inputs: [...new Set([...inputFiles(flags), ...folders(flags).flatMap(modelFiles)])],
           extraFiles: yield* tokenizerOutput,
           highlights: ["reward", "completions/mean_length"]
         })

@@ -31,6 +31,9 @@ export const rolloutFields = {
   rewardTimeout: option(Positive, 600, "seconds after which a group without its reward ends the run")
 } as const
 
+export const KlPlace = Schema.Literals(["loss", "reward"])
+export const KlEstimatorName = Schema.Literals(["k1", "k2", "k3", "abs"])
+
 /** What becomes of rewards before and in the loss. */
 export const penaltyFields = {
   reference: optional(
@@ -38,13 +41,9 @@ export const penaltyFields = {
     "folder of the reference policy (default: --model); asked where there is a KL"
   ),
   klCoefficient: option(NonNegative, 0, "pull toward the reference policy; 0 asks none"),
-  klPlace: option(
-    Schema.Literals(["loss", "reward"]),
-    "loss",
-    "whether the KL is a term of the loss or taken from rewards"
-  ),
+  klPlace: option(KlPlace, "loss", "whether the KL is a term of the loss or taken from rewards"),
   klEstimator: option(
-    Schema.Literals(["k1", "k2", "k3", "abs"]),
+    KlEstimatorName,
     "k3",
     "estimate of the KL by token; in the reward k1 or abs, in the loss k2 or k3"
   ),

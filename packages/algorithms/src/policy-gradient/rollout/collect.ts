@@ -9,6 +9,8 @@ import {
 } from "@plumbline/rollout-generation"
 import { philoxStream } from "@plumbline/runtime"
 import { Clock, Effect } from "effect"
+import type { CriticFailed, CriticShape } from "../critic/critic.ts"
+import { responseRow } from "../../iterative/responses.ts"
 import { rewardGroup } from "../../iterative/judged-responses.ts"
 import type { PromptUnit } from "../../iterative/prompt-data.ts"
 import type { Rollout, RolloutGroup } from "./rollout.ts"
@@ -27,6 +29,10 @@ export interface CollectOptions {
   readonly generationTimeout: number
   /** The same for the reward of a group. */
   readonly rewardTimeout: number
+  /** Of the stream that samples are drawn from; "rollouts" when absent. */
+  readonly stream?: string
+  /** Asked about each group as soon as it is written, as the reward is. */
+  readonly critic?: Pick<CriticShape, "values"> | undefined
 }
 
 /**
@@ -39,7 +45,7 @@ export const collectRollout = Effect.fn("collectRollout")(function* (
   options: CollectOptions
 ) {
   const reward = yield* Reward
-  const { uint32 } = philoxStream(options.seed, `rollouts/${index}`)
+  const { uint32 } = philoxStream(options.seed, `${options.stream ?? "rollouts"}/${index}`)
   const begun = yield* Clock.currentTimeMillis
   let generatedAt = begun
   const write = Effect.fnUntraced(function* (unit: PromptUnit, place: number) {
@@ -48,7 +54,7 @@ export const collectRollout = Effect.fn("collectRollout")(function* (
     return drafted
   })
   const all = { concurrency: "unbounded" } as const
-  const judge = (drafts: ReadonlyArray<Draft>) => judged(drafts, options.rewardTimeout)
+  const judge = (drafts: ReadonlyArray<Draft>) => assessed(drafts, options)
   // a reward that remembers sees groups in their order, so it sees them together
   const groups =
     reward.memory === undefined
@@ -64,7 +70,7 @@ export const collectRollout = Effect.fn("collectRollout")(function* (
   return rollout
 })
 
-export type CollectError = GenerationError | RewardError
+export type CollectError = GenerationError | RewardError | CriticFailed
 
 /** A group that is written and not judged. */
 interface Draft {
@@ -95,6 +101,22 @@ const draftGroup = Effect.fnUntraced(function* (unit: PromptUnit, seed: number, 
     greedy: likeliest?.responses[0]
   }
   return draft
+})
+
+/** Rewards and values, asked for at the same time. */
+const assessed = Effect.fnUntraced(function* (drafts: ReadonlyArray<Draft>, options: CollectOptions) {
+  const { critic, rewardTimeout } = options
+  if (critic === undefined) return yield* judged(drafts, rewardTimeout)
+  const rows = drafts.flatMap(({ responses, unit }) =>
+    responses.map(({ responseIds }) => responseRow(unit.row.ids, responseIds))
+  )
+  const both = [judged(drafts, rewardTimeout), critic.values(rows)] as const
+  const [groups, values] = yield* Effect.all(both, { concurrency: 2 })
+  let next = 0
+  return groups.map((group) => ({
+    ...group,
+    responses: group.responses.map((response) => ({ ...response, values: values[next++]! }))
+  }))
 })
 
 /** Asks the reward once for all of the drafts. */

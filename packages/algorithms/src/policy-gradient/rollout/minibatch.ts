@@ -4,13 +4,16 @@ import { balanced, type RowSplit } from "./balanced.ts"
 import { type RolloutBatch, type RolloutRow, rolloutRows } from "../rollout-batch.ts"
 import type { WorkingRollout } from "./work.ts"
 
-export interface MinibatchOptions extends CollateOptions {
-  readonly split: RowSplit
+export interface MinibatchOrder {
   /** Steps that share out the prompts of a rollout. */
   readonly minibatches: number
   /** Which step on the rollout it is, from 0. */
   readonly inner: number
   readonly seed: number
+}
+
+export interface MinibatchOptions extends CollateOptions, MinibatchOrder {
+  readonly split: RowSplit
   readonly klCoefficient: number
 }
 
@@ -27,9 +30,10 @@ export const minibatch = (rollout: WorkingRollout, options: MinibatchOptions): R
   )
 }
 
-const groupsOfStep = (
+/** Numbers of the prompts whose responses a step is made of. */
+export const groupsOfStep = (
   { index, rows }: WorkingRollout,
-  { inner, minibatches, seed }: MinibatchOptions
+  { inner, minibatches, seed }: MinibatchOrder
 ): ReadonlySet<number> => {
   const count = rows.reduce((most, { group }) => Math.max(most, group + 1), 0)
   const epoch = Math.floor(inner / minibatches)

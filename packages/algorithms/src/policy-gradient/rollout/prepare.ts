@@ -35,8 +35,6 @@ export interface PrepareOptions extends Computing {
   readonly klInReward: { readonly coefficient: number; readonly estimator: NamedEstimator } | undefined
   /** Whether the KL of the rollout is measured before the first step on it. */
   readonly measuresKl: boolean
-  /** [R] of each response's tokens, from the critic; where the advantage needs them */
-  readonly values: ReadonlyArray<Float32Array> | undefined
 }
 
 export interface Prepared {
@@ -100,7 +98,7 @@ export const prepare = (rollout: Rollout, options: PrepareOptions): Prepared => 
         maskedBecause,
         reward: rewards[r],
         advantages: Float32Array.from(advantages.tokens[r]!),
-        values: options.values?.[r] ?? new Float32Array(0),
+        values: one.response.values ?? new Float32Array(0),
         returns: Float32Array.from(advantages.returns?.[r] ?? []),
         oldLogProbs: reused ? old![r] : undefined,
         samplingLogProbs: one.response.samplingLogProbs,
@@ -134,7 +132,7 @@ const meanKl = (old: ReadonlyArray<Float32Array>, reference: ReadonlyArray<Float
 const advantagesOf = (
   responses: ReadonlyArray<Listed>,
   penalties: ReadonlyArray<Float64Array> | undefined,
-  { advantage, values }: PrepareOptions
+  { advantage }: PrepareOptions
 ) => {
   const judged = responses.filter(({ response }) => response.reward !== undefined)
   const lengths = judged.map(({ response }) => response.responseIds.length)
@@ -145,7 +143,7 @@ const advantagesOf = (
     masks: lengths.map((length) => new Uint8Array(length).fill(1)),
     tokenRewards: penalties && judged.map(({ number }) => penalties[number]!),
     ended: Uint8Array.from(judged, ({ response }) => (response.ended ? 1 : 0)),
-    values: values && judged.map(({ number }) => values[number]!),
+    values: judged[0]?.response.values && judged.map(({ response }) => response.values!),
     greedyRewards: Float64Array.from(judged, ({ greedyReward }) => greedyReward ?? 0)
   }
   const found = advantage.of(given)

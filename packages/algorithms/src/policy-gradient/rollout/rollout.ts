@@ -15,6 +15,8 @@ export interface RolloutResponse {
   /** Absent where a reward abstained. */
   readonly reward?: number | undefined
   readonly parts: ReadonlyArray<RewardPart>
+  /** [L] float32: what the critic expects from before each token on; where there is a critic */
+  readonly values?: Float32Array | undefined
 }
 
 /** The responses to one prompt. Two equal prompts of a rollout are two groups. */

@@ -1,0 +1,57 @@
+import { NonNegative, NonNegativeInt, option, optional, Positive, PositiveInt } from "@plumbline/training"
+import { Effect, Layer, Schema } from "effect"
+import { UnitShare } from "../../command-fields.ts"
+import { generalizedAdvantage } from "../advantages/generalized.ts"
+import { tokenMean } from "../aggregation.ts"
+import { criticFolder } from "../critic/critic-folder.ts"
+import { Critic } from "../critic/critic.ts"
+import { clip } from "../surrogates/clip.ts"
+import { checkedSurrogate } from "./loss-table.ts"
+import { onlineCommand } from "./online-command.ts"
+import { KlEstimatorName, KlPlace } from "./rollout-fields.ts"
+
+const own = {
+  critic: optional(
+    Schema.NonEmptyString,
+    "folder of the model the critic starts from: a reward model, or one that gets a new head (default: --model)"
+  ),
+  criticLearningRate: option(Positive, 9e-6, "learning rate of the critic's AdamW, constant"),
+  criticWarmup: option(NonNegativeInt, 0, "rollouts that teach the critic alone, before the first step"),
+  valueClip: option(NonNegative, 0.2, "values gain nothing beyond this distance from the old ones; 0 = off"),
+  discount: option(Positive, 1, "what a reward one token later is worth"),
+  gaeLambda: option(UnitShare, 0.95, "0 trusts the critic from the next token on, 1 rewards alone"),
+  whitenAdvantages: option(Schema.Boolean, true, "advantages with mean 0 and variance 1 over the rollout's tokens"),
+  samples: option(PositiveInt, 1, "responses to each prompt"),
+  klPlace: option(KlPlace, "reward", "whether the KL is a term of the loss or taken from rewards"),
+  klEstimator: option(
+    KlEstimatorName,
+    "abs",
+    "estimate of the KL by token; in the reward k1 or abs, in the loss k2 or k3"
+  )
+} as const
+
+/** `plumb ppo`: proximal policy optimization with a critic. */
+export const ppoCommand = onlineCommand({
+  name: "ppo",
+  summary: "proximal policy optimization with a critic, on prompts with a reward",
+  own,
+  folders: ({ critic }) => (critic === undefined ? [] : [critic]),
+  algorithm: (flags, shared) =>
+    Effect.gen(function* () {
+      const { clipRange: low, clipRangeHigh: high = low, discount, dualClip, gaeLambda } = flags
+      const dual = dualClip === undefined ? {} : { dual: dualClip }
+      const surrogate = yield* checkedSurrogate(() => clip({ low, high, ...dual }))
+      const services = yield* Layer.build(
+        criticFolder(flags.critic ?? flags.model, { ...flags, learningRate: flags.criticLearningRate })
+      )
+      return {
+        ...shared,
+        name: "ppo",
+        advantage: generalizedAdvantage({ discount, gaeLambda, whiten: flags.whitenAdvantages }),
+        surrogate,
+        aggregation: tokenMean(),
+        critic: Effect.provide(Critic, services),
+        criticWarmup: flags.criticWarmup
+      }
+    })
+})

@@ -1,0 +1,147 @@
+import { collate, type CollateOptions, type TokenizedRow } from "@plumbline/data"
+import { readTensors, restoreWeights, saveModel, type ScalarModel, writeTensors } from "@plumbline/models"
+import { tf } from "@plumbline/runtime"
+import { accumulate, adamw, clipScale, makeFolder, type Optimizer } from "@plumbline/training"
+import { Effect, Fiber, type Scope, Semaphore } from "effect"
+import { readFileSync, writeFileSync } from "node:fs"
+import { join } from "node:path"
+import { balanced, type RowSplit } from "../rollout/balanced.ts"
+import { CriticFailed, type CriticLesson, type CriticShape } from "./critic.ts"
+import { tokenValues, valueBatch, valueObjective } from "./value-objective.ts"
+
+export interface CriticOptions extends CollateOptions {
+  readonly learningRate: number
+  readonly weightDecay: number
+  readonly adamBeta1: number
+  readonly adamBeta2: number
+  readonly adamEpsilon: number
+  /** Clips its own gradient; 0 = off. */
+  readonly maxGradNorm: number
+  /** c of the value clip; 0 = off. */
+  readonly valueClip: number
+  readonly split: RowSplit
+  /** Files that go with the saved model, such as the tokenizer's. */
+  readonly extraFiles: Readonly<Record<string, Uint8Array | string>>
+}
+
+/** A critic in this process, with an optimizer of its own. Lives as long as the scope. */
+export const modelCritic = (
+  model: ScalarModel,
+  options: CriticOptions
+): Effect.Effect<CriticShape, never, Scope.Scope> =>
+  Effect.gen(function* () {
+    const { adamBeta1: beta1, adamBeta2: beta2, adamEpsilon: epsilon, weightDecay } = options
+    const optimizer = yield* Effect.acquireRelease(
+      Effect.sync(() => adamw({ critic: model }, { beta1, beta2, epsilon, weightDecay })),
+      ({ dispose }) => Effect.sync(dispose)
+    )
+    const scope = yield* Effect.scope
+    // one at a time, in the order in which they were asked
+    const turn = yield* Semaphore.make(1)
+    const inTurn = <A, E>(effect: Effect.Effect<A, E>) => turn.withPermit(effect)
+    return {
+      values: (rows) => inTurn(Effect.suspend(() => attempt("values", () => valuesOf(model, rows, options)))),
+      train: (lesson) =>
+        Effect.gen(function* () {
+          const learning = yield* Effect.forkIn(inTurn(learn(model, optimizer, lesson, options)), scope, {
+            startImmediately: true
+          })
+          return Fiber.join(learning)
+        }),
+      save: (folder) => inTurn(save(model, optimizer, join(folder, PLACE), options)).pipe(Effect.as(PLACE)),
+      restore: (folder, where) => inTurn(restore(model, optimizer, join(folder, where)))
+    }
+  })
+
+/** Its folder in a checkpoint's. */
+const PLACE = "critic"
+const MOMENTS = "moments.safetensors"
+const STEPS = "steps.json"
+
+const attempt = <A>(during: string, body: () => A): Effect.Effect<A, CriticFailed> =>
+  Effect.try({
+    try: body,
+    catch: (cause) => new CriticFailed({ during, reason: cause instanceof Error ? cause.message : String(cause) })
+  })
+
+const valuesOf = (
+  model: ScalarModel,
+  rows: ReadonlyArray<TokenizedRow>,
+  { layout, padId, split }: CriticOptions
+): ReadonlyArray<Float32Array> => {
+  const byRow: Array<Float32Array> = rows.map(() => new Float32Array(0))
+  for (const part of balanced([...rows.keys()], (row) => rows[row]!.ids.length, split)) {
+    const batch = collate(
+      part.map((row) => rows[row]!),
+      { layout, padId }
+    )
+    const values = tf.tidy(() => tokenValues(model, batch).dataSync() as Float32Array)
+    part.forEach((row, r) => (byRow[row] = values.filter((_, m) => batch.scored.rows[m] === r)))
+  }
+  return byRow
+}
+
+const learn = Effect.fnUntraced(function* (
+  model: ScalarModel,
+  optimizer: Optimizer,
+  { rows, steps }: CriticLesson,
+  options: CriticOptions
+) {
+  const objective = valueObjective(options.valueClip)
+  const sums: Record<string, number> = {}
+  for (const step of steps) {
+    // a turn of the event loop between two steps: the policy learns meanwhile
+    yield* Effect.promise(() => new Promise<void>((resume) => setImmediate(resume)))
+    const batches = balanced(
+      step.map((row) => rows[row]!),
+      ({ row }) => row.ids.length,
+      options.split
+    ).map((part) => valueBatch(part, options))
+    const metrics = yield* attempt("train", () => oneStep(model, optimizer, objective, batches, options))
+    for (const [name, value] of Object.entries(metrics)) sums[name] = (sums[name] ?? 0) + value / steps.length
+  }
+  return Object.fromEntries(Object.entries(sums).map(([name, value]) => [`critic/${name}`, value]))
+})
+
+const oneStep = (
+  critic: ScalarModel,
+  optimizer: Optimizer,
+  objective: ReturnType<typeof valueObjective>,
+  batches: ReadonlyArray<ReturnType<typeof valueBatch>>,
+  { learningRate, maxGradNorm }: CriticOptions
+): Readonly<Record<string, number>> => {
+  const { brokenOrigins, gradients, metrics } = accumulate(objective, { critic }, batches)
+  try {
+    const broken = Object.entries(metrics).find(([, value]) => !Number.isFinite(value))
+    if (broken !== undefined) {
+      const rows = brokenOrigins.length === 0 ? "" : ` (${brokenOrigins.slice(0, 3).join("; ")})`
+      throw new Error(`${broken[0]} of a step is ${broken[1]}${rows}; it was not applied`)
+    }
+    if (batches.length > 0) {
+      optimizer.apply(gradients, learningRate, clipScale(metrics["grad_norm"]!, maxGradNorm))
+    }
+    return metrics
+  } finally {
+    tf.dispose(gradients)
+  }
+}
+
+const save = (model: ScalarModel, optimizer: Optimizer, folder: string, { extraFiles }: CriticOptions) =>
+  Effect.gen(function* () {
+    yield* saveModel(model, folder, { extraFiles })
+    yield* writeTensors(join(folder, MOMENTS), optimizer.state())
+    yield* attempt("save", () => {
+      makeFolder(folder)
+      writeFileSync(join(folder, STEPS), JSON.stringify({ steps: optimizer.steps() }))
+    })
+  }).pipe(Effect.mapError(({ message }) => new CriticFailed({ during: "save", reason: message })))
+
+const restore = (model: ScalarModel, optimizer: Optimizer, folder: string) =>
+  Effect.gen(function* () {
+    yield* restoreWeights(model, folder)
+    const moments = yield* readTensors(join(folder, MOMENTS))
+    yield* attempt("restore", () => {
+      const { steps } = JSON.parse(readFileSync(join(folder, STEPS), "utf8")) as { readonly steps: number }
+      optimizer.restore(steps, moments)
+    }).pipe(Effect.ensuring(Effect.sync(() => tf.dispose([...moments.values()]))))
+  }).pipe(Effect.mapError(({ message }) => new CriticFailed({ during: "restore", reason: message })))
