@@ -12,6 +12,7 @@
 
 #include "calls.h"
 #include "cpu-kernels.h"
+#include "cpu-memory.h"
 #include "device.h"
 #include "handle.h"
 #include "operator.h"
@@ -40,6 +41,7 @@ static void KeepMemory() {
 static Napi::Object Initialise(Napi::Env env, Napi::Object exports) {
   using namespace plumbline;
   KeepMemory();
+  CountHostMemory();
   const auto add = [&](const char* name, Napi::Value (*f)(const Napi::CallbackInfo&)) {
     exports.Set(name, Napi::Function::New(env, f, name));
   };
@@ -62,6 +64,7 @@ static Napi::Object Initialise(Napi::Env env, Napi::Object exports) {
   add("threads", SetThreads);
   add("deterministic", SetDeterministic);
   add("handleStatistics", HandleStatistics);
+  add("hostMemory", HostMemory);
   add("callStatistics", CallStatistics);
   exports.Set("torchVersion", TORCH_VERSION);
   exports.Set("libraryVersion", LibraryVersion());

@@ -49,12 +49,11 @@ inline Napi::Value SetDeterministic(const Napi::CallbackInfo& info) {
   });
 }
 
-/** Live handles and the bytes they refer to, and the most there were; views count as what they show. */
+/** Live handles and the bytes they refer to; views count as what they show. */
 inline Napi::Value HandleStatistics(const Napi::CallbackInfo& info) {
   auto result = Napi::Object::New(info.Env());
   result.Set("handles", static_cast<double>(LedgerOf().handles));
   result.Set("bytes", static_cast<double>(LedgerOf().bytes));
-  result.Set("peakBytes", static_cast<double>(LedgerOf().peakBytes));
   return result;
 }
 

@@ -18,8 +18,6 @@ struct Handle {
 struct Ledger {
   int64_t handles = 0;
   int64_t bytes = 0;
-  /** The most `bytes` has been. */
-  int64_t peakBytes = 0;
   /** Bytes the garbage collector has not been told of yet. */
   int64_t untold = 0;
 };
@@ -36,7 +34,6 @@ inline Ledger& LedgerOf() {
 inline void Account(Napi::Env env, int64_t bytes, bool onDevice) {
   auto& ledger = LedgerOf();
   ledger.bytes += bytes;
-  if (ledger.bytes > ledger.peakBytes) ledger.peakBytes = ledger.bytes;
   ledger.untold += onDevice ? bytes / 1024 : bytes;
   if (ledger.untold > (16 << 20) || ledger.untold < -(16 << 20)) {
     Napi::MemoryManagement::AdjustExternalMemory(env, ledger.untold);

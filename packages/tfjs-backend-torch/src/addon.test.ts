@@ -78,15 +78,33 @@ describe.skipIf(addonPath() === undefined)("the torch addon", () => {
     }
   })
 
-  it("counts what is alive, and remembers the most there was", () => {
+  it("counts the handles that are alive, and what they show", () => {
     const before = addon.handleStatistics()
     const handle = addon.fromHost(new Int32Array(6), [2, 3], INT32, "cpu")
     const during = addon.handleStatistics()
     addon.dispose([handle])
     expect([during.handles - before.handles, during.bytes - before.bytes]).toEqual([1, 24])
-    const { bytes, handles, peakBytes } = addon.handleStatistics()
-    expect([handles, bytes]).toEqual([before.handles, before.bytes])
-    expect(peakBytes).toBe(Math.max(before.peakBytes, during.bytes))
+    expect(addon.handleStatistics()).toEqual(before)
+  })
+
+  it("reports the allocator's bytes: of shared memory once, of temporaries at the peak, of what is freed none", () => {
+    const zeros = (size: number) => call("aten::zeros", "", [size] as never, FLOAT32 as never) as Handle
+    const { allocated: before } = addon.hostMemory(true)
+    // blocks are longer than asked by less than a page
+    const [whole, page] = [4_000_000, 4096]
+    const x = zeros(whole / 4)
+    const view = call("aten::narrow", "", x as never, 0 as never, 0 as never, 10 as never) as Handle
+    const above = (bytes: number) => (bytes - before) / whole
+    expect(above(addon.hostMemory().allocated)).toBeCloseTo(1, 2)
+    // a result of one number, by way of e^(x − max) of every one
+    addon.dispose([call("aten::logsumexp", "", x as never, [0] as never) as Handle])
+    const { allocated: after, peakAllocated } = addon.hostMemory(true)
+    expect([above(after), above(peakAllocated)]).toEqual([expect.closeTo(1, 2), expect.closeTo(2, 2)])
+    expect(addon.hostMemory().peakAllocated).toBe(after)
+    addon.dispose([x])
+    expect(addon.hostMemory().allocated - before).toBeGreaterThan(whole - page)
+    addon.dispose([view])
+    expect(Math.abs(addon.hostMemory().allocated - before)).toBeLessThan(page)
   })
 
   it("sees that memory is shared while a view is alive", () => {

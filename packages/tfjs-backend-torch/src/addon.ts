@@ -116,8 +116,10 @@ export interface Addon extends Partial<CudaAddon> {
   readonly threads: (count?: number) => number
   readonly deterministic: (flag: boolean) => void
   readonly callStatistics: () => CallStatistics
-  /** Handles alive, the bytes they show, and the most bytes there were at one time. */
-  readonly handleStatistics: () => { readonly handles: number; readonly bytes: number; readonly peakBytes: number }
+  /** Handles alive, and the bytes they show. */
+  readonly handleStatistics: () => { readonly handles: number; readonly bytes: number }
+  /** Bytes on the host, by libtorch's allocator: of tensors, each once, and of temporaries within operators. */
+  readonly hostMemory: (resetPeak?: boolean) => Pick<CudaMemory, "allocated" | "peakAllocated">
 }
 
 /** What libtorch, or the addon's own checks, threw. */

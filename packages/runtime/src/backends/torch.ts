@@ -118,16 +118,16 @@ export const torchCalls = () => {
   return { ...addon.callStatistics(), queued: cuda !== undefined }
 }
 
-/** By CUDA's caching allocator; on the CPU, which has none, by the handles that are alive, views among them. */
+/** By libtorch's allocators: on CUDA the caching one, whose reserve is what the device has given it. */
 export const torchMemory = () => {
   const { addon, cuda } = torchBackend()
-  const { bytes, handles, peakBytes } = addon.handleStatistics()
-  const memory = cuda?.addon.cudaMemory()
+  const onDevice = cuda?.addon.cudaMemory()
+  const { allocated, peakAllocated } = onDevice ?? addon.hostMemory()
   return {
-    handles,
-    allocatedBytes: memory?.allocated ?? bytes,
-    reservedBytes: memory?.reserved,
-    peakBytes: memory?.peakAllocated ?? peakBytes
+    handles: addon.handleStatistics().handles,
+    allocatedBytes: allocated,
+    reservedBytes: onDevice?.reserved,
+    peakBytes: peakAllocated
   }
 }
 
