@@ -68,7 +68,7 @@ export const scriptedGenerator = (script: Script): Scripted => {
 }
 
 const alternatives = (id: number, count: number) =>
-  Array.from({ length: count }, (_, rank) => ({ id: id + rank, logProb: -(id + rank) / 100 }))
+  Array.from({ length: count }, (_, rank) => ({ id: id + rank, logProb: Math.fround(-(id + rank) / 100) }))
 
 const eventsOf = (script: Script, request: GenerationRequest): ReadonlyArray<GenerationEvent> => {
   const top = request.topLogProbs ?? 0

@@ -5,7 +5,7 @@ import {
   responseText,
   type TokenEvent
 } from "@plumbline/rollout-generation"
-import { heldText } from "./held-text.ts"
+import { codePoints, heldText } from "./held-text.ts"
 import type { ScoredToken } from "./log-probs.ts"
 
 export interface WrittenToken extends ScoredToken {
@@ -44,7 +44,7 @@ export const scoredTokens = (
   let length = 0
   return Array.from(ids, (id, t) => {
     const offset = length
-    length += text.push(id).length
+    length += codePoints(text.push(id))
     return { id, logProb: logProbs[t]!, top: top?.[t] ?? [], offset }
   })
 }

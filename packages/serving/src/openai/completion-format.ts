@@ -1,5 +1,6 @@
 import type { GeneratedGroup, GeneratedResponse, PromptScores } from "@plumbline/rollout-generation"
 import { type ChoicePart, scoredTokens, type TextOptions, textOf } from "./choice-writer.ts"
+import { codePoints } from "./held-text.ts"
 import type { AnswerFormat } from "./job.ts"
 import { completionLogProbs, type ScoredToken } from "./log-probs.ts"
 import type { Prompt } from "./prompts.ts"
@@ -44,7 +45,7 @@ const wholeChoice = (
 ) => {
   const text = textOf(options.text, response)
   const { policyLogProbs, responseIds, topLogProbs } = response
-  const shift = options.echo ? prompt.text.length : 0
+  const shift = options.echo ? codePoints(prompt.text) : 0
   const tokens = scoredTokens(options.text, responseIds, policyLogProbs, topLogProbs)
   const shifted = tokens.map((token) => ({ ...token, offset: token.offset + shift }))
   const before = options.echo && group.prompt !== undefined ? promptTokens(options, prompt.ids, group.prompt) : []
@@ -58,7 +59,7 @@ const wholeChoice = (
 }
 
 const streamedChoice = (options: CompletionFormat, { choice, finished, text, tokens }: ChoicePart) => {
-  const shift = options.echo ? options.prompts[Math.floor(choice / options.samples)]!.text.length : 0
+  const shift = options.echo ? codePoints(options.prompts[Math.floor(choice / options.samples)]!.text) : 0
   return {
     ...choiceOf(options, choice, text, tokens, shift),
     ...(options.tokenIds ? partTokens(tokens) : {}),

@@ -5,7 +5,7 @@ import type { TokenText } from "./token-text.ts"
 export interface ScoredToken extends TokenLogProb {
   /** Empty where nobody asked. */
   readonly top: ReadonlyArray<TokenLogProb>
-  /** Place in the text of its response, or of its prompt, at which it starts. */
+  /** Place in the text of its response, or of its prompt, at which it starts; code points. */
   readonly offset: number
 }
 
@@ -22,10 +22,14 @@ export const completionLogProbs = (tokens: ReadonlyArray<ScoredToken>, tokenText
   text_offset: tokens.map(({ offset }) => offset + shift)
 })
 
+/** The alternatives; the token itself has one number, though the device and the host round it apart. */
+const topOf = ({ id, logProb, top }: ScoredToken): ReadonlyArray<TokenLogProb> =>
+  top.map((other) => (other.id === id ? { id, logProb } : other))
+
 /** The most likely tokens, and the token itself where it is not among them; of two with one text the likelier. */
 const topByText = (token: ScoredToken, tokenText: TokenText): Record<string, number> => {
   const top = new Map<string, number>()
-  for (const { id, logProb } of [...token.top, token]) {
+  for (const { id, logProb } of [...topOf(token), token]) {
     const text = tokenText(id)
     if (!top.has(text)) top.set(text, finite(logProb))
   }
@@ -36,7 +40,7 @@ const topByText = (token: ScoredToken, tokenText: TokenText): Record<string, num
 export const chatLogProbs = (tokens: ReadonlyArray<ScoredToken>, tokenText: TokenText) => ({
   content: tokens.map((token) => ({
     ...chatToken(token, tokenText),
-    top_logprobs: token.top.map((other) => chatToken(other, tokenText))
+    top_logprobs: topOf(token).map((other) => chatToken(other, tokenText))
   })),
   refusal: null
 })

@@ -36,7 +36,7 @@ export const answer = (options: AnswerOptions, draining: () => boolean) =>
       Effect.catchTag("RequestRefused", (error) => Effect.succeed(errorAnswer(error))),
       Effect.catchCause(unexpected)
     )
-  }).pipe(Effect.map(HttpServerResponse.setHeader("x-request-id", randomUUID())))
+  }).pipe(Effect.map((made) => HttpServerResponse.setHeader(made, "x-request-id", randomUUID())))
 
 /** Counts a request when its scope closes: its answer is handed over, or its client gone. */
 const measure = (

@@ -54,8 +54,7 @@ const tooLong = ({ maxBodyBytes }: BodyLimits) =>
   new RequestRefused({
     status: 413,
     reason: `the body is longer than ${maxBodyBytes} bytes`,
-    code: "body_too_large",
-    headers: { connection: "close" }
+    code: "body_too_large"
   })
 
 const tooSlow = ({ maxBodySeconds }: BodyLimits) =>

@@ -1,9 +1,12 @@
-import { createServer, type Server, STATUS_CODES } from "node:http"
+import { createServer, type IncomingMessage, type Server, STATUS_CODES } from "node:http"
 import type { Socket } from "node:net"
 import type { Limits } from "./limits.ts"
 import { errorBody, RequestRefused } from "./request-refused.ts"
 
 const HEADER_BYTES = 16 * 1024
+/** Of a body that was refused. */
+const DISCARDED_BYTES = 64 * 2 ** 20
+const DISCARDED_MS = 2000
 
 /** Node's HTTP server, strict about time and size; what it cannot parse is answered in the shape of other errors. */
 export const nodeServer = (limits: Limits): Server => {
@@ -22,6 +25,7 @@ export const nodeServer = (limits: Limits): Server => {
   server.on("request", (request, response) => {
     answering.add(request.socket)
     response.once("close", () => answering.delete(request.socket))
+    response.once("finish", () => discardRest(request))
   })
   server.on("clientError", (error: NodeJS.ErrnoException, socket: Socket) => {
     // an answer that has begun cannot become another one
@@ -29,6 +33,22 @@ export const nodeServer = (limits: Limits): Server => {
     else socket.end(rawAnswer(refusalOf(error, limits)), () => socket.destroy())
   })
   return server
+}
+
+/**
+ * Reads on after an answer that came before the end of the body. Clients that first send it all would else find the
+ * connection broken, and no answer. Whoever has much left to send is cut off.
+ */
+const discardRest = (request: IncomingMessage): void => {
+  if (request.complete) return
+  let left = DISCARDED_BYTES
+  const timer = setTimeout(() => request.socket.destroy(), DISCARDED_MS)
+  request.once("close", () => clearTimeout(timer))
+  request.on("data", (part: Buffer) => {
+    left -= part.length
+    if (left < 0) request.socket.destroy()
+  })
+  request.resume()
 }
 
 const refusalOf = ({ code }: NodeJS.ErrnoException, { maxHeaderSeconds }: Limits): RequestRefused => {

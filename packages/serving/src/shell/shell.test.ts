@@ -105,6 +105,25 @@ describe("the HTTP shell", () => {
     expect([got, typeof error.message, error.type]).toEqual([status, "string", "invalid_request_error"])
   })
 
+  it("answers clients that send all of too long a body before they read", async () => {
+    const { url } = await start()
+    const length = 8 * 2 ** 20
+    const socket = await openSocket(url)
+    const head = `POST /echo HTTP/1.1\r\nhost: localhost\r\ncontent-type: application/json\r\ncontent-length: ${length}\r\n`
+    socket.pause().write(`${head}connection: close\r\n\r\n`)
+    await new Promise((resolve) => socket.write(new Uint8Array(length), resolve))
+    const answer = untilClosed(socket)
+    socket.resume()
+    expect((await answer).status).toBe(413)
+  })
+
+  it("gives every answer an id of its own", async () => {
+    const { url } = await start()
+    const ids = await Promise.all([1, 2].map(async () => (await fetch(`${url}/health`)).headers.get("x-request-id")))
+    expect(new Set(ids).size).toBe(2)
+    expect(ids).not.toContain(null)
+  })
+
   it("stops reading a body of unknown length at the limit", async () => {
     const { url } = await start()
     const chunk = `3e8\r\n${"x".repeat(1000)}\r\n`
