@@ -52,6 +52,26 @@ describe("plumb bench", () => {
     expect(sampler_gap).toBeLessThan(1e-5)
   })
 
+  it("times scoring, at once and by clients of a server, as JSON", async () => {
+    const work = ["--rows", "6", "--length", "8", "--repeats", "2", "--clients", "3", "--backend", "wasm"]
+    const { code, stderr, stdout } = await plumb(["bench", "reward", ...work, "--json"])
+    expect([code, stderr]).toEqual([0, ""])
+    const result = JSON.parse(stdout) as Record<string, unknown>
+    expect(result).toMatchObject({
+      bench: "reward",
+      rows: 6,
+      clients: 3,
+      // 4 layers of 4·256² + 3·256·1024 + 2·256, 256 for the final norm, 4096·256 for the embedding, 256 for the head
+      parameters: 5_245_440,
+      // 2·(4·(4·256² + 3·256·1024 + 2·256) + 256) + 2·4·256·8 of attention
+      flops_per_token: 8_409_600,
+      peak: { source: "measured" }
+    })
+    for (const rate of ["tokens_per_second", "flops_per_second", "share_of_peak"])
+      expect(result[rate]).toBeGreaterThan(0)
+    expect((result["served"] as { share_of_offline: number }).share_of_offline).toBeGreaterThan(0)
+  })
+
   it.concurrent.each([
     [["bench"], "what to time comes first"],
     [["bench", "trian"], 'there is no bench "trian"; did you mean train?'],

@@ -22,3 +22,7 @@ export const flopsPerToken = (config: DecoderConfig, length: number): number => 
   }, 0)
   return 6 * (parameterCount(config) - lookedUp) + 12 * config.heads * config.headWidth * keys
 }
+
+/** Model FLOPs of scoring one token of rows of `length` tokens by a head: a forward pass without output matrix. */
+export const scoringFlopsPerToken = (config: DecoderConfig, length: number): number =>
+  flopsPerToken(config, length) / 3 - 2 * config.vocabulary * config.width

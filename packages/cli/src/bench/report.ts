@@ -1,12 +1,7 @@
 import type { MemoryReport, NativeCalls } from "@plumbline/runtime"
 import type { Dispatch, Measurement } from "./measure.ts"
+import type { Peak } from "./peak.ts"
 import { median } from "./timing.ts"
-
-/** What a step's speed is held against, and where the number comes from. */
-export interface Peak {
-  readonly flopsPerSecond: number
-  readonly source: "given" | "published" | "measured"
-}
 
 export interface BenchResult {
   /** What was asked for, as JSON shows it. */

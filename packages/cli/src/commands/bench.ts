@@ -1,9 +1,10 @@
 import { ModelRuntime } from "@plumbline/runtime"
 import { optimizationFields, option, optional, Positive, PositiveInt } from "@plumbline/training"
 import { Effect, Schema } from "effect"
-import { machineFields, type MachineOptions, onMachine } from "../backend.ts"
+import { machineFields, onMachine } from "../backend.ts"
 import { measure, measureDispatch, type Measurement } from "../bench/measure.ts"
-import { benchJson, benchText, type Peak } from "../bench/report.ts"
+import { knownPeak, type Peak } from "../bench/peak.ts"
+import { benchJson, benchText } from "../bench/report.ts"
 import { shapeNames, shapes } from "../bench/shapes.ts"
 import { preferenceWorkload, supervisedWorkload, type Task, type Workload } from "../bench/workloads.ts"
 import type { CommandLine } from "../command-line.ts"
@@ -11,6 +12,7 @@ import type { CommandRun } from "../command.ts"
 import type { OptionSchema } from "../flags.ts"
 import { benchGenerate, GENERATE_SUMMARY } from "./bench-generate.ts"
 import { benchGrpo, GRPO_SUMMARY } from "./bench-grpo.ts"
+import { benchReward, REWARD_SUMMARY } from "./bench-reward.ts"
 import { parseCommand } from "../parse-command.ts"
 import { suggestion } from "../suggest.ts"
 import { print, printJson } from "../terminal.ts"
@@ -59,7 +61,8 @@ type Options = typeof Options.Type & { readonly precomputeReference?: boolean }
 /** Benches with lines of their own. */
 const others = {
   generate: { summary: GENERATE_SUMMARY, run: benchGenerate },
-  grpo: { summary: GRPO_SUMMARY, run: benchGrpo }
+  grpo: { summary: GRPO_SUMMARY, run: benchGrpo },
+  reward: { summary: REWARD_SUMMARY, run: benchReward }
 } as Readonly<Record<string, { readonly summary: string; readonly run: CommandRun }>>
 
 const names = [...Object.keys(kinds), ...Object.keys(others)]
@@ -85,7 +88,7 @@ export const benchCommand: CommandRun = ([name, ...argv]) =>
 
 const generalHelp = `plumb bench ${USAGE}
 
-How fast this machine trains, generates with, or does both with a model of random weights on random tokens.
+How fast this machine trains, generates or scores with a model of random weights on random tokens.
 ${names.map((name) => `  ${name.padEnd(9)}${(kinds[name] ?? others[name])!.summary}`).join("\n")}
 plumb bench ${names[0]} --help lists the options.`
 
@@ -129,18 +132,5 @@ const runBench = Effect.fnUntraced(function* (name: string, { workload }: Kind, 
   }).pipe(onMachine(options))
   yield* options.json ? printJson(benchJson(result)) : print(benchText(result))
 })
-
-/** Dense bfloat16 on the tensor cores of an H100 SXM or H200, by NVIDIA's data sheet. */
-const HOPPER_TFLOPS = 989
-
-const knownPeak = ({
-  device,
-  peakTflops,
-  precision
-}: MachineOptions & Pick<Options, "peakTflops">): Peak | undefined => {
-  if (peakTflops !== undefined) return { flopsPerSecond: peakTflops * 1e12, source: "given" }
-  if (device !== "cuda" || precision !== "bfloat16") return undefined
-  return { flopsPerSecond: HOPPER_TFLOPS * 1e12, source: "published" }
-}
 
 const measuredPeak = ({ productRate }: Measurement): Peak => ({ flopsPerSecond: productRate!, source: "measured" })
