@@ -27,7 +27,8 @@ const runs = [
   ["torch", "dpo"],
   ["wasm", "dpo --reference-sync-steps 2"],
   ["wasm", "kto --loss bco --micro-batch-size 2"],
-  ["wasm", "spin --iteration-steps 7 --max-new-tokens 6"]
+  ["wasm", "spin --iteration-steps 7 --max-new-tokens 6"],
+  ["wasm", "dpo --lora-rank 4 --lora-dropout 0.1"]
 ] as const
 
 /** Lines of metrics.jsonl without what the clock decides. */
@@ -69,7 +70,8 @@ describe.skipIf(!hasGolden)("a run killed without warning", () => {
       const resumed = await plumb(["resume", killed])
       expect(resumed.code, resumed.stderr).toBe(0)
       expect(lines(killed), `killed after step ${first}`).toEqual(lines(whole))
-      const weights = (output: string) => readFileSync(join(output, "final", "model.safetensors"))
+      const file = command.includes("--lora-rank") ? "adapter_model.safetensors" : "model.safetensors"
+      const weights = (output: string) => readFileSync(join(output, "final", file))
       expect(weights(killed).equals(weights(whole))).toBe(true)
     }
   )

@@ -1,10 +1,12 @@
+import { adapterFields } from "@plumbline/peft"
 import { needed, optional } from "@plumbline/training"
 import { Schema } from "effect"
 
-/** Files of a run that trains a model from a folder on a file. */
+/** Files of a run that trains a model from a folder on a file, and which of its weights. */
 export const trainFields = {
   model: needed(Schema.NonEmptyString, "folder of the model to start from, in the Hugging Face layout"),
-  train: needed(Schema.NonEmptyString, "training data: .jsonl or .json, each also with .gz, or .parquet")
+  train: needed(Schema.NonEmptyString, "training data: .jsonl or .json, each also with .gz, or .parquet"),
+  ...adapterFields
 } as const
 
 /** The same with held-out data. */

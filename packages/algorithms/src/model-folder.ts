@@ -1,12 +1,36 @@
 import { loadTokenizer, Tokenizer } from "@plumbline/data"
-import { Policy } from "@plumbline/models"
+import { type LoadError, type Policy, ReferencePolicy } from "@plumbline/models"
+import { adaptedPolicy, type AdapterOptions, isAdapted, movableReference } from "@plumbline/peft"
+import type { ModelRuntime } from "@plumbline/runtime"
 import { Effect, Layer } from "effect"
 import { existsSync, readdirSync } from "node:fs"
 import { join } from "node:path"
 
-/** The policy of a Hugging Face folder, to be trained, and its tokenizer. */
-export const policyFolder = (folder: string) =>
-  Layer.merge(Policy.layerFromFolder(folder), Layer.effect(Tokenizer, loadTokenizer(folder)))
+/** Where a run's policy comes from, and what of it is trained. */
+export interface PolicyOptions extends AdapterOptions {
+  readonly model: string
+  readonly seed: number
+}
+
+/** The policy of a Hugging Face folder, to be trained whole or through an adapter, and its tokenizer. */
+export const policyFolder = (options: PolicyOptions) =>
+  Layer.merge(
+    adaptedPolicy(options.model, options, options.seed),
+    Layer.effect(Tokenizer, loadTokenizer(options.model))
+  )
+
+/**
+ * The reference policy: a folder's, or the policy as it is before training. Where that has an adapter it shares the
+ * base, so no second copy of the model is held.
+ */
+export const referenceFolder = (
+  { reference, ...options }: PolicyOptions & { readonly reference?: string | undefined },
+  moves = false
+): Layer.Layer<ReferencePolicy, LoadError, ModelRuntime | Policy> => {
+  if (reference === undefined && isAdapted(options)) return moves ? movableReference : ReferencePolicy.layerFrozen
+  const folder = reference ?? options.model
+  return moves ? ReferencePolicy.layerMovable(folder) : ReferencePolicy.layerFromFolder(folder)
+}
 
 /** Files of a model folder that decide a run's numbers: its weights, configuration and tokenizer. */
 export const modelFiles = (folder: string): ReadonlyArray<string> =>
@@ -23,6 +47,7 @@ export const tokenizerOutput = Effect.map(Tokenizer, ({ files }) => files)
 interface InputOptions {
   readonly model: string
   readonly reference?: string | undefined
+  readonly adapter?: string | undefined
   readonly train: string
   readonly eval?: string | undefined
 }
@@ -31,6 +56,7 @@ interface InputOptions {
 export const inputFiles = (options: InputOptions): ReadonlyArray<string> => [
   ...modelFiles(options.model),
   ...(options.reference === undefined ? [] : modelFiles(options.reference)),
+  ...(options.adapter === undefined ? [] : modelFiles(options.adapter)),
   options.train,
   ...(options.eval === undefined ? [] : [options.eval])
 ]

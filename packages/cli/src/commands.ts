@@ -15,6 +15,12 @@ export const modelCommands: ReadonlyArray<Command> = [
     load: async () => (await import("./commands/score.ts")).scoreCommand
   },
   {
+    name: "merge",
+    usage: "--model DIR --adapter DIR --output DIR",
+    summary: "write a model with an adapter merged into its weights",
+    load: async () => (await import("./commands/merge.ts")).mergeCommand
+  },
+  {
     name: "reward",
     usage: "--model DIR --input FILE",
     summary: "reward of each row, by a reward model",

@@ -1,10 +1,23 @@
 import { checkVocabulary, loadTokenizer, type PromptRecord } from "@plumbline/data"
-import { type CausalLM, loadCausalLM, readConfig } from "@plumbline/models"
+import { type CausalLM, loadCausalLM, type Model, readConfig } from "@plumbline/models"
+import { loadAdapter } from "@plumbline/peft"
+import { needed, optional } from "@plumbline/training"
 import { Effect, Schema } from "effect"
 import { placeOf } from "./prompt-input.ts"
 
+/** Where a model for inference comes from. */
+export const modelFields = {
+  model: needed(Schema.NonEmptyString, "model folder, in the Hugging Face layout"),
+  adapter: optional(Schema.NonEmptyString, "folder of an adapter of the model, in PEFT's layout")
+} as const
+
+export interface ModelFolder {
+  readonly model: string
+  readonly adapter?: string | undefined
+}
+
 /** A model of a folder for inference, and its tokenizer. The model goes with the scope. */
-export const openModel = Effect.fnUntraced(function* (folder: string) {
+export const openModel = Effect.fnUntraced(function* ({ adapter, model: folder }: ModelFolder) {
   // A folder that is no model is said to be none, not to lack a tokenizer.
   yield* readConfig(folder)
   const tokenizer = yield* loadTokenizer(folder)
@@ -12,8 +25,16 @@ export const openModel = Effect.fnUntraced(function* (folder: string) {
     Effect.sync(loaded.dispose)
   )
   yield* checkVocabulary(tokenizer, model.config.vocabulary)
-  return { model, tokenizer }
+  return { model: yield* adaptedForUse(model, adapter), tokenizer }
 })
+
+/** The base with the adapter of a folder, or itself where none is named. The adapter goes with the scope. */
+export const adaptedForUse = <M extends Model>(base: M, adapter: string | undefined) =>
+  adapter === undefined
+    ? Effect.succeed(base)
+    : Effect.acquireRelease(loadAdapter(base, adapter, { trainable: false }), ({ model }) =>
+        Effect.sync(model.dispose)
+      ).pipe(Effect.map(({ model }) => model))
 
 /** A row that the model cannot read: it is empty, longer than the context, or has ids the model does not know. */
 export class RowUnusable extends Schema.TaggedError<RowUnusable>()("RowUnusable", {

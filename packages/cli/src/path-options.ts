@@ -1,5 +1,6 @@
 import { FileMissing } from "@plumbline/data"
 import { ModelNotFound } from "@plumbline/models"
+import { AdapterInvalid } from "@plumbline/peft"
 import { Effect } from "effect"
 import { existsSync } from "node:fs"
 import { resolve } from "node:path"
@@ -12,6 +13,7 @@ const INPUTS = {
   reference: (folder: string) => new ModelNotFound({ folder, reason: "no such folder" }),
   teacher: (folder: string) => new ModelNotFound({ folder, reason: "no such folder" }),
   critic: (folder: string) => new ModelNotFound({ folder, reason: "no such folder" }),
+  adapter: (folder: string) => new AdapterInvalid({ file: folder, reason: "there is no such folder" }),
   head: (file: string) => new FileMissing({ file }),
   train: (file: string) => new FileMissing({ file }),
   eval: (file: string) => new FileMissing({ file })

@@ -1,5 +1,6 @@
 import type { TrainResult } from "@plumbline/training"
 import { Effect } from "effect"
+import type { Model } from "@plumbline/models"
 import { textWidth } from "./help.ts"
 import { print } from "./terminal.ts"
 
@@ -18,13 +19,20 @@ export const reportRun = Effect.fnUntraced(function* (
   for (const [role, model] of roles) {
     const folder = roles.length === 1 ? final : `${final}/${role}`
     yield* print(`model:   ${folder}`)
-    yield* print(`try it:  ${trial(shellWord(folder), "head" in model)}`)
+    yield* print(`try it:  ${trial(where(folder, model as Model), "head" in model)}`)
   }
   yield* print(`charts:  plumb show ${shellWord(output)}`)
 })
 
-const trial = (folder: string, givesScores: boolean): string =>
-  givesScores ? `plumb reward --model ${folder} --input FILE` : `plumb generate --model ${folder} --prompt "…"`
+/** The flags that name a trained model, or a trained adapter and the model it rides on. */
+const where = (folder: string, { contents }: Model): string => {
+  if (contents === undefined) return `--model ${shellWord(folder)}`
+  const base = Object.values(contents.json)[0]?.["base_model_name_or_path"]
+  return `--model ${shellWord(String(base ?? "DIR"))} --adapter ${shellWord(folder)}`
+}
+
+const trial = (flags: string, givesScores: boolean): string =>
+  givesScores ? `plumb reward ${flags} --input FILE` : `plumb generate ${flags} --prompt "…"`
 
 /** Quoted where a shell would split or expand it. */
 export const shellWord = (text: string): string =>

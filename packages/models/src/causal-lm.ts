@@ -1,36 +1,16 @@
-import {
-  gatherRows,
-  linear,
-  logCollision,
-  type Tensor,
-  type Tensor2D,
-  tf,
-  tokenEntropies,
-  tokenLogProbs,
-  type Variable
-} from "@plumbline/runtime"
+import { gatherRows, linear, logCollision, type Tensor2D, tf, tokenEntropies, tokenLogProbs } from "@plumbline/runtime"
 import type { DecoderConfig, JsonObject } from "./config/decoder-config.ts"
 import { decoder } from "./decoder/decoder.ts"
 import { outputMatrixName } from "./decoder/parameter-table.ts"
 import { isRecordable, replayStep } from "./decoder/recorded-step.ts"
+import { parameterWeights } from "./decoder/weights.ts"
 import { chunkByChunk } from "./map-logits.ts"
-import { parameterWeights, type Weights } from "./decoder/weights.ts"
-import type { CausalLM } from "./model.ts"
-import { type WeightsVersion, weightsVersion } from "./weights-version.ts"
+import type { CausalLM, ModelParts } from "./model.ts"
+import { weightsVersion } from "./weights-version.ts"
 
-export interface CausalLMParts {
-  readonly name: string
+export interface CausalLMParts extends ModelParts {
   readonly config: DecoderConfig
-  readonly parameters: ReadonlyMap<string, Tensor>
-  readonly variables: ReadonlyArray<Variable>
   readonly generationConfig?: JsonObject | undefined
-  readonly dispose: () => void
-  /** How blocks see the parameters: `parameterWeights(parameters)`, unless adapters wrap it. */
-  readonly weights?: Weights
-  /** That of another model over the same parameters; one of its own when absent. */
-  readonly version?: WeightsVersion
-  /** Whether gradients compute each block again from its input; false when absent. */
-  readonly recomputing?: boolean
 }
 
 /** A language model over parameters that somebody else made and owns. */
@@ -42,6 +22,11 @@ export const causalLM = (parts: CausalLMParts): CausalLM => {
   const logitsAt = (states: Tensor2D, index: Int32Array) => linear(gatherRows(states, index), outputMatrix())
   return {
     name,
+    weights,
+    contents: parts.contents,
+    rateOf: parts.rateOf,
+    copy: parts.copy,
+    rebuilt: (others) => causalLM({ ...others, config, generationConfig }),
     config,
     generationConfig,
     endTokens: endTokens(generationConfig?.["eos_token_id"] ?? config.source["eos_token_id"]),

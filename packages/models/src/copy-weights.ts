@@ -1,25 +1,20 @@
 import { type Tensor, tf, type Variable } from "@plumbline/runtime"
-import { causalLM } from "./causal-lm.ts"
-import type { CausalLM, Model } from "./model.ts"
+import type { Model } from "./model.ts"
 import { parameterStore } from "./parameter-store.ts"
 
 /**
- * A frozen copy of a model as it is now: a reference policy. The values are shared until the model's next update,
- * which writes into memory of its own.
+ * A copy of a model as it is now, frozen unless it is to be moved: a reference policy. The values are shared until the
+ * model's next update, which writes into memory of its own.
  */
-export const freeze = (model: CausalLM, name = `${model.name}-frozen`): CausalLM => {
-  const store = parameterStore(name, false)
+export const copyModel = <M extends Model>(model: M, name: string, trainable: boolean): M => {
+  if (model.copy !== undefined) return model.copy(name, trainable) as M
+  const store = parameterStore(name, trainable)
   for (const [parameter, tensor] of model.parameters) store.add(parameter, tf.clone(tensor))
-  const { config, generationConfig } = model
-  return causalLM({
-    name,
-    config,
-    generationConfig,
-    parameters: store.parameters,
-    variables: [],
-    dispose: store.dispose
-  })
+  const { dispose, parameters } = store
+  return model.rebuilt({ name, parameters, variables: store.variables(), dispose }) as M
 }
+
+export const freeze = <M extends Model>(model: M, name = `${model.name}-frozen`): M => copyModel(model, name, false)
 
 /**
  * Sets a trainable model's weights to `tensors`, which must name every parameter once and nothing else. Values are
@@ -37,11 +32,15 @@ export const assign = (model: Model, tensors: ReadonlyMap<string, Tensor>): void
   model.version.advance()
 }
 
-/** Moves a model's weights toward those of another of the same architecture: target := α·source + (1−α)·target. */
+/** Moves what is variable of a model toward another of the same make: target := α·source + (1−α)·target. */
 export const blend = (target: Model, source: Model, share: number): void => {
-  if (target.variables.length !== target.parameters.size) throw new TypeError(`model ${target.name} cannot be moved`)
-  for (const [name, variable] of target.parameters as ReadonlyMap<string, Variable>) {
-    tf.tidy(() => variable.assign(tf.add(tf.mul(1 - share, variable), tf.mul(share, source.parameters.get(name)!))))
+  if (target.variables.length === 0) throw new TypeError(`model ${target.name} cannot be moved`)
+  const variables = new Set<Tensor>(target.variables)
+  for (const [name, variable] of target.parameters) {
+    if (!variables.has(variable)) continue
+    tf.tidy(() =>
+      (variable as Variable).assign(tf.add(tf.mul(1 - share, variable), tf.mul(share, source.parameters.get(name)!)))
+    )
   }
   target.version.advance()
 }

@@ -2,10 +2,47 @@ import type { ScoredRows, TokenRows } from "@plumbline/data"
 import type { Tensor, Tensor1D, Tensor2D, TokenLogProbs, TokenLogProbsOptions, Variable } from "@plumbline/runtime"
 import type { DecoderConfig, JsonObject } from "./config/decoder-config.ts"
 import type { CachedRows, KeyValueCache } from "./decoder/key-value-cache.ts"
+import type { Weights } from "./decoder/weights.ts"
 import type { WeightsVersion } from "./weights-version.ts"
+
+/** What a folder of a model holds, where that is not the whole model. */
+export interface FolderContents {
+  /** Files that are JSON objects, by name. */
+  readonly json: Readonly<Record<string, JsonObject>>
+  readonly weightsFile: string
+  /** By name in that file. */
+  readonly tensors: ReadonlyMap<string, Tensor>
+}
+
+/** What a model may be rebuilt on: other parameters, or the same seen in another way. */
+export interface ModelParts {
+  readonly name: string
+  readonly parameters: ReadonlyMap<string, Tensor>
+  readonly variables: ReadonlyArray<Variable>
+  readonly dispose: () => void
+  /** How blocks see the parameters: `parameterWeights(parameters)`, unless adapters wrap it. */
+  readonly weights?: Weights | undefined
+  /** That of another model over the same parameters; one of its own when absent. */
+  readonly version?: WeightsVersion | undefined
+  /** Whether gradients compute each block again from its input; false when absent. */
+  readonly recomputing?: boolean | undefined
+  /** The whole model, when absent. */
+  readonly contents?: FolderContents | undefined
+  /** Factor on the learning rate of each variable; 1 when absent. */
+  readonly rateOf?: ((variable: Variable) => number) | undefined
+  /** How a copy is made, where that is not a copy of every parameter. */
+  readonly copy?: ((name: string, trainable: boolean) => Model) | undefined
+}
 
 export interface Model {
   readonly name: string
+  /** How blocks see the parameters. */
+  readonly weights: Weights
+  readonly contents: FolderContents | undefined
+  readonly rateOf: ModelParts["rateOf"]
+  readonly copy: ModelParts["copy"]
+  /** The same kind of model with the same configuration on other parts. */
+  readonly rebuilt: (parts: ModelParts) => Model
   /** What an optimizer updates, in the order of `parameters`; empty when frozen. */
   readonly variables: ReadonlyArray<Variable>
   /** By Hugging Face name. */
@@ -37,6 +74,7 @@ export interface ScoredTokens extends TokenLogProbs {
 
 /** A decoder with an output matrix. Its functions are synchronous, leak no tensor, and return nats and logits in float32. */
 export interface CausalLM extends Model {
+  readonly rebuilt: (parts: ModelParts) => CausalLM
   readonly recomputing: () => CausalLM
   /** Token ids that end a response; empty when neither config names one. */
   readonly endTokens: ReadonlyArray<number>

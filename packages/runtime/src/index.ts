@@ -22,6 +22,7 @@ export {
 export { InvalidSeed, philoxStream, type RandomStream } from "./random.ts"
 export { gatedActivation, type GateFunction, squaredRelu } from "./ops/activation.ts"
 export { attention, type AttentionOptions, type RowSpans } from "./ops/attention.ts"
+export { detached, isDifferentiating } from "./ops/detached.ts"
 export { embedding, gatherRows } from "./ops/embedding.ts"
 export { gatherSlots } from "./ops/gather-slots.ts"
 export { linear, linears } from "./ops/linear.ts"

@@ -32,6 +32,8 @@ export interface NamedParameter {
   /** role/name, e.g. "policy/model.embed_tokens.weight" */
   readonly name: string
   readonly variable: Variable
+  /** Factor on the learning rate. */
+  readonly rate: number
 }
 
 /** What a step updates, in a fixed order. */
@@ -42,7 +44,11 @@ const modelParameters = (role: string, model: Model): ReadonlyArray<NamedParamet
   const trainable = new Set<Tensor>(model.variables)
   return [...model.parameters]
     .filter(([, tensor]) => trainable.has(tensor))
-    .map(([name, tensor]) => ({ name: `${role}/${name}`, variable: tensor as Variable }))
+    .map(([name, tensor]) => ({
+      name: `${role}/${name}`,
+      variable: tensor as Variable,
+      rate: model.rateOf?.(tensor as Variable) ?? 1
+    }))
 }
 
 /**
@@ -51,9 +57,10 @@ const modelParameters = (role: string, model: Model): ReadonlyArray<NamedParamet
  * @see Loshchilov & Hutter 2017, https://arxiv.org/abs/1711.05101
  */
 export const adamw = (models: Trainable, { beta1, beta2, epsilon, weightDecay }: AdamwOptions): Optimizer => {
-  const slots = namedParameters(models).map(({ name, variable }) => ({
+  const slots = namedParameters(models).map(({ name, rate, variable }) => ({
     name,
     variable,
+    rate,
     weightDecay: variable.rank >= 2 ? weightDecay : 0,
     first: zeroMoment(variable),
     second: zeroMoment(variable)
@@ -63,10 +70,10 @@ export const adamw = (models: Trainable, { beta1, beta2, epsilon, weightDecay }:
   return {
     apply: (gradients, learningRate, gradientScale) => {
       steps += 1
-      const items = slots.flatMap(({ first, second, variable, weightDecay }) => {
+      const items = slots.flatMap(({ first, rate, second, variable, weightDecay }) => {
         const gradient = gradients[variable.name]
         if (gradient === undefined) return []
-        return [{ parameter: variable, gradient, firstMoment: first, secondMoment: second, weightDecay }]
+        return [{ parameter: variable, gradient, firstMoment: first, secondMoment: second, weightDecay, rate }]
       })
       adamwUpdate(items, { learningRate, beta1, beta2, epsilon, step: steps, gradientScale })
       for (const { version } of trained) version.advance()

@@ -103,7 +103,7 @@ export const distillCommand: Builtin<typeof DistillOptions, TaughtRow> = {
           : run.pipe(Effect.provide(TeacherLogits.layerModel(topK)), Effect.provide(Teacher.layerFromFolder(teacher)))
       return yield* told.pipe(
         Effect.provide(DistillationData.layerFiles(options)),
-        Effect.provide(policyFolder(options.model))
+        Effect.provide(policyFolder(options))
       )
     })
 }

@@ -1,4 +1,3 @@
-import { ReferencePolicy } from "@plumbline/models"
 import { Generator } from "@plumbline/rollout-generation"
 import {
   batchFields,
@@ -14,7 +13,7 @@ import {
 import { Effect, Schema } from "effect"
 import type { Builtin } from "../builtin.ts"
 import { trainFields } from "../command-fields.ts"
-import { inputFiles, policyFolder, tokenizerOutput } from "../model-folder.ts"
+import { inputFiles, policyFolder, referenceFolder, tokenizerOutput } from "../model-folder.ts"
 import { pairLossFields } from "../preference/loss-fields.ts"
 import { lossFromOptions } from "../preference/loss-table.ts"
 import { ReferenceLogProbs } from "../preference/reference-log-probs.ts"
@@ -67,11 +66,11 @@ export const onlineDpoCommand: Builtin<typeof OnlineDpoCommandOptions, PromptRow
         Effect.provide(ReferenceLogProbs.layer),
         Effect.provide([
           PromptData.layerFiles(options),
-          ReferencePolicy.layerFromFolder(options.reference ?? options.model),
+          referenceFolder(options),
           Generator.layerEngine({ maxRows: options.maxRows }),
           rewardLayer(options)
         ]),
-        Effect.provide(policyFolder(options.model))
+        Effect.provide(policyFolder(options))
       )
     })
 }

@@ -54,7 +54,7 @@ export const rejectionSamplingCommand: Builtin<typeof RejectionSamplingCommandOp
         })
       }).pipe(
         Effect.provide([PromptData.layerFiles(options), Generator.layerEngine({ maxRows }), rewardLayer(options)]),
-        Effect.provide(policyFolder(options.model))
+        Effect.provide(policyFolder(options))
       )
     })
 }

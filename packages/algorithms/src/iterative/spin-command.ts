@@ -1,5 +1,4 @@
 import type { TokenizedRow } from "@plumbline/data"
-import { ReferencePolicy } from "@plumbline/models"
 import {
   batchFields,
   optimizationFields,
@@ -13,7 +12,7 @@ import {
 import { Effect, Schema } from "effect"
 import type { Builtin } from "../builtin.ts"
 import { trainFields } from "../command-fields.ts"
-import { inputFiles, policyFolder, tokenizerOutput } from "../model-folder.ts"
+import { inputFiles, policyFolder, referenceFolder, tokenizerOutput } from "../model-folder.ts"
 import { ReferenceLogProbs } from "../preference/reference-log-probs.ts"
 import { demonstrationFiles, SupervisedData } from "../supervised/supervised-data.ts"
 import { opponentEngine } from "./opponent-engine.ts"
@@ -52,7 +51,7 @@ export const spinCommand: Builtin<typeof SpinCommandOptions, TokenizedRow> = {
       })
     }).pipe(
       Effect.provide([ReferenceLogProbs.layer, opponentEngine(options)]),
-      Effect.provide([SupervisedData.layerFiles(options), ReferencePolicy.layerMovable(options.model)]),
-      Effect.provide(policyFolder(options.model))
+      Effect.provide([SupervisedData.layerFiles(options), referenceFolder(options, true)]),
+      Effect.provide(policyFolder(options))
     )
 }

@@ -1,5 +1,4 @@
 import type { TokenizedPreference } from "@plumbline/data"
-import { ReferencePolicy } from "@plumbline/models"
 import {
   batchFields,
   optimizationFields,
@@ -14,7 +13,7 @@ import {
 import { Effect, Schema } from "effect"
 import type { Builtin } from "../builtin.ts"
 import { fileFields, UnitShare } from "../command-fields.ts"
-import { inputFiles, policyFolder, tokenizerOutput } from "../model-folder.ts"
+import { inputFiles, policyFolder, referenceFolder, tokenizerOutput } from "../model-folder.ts"
 import { pairLossFields } from "./loss-fields.ts"
 import { lossFromOptions } from "./loss-table.ts"
 import { movingReference, type MovingReferenceOptions } from "./moving-reference.ts"
@@ -65,14 +64,10 @@ export const dpoCommand: Builtin<typeof DpoOptions, TokenizedPreference> = {
           highlights: ["rewards/accuracies", "rewards/margins"]
         })
       })
-      const folder = options.reference ?? options.model
       return yield* run.pipe(
         Effect.provide(referenceLogProbs(options, loss)),
-        Effect.provide([
-          PreferenceData.layerFiles(options),
-          moves === undefined ? ReferencePolicy.layerFromFolder(folder) : ReferencePolicy.layerMovable(folder)
-        ]),
-        Effect.provide(policyFolder(options.model))
+        Effect.provide([PreferenceData.layerFiles(options), referenceFolder(options, moves !== undefined)]),
+        Effect.provide(policyFolder(options))
       )
     })
 }

@@ -1,4 +1,5 @@
 import { openedPreferenceDataset, loadPreferences, type TokenizedPreference } from "@plumbline/data"
+import type { AdapterOptions } from "@plumbline/peft"
 import { runTraining, type TrainingOptions } from "@plumbline/training"
 import { Effect, Layer } from "effect"
 import { dataFromFiles, dataKind } from "../data-file.ts"
@@ -14,7 +15,7 @@ export const openedPairFiles = dataKind({
   rows: ({ chosen, rejected }: TokenizedPreference) => [chosen, rejected]
 })
 
-interface ReferenceFreeRun extends TrainingOptions {
+interface ReferenceFreeRun extends TrainingOptions, AdapterOptions {
   readonly model: string
   readonly train: string
   readonly eval?: string | undefined
@@ -32,5 +33,5 @@ export const runReferenceFree = (loss: ReferenceFreeLoss, options: ReferenceFree
     })
   }).pipe(
     Effect.provide(Layer.effect(PreferenceData, dataFromFiles(openedPairFiles, options))),
-    Effect.provide(policyFolder(options.model))
+    Effect.provide(policyFolder(options))
   )

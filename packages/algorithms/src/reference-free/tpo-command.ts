@@ -62,4 +62,4 @@ const runTriples = (loss: ReferenceFreeLoss<TokenizedTriple>, options: TpoComman
       extraFiles: yield* tokenizerOutput,
       highlights: ["rewards/accuracies", "nll_loss"]
     })
-  }).pipe(Effect.provide(TripleData.layerFiles(options)), Effect.provide(policyFolder(options.model)))
+  }).pipe(Effect.provide(TripleData.layerFiles(options)), Effect.provide(policyFolder(options)))

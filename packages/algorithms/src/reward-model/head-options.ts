@@ -1,9 +1,12 @@
 import { loadTokenizer, Tokenizer } from "@plumbline/data"
 import { hasHead, type Head, type NewHead, readConfig, readHead } from "@plumbline/models"
+import { adaptedBy, type AdapterOptions, headFields as describedHead, isAdapted } from "@plumbline/peft"
 import { RewardModel } from "@plumbline/reward-model"
 import { batchFields, option, optional, OptionsInvalid, Overlong } from "@plumbline/training"
 import { Effect, Layer, Schema } from "effect"
 import { inputFiles } from "../model-folder.ts"
+
+const HEAD_MODULE = "score"
 
 /** How a command's head begins. */
 export const headFields = {
@@ -27,7 +30,7 @@ export const scoredBatchFields = {
   )
 } as const
 
-export interface HeadOptions {
+export interface HeadOptions extends AdapterOptions {
   readonly model: string
   readonly train: string
   readonly eval?: string | undefined
@@ -46,11 +49,27 @@ export const rewardFolder = (options: HeadOptions, attributes: ReadonlyArray<str
     Effect.gen(function* () {
       const tokenizer = yield* loadTokenizer(options.model)
       const head = yield* newHead(options, attributes)
+      const whole = { head, padId: tokenizer.padId, trainable: !isAdapted(options) }
+      const model = RewardModel.layerFromFolder(options.model, whole)
       return Layer.merge(
-        RewardModel.layerFromFolder(options.model, { head, padId: tokenizer.padId }),
+        isAdapted(options) ? Layer.provide(adaptedReward(options), model) : model,
         Layer.succeed(Tokenizer, tokenizer)
       )
     })
+  )
+
+/** The reward model with an adapter, beside which its head is trained. */
+const adaptedReward = (options: HeadOptions) =>
+  Layer.effect(
+    RewardModel,
+    Effect.flatMap(RewardModel, (base) =>
+      adaptedBy(base, options, {
+        seed: options.seed,
+        baseFolder: options.model,
+        alsoTrained: [HEAD_MODULE],
+        configFields: describedHead(base.head)
+      })
+    )
   )
 
 /** The head to make; undefined where the folder's own goes on. */

@@ -40,6 +40,6 @@ export const steerLmCommand: Builtin<typeof SteerLmOptions, TokenizedRow> = {
       })
     }).pipe(
       Effect.provide(Layer.effect(SupervisedData, dataFromFiles(attributedFiles(options.attributes), options))),
-      Effect.provide(policyFolder(options.model))
+      Effect.provide(policyFolder(options))
     )
 }

@@ -26,5 +26,5 @@ export const steerLm2Command: Builtin<typeof SteerLm2Options, WeightedGroup> = {
         extraFiles: yield* tokenizerOutput,
         highlights: ["distance"]
       })
-    }).pipe(Effect.provide(WeightedResponses.layerFiles(options)), Effect.provide(policyFolder(options.model)))
+    }).pipe(Effect.provide(WeightedResponses.layerFiles(options)), Effect.provide(policyFolder(options)))
 }

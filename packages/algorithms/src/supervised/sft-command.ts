@@ -26,5 +26,5 @@ export const sftCommand: Builtin<typeof SftOptions, TokenizedRow> = {
         extraFiles: yield* tokenizerOutput,
         highlights: ["mean_token_accuracy"]
       })
-    }).pipe(Effect.provide(SupervisedData.layerFiles(options)), Effect.provide(policyFolder(options.model)))
+    }).pipe(Effect.provide(SupervisedData.layerFiles(options)), Effect.provide(policyFolder(options)))
 }

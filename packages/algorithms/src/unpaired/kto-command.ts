@@ -1,5 +1,4 @@
 import type { UnpairedRow } from "@plumbline/data"
-import { ReferencePolicy } from "@plumbline/models"
 import {
   batchFields,
   NonNegative,
@@ -14,7 +13,7 @@ import {
 import { Effect, Schema } from "effect"
 import type { Builtin } from "../builtin.ts"
 import { fileFields } from "../command-fields.ts"
-import { inputFiles, policyFolder, tokenizerOutput } from "../model-folder.ts"
+import { inputFiles, policyFolder, referenceFolder, tokenizerOutput } from "../model-folder.ts"
 import { apoZeroUnpaired } from "./apo-zero-unpaired.ts"
 import { bco } from "./bco.ts"
 import { kto, type KtoOptions } from "./kto.ts"
@@ -70,11 +69,8 @@ export const ktoCommand: Builtin<typeof KtoCommandOptions, UnpairedRow> = {
         })
       })
       return yield* run.pipe(
-        Effect.provide([
-          UnpairedData.layerFiles(options),
-          ReferencePolicy.layerFromFolder(options.reference ?? options.model)
-        ]),
-        Effect.provide(policyFolder(options.model))
+        Effect.provide([UnpairedData.layerFiles(options), referenceFolder(options)]),
+        Effect.provide(policyFolder(options))
       )
     })
 }

@@ -6,12 +6,14 @@ import { machineFields, onMachine } from "../backend.ts"
 import type { CommandLine } from "../command-line.ts"
 import type { CommandRun } from "../command.ts"
 import { parseCommand } from "../parse-command.ts"
+import { modelFields } from "../model-input.ts"
 import { openRewardModel, readableRows } from "../reward-input.ts"
 import { print } from "../terminal.ts"
 import { writeRows } from "../write-rows.ts"
 
 const Options = Schema.Struct({
   model: needed(Schema.NonEmptyString, "folder of an attribute model, as plumb rm-regression makes it"),
+  adapter: modelFields.adapter,
   input: needed(Schema.NonEmptyString, "rows to grade: messages, or prompt + response or completion"),
   output: needed(Schema.NonEmptyString, "new JSONL file for the rows with their grades"),
   max: option(PositiveInt, 4, "best grade; grades are whole numbers from 0"),
@@ -37,7 +39,7 @@ export const annotateCommand: CommandRun = (argv) =>
     const raw = yield* readRows(input)
     const records = yield* loadJudged(input)
     yield* Effect.gen(function* () {
-      const { model, tokenizer } = yield* openRewardModel(options.model)
+      const { model, tokenizer } = yield* openRewardModel(options)
       const rows = yield* attempt(() => records.map((record) => tokenizeJudged(tokenizer, record)))
       yield* readableRows(model, records, rows)
       const scores = yield* scoreRows(model, rows, options)

@@ -1,7 +1,7 @@
 import { conditionedOn, labelIds, namedWeights, type SteeringInvalid, WeightedName } from "@plumbline/algorithms"
 import { attempt, type PromptRecord, type TokenizerShape, tokenizePrompt } from "@plumbline/data"
 import { type GenerationRefused, Generator, promptRequests, samplingFields } from "@plumbline/rollout-generation"
-import { needed, NonNegativeInt, option, optional, PositiveInt, Progress } from "@plumbline/training"
+import { NonNegativeInt, option, optional, PositiveInt, Progress } from "@plumbline/training"
 import { Effect, Schema, Stream } from "effect"
 import { machineFields, onMachine } from "../backend.ts"
 import type { CommandLine } from "../command-line.ts"
@@ -10,13 +10,13 @@ import { engineFields } from "../engine-fields.ts"
 import { kebabCase } from "../flags.ts"
 import { responseLine, responseRecord } from "../generate/response-record.ts"
 import { openResults, type Results } from "../generate/results.ts"
-import { checkRows, openModel } from "../model-input.ts"
+import { checkRows, modelFields, openModel } from "../model-input.ts"
 import { parseCommand } from "../parse-command.ts"
 import { readInput } from "../prompt-input.ts"
 import { UsageError } from "../usage-error.ts"
 
 const Options = Schema.Struct({
-  model: needed(Schema.NonEmptyString, "model folder, in the Hugging Face layout"),
+  ...modelFields,
   prompt: optional(Schema.String, "text to continue"),
   input: optional(Schema.NonEmptyString, "JSONL file: prompt, messages, text or input_ids a row"),
   output: optional(
@@ -77,7 +77,7 @@ const asUsage = ({ field, reason }: GenerationRefused): UsageError =>
   })
 
 const generateAll = Effect.fnUntraced(function* (options: Options, records: ReadonlyArray<PromptRecord>) {
-  const { model, tokenizer } = yield* openModel(options.model)
+  const { model, tokenizer } = yield* openModel(options)
   const label = yield* steering(options, tokenizer)
   const prompts = yield* Effect.forEach(records, (record) =>
     Effect.map(promptIds(tokenizer, record), (ids) => Int32Array.of(...ids, ...label))

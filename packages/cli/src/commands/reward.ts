@@ -8,12 +8,14 @@ import type { CommandLine } from "../command-line.ts"
 import type { CommandRun } from "../command.ts"
 import { textWidth } from "../help.ts"
 import { parseCommand } from "../parse-command.ts"
+import { modelFields } from "../model-input.ts"
 import { openRewardModel, readableRows, weightsFor } from "../reward-input.ts"
 import { textTable } from "../table.ts"
 import { print, printJson } from "../terminal.ts"
 
 const Options = Schema.Struct({
   model: needed(Schema.NonEmptyString, "folder of a reward model, in the Hugging Face layout of sequence classifiers"),
+  adapter: modelFields.adapter,
   input: needed(
     Schema.NonEmptyString,
     "JSONL file: input_ids, messages, prompt + response, text or prompt a row; a response ends as in training, a text is taken as it is"
@@ -44,7 +46,7 @@ export const rewardCommand: CommandRun = (argv) =>
     const given = yield* namedWeights(options.attributeWeights)
     const records = yield* loadJudged(options.input)
     yield* Effect.gen(function* () {
-      const { model, tokenizer } = yield* openRewardModel(options.model)
+      const { model, tokenizer } = yield* openRewardModel(options)
       const weights = yield* weightsFor(model.head, given)
       const rows = yield* attempt(() => records.map((record) => tokenizeJudged(tokenizer, record)))
       yield* readableRows(model, records, rows)

@@ -8,12 +8,14 @@ import type { CommandLine } from "../command-line.ts"
 import type { CommandRun } from "../command.ts"
 import { textWidth } from "../help.ts"
 import { parseCommand } from "../parse-command.ts"
+import { modelFields } from "../model-input.ts"
 import { openRewardModel, readableRows, weightsFor } from "../reward-input.ts"
 import { textTable } from "../table.ts"
 import { print, printJson } from "../terminal.ts"
 
 const Options = Schema.Struct({
   model: needed(Schema.NonEmptyString, "folder of a reward model, in the Hugging Face layout of sequence classifiers"),
+  adapter: modelFields.adapter,
   input: needed(
     Schema.NonEmptyString,
     "preference pairs: prompt, chosen, rejected and, as in RewardBench, subset; .jsonl, .jsonl.gz or .parquet"
@@ -46,7 +48,7 @@ export const rmEvalCommand: CommandRun = (argv) =>
     const loaded = yield* loadPreferences(options.input)
     const records = options.chat ? loaded.map(asChat) : loaded
     yield* Effect.gen(function* () {
-      const { model, tokenizer } = yield* openRewardModel(options.model)
+      const { model, tokenizer } = yield* openRewardModel(options)
       const weights = weightsInOrder(model.head, yield* weightsFor(model.head, given))
       const pairs = yield* attempt(() => records.map((record) => tokenizePreference(tokenizer, record)))
       const rows = pairs.flatMap(({ chosen, rejected }) => [chosen.ids, rejected.ids])

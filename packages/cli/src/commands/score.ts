@@ -1,20 +1,20 @@
 import { collate, type TokenizedRow, type TokenizerShape } from "@plumbline/data"
 import type { CausalLM } from "@plumbline/models"
 import { tf } from "@plumbline/runtime"
-import { needed, option, optional } from "@plumbline/training"
+import { option, optional } from "@plumbline/training"
 import { Effect, Schema } from "effect"
 import { machineFields, onMachine } from "../backend.ts"
 import type { CommandLine } from "../command-line.ts"
 import type { CommandRun } from "../command.ts"
 import { textWidth } from "../help.ts"
-import { checkRows, openModel } from "../model-input.ts"
+import { checkRows, modelFields, openModel } from "../model-input.ts"
 import { parseCommand } from "../parse-command.ts"
 import { readInput, tokenIds } from "../prompt-input.ts"
 import { textTable } from "../table.ts"
 import { print, printJson } from "../terminal.ts"
 
 const Options = Schema.Struct({
-  model: needed(Schema.NonEmptyString, "model folder, in the Hugging Face layout"),
+  ...modelFields,
   text: optional(Schema.String, "text to score"),
   input: optional(Schema.NonEmptyString, "JSONL file: text, messages, prompt or input_ids a row"),
   json: option(Schema.Boolean, false, "one JSON object a row: input_ids, token_logprobs (null first; nats)"),
@@ -41,7 +41,7 @@ export const scoreCommand: CommandRun = (argv) =>
     const { input, json, text } = options
     const records = yield* readInput({ command: "score", flag: "text", text, input })
     yield* Effect.gen(function* () {
-      const { model, tokenizer } = yield* openModel(options.model)
+      const { model, tokenizer } = yield* openModel(options)
       const rows = yield* Effect.forEach(records, (record) => tokenIds(tokenizer, record))
       yield* checkRows(model, records, rows, 0)
       for (const batch of batches(rows)) {

@@ -7,13 +7,14 @@ import { machineFields, onMachine } from "../backend.ts"
 import type { CommandLine } from "../command-line.ts"
 import type { CommandRun } from "../command.ts"
 import { openResults, type Results } from "../generate/results.ts"
-import { openModel } from "../model-input.ts"
+import { modelFields, openModel } from "../model-input.ts"
 import { parseCommand } from "../parse-command.ts"
 
 const { maxLength, overlong } = batchFields
 
 const Options = Schema.Struct({
   model: needed(Schema.NonEmptyString, "folder of the teacher, in the Hugging Face layout"),
+  adapter: modelFields.adapter,
   train: needed(Schema.NonEmptyString, "demonstrations: what the student will read"),
   output: needed(Schema.NonEmptyString, "JSONL file for rows and logits; a second run goes on where the first stopped"),
   topK: option(PositiveInt, 100, "most likely tokens of each position"),
@@ -45,7 +46,7 @@ export const teacherLogitsCommand: CommandRun = (argv) =>
   })
 
 const writeAll = Effect.fnUntraced(function* (options: Options) {
-  const { model, tokenizer } = yield* openModel(options.model)
+  const { model, tokenizer } = yield* openModel(options)
   const records = yield* loadSupervised(options.train)
   const limit = { maxLength: Math.min(options.maxLength, model.config.maxPositions), policy: options.overlong }
   const { rows } = yield* supervisedDataset(tokenizer, records.slice(options.start, options.end), limit)

@@ -1,4 +1,5 @@
 import type { AnyBuiltin } from "@plumbline/algorithms"
+import { adapterFields } from "@plumbline/peft"
 import { batchFields, optimizationFields, runFields } from "@plumbline/training"
 import { Effect, Schema } from "effect"
 import { machineFields } from "../backend.ts"
@@ -13,6 +14,7 @@ import { storeBeside } from "../store-file.ts"
 
 const GROUPS: ReadonlyArray<readonly [string, object]> = [
   ["Files", { model: 0, train: 0, eval: 0, output: 0, store: 0, config: 0 }],
+  ["Adapter", adapterFields],
   ["Batches", batchFields],
   ["Optimization", optimizationFields],
   ["Evaluation, checkpoints and time", runFields],

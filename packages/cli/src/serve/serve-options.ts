@@ -1,9 +1,10 @@
 import { WeightedName } from "@plumbline/algorithms"
-import { needed, NonNegative, NonNegativeInt, option, optional, PositiveInt } from "@plumbline/data"
+import { NonNegative, NonNegativeInt, option, optional, PositiveInt } from "@plumbline/data"
 import { limitFields } from "@plumbline/serving"
 import { Schema } from "effect"
 import { machineFields } from "../backend.ts"
 import { engineFields } from "../engine-fields.ts"
+import { modelFields } from "../model-input.ts"
 
 /** Where the token may stand instead of on the command line, which other users of the machine can read. */
 export const TOKEN_VARIABLE = "PLUMBLINE_TOKEN"
@@ -30,7 +31,7 @@ export const scorerFields = {
 } as const
 
 export const ServeOptions = Schema.Struct({
-  model: needed(Schema.NonEmptyString, "model folder, in the Hugging Face layout"),
+  ...modelFields,
   port: option(Port, 8000, "port to listen on; 0 takes a free one"),
   host: option(Schema.NonEmptyString, "127.0.0.1", "address to listen on; any but loopback needs a token"),
   token: optional(Schema.NonEmptyString, `bearer token that clients must send; better in ${TOKEN_VARIABLE}`),

@@ -1,5 +1,4 @@
 import { namedWeights } from "@plumbline/algorithms"
-import { hasHead } from "@plumbline/models"
 import { equalWeights, scorer } from "@plumbline/reward-model"
 import { Generator } from "@plumbline/rollout-generation"
 import { ModelRuntime } from "@plumbline/runtime"
@@ -20,7 +19,7 @@ import { OptionsInvalid } from "@plumbline/training"
 import { Context, Effect, Layer } from "effect"
 import { basename, resolve } from "node:path"
 import { openModel } from "../model-input.ts"
-import { openRewardModel, weightsFor } from "../reward-input.ts"
+import { givesScores, openRewardModel, weightsFor } from "../reward-input.ts"
 import type { ServeOptions } from "./serve-options.ts"
 
 /** What a model does for clients: its routes, and whether it can still do it. */
@@ -37,13 +36,13 @@ const identity = (options: ServeOptions) => ({
   created: Math.floor(Date.now() / 1000)
 })
 
-/** What the folder's model does: a head makes it a reward model. */
+/** What the model does: a head, its own or its adapter's, makes it a reward model. */
 export const serviceOf = Effect.fnUntraced(function* (
   options: ServeOptions,
   admitted: Admission,
   metrics: MetricsPage
 ) {
-  const serve = (yield* hasHead(options.model)) ? rewardService : generationService
+  const serve = (yield* givesScores(options)) ? rewardService : generationService
   return yield* serve(options, admitted, metrics)
 })
 
@@ -56,7 +55,7 @@ const generationService = Effect.fnUntraced(function* (
     const reason = "are a reward model's, and this is a language model"
     return yield* new OptionsInvalid({ option: "--attribute-weights", reason })
   }
-  const { model, tokenizer } = yield* openModel(options.model)
+  const { model, tokenizer } = yield* openModel(options)
   const { cacheTokens, maxConcurrency, maxQueue, maxResponses, maxRows } = options
   const engine = { maxRows, tokenizer, queueRequests: maxQueue + maxConcurrency, cacheTokens }
   const generator = Context.get(yield* Layer.build(Generator.layerModel(model, engine)), Generator)
@@ -68,7 +67,7 @@ const generationService = Effect.fnUntraced(function* (
 
 const rewardService = Effect.fnUntraced(function* (options: ServeOptions, admitted: Admission, metrics: MetricsPage) {
   const given = yield* namedWeights(options.attributeWeights)
-  const { model, tokenizer } = yield* openRewardModel(options.model)
+  const { model, tokenizer } = yield* openRewardModel(options)
   const weights = (yield* weightsFor(model.head, given)) ?? equalWeights(model.head)
   const served: ServedReward = {
     ...identity(options),

@@ -1,5 +1,6 @@
 import { Effect, Schema } from "effect"
-import { readFile, stat } from "node:fs/promises"
+import { existsSync } from "node:fs"
+import { readFile } from "node:fs/promises"
 import { join } from "node:path"
 import { decodeConfig } from "../config/decode-config.ts"
 import type { DecoderConfig, JsonObject } from "../config/decoder-config.ts"
@@ -14,15 +15,18 @@ export const readConfig = Effect.fn("readConfig")(function* (
 ): Effect.fn.Return<DecoderConfig, ConfigError> {
   const json = yield* readJson(folder, "config.json")
   if (json === undefined) {
-    const exists = yield* Effect.promise(() =>
-      stat(folder)
-        .then(() => true)
-        .catch(() => false)
-    )
-    return yield* new ModelNotFound({ folder, reason: exists ? "it has no config.json" : "no such folder" })
+    return yield* new ModelNotFound({ folder, reason: yield* whyNone(folder) })
   }
   return yield* decodeConfig(folder, json, families)
 })
+
+const whyNone = (folder: string): Effect.Effect<string> =>
+  Effect.sync(() => {
+    if (!existsSync(folder)) return "no such folder"
+    return existsSync(join(folder, "adapter_config.json"))
+      ? "it holds an adapter; name its base model instead, and this folder with --adapter"
+      : "it has no config.json"
+  })
 
 /** generation_config.json, or undefined where there is none. */
 export const readGenerationConfig = (folder: string) => readJson(folder, "generation_config.json")

@@ -28,13 +28,16 @@ export const replaceFolder = async (folder: string, fill: (temporary: string) =>
   await rm(previous, { recursive: true, force: true })
 }
 
+/** A folder that has one of these holds a model, or an adapter of one. */
+const MARKS = ["config.json", "adapter_config.json"]
+
 /** Only a model folder or an empty one may be replaced. */
 const refuseForeign = async (target: string): Promise<void> => {
   const names = await readdir(target).catch((cause: NodeJS.ErrnoException): Array<string> => {
     if (cause.code === "ENOENT") return []
     throw cause
   })
-  if (names.length > 0 && !names.includes("config.json")) {
+  if (names.length > 0 && !MARKS.some((mark) => names.includes(mark))) {
     throw new Error("the folder is there, is not empty and holds no model: choose another, or empty it")
   }
 }

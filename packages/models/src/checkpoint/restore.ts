@@ -1,7 +1,8 @@
 import { tf, type Tensor, type Variable } from "@plumbline/runtime"
 import { Effect } from "effect"
-import { type CheckpointInvalid, type LoadError, SaveFailed } from "../errors.ts"
-import type { Model } from "../model.ts"
+import { join } from "node:path"
+import { type CheckpointInvalid, type LoadError, SaveFailed, TensorMissing, TensorShapeMismatch } from "../errors.ts"
+import type { FolderContents, Model } from "../model.ts"
 import { openSafetensors } from "../safetensors/reader.ts"
 import { writeSafetensors } from "../safetensors/writer.ts"
 import { readParameters } from "./read-parameters.ts"
@@ -11,12 +12,33 @@ export const restoreWeights = Effect.fn("restoreWeights")(function* (
   model: Model,
   folder: string
 ): Effect.fn.Return<void, LoadError> {
+  if (model.contents !== undefined) return yield* restoreContents(model.contents, folder)
   const specs = [...model.parameters].map(([name, { shape }]) => ({ name, shape }))
   yield* readParameters(folder, model.config, specs, ({ name, shape }, values) => {
     const tensor = tf.tensor(values, [...shape])
     ;(model.parameters.get(name) as Variable).assign(tensor)
     tensor.dispose()
   })
+})
+
+/** Sets the tensors of `contents` that are variables; the others are what they were. */
+const restoreContents = Effect.fnUntraced(function* ({ tensors, weightsFile }: FolderContents, folder: string) {
+  yield* Effect.scoped(
+    Effect.gen(function* () {
+      const file = yield* openSafetensors(join(folder, weightsFile))
+      for (const [name, tensor] of tensors) {
+        if (!(tensor instanceof tf.Variable)) continue
+        const found = file.tensors.get(name)?.shape
+        if (found === undefined)
+          return yield* new TensorMissing({ folder, tensor: name, expected: tensor.shape, unexpected: [] })
+        if (found.join() !== tensor.shape.join())
+          return yield* new TensorShapeMismatch({ folder, tensor: name, expected: tensor.shape, found })
+        const values = tf.tensor(yield* file.read(name), tensor.shape)
+        tensor.assign(values)
+        values.dispose()
+      }
+    })
+  )
 })
 
 /** Every tensor of a safetensors file as float32; the caller disposes. */

@@ -1,3 +1,4 @@
+import type { Tensor } from "@plumbline/runtime"
 import { Effect } from "effect"
 import { open } from "node:fs/promises"
 import { basename, join } from "node:path"
@@ -14,26 +15,31 @@ export interface SaveOptions {
   readonly dtype?: WeightType
   /** Further files of the folder by name, e.g. the tokenizer's. */
   readonly extraFiles?: Readonly<Record<string, string | Uint8Array>>
+  /** Further fields of config.json. */
+  readonly configFields?: JsonObject
   /** Bytes of weights a file holds at most; 5 GB when absent. */
   readonly maxShardBytes?: number
 }
 
 /**
- * Writes a folder that transformers opens: config.json, safetensors, generation_config.json where the model has one.
+ * Writes a folder that transformers opens: config.json, safetensors, generation_config.json where the model has one; or
+ * what the model says its folder holds.
  * A folder that is already there is replaced once the new one is complete, or left untouched.
  */
 export const saveModel = Effect.fn("saveModel")(function* (
   model: Model,
   folder: string,
-  { dtype = "float32", extraFiles = {}, maxShardBytes = 5e9 }: SaveOptions = {}
+  { configFields = {}, dtype = "float32", extraFiles = {}, maxShardBytes = 5e9 }: SaveOptions = {}
 ): Effect.fn.Return<void, SaveFailed> {
   const stray = Object.keys(extraFiles).find((name) => name !== basename(name))
   if (stray !== undefined) return yield* new SaveFailed({ folder, reason: `${stray} is not a plain file name` })
   yield* Effect.tryPromise({
     try: () =>
       replaceFolder(folder, async (temporary) => {
-        await writeWeights(temporary, model, dtype, maxShardBytes)
-        for (const [name, content] of Object.entries({ ...jsonFiles(model, dtype), ...extraFiles })) {
+        await (model.contents === undefined
+          ? writeWeights(temporary, model, dtype, maxShardBytes)
+          : writeSafetensors(join(temporary, model.contents.weightsFile), written(model.contents.tensors), dtype))
+        for (const [name, content] of Object.entries({ ...jsonFiles(model, dtype, configFields), ...extraFiles })) {
           await writeSynced(join(temporary, name), content)
         }
       }),
@@ -41,8 +47,17 @@ export const saveModel = Effect.fn("saveModel")(function* (
   })
 })
 
-const jsonFiles = ({ config, generationConfig }: Model, dtype: WeightType): Record<string, string> => ({
-  "config.json": json(withType(config.source, dtype)),
+const jsonFiles = (model: Model, dtype: WeightType, fields: JsonObject): Record<string, string> =>
+  model.contents === undefined
+    ? modelFiles(model, dtype, fields)
+    : Object.fromEntries(Object.entries(model.contents.json).map(([name, value]) => [name, json(value)]))
+
+const modelFiles = (
+  { config, generationConfig }: Model,
+  dtype: WeightType,
+  fields: JsonObject
+): Record<string, string> => ({
+  "config.json": json({ ...withType(config.source, dtype), ...fields }),
   ...(generationConfig === undefined ? {} : { "generation_config.json": json(generationConfig) })
 })
 
@@ -56,11 +71,7 @@ const withType = (source: JsonObject, dtype: WeightType): JsonObject => ({
 })
 
 const writeWeights = async (folder: string, model: Model, dtype: WeightType, maxShardBytes: number): Promise<void> => {
-  const tensors = [...model.parameters].map(([name, tensor]): WrittenTensor => ({
-    name,
-    shape: tensor.shape,
-    values: async () => (await tensor.data()) as Float32Array
-  }))
+  const tensors = written(model.parameters)
   const shards = split(tensors, dtype, maxShardBytes)
   if (shards.length === 1) return writeSafetensors(join(folder, WEIGHTS_FILE), tensors, dtype)
   const weightMap: Record<string, string> = {}
@@ -72,6 +83,13 @@ const writeWeights = async (folder: string, model: Model, dtype: WeightType, max
   const total = tensors.reduce((sum, tensor) => sum + storedBytes(tensor, dtype), 0)
   await writeSynced(join(folder, INDEX_FILE), json({ metadata: { total_size: total }, weight_map: weightMap }))
 }
+
+const written = (tensors: ReadonlyMap<string, Tensor>): ReadonlyArray<WrittenTensor> =>
+  [...tensors].map(([name, tensor]) => ({
+    name,
+    shape: tensor.shape,
+    values: async () => (await tensor.data()) as Float32Array
+  }))
 
 const digits = (count: number): string => String(count).padStart(5, "0")
 

@@ -43,14 +43,16 @@ export const decoder = (
   const scale = 1 / Math.sqrt(config.headWidth)
   return {
     config,
-    hiddenStates: (rows) =>
-      forward(config, weights, startOf(config, weights, rows), {
+    hiddenStates: (rows) => {
+      const seen = weights.forRows?.(rows) ?? weights
+      return forward(config, seen, startOf(config, seen, rows), {
         attend: (layer, heads, angles) => {
           const { k, q, v } = rotaryHeads(heads, angles)
           return attention(q, k, v, { queries: rows, keys: rows, scale, window: windows[layer] })
         },
         run: recomputing ? remade : taped
-      }),
+      })
+    },
     createCache: (pages, pageSize) => createKeyValueCache(config, pages, pageSize),
     step: (rows, cache) =>
       tf.tidy(() => {

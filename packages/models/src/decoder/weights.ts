@@ -1,3 +1,4 @@
+import type { TokenRows } from "@plumbline/data"
 import { linear, linears, type Tensor, type Tensor1D, type Tensor2D } from "@plumbline/runtime"
 
 /** How blocks reach their parameters. Adapters wrap it, so a block never knows whether it is adapted. */
@@ -8,6 +9,8 @@ export interface Weights {
   readonly linear: (x: Tensor2D, name: string) => Tensor2D
   /** The linear layers `names` on one x: what `linear` gives for each, in fewer products where the backend can. */
   readonly linears: (x: Tensor2D, names: ReadonlyArray<string>) => ReadonlyArray<Tensor2D>
+  /** Weights for one pass over these rows, where something in them depends on the rows, as dropout does. */
+  readonly forRows?: ((rows: TokenRows) => Weights) | undefined
 }
 
 /** The parameters themselves, by name; looked up at every use, so replaced tensors are seen. */

@@ -1,15 +1,16 @@
 import type { TokenRows } from "@plumbline/data"
-import { addByRow, gatherRows, type Tensor, type Tensor1D, type Tensor2D, tf, type Variable } from "@plumbline/runtime"
+import { addByRow, gatherRows, type Tensor1D, type Tensor2D, tf } from "@plumbline/runtime"
 import type { DecoderConfig, JsonObject } from "../config/decoder-config.ts"
 import { decoder } from "../decoder/decoder.ts"
-import { parameterWeights, type Weights } from "../decoder/weights.ts"
-import type { Model } from "../model.ts"
-import { type WeightsVersion, weightsVersion } from "../weights-version.ts"
+import { parameterWeights } from "../decoder/weights.ts"
+import type { Model, ModelParts } from "../model.ts"
+import { weightsVersion } from "../weights-version.ts"
 import { type Head, HEAD_WEIGHT } from "./head.ts"
 
 /** A decoder whose head gives numbers: a reward model, a critic. Its functions are synchronous and leak no tensor. */
 export interface ScalarModel extends Model {
   readonly head: Head
+  readonly rebuilt: (parts: ModelParts) => ScalarModel
   readonly recomputing: () => ScalarModel
   /** [R, K] float32: the scores of each row, from its last token or the mean of its tokens; differentiable */
   readonly rowScores: (rows: TokenRows) => Tensor2D
@@ -17,19 +18,11 @@ export interface ScalarModel extends Model {
   readonly tokenScores: (rows: TokenRows, index: Int32Array) => Tensor2D
 }
 
-export interface ScalarModelParts {
-  readonly name: string
+/** Its parameters are the decoder's, and `score.weight` [K, D]. */
+export interface ScalarModelParts extends ModelParts {
   readonly config: DecoderConfig
   readonly head: Head
-  /** The decoder's, and `score.weight` [K, D]. */
-  readonly parameters: ReadonlyMap<string, Tensor>
-  readonly variables: ReadonlyArray<Variable>
   readonly generationConfig?: JsonObject | undefined
-  readonly dispose: () => void
-  /** How blocks see the parameters: `parameterWeights(parameters)`, unless adapters wrap it. */
-  readonly weights?: Weights
-  readonly version?: WeightsVersion
-  readonly recomputing?: boolean
 }
 
 /** A model with a head over parameters that somebody else made and owns. */
@@ -40,6 +33,11 @@ export const scalarModel = (parts: ScalarModelParts): ScalarModel => {
   const matrix = () => weights.tensor(HEAD_WEIGHT) as Tensor2D
   return {
     name,
+    weights,
+    contents: parts.contents,
+    rateOf: parts.rateOf,
+    copy: parts.copy,
+    rebuilt: (others) => scalarModel({ ...others, config, head, generationConfig }),
     config,
     head,
     generationConfig,

@@ -33,6 +33,8 @@ export interface AdamwItem {
   readonly firstMoment: Variable
   readonly secondMoment: Variable
   readonly weightDecay: number
+  /** Factor on the learning rate; 1 when absent. */
+  readonly rate?: number | undefined
 }
 
 export interface AdamwStep {
@@ -73,9 +75,9 @@ const fusedUpdate = (item: AdamwItem, step: AdamwStep): void => {
   })
 }
 
-const factors = ({ weightDecay }: AdamwItem, { beta1, beta2, learningRate, step }: AdamwStep) => ({
-  decay: 1 - learningRate * weightDecay,
-  stepSize: learningRate / (1 - beta1 ** step),
+const factors = ({ rate = 1, weightDecay }: AdamwItem, { beta1, beta2, learningRate, step }: AdamwStep) => ({
+  decay: 1 - rate * learningRate * weightDecay,
+  stepSize: (rate * learningRate) / (1 - beta1 ** step),
   denominatorScale: 1 / Math.sqrt(1 - beta2 ** step)
 })
 

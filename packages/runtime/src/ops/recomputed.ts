@@ -1,5 +1,6 @@
 import { tf, type Tensor, type Variable } from "../tf.ts"
 import { customGradient } from "./custom-gradient.ts"
+import { detached } from "./detached.ts"
 
 interface KernelCall {
   readonly inputs: Readonly<Record<string, Tensor | null | undefined>>
@@ -61,8 +62,7 @@ const untaped = <Y extends Tensor>(body: () => Y) => {
     return runKernelFunc.call(engine, call)
   }
   try {
-    // the tape does not look inside a custom gradient, and drops one without inputs
-    const value = customGradient([], () => ({ value: body(), gradFunc: () => [] })) as Y
+    const value = detached(body)
     return { value, variables: [...variables] }
   } finally {
     if (before === undefined) Reflect.deleteProperty(engine, "runKernelFunc")

@@ -65,7 +65,7 @@ export const onlineCommand = <Own extends Schema.Struct.Fields>({
       }).pipe(
         Effect.scoped,
         Effect.provide([promptData(flags), engine(flags), rewards(flags)]),
-        Effect.provide(policyFolder(flags.model))
+        Effect.provide(policyFolder(flags))
       )
     }
   }

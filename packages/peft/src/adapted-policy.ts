@@ -1,0 +1,78 @@
+import {
+  type CausalLM,
+  copyModel,
+  type JsonObject,
+  type LoadError,
+  loadCausalLM,
+  type Model,
+  Policy,
+  ReferencePolicy
+} from "@plumbline/models"
+import type { ModelRuntime } from "@plumbline/runtime"
+import { Effect, Layer, type Scope } from "effect"
+import { adaptNew, type Adapted } from "./adapt.ts"
+import { adapterChoice, type AdapterOptions } from "./adapter-options.ts"
+import type { AdapterUnfit } from "./errors.ts"
+import type { AdapterMethod } from "./method.ts"
+import { type AdapterError, fitting, loadAdapter } from "./file/load-adapter.ts"
+
+export interface AdaptedFolder {
+  /** Seed of a new adapter. */
+  readonly seed: number
+  /** Folder of the base, as adapter_config.json is to name it. */
+  readonly baseFolder: string
+  /** Modules that a new adapter trains in full whatever options say. */
+  readonly alsoTrained?: ReadonlyArray<string>
+  /** Further fields of adapter_config.json. */
+  readonly configFields?: JsonObject
+}
+
+/** Puts the adapter that options ask for on a frozen base; it goes with the scope. The base itself where they ask for none. */
+export const adaptedBy = Effect.fnUntraced(function* <M extends Model>(
+  base: M,
+  options: AdapterOptions,
+  { alsoTrained = [], baseFolder, configFields = {}, seed }: AdaptedFolder
+): Effect.fn.Return<M, AdapterError | AdapterUnfit, Scope.Scope> {
+  const choice = yield* adapterChoice(options)
+  if (choice === undefined) return base
+  const described = { baseFolder, configFields }
+  const made: Effect.Effect<Adapted<M>, AdapterError | AdapterUnfit> = "folder" in choice
+    ? loadAdapter(base, choice.folder, { trainable: true, ...described })
+    : fitting(() => adaptNew(base, withTrained(choice.method, alsoTrained), seed, described))
+  const { model } = yield* Effect.acquireRelease(made, (adapted) => Effect.sync(adapted.model.dispose))
+  return model
+})
+
+const withTrained = (method: AdapterMethod, more: ReadonlyArray<string>): AdapterMethod => ({
+  ...method,
+  trainedModules: [...new Set([...method.trainedModules, ...more])]
+})
+
+/** The policy of a folder with the adapter that options ask for, which alone is trained; all of it where they ask for none. */
+export const adaptedPolicy = (
+  folder: string,
+  options: AdapterOptions,
+  seed: number
+): Layer.Layer<Policy, LoadError | AdapterError, ModelRuntime> =>
+  Layer.effect(
+    Policy,
+    Effect.gen(function* () {
+      const trainable = (yield* adapterChoice(options)) === undefined
+      const base: CausalLM = yield* Effect.acquireRelease(
+        loadCausalLM(folder, { name: "policy", trainable }),
+        (model) => Effect.sync(model.dispose)
+      )
+      return yield* adaptedBy(base, options, { seed, baseFolder: folder })
+    })
+  )
+
+/** A copy of the policy as it is now whose weights can be set between steps; of an adapted one the adapter alone is copied. */
+export const movableReference: Layer.Layer<ReferencePolicy, never, Policy> = Layer.effect(
+  ReferencePolicy,
+  Effect.flatMap(Policy, (policy) =>
+    Effect.acquireRelease(
+      Effect.sync(() => copyModel(policy, "reference", true)),
+      (model) => Effect.sync(model.dispose)
+    )
+  )
+)

@@ -1,0 +1,142 @@
+import type { Model } from "@plumbline/models"
+import { philoxStream, type Tensor, tf, type Variable } from "@plumbline/runtime"
+import { AdapterUnfit } from "./errors.ts"
+import type { AdapterMethod, AdapterTensor, LinearAdapter } from "./method.ts"
+import { endsIn, selectModules } from "./targets.ts"
+
+/** The tensors of one adapter of one model, and what they do to its linear layers. */
+export interface Adapter {
+  readonly method: AdapterMethod
+  readonly layers: ReadonlyMap<string, LinearAdapter>
+  /** Parameters of the model that the adapter has a copy of, by the model's name of them. */
+  readonly replaced: ReadonlyMap<string, Tensor>
+  /** All it is stored as, by name in adapter_model.safetensors. */
+  readonly tensors: ReadonlyMap<string, Tensor>
+  /** Those that are trained, with factors on the learning rate. */
+  readonly rates: ReadonlyMap<Variable, number>
+  readonly dispose: () => void
+}
+
+/** An adapter tensor with its whole name, and the parameter it stands in for. */
+export interface PlacedTensor extends AdapterTensor {
+  readonly name: string
+  readonly replaces?: string
+}
+
+/** What PEFT puts in front of every module's name. */
+export const PREFIX = "base_model.model."
+
+/** Names and shapes of all tensors that the method puts on the model. Throws AdapterUnfit where it cannot. */
+export const adapterTensors = (method: AdapterMethod, model: Model): ReadonlyArray<PlacedTensor> => {
+  const modules = selectModules(model, method.selection)
+  return [
+    ...method.shared(modules).map((tensor) => ({ ...tensor, name: `base_model.${tensor.suffix}` })),
+    ...modules.flatMap((module) =>
+      method.tensors(module).map((tensor) => ({ ...tensor, name: `${PREFIX}${module.name}.${tensor.suffix}` }))
+    ),
+    ...replacedParameters(
+      method,
+      model,
+      modules.map(({ name }) => name)
+    )
+  ]
+}
+
+/** Parameters that are trained in full: whole modules, and biases. */
+const replacedParameters = (
+  { biases, trainedModules }: AdapterMethod,
+  model: Model,
+  adapted: ReadonlyArray<string>
+): ReadonlyArray<PlacedTensor> => {
+  for (const end of trainedModules) refuseUntrainable(model, adapted, end)
+  const isTrained = (parameter: string) => {
+    const [module, part] = split(parameter)
+    if (trainedModules.some((end) => endsIn(module, end))) return true
+    if (part !== "bias" || biases === "none") return false
+    return biases === "all" || adapted.includes(module)
+  }
+  return [...model.parameters].flatMap(([parameter, { shape }]) => {
+    if (!isTrained(parameter)) return []
+    const values = () => tf.tidy(() => tf.clone(model.weights.tensor(parameter)).dataSync() as Float32Array)
+    return { suffix: parameter, name: `${PREFIX}${parameter}`, shape, initial: values, replaces: parameter }
+  })
+}
+
+const split = (parameter: string): readonly [module: string, part: string] => {
+  const dot = parameter.lastIndexOf(".")
+  return [parameter.slice(0, dot), parameter.slice(dot + 1)]
+}
+
+const refuseUntrainable = (model: Model, adapted: ReadonlyArray<string>, end: string): void => {
+  const names = [...new Set([...model.parameters.keys()].map((parameter) => split(parameter)[0]))]
+  const found = names.filter((name) => endsIn(name, end))
+  const unfit = (reason: string) => new AdapterUnfit({ adapter: "modules to train", reason })
+  const { embedding, output } = model.config.family.names
+  if (found.length === 0) {
+    const tied = endsIn(output, end) ? ": its output matrix is the embedding" : ""
+    throw unfit(`the model has no module ${end}${tied}`)
+  }
+  const both = found.find((name) => adapted.includes(name))
+  if (both !== undefined) throw unfit(`${both} is adapted, too: a module is trained in one way`)
+  if (model.config.tiedEmbeddings && found.includes(embedding)) {
+    throw unfit(`${embedding} is also the output matrix of this model, which PEFT would leave behind`)
+  }
+}
+
+export interface MakeAdapter {
+  readonly method: AdapterMethod
+  readonly model: Model
+  /** Of tfjs's variables. */
+  readonly name: string
+  readonly trainable: boolean
+  /** Values of a tensor, which the adapter takes over. */
+  readonly value: (tensor: PlacedTensor) => Tensor
+}
+
+let made = 0
+
+/** An adapter on a model. Throws AdapterUnfit where the model has no place for it. */
+export const makeAdapter = ({ method, model, name, trainable, value }: MakeAdapter): Adapter => {
+  const placed = adapterTensors(method, model)
+  const instance = `${name}#adapter${++made}`
+  const [tensors, rates] = [new Map<string, Tensor>(), new Map<Variable, number>()]
+  for (const tensor of placed) {
+    const values = value(tensor)
+    if (!trainable || tensor.trained === false) {
+      tensors.set(tensor.name, tf.keep(values))
+      continue
+    }
+    // tfjs registers variables in one process-wide table
+    const variable = tf.variable(values, true, `${instance}/${tensor.name}`)
+    values.dispose()
+    tensors.set(tensor.name, variable)
+    rates.set(variable, tensor.rate ?? 1)
+  }
+  const replaced = placed.flatMap(({ name: stored, replaces }) =>
+    replaces === undefined ? [] : [[replaces, tensors.get(stored)!] as const]
+  )
+  return {
+    method,
+    layers: adaptedLayers(method, model, tensors),
+    replaced: new Map(replaced),
+    tensors,
+    rates,
+    dispose: () => tf.dispose([...tensors.values()])
+  }
+}
+
+const adaptedLayers = (method: AdapterMethod, model: Model, tensors: ReadonlyMap<string, Tensor>) => {
+  const found = (prefix: string) => (suffix: string) => tensors.get(`${prefix}${suffix}`)!
+  return new Map(
+    selectModules(model, method.selection).map((module) => [
+      module.name,
+      method.layer(module, found(`${PREFIX}${module.name}.`), found("base_model."))
+    ])
+  )
+}
+
+/** Values of a new adapter: each tensor has a random stream of its own name, and one of its module's. */
+export const newValues =
+  (seed: number) =>
+  ({ initial, name, shape, suffix }: PlacedTensor): Tensor =>
+    tf.tensor(initial(philoxStream(seed, name), philoxStream(seed, name.slice(0, -suffix.length))), [...shape])

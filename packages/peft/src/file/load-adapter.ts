@@ -1,0 +1,70 @@
+import { type CheckpointInvalid, type Model, readTensors } from "@plumbline/models"
+import { type Tensor, tf } from "@plumbline/runtime"
+import { Effect } from "effect"
+import { existsSync } from "node:fs"
+import { join } from "node:path"
+import { type Adapted, adapt, type AdaptOptions, WEIGHTS_FILE } from "../adapt.ts"
+import { adapterTensors, makeAdapter, type PlacedTensor } from "../adapter.ts"
+import { AdapterInvalid, AdapterUnfit } from "../errors.ts"
+import { readMethod } from "./adapter-config.ts"
+import { checkBase } from "./check-base.ts"
+import { refuseMerged } from "./merged-adapters.ts"
+
+export interface LoadAdapterOptions extends AdaptOptions {
+  readonly trainable: boolean
+}
+
+/** What reading an adapter and putting it on a model can fail with. */
+export type AdapterError = AdapterInvalid | AdapterUnfit | CheckpointInvalid
+
+/** Runs what throws AdapterUnfit. */
+export const fitting = <A>(body: () => A): Effect.Effect<A, AdapterUnfit> =>
+  Effect.suspend(() => {
+    try {
+      return Effect.succeed(body())
+    } catch (cause) {
+      return cause instanceof AdapterUnfit ? Effect.fail(cause) : Effect.die(cause)
+    }
+  })
+
+/** The base with the adapter of a folder in PEFT's layout. The caller disposes of the model, and of the base. */
+export const loadAdapter = Effect.fn("loadAdapter")(function* <M extends Model>(
+  base: M,
+  folder: string,
+  options: LoadAdapterOptions
+): Effect.fn.Return<Adapted<M>, AdapterError> {
+  const { name = base.name, trainable } = options
+  const { fields, method } = yield* readMethod(folder)
+  yield* checkBase(base, folder, fields)
+  const inFolder = (error: AdapterUnfit) => new AdapterUnfit({ adapter: folder, reason: error.message })
+  const placed = yield* Effect.mapError(
+    fitting(() => adapterTensors(method, base)),
+    inFolder
+  )
+  const file = join(folder, WEIGHTS_FILE)
+  if (!existsSync(file)) return yield* new AdapterInvalid({ file, reason: "there is no such file; it may be pickled" })
+  yield* refuseMerged(base, folder)
+  const stored = yield* readTensors(file)
+  const problem = mismatch(placed, stored)
+  if (problem !== undefined) {
+    tf.dispose([...stored.values()])
+    return yield* new AdapterUnfit({ adapter: folder, reason: `is no adapter of this model: ${problem}` })
+  }
+  const value = (tensor: PlacedTensor) => stored.get(tensor.name)!
+  const adapter = makeAdapter({ method, model: base, name, trainable, value })
+  return adapt(base, adapter, options)
+})
+
+/** Why the tensors of a file are not those that the model needs. */
+const mismatch = (placed: ReadonlyArray<PlacedTensor>, stored: ReadonlyMap<string, Tensor>): string | undefined => {
+  for (const { name, shape } of placed) {
+    const found = stored.get(name)
+    if (found === undefined) return `tensor ${name} is missing`
+    if (found.shape.join() !== shape.join()) {
+      return `tensor ${name} has shape [${found.shape.join(", ")}], and it would have [${shape.join(", ")}]`
+    }
+  }
+  const wanted = new Set(placed.map(({ name }) => name))
+  const surplus = [...stored.keys()].find((name) => !wanted.has(name))
+  return surplus === undefined ? undefined : `it has no place for tensor ${surplus}`
+}
