@@ -97,6 +97,12 @@ export const runCommands: ReadonlyArray<Command> = [
     load: async () => (await import("./commands/show.ts")).showCommand
   },
   {
+    name: "rollouts",
+    usage: "RUN [--step N] [--row N]",
+    summary: "responses a run learnt from, their rewards, and one token by token",
+    load: async () => (await import("./commands/rollouts.ts")).rolloutsCommand
+  },
+  {
     name: "resume",
     usage: "RUN",
     summary: "go on with a run that was stopped or killed",

@@ -3,6 +3,8 @@ export { nearestNames } from "./nearest-names.ts"
 export type {
   CheckpointRecord,
   MetricRow,
+  RolloutQuery,
+  RolloutRecord,
   RunFailure,
   RunRecord,
   RunRegistration,

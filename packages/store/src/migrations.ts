@@ -11,8 +11,10 @@ import type { Database } from "better-sqlite3"
  * | `samples`     | a prompt and a response seen at a step             | `sample`, in order   |
  * | `checkpoints` | a checkpoint folder that exists                    | `run, step`          |
  * | `models`      | a set of weights, by digest                        | `model` (integer)    |
+ * | `rollouts`    | a response that was, or is to be, learnt from      | `run, rollout, row`  |
  * | `log_probs`   | log π(sequence) in nats under those weights        | `model, sequence`    |
  *
+ * Blobs of `rollouts` are float32 or int32, little-endian, one number a token of the response (`prompt_ids`: of the prompt).
  * Times are ISO 8601 text in UTC; `config`, `error` and `extra` are JSON. A curve in plain SQL:
  *
  *   SELECT step, value FROM metrics JOIN runs USING (run) WHERE runs.name = 'dpo-gsm8k' AND metrics.name = 'loss'
@@ -71,6 +73,40 @@ export const migrations: ReadonlyArray<string> = [
     sequence TEXT NOT NULL,
     value    REAL NOT NULL,
     PRIMARY KEY (model, sequence)
+  ) STRICT, WITHOUT ROWID;
+  `,
+  `
+  CREATE TABLE rollouts (
+    run                 INTEGER NOT NULL REFERENCES runs ON DELETE CASCADE,
+    rollout             INTEGER NOT NULL,
+    row                 INTEGER NOT NULL,
+    step                INTEGER,
+    prompt_number       INTEGER,
+    sample              INTEGER,
+    origin              TEXT,
+    seed                INTEGER,
+    prompt              TEXT,
+    response            TEXT,
+    ended               INTEGER,
+    reward              REAL,
+    reward_parts        TEXT,
+    greedy_reward       REAL,
+    advantage           REAL,
+    masked              TEXT,
+    prompt_ids          BLOB,
+    response_ids        BLOB,
+    policy_versions     BLOB,
+    sampling_log_probs  BLOB,
+    old_log_probs       BLOB,
+    reference_log_probs BLOB,
+    current_log_probs   BLOB,
+    critic_values       BLOB,
+    critic_returns      BLOB,
+    advantages          BLOB,
+    ratios              BLOB,
+    clipped             BLOB,
+    counted             BLOB,
+    PRIMARY KEY (run, rollout, row)
   ) STRICT, WITHOUT ROWID;
   `
 ]

@@ -7,6 +7,8 @@ import { nearestNames } from "./nearest-names.ts"
 import type {
   CheckpointRecord,
   MetricRow,
+  RolloutQuery,
+  RolloutRecord,
   RunFailure,
   RunRecord,
   RunRegistration,
@@ -15,6 +17,7 @@ import type {
   SampleRow
 } from "./records.ts"
 import { checkpointsTable, metricsTable, samplesTable, truncation } from "./run-tables.ts"
+import { rolloutsTable } from "./rollouts-table.ts"
 import { runsTable } from "./runs-table.ts"
 
 type OfRun<A, E = never> = Effect.Effect<A, StoreUnavailable | RunUnknown | E>
@@ -42,6 +45,11 @@ export interface RunStoreShape {
   readonly truncateMetrics: (id: string, afterStep: number) => OfRun<void>
   readonly appendSamples: (id: string, step: number, samples: ReadonlyArray<Sample>) => OfRun<void, NotStorable>
   readonly samples: (id: string, step?: number) => OfRun<ReadonlyArray<SampleRow>>
+  /** Adds what records know to those of the same row; `replacing` forgets what was known of them before. */
+  readonly saveRollouts: (id: string, records: ReadonlyArray<RolloutRecord>, replacing?: boolean) => OfRun<void>
+  readonly rollouts: (id: string, query?: RolloutQuery) => OfRun<ReadonlyArray<RolloutRecord>>
+  /** Forgets the rollouts before this one. */
+  readonly pruneRollouts: (id: string, before: number) => OfRun<void>
   readonly recordCheckpoint: (id: string, checkpoint: CheckpointRecord) => OfRun<void, NotStorable>
   readonly removeCheckpoint: (id: string, step: number) => OfRun<void>
   readonly checkpoints: (id: string) => OfRun<ReadonlyArray<CheckpointRecord>>
@@ -77,9 +85,10 @@ const make = Effect.fnUntraced(function* (file: string): Effect.fn.Return<RunSto
     samples: samplesTable(db),
     checkpoints: checkpointsTable(db),
     logProbs: logProbsTable(db),
+    rollouts: rolloutsTable(db),
     truncate: truncation(db)
   }))
-  const { runs, metrics, samples, checkpoints, logProbs, truncate } = tables
+  const { runs, metrics, samples, checkpoints, logProbs, rollouts, truncate } = tables
 
   const write = (body: () => void) => attempt(file, () => db.transaction(body).immediate())
   const unknown = Effect.fnUntraced(function* (run: string) {
@@ -117,6 +126,9 @@ const make = Effect.fnUntraced(function* (file: string): Effect.fn.Return<RunSto
       yield* writeRun(id, (run) => samples.append(run, step, rows))
     }),
     samples: (id, step) => readRun(id, (run) => samples.rows(run, step)),
+    saveRollouts: (id, records, replacing = false) => writeRun(id, (run) => rollouts.save(run, records, replacing)),
+    rollouts: (id, query = {}) => readRun(id, (run) => rollouts.rows(run, query)),
+    pruneRollouts: (id, before) => writeRun(id, (run) => rollouts.prune(run, before)),
     recordCheckpoint: Effect.fn("RunStore.recordCheckpoint")(function* (id, checkpoint) {
       const { metric, step } = checkpoint
       yield* requireFinite(metric ? [[metric.name, metric.value]] : [], (n) => `"${n}" of checkpoint ${step}`)

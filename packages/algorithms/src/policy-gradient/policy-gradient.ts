@@ -15,6 +15,7 @@ import { lessonOf } from "./critic/lesson.ts"
 import type { CollectError } from "./rollout/collect.ts"
 import { minibatch } from "./rollout/minibatch.ts"
 import { computing, nextRollout } from "./rollout/next-rollout.ts"
+import { rolloutLog } from "./rollout/rollout-log.ts"
 import { type Work, work } from "./rollout/work.ts"
 import { PromptData } from "../iterative/prompt-data.ts"
 import type { SamplerCorrection } from "./sampler-correction.ts"
@@ -43,6 +44,8 @@ export interface PolicyGradientOptions<E = never, R = never> {
   readonly critic?: Effect.Effect<CriticShape, E, R> | undefined
   /** Rollouts that teach the critic alone, before the first step; 0 when absent. */
   readonly criticWarmup?: number
+  /** Newest rollouts whose responses and tokens stay in the store; 200 when absent. */
+  readonly keepRollouts?: number
   /** Seconds; 600 when absent. */
   readonly generationTimeout?: number
   readonly rewardTimeout?: number
@@ -71,6 +74,7 @@ export const policyGradient = <E = never, R = never>(
   const steps = minibatches * innerEpochs
   const bench = work<E, R>(kl?.coefficient.initial ?? 0, options.critic)
   const order = { minibatches, seed: options.seed }
+  let batches: ReadonlyArray<RolloutBatch> = []
   return {
     name: options.name,
     config: configOf(options),
@@ -92,14 +96,20 @@ export const policyGradient = <E = never, R = never>(
               if (critic !== undefined) bench.learning(yield* critic.train(lessonOf(rollout, order, steps)))
             }
             const klCoefficient = kl?.place === "loss" ? bench.klCoefficient() : 0
-            return minibatch(bench.rollout(index), { ...(yield* computing), ...order, inner, klCoefficient })
+            return (batches = minibatch(bench.rollout(index), {
+              ...(yield* computing),
+              ...order,
+              inner,
+              klCoefficient
+            }))
           })
         )
       )
     },
-    afterStep: Effect.fnUntraced(function* (step) {
+    afterStep: Effect.fnUntraced(function* (step, _models, { observed }) {
       const last = step % steps === 0
-      const { kl: measured, metrics, rows } = bench.rollout(Math.floor((step - 1) / steps))
+      const { index, kl: measured, metrics, rows } = bench.rollout(Math.floor((step - 1) / steps))
+      yield* (yield* rolloutLog).step(step, index, batches, observed)
       const all = { ...metrics, ...(kl !== undefined && { kl_coefficient: bench.klCoefficient() }) }
       if (last && kl !== undefined && measured !== undefined) {
         bench.setKlCoefficient(kl.coefficient.next(bench.klCoefficient(), measured, rows.length))

@@ -34,6 +34,7 @@ export const onlineOptions = Effect.fn("onlineOptions")(function* (flags: Online
     minibatches: flags.rolloutBatches,
     innerEpochs: flags.innerEpochs,
     seed: flags.seed,
+    keepRollouts: flags.keepRollouts,
     generationTimeout: flags.generationTimeout,
     rewardTimeout: flags.rewardTimeout
   }

@@ -4,6 +4,7 @@ import {
   type GeneratedGroup,
   type GeneratedResponse,
   type GenerationError,
+  GenerationTimedOut,
   Generator,
   type SamplingOptions
 } from "@plumbline/rollout-generation"
@@ -13,6 +14,7 @@ import type { CriticFailed, CriticShape } from "../critic/critic.ts"
 import { responseRow } from "../../iterative/responses.ts"
 import { rewardGroup } from "../../iterative/judged-responses.ts"
 import type { PromptUnit } from "../../iterative/prompt-data.ts"
+import { type LogError, rolloutLog, type WantedGroup } from "./rollout-log.ts"
 import type { Rollout, RolloutGroup } from "./rollout.ts"
 
 export interface CollectOptions {
@@ -38,6 +40,7 @@ export interface CollectOptions {
 /**
  * Answers the prompts of a rollout and judges each group as soon as it is whole, while others are still written. The
  * first failure ends all of it. Groups come in the order of the prompts, and are the same whatever finishes first.
+ * Groups that were recorded before the run was killed are not written again.
  */
 export const collectRollout = Effect.fn("collectRollout")(function* (
   index: number,
@@ -48,29 +51,45 @@ export const collectRollout = Effect.fn("collectRollout")(function* (
   const { uint32 } = philoxStream(options.seed, `${options.stream ?? "rollouts"}/${index}`)
   const begun = yield* Clock.currentTimeMillis
   let generatedAt = begun
-  const write = Effect.fnUntraced(function* (unit: PromptUnit, place: number) {
+  const log = yield* rolloutLog
+  const version = yield* Effect.flatMap(Generator, ({ policyVersion }) => policyVersion)
+  const known = yield* log.known(index)
+  const draft = Effect.fnUntraced(function* (unit: PromptUnit, place: number) {
     const drafted = yield* draftGroup(unit, uint32(place), options)
     generatedAt = yield* Clock.currentTimeMillis
     return drafted
   })
   const all = { concurrency: "unbounded" } as const
-  const judge = (drafts: ReadonlyArray<Draft>) => assessed(drafts, options)
+  const whole = Effect.fnUntraced(function* (unit: PromptUnit, place: number) {
+    const before = known(place, wantedGroup(unit, uint32(place), version, options))
+    if (before !== undefined) return before
+    const [group] = yield* assessed([yield* draft(unit, place)], options)
+    yield* log.group(index, place, group!)
+    return group!
+  })
   // a reward that remembers sees groups in their order, so it sees them together
   const groups =
     reward.memory === undefined
-      ? yield* Effect.forEach(
-          prompts,
-          (unit, place) => Effect.flatMap(write(unit, place), (draft) => judge([draft])),
-          all
-        ).pipe(Effect.map((lists) => lists.flat()))
-      : yield* Effect.flatMap(Effect.forEach(prompts, write, all), judge)
+      ? yield* Effect.forEach(prompts, whole, all)
+      : yield* Effect.flatMap(Effect.forEach(prompts, draft, all), (drafts) => assessed(drafts, options))
+  if (reward.memory !== undefined) yield* Effect.forEach(groups, (group, place) => log.group(index, place, group))
   const ended = yield* Clock.currentTimeMillis
   const measured = { "timers/generate": (generatedAt - begun) / 1000, "timers/score": (ended - generatedAt) / 1000 }
   const rollout: Rollout = { index, groups, measured }
   return rollout
 })
 
-export type CollectError = GenerationError | RewardError | CriticFailed
+export type CollectError = GenerationError | RewardError | CriticFailed | LogError
+
+const wantedGroup = (unit: PromptUnit, seed: number, version: number, options: CollectOptions): WantedGroup => ({
+  origin: unit.origin,
+  promptIds: unit.row.ids,
+  seed,
+  samples: options.samples,
+  version,
+  withValues: options.critic !== undefined,
+  withGreedy: options.greedy
+})
 
 /** A group that is written and not judged. */
 interface Draft {
@@ -93,7 +112,14 @@ const draftGroup = Effect.fnUntraced(function* (unit: PromptUnit, seed: number, 
     deadlineSeconds: options.generationTimeout
   }
   const alone = { ...request, samples: 1, sampling: { ...sampling, temperature: 0 } }
-  const [sampled, likeliest] = yield* generator.generate(greedy ? [request, alone] : [request])
+  const seconds = options.generationTimeout
+  const [sampled, likeliest] = yield* generator.generate(greedy ? [request, alone] : [request]).pipe(
+    // a generator that does not keep to its deadline is dead, too; the one that does tells more
+    Effect.timeoutOrElse({
+      duration: seconds * 1000 + 250,
+      orElse: () => Effect.fail(new GenerationTimedOut({ seconds, finished: [] }))
+    })
+  )
   const draft: Draft = {
     unit,
     seed,

@@ -6,6 +6,7 @@ import type { CriticShape } from "../critic/critic.ts"
 import type { PolicyGradientOptions } from "../policy-gradient.ts"
 import { collectRollout } from "./collect.ts"
 import { prepare } from "./prepare.ts"
+import { rolloutLog } from "./rollout-log.ts"
 import { rolloutMetrics } from "./rollout-metrics.ts"
 import type { Rollout } from "./rollout.ts"
 import type { WorkingRollout } from "./work.ts"
@@ -37,7 +38,9 @@ export const nextRollout = Effect.fn("nextRollout")(function* <E, R>(
     stream,
     critic
   })
-  return yield* prepared(options, rollout, yield* Policy, klCoefficient)
+  const working = yield* prepared(options, rollout, yield* Policy, klCoefficient)
+  yield* (yield* rolloutLog).prepared(index, working.rows, options.keepRollouts ?? 200)
+  return working
 })
 
 /** How the data are computed on. */
