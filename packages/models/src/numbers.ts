@@ -12,15 +12,15 @@ export const parameterCount = (config: DecoderConfig): number =>
  *   6·N + 12·H·d·Σ_layers (w − w²/2T),   w = min(window, T)
  *
  * which for full attention is 6·N + 6·layers·H·d·T. N counts the output matrix and not an embedding of its own,
- * whose rows are looked up. A forward pass alone is a third of it.
+ * whose rows are looked up. A forward pass alone is a third of it. Frozen weights have no gradient of their own: 4·N.
  */
-export const flopsPerToken = (config: DecoderConfig, length: number): number => {
+export const flopsPerToken = (config: DecoderConfig, length: number, frozen = false): number => {
   const lookedUp = config.tiedEmbeddings ? 0 : config.vocabulary * config.width
   const keys = config.windows.reduce((total: number, window = length) => {
     const seen = Math.min(window, length)
     return total + seen - (seen * seen) / (2 * length)
   }, 0)
-  return 6 * (parameterCount(config) - lookedUp) + 12 * config.heads * config.headWidth * keys
+  return (frozen ? 4 : 6) * (parameterCount(config) - lookedUp) + 12 * config.heads * config.headWidth * keys
 }
 
 /** Model FLOPs of scoring one token of rows of `length` tokens by a head: a forward pass without output matrix. */

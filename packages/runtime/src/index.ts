@@ -27,6 +27,7 @@ export { embedding, gatherRows } from "./ops/embedding.ts"
 export { gatherSlots } from "./ops/gather-slots.ts"
 export { linear, linears } from "./ops/linear.ts"
 export { logCollision } from "./ops/log-collision.ts"
+export { narrowed } from "./ops/narrowed.ts"
 export { addRmsNorm, layerNorm, rmsNorm } from "./ops/norms.ts"
 export { type AdamwItem, type AdamwStep, adamwUpdate, normOf, normParts } from "./ops/optimizer.ts"
 export {

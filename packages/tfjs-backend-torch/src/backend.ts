@@ -263,6 +263,15 @@ export class TorchBackend extends KernelBackend {
     data.companion = handle
   }
 
+  /** The same values that `compute` gives, elsewhere; the backend owns `handle` from here on. */
+  moveCompute(weight: TensorInfo, handle: Handle): void {
+    const data = this.data.get(weight.dataId)
+    if (data.companion !== undefined) return this.setCompanion(weight, handle)
+    this.addon.dispose([data.handle!])
+    data.handle = handle
+    data.shape = weight.shape
+  }
+
   /** Takes what is kept beside the values; the caller owns it. */
   takeCompanion({ dataId }: TensorInfo): Handle | undefined {
     const data = this.data.get(dataId)

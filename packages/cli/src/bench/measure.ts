@@ -1,4 +1,4 @@
-import type { MemoryReport, ModelRuntimeShape, NativeCalls } from "@plumbline/runtime"
+import type { MemoryReport, ModelRuntimeShape, NativeCalls, Tensor } from "@plumbline/runtime"
 import { timeProducts } from "./matrix-products.ts"
 import { countOperations, type Operations } from "./operations.ts"
 import { shrunk } from "./shapes.ts"
@@ -7,6 +7,8 @@ import type { Task, Workload } from "./workloads.ts"
 
 export interface Measurement {
   readonly parameters: number
+  /** Those that the optimizer moves. */
+  readonly trainedParameters: number
   readonly tokensPerStep: number
   readonly flopsPerStep: number
   /** Of each timed step. */
@@ -51,9 +53,22 @@ export const measure = (workload: Workload, options: MeasureOptions): Measuremen
   const calls = before === undefined ? undefined : callsSince(before, gauges.calls!())
   const productRate = products?.rate()
   products?.dispose()
-  const parameters = policy.variables.reduce((total, { size }) => total + size, 0)
+  const sizeOf = (tensors: Iterable<Tensor>) => [...tensors].reduce((total, { size }) => total + size, 0)
+  const parameters = sizeOf(policy.parameters.values())
+  const trainedParameters = sizeOf(policy.variables)
   const losses = { first, last }
-  return { parameters, tokensPerStep, flopsPerStep, stepSeconds, losses, operations, calls, memory, productRate }
+  return {
+    parameters,
+    trainedParameters,
+    tokensPerStep,
+    flopsPerStep,
+    stepSeconds,
+    losses,
+    operations,
+    calls,
+    memory,
+    productRate
+  }
 }
 
 const callsSince = (before: NativeCalls, after: NativeCalls): NativeCalls => ({

@@ -10,18 +10,25 @@ import {
   type ScalarModel,
   scalarModel
 } from "@plumbline/models"
-import { type Tensor, tf, type Variable } from "@plumbline/runtime"
+import { narrowed, type Tensor, tf, type Variable } from "@plumbline/runtime"
 import { deviceNoise, type Noise } from "./noise.ts"
 import type { Shape } from "./shapes.ts"
 
 let models = 0
 
-/** A trainable model of random weights, made where the backend computes. @param length context, tokens */
-export const randomModel = (shape: Shape, length: number, seed: number): CausalLM => {
+/** A model of random weights, made where the backend computes. @param length context, tokens */
+export const randomModel = (shape: Shape, length: number, seed: number, trainable = true): CausalLM => {
   const config = decoderConfig({ ...shape, maxPositions: length })
-  const parameters = randomParameters(causalParameters(config), config.initializerRange, seed)
-  const variables = [...parameters.values()]
-  return causalLM({ name: "policy", config, parameters, variables, dispose: () => tf.dispose(variables) })
+  const keep: Keep<Tensor> = trainable ? asVariable : frozen
+  const parameters = randomParameters(causalParameters(config), config.initializerRange, seed, keep)
+  const variables = trainable ? ([...parameters.values()] as Array<Variable>) : []
+  return causalLM({
+    name: "policy",
+    config,
+    parameters,
+    variables,
+    dispose: () => tf.dispose([...parameters.values()])
+  })
 }
 
 /** A reward model of random weights, likewise. */
@@ -29,7 +36,7 @@ export const randomRewardModel = (shape: Shape, length: number, seed: number): S
   const config = decoderConfig({ ...shape, maxPositions: length })
   const head = { attributes: [REWARD], pooling: "last" } as const
   const specs = [...decoderParameters(config), headParameter(config, head)]
-  const parameters = randomParameters(specs, config.initializerRange, seed)
+  const parameters = randomParameters(specs, config.initializerRange, seed, asVariable)
   const dispose = () => tf.dispose([...parameters.values()])
   return scalarModel({ name: "reward", config, head, parameters, variables: [], dispose })
 }
@@ -37,20 +44,29 @@ export const randomRewardModel = (shape: Shape, length: number, seed: number): S
 const randomParameters = (
   specs: ReadonlyArray<ParameterSpec>,
   range: number,
-  seed: number
-): ReadonlyMap<string, Variable> => {
+  seed: number,
+  keep: Keep<Tensor>
+): ReadonlyMap<string, Tensor> => {
   const noise = deviceNoise(seed)
   // tfjs registers variables in one process-wide table
   const prefix = `bench#${++models}`
-  const parameters = new Map<string, Variable>()
+  const parameters = new Map<string, Tensor>()
   for (const spec of specs) {
     const values = initialValues(spec, range, noise)
-    parameters.set(spec.name, tf.variable(values, true, `${prefix}/${spec.name}`))
+    parameters.set(spec.name, keep(values, `${prefix}/${spec.name}`))
     values.dispose()
   }
   noise.dispose()
   return parameters
 }
+
+/** How a parameter is kept, beside what was drawn for it. */
+type Keep<T extends Tensor> = (values: Tensor, name: string) => T
+
+const asVariable: Keep<Variable> = (values, name) => tf.variable(values, true, name)
+
+/** As a loaded model that nothing trains keeps them. */
+const frozen: Keep<Tensor> = (values) => tf.keep(values.rank === 2 ? narrowed(values) : tf.clone(values))
 
 const initialValues = ({ initial, shape }: ParameterSpec, range: number, { normal }: Noise): Tensor => {
   if (initial === "normal") return normal(shape, range)

@@ -6,6 +6,7 @@ const result: BenchResult = {
   description: "an engine",
   measurement: {
     parameters: 2_500_000,
+    trainedParameters: 2_500_000,
     tokensPerStep: 1000,
     flopsPerStep: 6e12,
     stepSeconds: [0.5, 0.25, 0.3],

@@ -34,6 +34,7 @@ export const benchJson = (result: BenchResult) => {
     ...request,
     engine: description,
     parameters: measurement.parameters,
+    trained_parameters: measurement.trainedParameters,
     tokens_per_step: measurement.tokensPerStep,
     flops_per_step: measurement.flopsPerStep,
     step_seconds: { median: seconds, min: fastest, max: slowest, all: measurement.stepSeconds },
@@ -82,11 +83,11 @@ const PEAK_SOURCES: Readonly<Record<Peak["source"], string>> = {
 
 export const benchText = (result: BenchResult): string => {
   const { description, dispatch, measurement, peak } = result
-  const { calls, losses, memory, operations, parameters, stepSeconds, tokensPerStep } = measurement
+  const { calls, losses, memory, operations, stepSeconds } = measurement
   const { fastest, flopsPerSecond, seconds, share, slowest, tokensPerSecond } = rates(result)
   const facts = [
     ["engine", description],
-    ["model", `${(parameters / 1e6).toFixed(1)} M parameters, ${tokensPerStep} tokens a step`],
+    ["model", modelText(measurement)],
     ["loss", `${losses.first.toFixed(4)} → ${losses.last.toFixed(4)} on one batch`],
     [
       "step",
@@ -106,6 +107,12 @@ export const benchText = (result: BenchResult): string => {
     ["dispatch", dispatchText(dispatch)]
   ] as const
   return facts.map(([name, value]) => `${name.padEnd(11)}${value}`).join("\n")
+}
+
+const modelText = ({ parameters, tokensPerStep, trainedParameters }: Measurement): string => {
+  const millions = (count: number) => `${(count / 1e6).toFixed(1)} M`
+  const trained = trainedParameters === parameters ? "" : `, ${millions(trainedParameters)} of them trained`
+  return `${millions(parameters)} parameters${trained}, ${tokensPerStep} tokens a step`
 }
 
 const callsText = ({ kernels, operators, reads, uploads, views }: NativeCalls): string =>

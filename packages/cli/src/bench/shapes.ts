@@ -25,6 +25,15 @@ export const shapes = {
     mlpWidth: 8192,
     tiedEmbeddings: true
   },
+  "llama-8b": {
+    family: llama,
+    vocabulary: 128_256,
+    width: 4096,
+    layers: 32,
+    heads: 32,
+    keyValueHeads: 8,
+    mlpWidth: 14_336
+  },
   "llama-8b-slice": {
     family: llama,
     vocabulary: 128_256,

@@ -16,6 +16,7 @@ const task: Task = {
   length: 4,
   seed: 0,
   precomputeReference: false,
+  loraRank: undefined,
   activationCheckpointing: false
 }
 
@@ -49,6 +50,24 @@ describe("supervised steps", () => {
   it("do not depend on the split into micro-batches", () => {
     const split = tried(supervisedWorkload, { ...task, microBatch: 1 })
     expect(split.losses[2]).toBeCloseTo(tried(supervisedWorkload, task).losses[2], 5)
+  })
+})
+
+describe.each([
+  ["supervised", supervisedWorkload, 1, Math.log(32)],
+  ["preference", preferenceWorkload, 2, Math.LN2]
+] as const)("%s steps through an adapter", (_, make, sides, first) => {
+  it("train the adapter alone, count 4 FLOPs a frozen weight and 6 a trained one, and leave nothing", () => {
+    const given = { ...task, loraRank: 2, precomputeReference: true }
+    const { flopsPerStep, left, losses } = tried(make, given)
+    expect(losses[0]).toBeCloseTo(first, 1)
+    expect(losses[2]).toBeLessThan(losses[0])
+    expect(left).toBe(0)
+    // of rank 2 on seven layers: 4·2·(8 + 8) + 3·2·(8 + 16) = 272 numbers
+    expect(flopsPerStep).toBe(8 * sides * (4 * 920 + 6 * 1 * 8 * 4 + 6 * 272))
+    const workload = make(given)
+    expect(workload.policy.variables.reduce((total, { size }) => total + size, 0)).toBe(272)
+    workload.dispose()
   })
 })
 

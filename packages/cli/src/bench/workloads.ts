@@ -1,5 +1,6 @@
 import { dpo, negativeLogLikelihood, preferenceObjective, responseLogProbs } from "@plumbline/algorithms"
 import { type CausalLM, flopsPerToken, freeze } from "@plumbline/models"
+import { adaptNew, lora } from "@plumbline/peft"
 import { tf } from "@plumbline/runtime"
 import { accumulate, adamw, clipScale, type MicroBatch, type Objective } from "@plumbline/training"
 import { type BatchNumbers, randomDemonstrations, randomPairs } from "./random-batches.ts"
@@ -11,6 +12,8 @@ export interface Task extends Omit<BatchNumbers, "vocabulary"> {
   readonly shape: Shape
   /** The reference policy's log-probs are made before the first step and not in every one (dpo). */
   readonly precomputeReference: boolean
+  /** Rank of an adapter on every linear layer of a frozen model; undefined trains all weights. */
+  readonly loraRank: number | undefined
   /** Blocks are computed again in the backward pass. */
   readonly activationCheckpointing: boolean
 }
@@ -55,39 +58,53 @@ const trained = (policy: CausalLM, { activationCheckpointing }: Task): Policy =>
   policy: activationCheckpointing ? policy.recomputing() : policy
 })
 
+/** A model to train, whole or through an adapter. */
+const trainee = ({ length, loraRank, seed, shape }: Task) => {
+  const base = randomModel(shape, length, seed, loraRank === undefined)
+  if (loraRank === undefined) return { policy: base, dispose: base.dispose, flops: flopsPerToken(base.config, length) }
+  const { model: policy } = adaptNew(base, lora({ rank: loraRank }), seed)
+  const adapter = policy.variables.reduce((total, { size }) => total + size, 0)
+  return {
+    policy,
+    dispose: () => (policy.dispose(), base.dispose()),
+    flops: flopsPerToken(base.config, length, true) + 6 * adapter
+  }
+}
+
 /** Supervised fine-tuning of all tokens. */
 export const supervisedWorkload = (task: Task): Workload => {
-  const { batch, length, seed, shape } = task
-  const policy = randomModel(shape, length, seed)
+  const { batch, length, shape } = task
+  const { dispose: release, flops, policy } = trainee(task)
   const batches = randomDemonstrations({ ...task, vocabulary: shape.vocabulary })
   const { dispose, step } = optimizerSteps(negativeLogLikelihood, trained(policy, task), () => batches)
   const tokensPerStep = batch * length
   return {
     policy,
     tokensPerStep,
-    flopsPerStep: tokensPerStep * flopsPerToken(policy.config, length),
+    flopsPerStep: tokensPerStep * flops,
     step,
-    dispose: () => (dispose(), policy.dispose())
+    dispose: () => (dispose(), release())
   }
 }
 
 /** Direct preference optimization; the reference is the policy as it was at first. */
 export const preferenceWorkload = (task: Task): Workload => {
-  const { batch, length, precomputeReference, seed, shape } = task
-  const policy = randomModel(shape, length, seed)
+  const { batch, length, precomputeReference, shape } = task
+  const { dispose: release, flops, policy } = trainee(task)
   const pairs = randomPairs({ ...task, vocabulary: shape.vocabulary })
   const reference = freeze(policy)
   const withReference = () => pairs.map((rows) => ({ ...rows, referenceLogProbs: responseLogProbs(reference, rows) }))
   const precomputed = precomputeReference ? withReference() : undefined
   if (precomputeReference) reference.dispose()
+  const forward = FORWARD * flopsPerToken(policy.config, length)
   const objective = preferenceObjective(dpo({ beta: 0.1 }))
   const { dispose, step } = optimizerSteps(objective, trained(policy, task), () => precomputed ?? withReference())
   const tokensPerStep = 2 * batch * length
   return {
     policy,
     tokensPerStep,
-    flopsPerStep: tokensPerStep * flopsPerToken(policy.config, length) * (precomputeReference ? 1 : 1 + FORWARD),
+    flopsPerStep: tokensPerStep * (flops + (precomputeReference ? 0 : forward)),
     step,
-    dispose: () => (dispose(), reference.dispose(), policy.dispose())
+    dispose: () => (dispose(), reference.dispose(), release())
   }
 }

@@ -26,6 +26,10 @@ const fields = {
   steps: option(PositiveInt, 10, "steps to time"),
   warmup: option(PositiveInt, 3, "steps before them"),
   seed: option(Schema.Int, 0, "seed of weights and tokens"),
+  loraRank: optional(
+    PositiveInt,
+    "rank of adapters on all linear layers of a frozen model (default: all weights are trained)"
+  ),
   activationCheckpointing: optimizationFields.activationCheckpointing,
   peakTflops: optional(
     Positive,
@@ -103,10 +107,10 @@ const benchLine = (name: string, kind: Kind): CommandLine<OptionSchema> => ({
 })
 
 const runBench = Effect.fnUntraced(function* (name: string, { workload }: Kind, options: Options) {
-  const { activationCheckpointing, batch, length, seed, shape, steps, warmup } = options
+  const { activationCheckpointing, batch, length, loraRank, seed, shape, steps, warmup } = options
   const { microBatch = batch, precomputeReference = false } = options
   const numbers = { batch, microBatch, length, seed }
-  const task: Task = { shape: shapes[shape], ...numbers, precomputeReference, activationCheckpointing }
+  const task: Task = { shape: shapes[shape], ...numbers, precomputeReference, loraRank, activationCheckpointing }
   const request = {
     bench: name,
     shape,
@@ -116,6 +120,7 @@ const runBench = Effect.fnUntraced(function* (name: string, { workload }: Kind, 
     steps,
     seed,
     activation_checkpointing: activationCheckpointing,
+    ...(loraRank === undefined ? {} : { lora_rank: loraRank }),
     ...("precomputeReference" in options ? { precompute_reference: precomputeReference } : {})
   }
   const known = knownPeak(options)

@@ -1,4 +1,4 @@
-import { ModelRuntime, tf } from "@plumbline/runtime"
+import { ModelRuntime, narrowed, type Tensor, tf } from "@plumbline/runtime"
 import { Effect, Exit } from "effect"
 import { causalLM } from "../causal-lm.ts"
 import { causalParameters } from "../decoder/parameter-table.ts"
@@ -18,6 +18,13 @@ export interface LoadOptions {
   readonly families?: ReadonlyArray<Family>
 }
 
+/** Products read a frozen matrix alone, and would narrow it: the wide one is not kept. */
+const narrowMatrix = (matrix: Tensor): Tensor => {
+  const narrow = narrowed(matrix)
+  matrix.dispose()
+  return narrow
+}
+
 /** Loads a Hugging Face model folder. The caller disposes of the model. */
 export const loadCausalLM = Effect.fn("loadCausalLM")(function* (
   folder: string,
@@ -27,9 +34,10 @@ export const loadCausalLM = Effect.fn("loadCausalLM")(function* (
   const config = yield* readConfig(folder, families)
   const generationConfig = yield* readGenerationConfig(folder)
   const store = parameterStore(name, trainable)
-  yield* readParameters(folder, config, causalParameters(config), (spec, values) =>
-    store.add(spec.name, tf.tensor(values, [...spec.shape]))
-  ).pipe(Effect.onExit((exit) => Effect.sync(() => Exit.isFailure(exit) && store.dispose())))
+  yield* readParameters(folder, config, causalParameters(config), (spec, values) => {
+    const tensor = tf.tensor(values, [...spec.shape])
+    store.add(spec.name, trainable || tensor.rank !== 2 ? tensor : narrowMatrix(tensor))
+  }).pipe(Effect.onExit((exit) => Effect.sync(() => Exit.isFailure(exit) && store.dispose())))
   const { dispose, parameters } = store
   return causalLM({ name, config, generationConfig, parameters, variables: store.variables(), dispose })
 })

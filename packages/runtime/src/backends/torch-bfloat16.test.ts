@@ -6,6 +6,7 @@ import { gatedActivation } from "../ops/activation.ts"
 import { attention } from "../ops/attention.ts"
 import { embedding } from "../ops/embedding.ts"
 import { linear, linears } from "../ops/linear.ts"
+import { narrowed as keptNarrow } from "../ops/narrowed.ts"
 import { addRmsNorm, rmsNorm } from "../ops/norms.ts"
 import { adamwUpdate } from "../ops/optimizer.ts"
 import { tokenLogProbs } from "../ops/token-log-probs.ts"
@@ -149,6 +150,33 @@ describe.skipIf(addonPath() === undefined)("torch with bfloat16 storage", () => 
       weight.assign(tf.tensor2d([[3]]))
       expect(product()).toBe(3)
       tf.dispose([weight, first, second])
+    })
+  })
+
+  it("multiplies with weights that are kept narrow alone as with those that have a wide original, bit for bit", () => {
+    leavesNothing(() => {
+      const x = tf.variable(noise([13, 32], "x"))
+      const wide = [noise([24, 32], "first"), noise([8, 32], "second")] as Array<Tensor2D>
+      const narrow = wide.map(keptNarrow)
+      const product = (weights: ReadonlyArray<Tensor2D>) =>
+        tf.concat(
+          linears(
+            x as unknown as Tensor2D,
+            weights.map((weight) => [weight, undefined] as const)
+          ) as Array<Tensor2D>,
+          1
+        )
+      const both = [wide, narrow].map((weights) => {
+        // twice: the first time the weights of a group are laid end to end
+        product(weights).dispose()
+        const [value, [gradient]] = [product(weights), gradientsOf(() => product(weights), [x], wave([13, 32], 0.8))]
+        return [value.dataSync(), gradient!.dataSync()]
+      })
+      x.dispose()
+      expect(both[1]).toEqual(both[0])
+      const rounded = narrow.map((weight) => weight.dataSync())
+      expect(distance(rounded[0]!, wide[0]!.dataSync())).toBeLessThan(2 ** -8)
+      expect(rounded[1]).toEqual(keptNarrow(wide[1]!).dataSync())
     })
   })
 })

@@ -69,6 +69,8 @@ export const SQUARED_RELU_GRADIENT = "PlumblineSquaredReluGradient"
 export const TOKEN_LOG_PROBS = "PlumblineTokenLogProbs"
 /** {hidden, weight, logNormalizer, dy}, {targets, temperature, softCap} → dweight */
 export const TOKEN_LOG_PROBS_WEIGHT_GRADIENT = "PlumblineTokenLogProbsWeightGradient"
+/** {x} → the same numbers as the backend stores activations */
+export const NARROW = "PlumblineNarrow"
 /** {x, factors} → each row of x times its factor */
 export const SCALE_ROWS = "PlumblineScaleRows"
 /** {target, source}, {index} → target with those rows replaced, in place where nothing shares its memory */

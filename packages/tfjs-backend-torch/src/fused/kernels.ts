@@ -9,6 +9,6 @@ export { addRmsNorm, addRmsNormGradient, layerNorm, layerNormGradient, rmsNorm, 
 export { adamw, globalNorm } from "./optimizer.ts"
 export { pagedAttention } from "./paged-attention.ts"
 export { rotary, rotaryHeads } from "./rotary.ts"
-export { embedding, embeddingGradient, scaleRows, takeRows, updateRows } from "./rows.ts"
+export { embedding, embeddingGradient, narrow, scaleRows, takeRows, updateRows } from "./rows.ts"
 export { sampleTokens } from "./sample-tokens.ts"
 export { tokenLogProbs, tokenLogProbsWeightGradient } from "./token-log-probs.ts"

@@ -16,18 +16,22 @@ const addProduct = atenInPlace("addmm_")
 /** Tensors as a kernel of a list gets them. */
 type List = ReadonlyArray<TensorInfo>
 
-/** [ΣO, I]: the weights' narrow copies as one tensor; undefined where products read the weights themselves. */
+/**
+ * [ΣO, I]: the weights' narrow copies as one tensor, or themselves where they are stored as narrow; undefined where
+ * products read float32.
+ */
 const jointWeights = (weights: List, type: number, scope: KernelScope): Handle | undefined => {
   const { backend } = scope
-  if (type === FLOAT32 || !weights.every((weight) => backend.hasCompanion(weight))) return undefined
+  if (type === FLOAT32) return undefined
   const copies = weights.map((weight) => backend.compute(weight))
+  if (!copies.every((copy) => typeOf(copy, scope) === type)) return undefined
   const known = backend.addon.joined(copies, 0)
   if (known !== null) return scope.temporary(known)
   const joint = scope.temporary(catOwned(copies, 0))
   let first = 0
   for (const weight of weights) {
     const rows = weight.shape[0]!
-    backend.setCompanion(weight, narrowOwned(joint, 0, first, rows))
+    backend.moveCompute(weight, narrowOwned(joint, 0, first, rows))
     first += rows
   }
   return joint

@@ -6,7 +6,7 @@ import { INT64 } from "../scalar-type.ts"
 import { cudaStorage } from "./cuda/kernels.ts"
 import { cudaRowSums, cudaScaleRows } from "./cuda/row-launches.ts"
 import { rowSums } from "./row-sums.ts"
-import { cast, dense, typeOf, wide, zerosOf } from "./storage.ts"
+import { activation, cast, dense, typeOf, wide, zerosOf } from "./storage.ts"
 
 const [indexSelect, embeddingBackward, mul, unsqueeze, clone, to] = [
   aten("index_select"),
@@ -29,6 +29,12 @@ export const embedding: Kernel = (
     ids.length,
     weight.shape[1]!
   ])
+
+/** x in the storage of activations, in memory of its own or x's. */
+export const narrow: Kernel = ({ x }: Record<"x", TensorInfo>, _, scope) => {
+  const handle = activation(x, scope)
+  return typeOf(handle, scope) === typeOf(scope.of(x), scope) ? scope.share(x) : scope.out(handle, x.dtype, x.shape)
+}
 
 export const takeRows: Kernel = keepsUniform(
   ({ x }: Record<"x", TensorInfo>, { ids }: { readonly ids: Int32Array }, scope) =>
