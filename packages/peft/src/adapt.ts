@@ -127,7 +127,7 @@ const libraryOf = ({ family: { modelType } }: DecoderConfig): string =>
 
 const selectionConfig = ({ selection: { exclude, layers, targets }, trainedModules }: AdapterMethod) => ({
   target_modules: targets,
-  exclude_modules: exclude ?? null,
-  layers_to_transform: layers ?? null,
+  ...(exclude === undefined ? {} : { exclude_modules: exclude }),
+  ...(layers === undefined ? {} : { layers_to_transform: layers }),
   modules_to_save: trainedModules.length === 0 ? null : trainedModules
 })

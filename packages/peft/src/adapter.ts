@@ -58,8 +58,15 @@ const replacedParameters = (
   return [...model.parameters].flatMap(([parameter, { shape }]) => {
     if (!isTrained(parameter)) return []
     const values = () => tf.tidy(() => tf.clone(model.weights.tensor(parameter)).dataSync() as Float32Array)
-    return { suffix: parameter, name: `${PREFIX}${parameter}`, shape, initial: values, replaces: parameter }
+    const name = `${PREFIX}${storedName(parameter, adapted)}`
+    return { suffix: parameter, name, shape, initial: values, replaces: parameter }
   })
+}
+
+/** PEFT wraps an adapted layer, whose own bias is then a part of what is wrapped. */
+const storedName = (parameter: string, adapted: ReadonlyArray<string>): string => {
+  const [module, part] = split(parameter)
+  return part === "bias" && adapted.includes(module) ? `${module}.base_layer.bias` : parameter
 }
 
 const split = (parameter: string): readonly [module: string, part: string] => {
