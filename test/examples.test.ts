@@ -38,6 +38,11 @@ const checks: Readonly<Record<string, (lines: ReadonlyArray<string>) => void>> =
     expect(numberAfter("loss", lines[0])).toBeLessThan(0.01)
     expect(numberAfter("margin", lines[0])).toBeGreaterThan(0.99)
   },
+  "custom-reward.ts": (lines) => {
+    // answers 1, 1, 0, 1 are (v − ¾)/½ twice, work 1, 0, 0, 0 is (v − ¼)/½, and 37 tokens are 7 of the 10 beyond 30
+    const rewards = lines.map((line) => Number(line.trim().split(" ")[0]))
+    expect(rewards).toEqual([2.5, 0.5, -3.5, -0.2])
+  },
   "custom-algorithm.ts": (lines) => {
     // seven of the 64 ordered pairs of 8 tokens count upwards: 0.109, give or take four standard errors of 448 draws
     expect(Math.abs(numberAfter("reward", lines[0]) - 7 / 64)).toBeLessThan(0.06)

@@ -63,3 +63,11 @@ export { pointwiseJudge, type PointwiseJudgeOptions } from "./judge/pointwise-ju
 export { bracketedRating, bracketedVerdict, type RatingReader, type VerdictReader } from "./judge/verdict.ts"
 export { type Batcher, batcher, type BatcherOptions } from "./model/batcher.ts"
 export { type Scorer, scorer, type ScorerOptions } from "./model/scorer.ts"
+export {
+  everyStep,
+  lastStep,
+  stepReward,
+  type StepReduction,
+  type StepRewardOptions,
+  weakestStep
+} from "./process/step-reward.ts"
