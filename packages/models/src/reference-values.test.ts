@@ -1,5 +1,6 @@
 import { describe, expect, it } from "@effect/vitest"
-import { ModelRuntime, type Tensor, tf } from "@plumbline/runtime"
+import { type Tensor, tf } from "@plumbline/runtime"
+import { float32Backends } from "@plumbline/runtime/testing"
 import { Effect } from "effect"
 import { existsSync, readFileSync } from "node:fs"
 import { fileURLToPath } from "node:url"
@@ -42,6 +43,12 @@ const gradientNorms = (model: CausalLM, ids: ReadonlyArray<number>) => {
 }
 
 const checkFolder = (folder: string) => {
+  for (const { isThere, layer, name } of float32Backends) {
+    describe.skipIf(!isThere)(`on ${name}`, () => checkFolderOn(layer, folder))
+  }
+}
+
+const checkFolderOn = (layer: (typeof float32Backends)[number]["layer"], folder: string) => {
   const withModel = (body: (model: CausalLM, expected: Expected) => void) =>
     Effect.gen(function* () {
       const before = tf.memory().numTensors
@@ -49,7 +56,7 @@ const checkFolder = (folder: string) => {
       body(model, JSON.parse(readFileSync(`${folder}/expected.json`, "utf8")))
       model.dispose()
       expect(tf.memory().numTensors).toBe(before)
-    }).pipe(Effect.provide(ModelRuntime.layerWasm))
+    }).pipe(Effect.provide(layer))
 
   it.effect("token log-probs within 1e-4 nats, last logits within 1e-4", () =>
     withModel((model, { input_ids: ids, token_logprobs, last_logits, last_logits_first_64 }) => {

@@ -43,9 +43,10 @@ export const metricsOf = (
   }
   const metrics: Record<string, number> = {}
   for (const [name, parts] of totals) {
-    const value = valueOf(parts, counts)
-    // a mean over nothing is no number, and no zero either: it is left out, but for the loss
-    if (value !== undefined || name === LOSS) metrics[name] = value ?? 0
+    const known = parts.filter(({ extreme, unit }) => extreme !== undefined || countOf(counts, unit) > 0)
+    // a mean over nothing is no number, and no zero either: a metric with one in it is left out; the loss has none of it
+    const isWhole = known.length > 0 && known.length === parts.length
+    if (isWhole || name === LOSS) metrics[name] = valueOf(known, counts)
   }
   return { metrics, brokenOrigins: [...brokenOrigins] }
 }
@@ -83,12 +84,10 @@ const withValues = (before: number | undefined, values: Float32Array, extreme: U
   return values.reduce((sum, value) => sum + value, before ?? 0)
 }
 
-const valueOf = (parts: ReadonlyArray<Total>, counts: Readonly<Record<Unit, number>>): number | undefined => {
-  let value: number | undefined
+const valueOf = (parts: ReadonlyArray<Total>, counts: Readonly<Record<Unit, number>>): number => {
+  let value = 0
   for (const { extreme, total, unit, weight } of parts) {
-    const count = countOf(counts, unit)
-    if (extreme !== undefined) value = total
-    else if (count > 0) value = (value ?? 0) + (weight * total) / count
+    value = extreme === undefined ? value + (weight * total) / countOf(counts, unit) : total
   }
   return value
 }

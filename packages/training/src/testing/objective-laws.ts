@@ -1,5 +1,6 @@
 import { it } from "@effect/vitest"
-import { ModelRuntime, tf, type NamedTensorMap } from "@plumbline/runtime"
+import { tf, type NamedTensorMap } from "@plumbline/runtime"
+import { float32Backends } from "@plumbline/runtime/testing"
 import { Effect } from "effect"
 import { expect } from "vitest"
 import { accumulate } from "../accumulate.ts"
@@ -17,26 +18,22 @@ export interface ObjectiveCase<M extends Trainable, B extends MicroBatch> {
 }
 
 /**
- * What every objective must satisfy: the step does not depend on how the global batch is split or laid out, and
+ * What every objective must satisfy on every backend of float32: the step does not depend on how the global batch is split or laid out, and
  * nothing is left in memory. Data differ in length, so that a dropped or doubled count shows.
  */
 export const objectiveLaws = <M extends Trainable, B extends MicroBatch>(name: string, test: ObjectiveCase<M, B>) => {
-  const onWasm = (law: string, body: (models: M) => void) =>
-    it.effect(`${name}: ${law}`, () =>
-      Effect.provide(
-        Effect.sync(() => {
-          const models = test.models()
-          try {
-            body(models)
-          } finally {
-            for (const model of Object.values(models)) model.dispose()
-          }
-        }),
-        ModelRuntime.layerWasm
+  const law = (title: string, body: (models: M) => void) => {
+    for (const { isThere, layer, name: backend } of float32Backends) {
+      it.effect.skipIf(!isThere)(`${name}, on ${backend}: ${title}`, () =>
+        Effect.provide(
+          Effect.sync(() => withModels(test, body)),
+          layer
+        )
       )
-    )
+    }
+  }
 
-  onWasm("loss, metrics and gradient norm are the same for every split, to 10⁻⁶", (models) => {
+  law("loss, metrics and gradient norm are the same for every split, to 10⁻⁶", (models) => {
     const [whole, ...others] = test.splits(models).map((split) => stepNumbers(test.objective, models, split))
     expect(others.length).toBeGreaterThan(1)
     for (const other of others) {
@@ -48,7 +45,7 @@ export const objectiveLaws = <M extends Trainable, B extends MicroBatch>(name: s
     }
   })
 
-  onWasm("every gradient is the same for every split, to 10⁻⁵ of its norm", (models) => {
+  law("every gradient is the same for every split, to 10⁻⁵ of its norm", (models) => {
     const [whole, ...others] = test.splits(models).map((split) => accumulate(test.objective, models, split).gradients)
     for (const other of others) {
       for (const [parameter, gap] of Object.entries(gaps(whole!, other))) expect(gap, parameter).toBeLessThan(1e-5)
@@ -56,13 +53,25 @@ export const objectiveLaws = <M extends Trainable, B extends MicroBatch>(name: s
     tf.dispose([whole!, ...others] as never)
   })
 
-  onWasm("leaves no tensor behind", (models) => {
+  law("leaves no tensor behind", (models) => {
     const splits = test.splits(models)
     stepNumbers(test.objective, models, splits[0]!)
     const before = tf.memory().numTensors
     for (const split of splits) stepNumbers(test.objective, models, split)
     expect(tf.memory().numTensors).toBe(before)
   })
+}
+
+const withModels = <M extends Trainable, B extends MicroBatch>(
+  { models: make }: ObjectiveCase<M, B>,
+  body: (models: M) => void
+) => {
+  const models = make()
+  try {
+    body(models)
+  } finally {
+    for (const model of Object.values(models)) model.dispose()
+  }
 }
 
 const stepNumbers = <M extends Trainable, B extends MicroBatch>(
