@@ -58,6 +58,8 @@ export {
 } from "./policy-gradient/critic/critic.ts"
 export { criticFolder, type CriticFolderOptions, criticModel } from "./policy-gradient/critic/critic-folder.ts"
 export { modelCritic, type CriticOptions } from "./policy-gradient/critic/model-critic.ts"
+export { remoteCritic, remoteCriticLayer, type RemoteCriticOptions } from "./policy-gradient/critic/remote-critic.ts"
+export { CRITIC_PATH, decodeWire, encodeWire, lessonFrom, rowsOf } from "./policy-gradient/critic/wire.ts"
 export { valueObjective } from "./policy-gradient/critic/value-objective.ts"
 export { ppo, type PpoOptions } from "./policy-gradient/ppo.ts"
 export { reinforce } from "./policy-gradient/reinforce.ts"

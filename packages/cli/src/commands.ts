@@ -61,6 +61,12 @@ export const modelCommands: ReadonlyArray<Command> = [
     usage: "--model DIR [--port N]",
     summary: "serve OpenAI's API over HTTP",
     load: async () => (await import("./commands/serve.ts")).serveCommand
+  },
+  {
+    name: "serve-critic",
+    usage: "--model DIR --output DIR [--port N]",
+    summary: "serve a critic to plumb ppo --critic-url",
+    load: async () => (await import("./commands/serve-critic.ts")).serveCriticCommand
   }
 ]
 

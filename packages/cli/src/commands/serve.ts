@@ -49,7 +49,10 @@ export const serveCommand: CommandRun = (argv) =>
   })
 
 /** The token of the flag, else of the environment; a host that others reach must have one. */
-const tokenOf = ({ host, token = process.env[TOKEN_VARIABLE] || undefined }: ServeOptions) => {
+export const tokenOf = ({
+  host,
+  token = process.env[TOKEN_VARIABLE] || undefined
+}: Pick<ServeOptions, "host" | "token">) => {
   if (token !== undefined && !/^[\x21-\x7e]+$/.test(token)) {
     return refused(`the token must be visible ASCII characters without spaces: HTTP headers carry no others`)
   }
@@ -65,7 +68,7 @@ const refused = (problem: string) =>
   Effect.fail(new UsageError({ problems: [problem], help: "plumb serve --help lists the options" }))
 
 /** The first signal to stop; a second one ends the process. */
-const stopSignal = Effect.gen(function* () {
+export const stopSignal = Effect.gen(function* () {
   const stopped = yield* Deferred.make<StopSignal>()
   yield* Effect.acquireRelease(
     Effect.sync(() => listenForStop((signal) => Deferred.doneUnsafe(stopped, Effect.succeed(signal)))),

@@ -1,10 +1,19 @@
-import { NonNegative, NonNegativeInt, option, optional, Positive, PositiveInt } from "@plumbline/training"
+import {
+  NonNegative,
+  NonNegativeInt,
+  option,
+  optional,
+  OptionsInvalid,
+  Positive,
+  PositiveInt
+} from "@plumbline/training"
 import { Effect, Layer, Schema } from "effect"
 import { UnitShare } from "../../command-fields.ts"
 import { generalizedAdvantage } from "../advantages/generalized.ts"
 import { tokenMean } from "../aggregation.ts"
 import { criticFolder } from "../critic/critic-folder.ts"
 import { Critic } from "../critic/critic.ts"
+import { remoteCriticLayer } from "../critic/remote-critic.ts"
 import { clip } from "../surrogates/clip.ts"
 import { checkedSurrogate } from "./loss-table.ts"
 import { onlineCommand } from "./online-command.ts"
@@ -15,6 +24,11 @@ const own = {
     Schema.NonEmptyString,
     "folder of the model the critic starts from: a reward model, or one that gets a new head (default: --model)"
   ),
+  criticUrl: optional(
+    Schema.NonEmptyString,
+    "instead of a critic of this process one of plumb serve-critic, e.g. http://127.0.0.1:8001; its token in PLUMBLINE_TOKEN"
+  ),
+  criticTimeout: option(Positive, 600, "seconds after which a served critic that does not answer ends the run"),
   criticLearningRate: option(Positive, 9e-6, "learning rate of the critic's AdamW, constant"),
   criticWarmup: option(NonNegativeInt, 0, "rollouts that teach the critic alone, before the first step"),
   valueClip: option(NonNegative, 0.2, "values gain nothing beyond this distance from the old ones; 0 = off"),
@@ -41,8 +55,18 @@ export const ppoCommand = onlineCommand({
       const { clipRange: low, clipRangeHigh: high = low, discount, dualClip, gaeLambda } = flags
       const dual = dualClip === undefined ? {} : { dual: dualClip }
       const surrogate = yield* checkedSurrogate(() => clip({ low, high, ...dual }))
+      if (flags.criticUrl !== undefined && flags.critic !== undefined) {
+        const reason = "the served critic has its own model: leave out this or --critic-url"
+        return yield* new OptionsInvalid({ option: "--critic", reason })
+      }
       const services = yield* Layer.build(
-        criticFolder(flags.critic ?? flags.model, { ...flags, learningRate: flags.criticLearningRate })
+        flags.criticUrl === undefined
+          ? criticFolder(flags.critic ?? flags.model, { ...flags, learningRate: flags.criticLearningRate })
+          : remoteCriticLayer({
+              url: flags.criticUrl,
+              token: process.env["PLUMBLINE_TOKEN"],
+              deadlineSeconds: flags.criticTimeout
+            })
       )
       return {
         ...shared,
