@@ -48,6 +48,7 @@ describe("recipes", () => {
       "quickstart.ts",
       "reversed-words.ts",
       "rm-gsm8k.ts",
+      "self-improvement.ts",
       "sft-gsm8k.ts"
     ]))
 
@@ -105,6 +106,19 @@ describe("quickstart.ts at a tiny size", () => {
     expect(shown).toMatch(new RegExp(`20 held-out prompts and pairs +SFT +SFT \\+ ${loss}`))
     expect(metrics(join(output, loss)).length).toBe(4)
   })
+
+  it.each(["spin", "rejection-sampling", "steerlm", "distillation"])(
+    "leaves models that self-improvement.ts goes on from with %s",
+    async (method) => {
+      const model = join(folder, "whole", "quickstart", "sft", "final")
+      const output = join(folder, "methods", method)
+      const tiny = "--rows 64 --held-out 20 --steps 3 --seed 5".split(" ")
+      const named = ["--model", model, "--method", method, "--output", output]
+      const shown = await finished(["run", "recipes/self-improvement.ts", ...named, ...tiny, ...WASM])
+      expect(shown).toMatch(/before \d+\.\d %, \d+\.\d % {3}after \d+\.\d %, \d+\.\d %/)
+      expect(metrics(join(output, method)).length).toBe(3)
+    }
+  )
 
   it.each(["sft", "dpo"])("goes on exactly where it was killed in stage %s", async (stage) => {
     const output = join(folder, `killed-${stage}`, "quickstart")

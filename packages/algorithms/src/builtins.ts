@@ -3,6 +3,7 @@ import type { Builtin } from "./builtin.ts"
 import { distillCommand } from "./distillation/distill-command.ts"
 import { onlineDpoCommand } from "./iterative/online-dpo-command.ts"
 import { rejectionSamplingCommand } from "./iterative/rejection-sampling-command.ts"
+import { selfRewardingCommand } from "./iterative/self-rewarding-command.ts"
 import { spinCommand } from "./iterative/spin-command.ts"
 import { grpoCommand } from "./policy-gradient/commands/grpo-command.ts"
 import { ppoCommand } from "./policy-gradient/commands/ppo-command.ts"
@@ -50,6 +51,7 @@ export const builtins: ReadonlyArray<AnyBuiltin> = [
   spinCommand,
   rejectionSamplingCommand,
   onlineDpoCommand,
+  selfRewardingCommand,
   distillCommand,
   steerLmCommand,
   steerLm2Command

@@ -128,6 +128,9 @@ export { PromptData, promptFiles, type PromptRow, type PromptUnit } from "./iter
 export { rejectionSampling, type RejectionSamplingOptions } from "./iterative/rejection-sampling.ts"
 export { type Reported, reporting, withReport } from "./iterative/reported.ts"
 export { type ResponseOptions, responseRow, writeResponses, type WrittenResponse } from "./iterative/responses.ts"
+export { opponentEngine } from "./iterative/opponent-engine.ts"
+export { selfJudge, type SelfJudgeOptions } from "./iterative/self-judge.ts"
+export { selfRewarding, type SelfRewardingOptions } from "./iterative/self-rewarding.ts"
 export { spin, type SpinOptions } from "./iterative/spin.ts"
 export {
   attributeLabel,

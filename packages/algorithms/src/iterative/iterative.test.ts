@@ -13,6 +13,7 @@ import { late, runOnline, STOP } from "../testing/online-case.ts"
 import { row } from "../testing/small-models.ts"
 import { onlinePreference } from "./online-preference.ts"
 import { rejectionSampling } from "./rejection-sampling.ts"
+import { selfRewarding } from "./self-rewarding.ts"
 import { spin } from "./spin.ts"
 
 const sampling = { maxNewTokens: 5 }
@@ -100,6 +101,22 @@ describe("online preference optimization", () => {
         expect(metrics).toMatchObject({ reward: 1, "pairs/used": 0 })
         expect("loss" in metrics || "grad_norm" in metrics).toBe(false)
       }
+    })
+  )
+})
+
+describe("self-rewarding", () => {
+  const algorithm = selfRewarding(dpo({ beta: 0.3 }), { ...shared, samples: 4, iterationSteps: 5, lengthControl: 0 })
+  const run = { author: "reference" as const, learningRate: 0.005 }
+
+  it.live("is written and judged by the last iteration's model, and raises what a judge rewards", () =>
+    Effect.gen(function* () {
+      const start = yield* runOnline(algorithm, { ...run, rules: [sevens], steps: 1, learningRate: 1e-30 }, likesSevens)
+      const { seen, steps } = yield* runOnline(algorithm, { ...run, rules: [sevens], steps: 15 }, likesSevens)
+      const control = yield* runOnline(algorithm, { ...run, rules: [noise], steps: 15 }, likesSevens)
+      for (const first of [0, 5, 10]) expect(steps[first]!["loss"], `step ${first + 1}`).toBeCloseTo(Math.LN2, 5)
+      expect(seen).toBeGreaterThan(start.seen + 1)
+      expect(control.seen).toBeLessThan(start.seen + 0.5)
     })
   )
 })

@@ -25,7 +25,6 @@ import { responseOptions, rolloutFields } from "./rollout-fields.ts"
 /** Options of commands whose pairs are made of judged responses. */
 export const judgedPairFields = {
   ...trainFields,
-  ...rewardFields,
   ...pairLossFields,
   ...rolloutFields,
   ...batchFields,
@@ -36,6 +35,7 @@ export const judgedPairFields = {
 
 export const OnlineDpoCommandOptions = Schema.Struct({
   ...judgedPairFields,
+  ...rewardFields,
   reference: optional(Schema.NonEmptyString, "folder of the reference policy (default: --model)"),
   samples: option(PositiveInt, 2, "responses to each prompt; the best and the worst make a pair")
 })

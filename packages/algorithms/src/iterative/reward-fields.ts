@@ -40,7 +40,8 @@ const rules = {
   }
 } satisfies Readonly<Record<string, RuleChoice>>
 
-const RuleName = Schema.Literals(Object.keys(rules) as ReadonlyArray<keyof typeof rules>)
+/** A rule by name. */
+export const RuleName = Schema.Literals(Object.keys(rules) as ReadonlyArray<keyof typeof rules>)
 
 /** What judges the responses of a command. */
 export const rewardFields = {

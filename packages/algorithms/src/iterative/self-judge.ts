@@ -1,0 +1,55 @@
+import { Tokenizer } from "@plumbline/data"
+import {
+  judgement,
+  pointwiseJudge,
+  type PointwiseJudgeOptions,
+  Reward,
+  type RewardShape
+} from "@plumbline/reward-model"
+import { Generator } from "@plumbline/rollout-generation"
+import { Effect, Layer } from "effect"
+
+export interface SelfJudgeOptions extends Pick<PointwiseJudgeOptions, "ask" | "read" | "scale" | "sampling"> {
+  /** Judgements of each response. */
+  readonly evaluations: number
+  readonly seed: number
+}
+
+/**
+ * The model that writes the responses as their judge: each response is rated several times, and its reward is the mean of
+ * the ratings that could be read. Where none could, there is no reward, and the response is not learnt from.
+ *
+ * @see Yuan et al. 2024, §2.2, https://arxiv.org/abs/2401.10020
+ */
+export const selfJudge = ({ evaluations, seed, ...options }: SelfJudgeOptions) =>
+  Layer.effect(
+    Reward,
+    Effect.gen(function* () {
+      const shared = {
+        ...options,
+        generator: yield* Generator,
+        tokenizer: yield* Tokenizer,
+        unreadable: "abstain" as const
+      }
+      return meanOfReadable(
+        Array.from({ length: evaluations }, (_, i) => pointwiseJudge({ ...shared, seed: seed + i }))
+      )
+    })
+  )
+
+/** What is said on average by those members that say something. */
+const meanOfReadable = (members: ReadonlyArray<RewardShape>): RewardShape => ({
+  parts: [{ name: "judge", weight: 1 }],
+  judge: (groups) =>
+    Effect.map(
+      Effect.forEach(members, ({ judge }) => judge(groups), { concurrency: "unbounded" }),
+      (judged) =>
+        groups.map(({ responses }, g) => ({
+          responses: responses.map((_, r) => {
+            const said = judged.flatMap((member) => member[g]!.responses[r]!.reward ?? [])
+            const value = said.length === 0 ? undefined : said.reduce((sum, reward) => sum + reward, 0) / said.length
+            return judgement([{ name: "judge", weight: 1, raw: value, value }])
+          })
+        }))
+    )
+})

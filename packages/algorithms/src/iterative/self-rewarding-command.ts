@@ -1,0 +1,82 @@
+import { ReferencePolicy } from "@plumbline/models"
+import { samplingOptions } from "@plumbline/rollout-generation"
+import { option, optional, PositiveInt, runTraining, Share } from "@plumbline/training"
+import { Tokenizer } from "@plumbline/data"
+import { Effect, Layer, Schema } from "effect"
+import type { Builtin } from "../builtin.ts"
+import { inputFiles, policyFolder, tokenizerOutput } from "../model-folder.ts"
+import { lossFromOptions } from "../preference/loss-table.ts"
+import { ReferenceLogProbs } from "../preference/reference-log-probs.ts"
+import { enoughSamples, judgedPairFields } from "./online-dpo-command.ts"
+import { opponentEngine } from "./opponent-engine.ts"
+import { PromptData, promptFiles, type PromptRow } from "./prompt-data.ts"
+import { answersGiven, rewardFields, rewardLayer, RuleName } from "./reward-fields.ts"
+import { responseOptions } from "./rollout-fields.ts"
+import { selfJudge } from "./self-judge.ts"
+import { selfRewarding } from "./self-rewarding.ts"
+
+export const SelfRewardingCommandOptions = Schema.Struct({
+  ...judgedPairFields,
+  reward: optional(
+    Schema.Array(RuleName).check(Schema.isMinLength(1)),
+    "rules that judge in the model's place, added up (default: the model judges itself)"
+  ),
+  rewardWeights: rewardFields.rewardWeights,
+  evaluations: option(PositiveInt, 3, "times that the model judges each response; the mean counts"),
+  judgeNewTokens: option(PositiveInt, 256, "most tokens of a judgement"),
+  samples: option(PositiveInt, 4, "responses to each prompt; the best and the worst make a pair"),
+  lengthControl: option(Share, 0, "how far from the best and the worst a response may be for its length to decide"),
+  iterationSteps: optional(
+    PositiveInt,
+    "steps after which writer, judge and reference become the policy (default: an epoch)"
+  )
+})
+export type SelfRewardingCommandOptions = typeof SelfRewardingCommandOptions.Type
+
+/** `plumb self-rewarding`: the model of a folder writes responses, judges them and learns from its judgement, iteration by iteration. */
+export const selfRewardingCommand: Builtin<typeof SelfRewardingCommandOptions, PromptRow> = {
+  name: "self-rewarding",
+  summary: "the model writes responses, judges them itself, and learns from its judgement, iteration by iteration",
+  options: SelfRewardingCommandOptions,
+  data: promptFiles,
+  generates: true,
+  referenceUse: () => "every step",
+  run: (options: SelfRewardingCommandOptions) =>
+    Effect.gen(function* () {
+      const loss = yield* lossFromOptions(options)
+      const samples = yield* enoughSamples(options.samples)
+      return yield* Effect.gen(function* () {
+        const { iterationSteps = (yield* PromptData).sampler.stepsPerEpoch, lengthControl, reward } = options
+        if (reward !== undefined) yield* answersGiven("self-rewarding", { reward })
+        const own = { ...responseOptions(options), samples, iterationSteps, lengthControl }
+        return yield* runTraining({
+          algorithm: selfRewarding(loss, own),
+          options,
+          inputs: inputFiles({ ...options, reference: undefined }),
+          extraFiles: yield* tokenizerOutput,
+          highlights: ["reward", "rewards/margins"]
+        })
+      }).pipe(
+        Effect.provide([ReferenceLogProbs.layer, judge(options).pipe(Layer.provideMerge(opponentEngine(options)))]),
+        Effect.provide([PromptData.layerFiles(options), ReferencePolicy.layerMovable(options.model)]),
+        Effect.provide(policyFolder(options.model))
+      )
+    })
+}
+
+const judge = ({
+  evaluations,
+  judgeNewTokens,
+  reward,
+  rewardWeights,
+  seed,
+  temperature
+}: SelfRewardingCommandOptions) =>
+  reward === undefined
+    ? Layer.unwrap(
+        Effect.map(Tokenizer, ({ stopIds }) => {
+          const sampling = samplingOptions({ maxNewTokens: judgeNewTokens, temperature, stopIds: [...stopIds] })
+          return selfJudge({ evaluations, seed, sampling })
+        })
+      )
+    : rewardLayer({ reward, rewardWeights })
