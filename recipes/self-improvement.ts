@@ -48,7 +48,7 @@ const Params = Schema.Struct({
   seed: option(NonNegativeInt, 0, "the quickstart's seed: its tasks, and the samples"),
   rows: option(PositiveInt, 4000, "demonstrations or prompts"),
   heldOut: option(PositiveInt, 300, "held-out prompts"),
-  steps: option(PositiveInt, 90, "optimizer steps of 32 rows or prompts"),
+  steps: option(PositiveInt, 45, "optimizer steps of 32 rows or prompts"),
   learningRate: optional(Positive, "peak learning rate (default: the method's)")
 })
 

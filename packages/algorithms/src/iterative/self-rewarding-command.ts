@@ -1,10 +1,9 @@
-import { ReferencePolicy } from "@plumbline/models"
 import { samplingOptions } from "@plumbline/rollout-generation"
 import { option, optional, PositiveInt, runTraining, Share } from "@plumbline/training"
 import { Tokenizer } from "@plumbline/data"
 import { Effect, Layer, Schema } from "effect"
 import type { Builtin } from "../builtin.ts"
-import { inputFiles, policyFolder, tokenizerOutput } from "../model-folder.ts"
+import { inputFiles, policyFolder, referenceFolder, tokenizerOutput } from "../model-folder.ts"
 import { lossFromOptions } from "../preference/loss-table.ts"
 import { ReferenceLogProbs } from "../preference/reference-log-probs.ts"
 import { enoughSamples, judgedPairFields } from "./online-dpo-command.ts"
@@ -58,8 +57,8 @@ export const selfRewardingCommand: Builtin<typeof SelfRewardingCommandOptions, P
         })
       }).pipe(
         Effect.provide([ReferenceLogProbs.layer, judge(options).pipe(Layer.provideMerge(opponentEngine(options)))]),
-        Effect.provide([PromptData.layerFiles(options), ReferencePolicy.layerMovable(options.model)]),
-        Effect.provide(policyFolder(options.model))
+        Effect.provide([PromptData.layerFiles(options), referenceFolder(options, true)]),
+        Effect.provide(policyFolder(options))
       )
     })
 }
