@@ -147,12 +147,12 @@ const randomTeacher = ({ seed, tokenizer }: MethodSetting) =>
 export type MethodData = "demonstrations" | "graded" | "prompts"
 
 const table = {
-  spin: { run: spinMethod, data: "demonstrations", learningRate: 1e-4 },
-  "rejection-sampling": { run: rejectionMethod, data: "prompts", learningRate: 5e-4 },
-  "online-dpo": { run: onlineMethod, data: "prompts", learningRate: 1e-4 },
-  "self-rewarding": { run: selfRewardingMethod, data: "prompts", learningRate: 1e-4 },
-  steerlm: { run: steerLmMethod, data: "graded", learningRate: 1e-3 },
-  distillation: { run: distillationMethod, data: "demonstrations", learningRate: 5e-4 }
+  spin: { run: spinMethod, steps: 45, data: "demonstrations", learningRate: 1e-4 },
+  "rejection-sampling": { run: rejectionMethod, steps: 45, data: "prompts", learningRate: 5e-4 },
+  "online-dpo": { run: onlineMethod, steps: 45, data: "prompts", learningRate: 1e-4 },
+  "self-rewarding": { run: selfRewardingMethod, steps: 45, data: "prompts", learningRate: 1e-4 },
+  steerlm: { run: steerLmMethod, steps: 400, data: "graded", learningRate: 2e-3 },
+  distillation: { run: distillationMethod, steps: 45, data: "demonstrations", learningRate: 5e-4 }
 } as const
 
 type Table = typeof table
@@ -161,6 +161,7 @@ type Run = ReturnType<Table[keyof Table]["run"]>
 interface Method {
   readonly run: (setting: MethodSetting) => Effect.Effect<Effect.Success<Run>, Effect.Error<Run>, RecipeServices>
   readonly data: MethodData
+  readonly steps: number
   readonly learningRate: number
 }
 

@@ -48,7 +48,7 @@ const Params = Schema.Struct({
   seed: option(NonNegativeInt, 0, "the quickstart's seed: its tasks, and the samples"),
   rows: option(PositiveInt, 4000, "demonstrations or prompts"),
   heldOut: option(PositiveInt, 300, "held-out prompts"),
-  steps: option(PositiveInt, 45, "optimizer steps of 32 rows or prompts"),
+  steps: optional(PositiveInt, "optimizer steps of 32 rows or prompts (default: the method's)"),
   learningRate: optional(Positive, "peak learning rate (default: the method's)")
 })
 
@@ -56,9 +56,9 @@ export default recipe({
   name: "self-improvement",
   params: Params,
   run: Effect.fnUntraced(function* (params) {
-    const { control, heldOut, method, model, rows, seed, steps } = params
+    const { control, heldOut, method, model, rows, seed } = params
     const { output } = yield* RunContext
-    const { data, learningRate, run } = methods[method]
+    const { data, learningRate, run, steps } = methods[method]
     const tasks = smallTasks({ seed, demonstrations: rows, pairs: rows, heldOut })
     const train = yield* writeJsonl(join(output, "data", "train.jsonl"), trainingRows(data, tasks, control, seed))
     const tokenizer = yield* loadTokenizer(model)
@@ -68,7 +68,7 @@ export default recipe({
       lrSchedule: "cosine",
       warmupSteps: 5,
       adamBeta2: 0.98,
-      maxSteps: steps,
+      maxSteps: params.steps ?? steps,
       learningRate: params.learningRate ?? learningRate
     })
     const teacher = params.teacher ?? join(dirname(dirname(model)), "dpo", "final")

@@ -51,6 +51,12 @@ export const modelCommands: ReadonlyArray<Command> = [
     load: async () => (await import("./commands/teacher-logits.ts")).teacherLogitsCommand
   },
   {
+    name: "constitution",
+    usage: "--model DIR --input FILE --constitution FILE --output FILE",
+    summary: "revisions or pairs by principles, from the model itself",
+    load: async () => (await import("./commands/constitution.ts")).constitutionCommand
+  },
+  {
     name: "convert",
     usage: "--from DATASET --input FILE --output FILE",
     summary: "make training data of a published data set",
