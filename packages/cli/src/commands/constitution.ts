@@ -14,12 +14,12 @@ import { machineFields, onMachine } from "../backend.ts"
 import type { CommandLine } from "../command-line.ts"
 import type { CommandRun } from "../command.ts"
 import { openResults, type Results } from "../generate/results.ts"
-import { openModel, RowUnusable } from "../model-input.ts"
+import { modelFields, openModel, RowUnusable } from "../model-input.ts"
 import { parseCommand } from "../parse-command.ts"
 import { placeOf } from "../prompt-input.ts"
 
 const Options = Schema.Struct({
-  model: needed(Schema.NonEmptyString, "folder of a model with a chat template"),
+  ...modelFields,
   input: needed(Schema.NonEmptyString, "prompts: prompt, text or messages a row"),
   constitution: needed(
     Schema.NonEmptyString,
@@ -76,10 +76,11 @@ const numbered = (record: PromptRecord, number: number) => {
 
 const writeAll = Effect.fnUntraced(function* (options: Options, prompts: ReadonlyArray<NumberedPrompt>) {
   const make = yield* maker(options)
-  const { model, tokenizer } = yield* openModel(options.model)
+  const { model, tokenizer } = yield* openModel(options)
   // the principles themselves decide what is written, wherever their file lies
   const constitution = readFileSync(options.constitution, "utf8")
-  const results = yield* openResults({ ...options, constitution, samples: 1 }, prompts.map(promptKey))
+  const made = { ...options, constitution, samples: 1 }
+  const results = yield* openResults(made, prompts.map(promptKey))
   const open = prompts.filter(({ number }) => !results.has(number))
   const task = yield* (yield* Progress).begin({ label: "constitution", total: prompts.length })
   let done = prompts.length - open.length
