@@ -44,6 +44,8 @@ export interface DataKind<Row> {
   ) => Effect.Effect<ReadUnits<Row>, DataError>
   /** The token rows that one unit of data holds: itself, or both sides of a pair. */
   readonly rows: (unit: Row) => ReadonlyArray<TokenizedRow>
+  /** Rows are to be judged and not to be written, so nobody learns from them how to stop; false when absent. */
+  readonly judged?: boolean
 }
 
 export interface RecordReader<Record extends { readonly origin?: Origin }, Row> {
@@ -54,15 +56,18 @@ export interface RecordReader<Record extends { readonly origin?: Origin }, Row> 
     limit: LengthLimit
   ) => Effect.Effect<TokenizedDataset<Row>, DataError>
   readonly rows: DataKind<Row>["rows"]
+  readonly judged?: boolean
 }
 
 /** A kind of data from how its records are loaded and tokenized. */
 export const dataKind = <Record extends { readonly origin?: Origin }, Row>({
+  judged = false,
   load,
   rows,
   tokenize
 }: RecordReader<Record, Row>): DataKind<Row> => ({
   rows,
+  judged,
   read: Effect.fnUntraced(function* (tokenizer, file, limit) {
     const records = yield* load(file)
     const dataset = yield* tokenize(tokenizer, records, limit)
@@ -122,7 +127,7 @@ const readUnits = Effect.fnUntraced(function* <Row>(kind: DataKind<Row>, file: s
   yield* note(
     `${file}: ${rows.length} of ${total} rows; ${truncated} cut to ${limit.maxLength} tokens, ${dropped} left out`
   )
-  if (!supervisesStop) {
+  if (!supervisesStop && kind.judged !== true) {
     yield* note(`${file}: no row teaches the model to stop: none ends with an end-of-text token`)
   }
   return rows.map((row, i) => ({

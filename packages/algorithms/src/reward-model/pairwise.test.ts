@@ -86,6 +86,20 @@ describe("pairwise objectives", () => {
   )
 })
 
+describe("accuracy", () => {
+  it.effect("takes a tie for no right order", () =>
+    Effect.sync(() => {
+      const reward = model()
+      const { chosen } = units[0]!.row
+      const tie: PairUnit = { ...units[0]!, row: { chosen, rejected: chosen } }
+      const { metrics } = evaluate(pairwiseObjective(bradleyTerry()), { reward }, [batch([tie])])
+      expect([metrics["accuracy"], metrics["margin"]]).toEqual([0, 0])
+      expect(metrics["loss"]).toBeCloseTo(Math.LN2, 6)
+      reward.dispose()
+    }).pipe(Effect.provide(ModelRuntime.layerWasm))
+  )
+})
+
 describe("pairwise", () => {
   const data = (some: ReadonlyArray<PairUnit>) =>
     Layer.succeed(PreferenceData, {

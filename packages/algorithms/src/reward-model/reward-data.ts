@@ -19,7 +19,7 @@ import { pairFiles, PreferenceData } from "../preference/preference-data.ts"
 export const rewardPairs = (options: DataFileOptions) =>
   Layer.effect(
     PreferenceData,
-    Effect.flatMap(RewardModel, ({ config }) => modelDataFromFiles(pairFiles, options, config))
+    Effect.flatMap(RewardModel, ({ config }) => modelDataFromFiles({ ...pairFiles, judged: true }, options, config))
   )
 
 export interface GradedUnit extends DataUnit {
@@ -28,7 +28,7 @@ export interface GradedUnit extends DataUnit {
 
 /** Graded rows in files. */
 export const gradedFiles = (attributes: ReadonlyArray<string>) =>
-  dataKind({ load: loadGraded(attributes), tokenize: gradedDataset, rows: (row: GradedRow) => [row] })
+  dataKind({ load: loadGraded(attributes), tokenize: gradedDataset, rows: (row: GradedRow) => [row], judged: true })
 
 /** The same rows where only their lengths matter, and no grade is read. */
 export const ungradedFiles = dataKind({
@@ -65,7 +65,12 @@ export interface StepwiseUnit extends DataUnit {
 
 /** Responses in judged steps, in files. */
 export const stepwiseFiles = (separator: string) =>
-  dataKind({ load: loadStepwise, tokenize: stepwiseDataset(separator), rows: (row: StepwiseRow) => [row] })
+  dataKind({
+    load: loadStepwise,
+    tokenize: stepwiseDataset(separator),
+    rows: (row: StepwiseRow) => [row],
+    judged: true
+  })
 
 /** What a process reward model learns from. */
 export class StepwiseData extends Context.Service<StepwiseData, Dataset<StepwiseUnit>>()(
