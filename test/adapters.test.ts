@@ -96,7 +96,7 @@ describe.skipIf(!hasGolden)("an adapter that peft wrote", () => {
 // command, what its first step must show
 const trained: ReadonlyArray<readonly [string, Readonly<Record<string, number>>]> = [
   ["sft --lora-rank 4 --lora-dropout 0.1 --lora-plus-ratio 4", {}],
-  ["dpo --lora-rank 4", { loss: Math.fround(Math.LN2), "rewards/margins": 0 }],
+  ["dpo --lora-rank 4 --quantised true", { loss: Math.fround(Math.LN2), "rewards/margins": 0 }],
   ["dpo --adapter-type ia3 --reference-sync-steps 1", { loss: Math.fround(Math.LN2) }],
   ["simpo --lora-rank 4 --dora true --lora-targets q_proj,v_proj --train-modules lm_head", {}],
   ["orpo --adapter-type vera --lora-rank 8", {}]
@@ -147,6 +147,7 @@ const refused: ReadonlyArray<readonly [string, number, string]> = [
   ["--lora-rank 2 --lora-targets c_attn", 1, "the model has no linear layer c_attn"],
   ["--lora-rank 3 --lora-init orthogonal", 1, "orthogonal initialisation needs even ranks"],
   ["--adapter-type ia3 --lora-rank 2", 1, "--lora-rank: is not read by --adapter-type ia3"],
+  ["--quantised true", 1, "--quantised: is for the model below an adapter"],
   ["--adapter-type vera", 1, "--lora-rank: must be given with --adapter-type vera"],
   [`--adapter ${adapter} --lora-rank 2`, 1, "--lora-rank: begins a new adapter, and --adapter goes on with one"],
   [`--adapter ${join(golden, "models")}`, 1, "it has no adapter_config.json"],

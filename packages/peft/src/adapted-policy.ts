@@ -59,7 +59,7 @@ export const adaptedPolicy = (
     Effect.gen(function* () {
       const trainable = (yield* adapterChoice(options)) === undefined
       const base: CausalLM = yield* Effect.acquireRelease(
-        loadCausalLM(folder, { name: "policy", trainable }),
+        loadCausalLM(folder, { name: "policy", trainable, quantised: options.quantised === true }),
         (model) => Effect.sync(model.dispose)
       )
       return yield* adaptedBy(base, options, { seed, baseFolder: folder })

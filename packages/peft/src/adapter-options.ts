@@ -30,6 +30,7 @@ export const adapterFields = {
   dora: option(Schema.Boolean, false, "learn the magnitude of each output apart (DoRA)"),
   loraInit: optional(Schema.Literals(["kaiming", "gaussian", "orthogonal"]), "how matrices begin (default: kaiming)"),
   loraPlusRatio: optional(Positive, "learning rate of the adapter's second matrix over that of its first (LoRA+)"),
+  quantised: option(Schema.Boolean, false, "keep the model below the adapter in 4 bits (QLoRA)"),
   trainModules: optional(
     Schema.Array(Schema.NonEmptyString),
     "modules trained in full beside the adapter, such as lm_head or embed_tokens"
@@ -90,13 +91,16 @@ export const isAdapted = ({ adapter, adapterType, loraRank }: AdapterOptions): b
 /** What options ask for; those that nothing reads are refused. */
 export const adapterChoice = (options: AdapterOptions): Effect.Effect<AdapterChoice, AdapterUnfit> => {
   const given = (Object.keys(adapterFields) as ReadonlyArray<Field>).filter(
-    (field) => options[field] !== undefined && options[field] !== false
+    (field) => field !== "quantised" && options[field] !== undefined && options[field] !== false
   )
   const refuse = (field: string, reason: string) => Effect.fail(new AdapterUnfit({ adapter: flag(field), reason }))
   if (options.adapter !== undefined) {
     const other = given.find((field) => field !== "adapter")
     if (other !== undefined) return refuse(other, "begins a new adapter, and --adapter goes on with one: leave one out")
     return Effect.succeed({ folder: options.adapter })
+  }
+  if (!isAdapted(options) && options.quantised === true) {
+    return refuse("quantised", "is for the model below an adapter: give --lora-rank, --adapter-type or --adapter, too")
   }
   if (!isAdapted(options)) {
     return given.length === 0

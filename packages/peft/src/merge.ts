@@ -1,12 +1,18 @@
 import type { Model } from "@plumbline/models"
 import { type Tensor, tf } from "@plumbline/runtime"
 import type { Adapted } from "./adapt.ts"
+import { AdapterUnfit } from "./errors.ts"
 
 /**
  * A frozen model without an adapter that computes what the adapted one does. Weights that no adapter changes are shared
- * with the base, which stays as it is and is the caller's: going back is to use it again.
+ * with the base, which stays as it is and is the caller's: going back is to use it again. Throws AdapterUnfit for a base in 4 bits.
  */
 export const merged = <M extends Model>({ adapter, base, model }: Adapted<M>): M => {
+  const hidden = [...adapter.layers.keys()].find((name) => !base.parameters.has(`${name}.weight`))
+  if (hidden !== undefined) {
+    const reason = `${hidden} is in 4 bits, which have no room for it: merge into the model as it is stored`
+    throw new AdapterUnfit({ adapter: "merge", reason })
+  }
   const own = new Map<string, Tensor>()
   tf.tidy(() => {
     for (const [name, tensor] of adapter.replaced) own.set(name, tf.clone(tensor))

@@ -1,4 +1,4 @@
-import type { Model } from "@plumbline/models"
+import { decoderParameters, type Model } from "@plumbline/models"
 import type { Tensor1D, Tensor2D } from "@plumbline/runtime"
 import { AdapterUnfit } from "./errors.ts"
 
@@ -29,7 +29,11 @@ export const ALL_LINEAR = "all-linear"
 /** Every linear layer of a model, in its order. */
 export const linearModules = ({ config, parameters, weights }: Model): ReadonlyArray<LinearModule> => {
   const { embedding } = config.family.names
-  return [...parameters].flatMap(([parameter, { shape }]) => {
+  // quantised matrices have no tensor of their name
+  const inDecoder = decoderParameters(config)
+  const known = new Set(inDecoder.map(({ name }) => name))
+  const heads = [...parameters].flatMap(([name, { shape }]) => (known.has(name) ? [] : { name, shape }))
+  return [...inDecoder, ...heads].flatMap(({ name: parameter, shape }) => {
     const name = parameter.replace(/\.weight$/, "")
     if (name === parameter || shape.length !== 2 || name === embedding) return []
     const bias = `${name}.bias`

@@ -49,6 +49,10 @@ export const rewardFolder = (options: HeadOptions, attributes: ReadonlyArray<str
     Effect.gen(function* () {
       const tokenizer = yield* loadTokenizer(options.model)
       const head = yield* newHead(options, attributes)
+      if (options.quantised === true) {
+        const reason = "is for policies; a reward model is kept as it is"
+        return yield* new OptionsInvalid({ option: "--quantised", reason })
+      }
       const whole = { head, padId: tokenizer.padId, trainable: !isAdapted(options) }
       const model = RewardModel.layerFromFolder(options.model, whole)
       return Layer.merge(

@@ -1,4 +1,5 @@
-import type { MemoryReport, ModelRuntimeShape, NativeCalls, Tensor } from "@plumbline/runtime"
+import { parameterCount } from "@plumbline/models"
+import type { MemoryReport, ModelRuntimeShape, NativeCalls } from "@plumbline/runtime"
 import { timeProducts } from "./matrix-products.ts"
 import { countOperations, type Operations } from "./operations.ts"
 import { shrunk } from "./shapes.ts"
@@ -53,9 +54,8 @@ export const measure = (workload: Workload, options: MeasureOptions): Measuremen
   const calls = before === undefined ? undefined : callsSince(before, gauges.calls!())
   const productRate = products?.rate()
   products?.dispose()
-  const sizeOf = (tensors: Iterable<Tensor>) => [...tensors].reduce((total, { size }) => total + size, 0)
-  const parameters = sizeOf(policy.parameters.values())
-  const trainedParameters = sizeOf(policy.variables)
+  const trainedParameters = policy.variables.reduce((total, { size }) => total + size, 0)
+  const parameters = parameterCount(policy.config) + (policy.contents === undefined ? 0 : trainedParameters)
   const losses = { first, last }
   return {
     parameters,

@@ -17,6 +17,7 @@ const task: Task = {
   seed: 0,
   precomputeReference: false,
   loraRank: undefined,
+  quantised: false,
   activationCheckpointing: false
 }
 
@@ -57,18 +58,21 @@ describe.each([
   ["supervised", supervisedWorkload, 1, Math.log(32)],
   ["preference", preferenceWorkload, 2, Math.LN2]
 ] as const)("%s steps through an adapter", (_, make, sides, first) => {
-  it("train the adapter alone, count 4 FLOPs a frozen weight and 6 a trained one, and leave nothing", () => {
-    const given = { ...task, loraRank: 2, precomputeReference: true }
-    const { flopsPerStep, left, losses } = tried(make, given)
-    expect(losses[0]).toBeCloseTo(first, 1)
-    expect(losses[2]).toBeLessThan(losses[0])
-    expect(left).toBe(0)
-    // of rank 2 on seven layers: 4·2·(8 + 8) + 3·2·(8 + 16) = 272 numbers
-    expect(flopsPerStep).toBe(8 * sides * (4 * 920 + 6 * 1 * 8 * 4 + 6 * 272))
-    const workload = make(given)
-    expect(workload.policy.variables.reduce((total, { size }) => total + size, 0)).toBe(272)
-    workload.dispose()
-  })
+  it.each([false, true])(
+    "train the adapter alone, in 4 bits below it: %s, count 4 FLOPs a frozen weight and 6 a trained one, and leave nothing",
+    (quantised) => {
+      const given = { ...task, loraRank: 2, quantised, precomputeReference: true }
+      const { flopsPerStep, left, losses } = tried(make, given)
+      expect(losses[0]).toBeCloseTo(first, 1)
+      expect(losses[2]).toBeLessThan(losses[0])
+      expect(left).toBe(0)
+      // of rank 2 on seven layers: 4·2·(8 + 8) + 3·2·(8 + 16) = 272 numbers
+      expect(flopsPerStep).toBe(8 * sides * (4 * 920 + 6 * 1 * 8 * 4 + 6 * 272))
+      const workload = make(given)
+      expect(workload.policy.variables.reduce((total, { size }) => total + size, 0)).toBe(272)
+      workload.dispose()
+    }
+  )
 })
 
 describe.each([

@@ -4,7 +4,7 @@ import { adaptNew, lora } from "@plumbline/peft"
 import { tf } from "@plumbline/runtime"
 import { accumulate, adamw, clipScale, type MicroBatch, type Objective } from "@plumbline/training"
 import { type BatchNumbers, randomDemonstrations, randomPairs } from "./random-batches.ts"
-import { randomModel } from "./random-model.ts"
+import { randomModel, randomQuantisedModel } from "./random-model.ts"
 import type { Shape } from "./shapes.ts"
 
 /** What to time. */
@@ -14,6 +14,8 @@ export interface Task extends Omit<BatchNumbers, "vocabulary"> {
   readonly precomputeReference: boolean
   /** Rank of an adapter on every linear layer of a frozen model; undefined trains all weights. */
   readonly loraRank: number | undefined
+  /** Linear layers of the model below the adapter are in 4 bits. */
+  readonly quantised: boolean
   /** Blocks are computed again in the backward pass. */
   readonly activationCheckpointing: boolean
 }
@@ -59,8 +61,10 @@ const trained = (policy: CausalLM, { activationCheckpointing }: Task): Policy =>
 })
 
 /** A model to train, whole or through an adapter. */
-const trainee = ({ length, loraRank, seed, shape }: Task) => {
-  const base = randomModel(shape, length, seed, loraRank === undefined)
+const trainee = ({ length, loraRank, quantised, seed, shape }: Task) => {
+  const base = quantised
+    ? randomQuantisedModel(shape, length, seed)
+    : randomModel(shape, length, seed, loraRank === undefined)
   if (loraRank === undefined) return { policy: base, dispose: base.dispose, flops: flopsPerToken(base.config, length) }
   const { model: policy } = adaptNew(base, lora({ rank: loraRank }), seed)
   const adapter = policy.variables.reduce((total, { size }) => total + size, 0)

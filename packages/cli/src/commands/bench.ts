@@ -30,6 +30,7 @@ const fields = {
     PositiveInt,
     "rank of adapters on all linear layers of a frozen model (default: all weights are trained)"
   ),
+  quantised: option(Schema.Boolean, false, "linear layers below the adapters in 4 bits (NF4); with --lora-rank"),
   activationCheckpointing: optimizationFields.activationCheckpointing,
   peakTflops: optional(
     Positive,
@@ -107,10 +108,23 @@ const benchLine = (name: string, kind: Kind): CommandLine<OptionSchema> => ({
 })
 
 const runBench = Effect.fnUntraced(function* (name: string, { workload }: Kind, options: Options) {
-  const { activationCheckpointing, batch, length, loraRank, seed, shape, steps, warmup } = options
+  const { activationCheckpointing, batch, length, loraRank, quantised, seed, shape, steps, warmup } = options
   const { microBatch = batch, precomputeReference = false } = options
+  if (quantised && loraRank === undefined) {
+    return yield* new UsageError({
+      problems: ["--quantised is for the model below adapters: give --lora-rank, too"],
+      help: ""
+    })
+  }
   const numbers = { batch, microBatch, length, seed }
-  const task: Task = { shape: shapes[shape], ...numbers, precomputeReference, loraRank, activationCheckpointing }
+  const task: Task = {
+    shape: shapes[shape],
+    ...numbers,
+    precomputeReference,
+    loraRank,
+    quantised,
+    activationCheckpointing
+  }
   const request = {
     bench: name,
     shape,
@@ -120,7 +134,7 @@ const runBench = Effect.fnUntraced(function* (name: string, { workload }: Kind, 
     steps,
     seed,
     activation_checkpointing: activationCheckpointing,
-    ...(loraRank === undefined ? {} : { lora_rank: loraRank }),
+    ...(loraRank === undefined ? {} : { lora_rank: loraRank, quantised }),
     ...("precomputeReference" in options ? { precompute_reference: precomputeReference } : {})
   }
   const known = knownPeak(options)

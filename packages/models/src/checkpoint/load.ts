@@ -1,7 +1,8 @@
-import { ModelRuntime, narrowed, type Tensor, tf } from "@plumbline/runtime"
+import { ModelRuntime, narrowed, type Tensor, tf, type Variable } from "@plumbline/runtime"
 import { Effect, Exit } from "effect"
 import { causalLM } from "../causal-lm.ts"
 import { causalParameters } from "../decoder/parameter-table.ts"
+import { quantisedStore } from "../decoder/quantised-weights.ts"
 import type { LoadError } from "../errors.ts"
 import { builtInFamilies } from "../families/families.ts"
 import type { Family } from "../families/family.ts"
@@ -14,30 +15,47 @@ export interface LoadOptions {
   /** Whether the parameters are variables that an optimizer may update. */
   readonly trainable: boolean
   readonly name: string
+  /** Whether linear layers are kept in 4 bits (NF4), for a model that nothing trains; false when absent. */
+  readonly quantised?: boolean
   /** The families config.json may name; the built-in ones when absent. */
   readonly families?: ReadonlyArray<Family>
 }
 
 /** Products read a frozen matrix alone, and would narrow it: the wide one is not kept. */
-const narrowMatrix = (matrix: Tensor): Tensor => {
-  const narrow = narrowed(matrix)
-  matrix.dispose()
+const narrowMatrix = (tensor: Tensor): Tensor => {
+  if (tensor.rank !== 2) return tensor
+  const narrow = narrowed(tensor)
+  tensor.dispose()
   return narrow
 }
 
 /** Loads a Hugging Face model folder. The caller disposes of the model. */
 export const loadCausalLM = Effect.fn("loadCausalLM")(function* (
   folder: string,
-  { families = builtInFamilies, name, trainable }: LoadOptions
+  { families = builtInFamilies, name, quantised = false, trainable }: LoadOptions
 ): Effect.fn.Return<CausalLM, LoadError, ModelRuntime> {
   yield* ModelRuntime
   const config = yield* readConfig(folder, families)
   const generationConfig = yield* readGenerationConfig(folder)
-  const store = parameterStore(name, trainable)
-  yield* readParameters(folder, config, causalParameters(config), (spec, values) => {
-    const tensor = tf.tensor(values, [...spec.shape])
-    store.add(spec.name, trainable || tensor.rank !== 2 ? tensor : narrowMatrix(tensor))
-  }).pipe(Effect.onExit((exit) => Effect.sync(() => Exit.isFailure(exit) && store.dispose())))
-  const { dispose, parameters } = store
-  return causalLM({ name, config, generationConfig, parameters, variables: store.variables(), dispose })
+  const store = quantised ? quantisedStore(config, narrowMatrix) : plainStore(name, trainable)
+  yield* readParameters(folder, config, causalParameters(config), (spec, values) =>
+    store.add(spec.name, spec.shape, values)
+  ).pipe(Effect.onExit((exit) => Effect.sync(() => Exit.isFailure(exit) && store.dispose())))
+  const { dispose, parameters, weights } = store
+  const variables = quantised || !trainable ? [] : ([...parameters.values()] as Array<Variable>)
+  return causalLM({ name, config, generationConfig, parameters, variables, weights, dispose })
 })
+
+/** Every parameter as it is; the matrices of a frozen model as products read them. */
+const plainStore = (name: string, trainable: boolean) => {
+  const { add, dispose, parameters } = parameterStore(name, trainable)
+  return {
+    parameters,
+    weights: undefined,
+    add: (parameter: string, shape: ReadonlyArray<number>, values: Float32Array) => {
+      const tensor = tf.tensor(values, [...shape])
+      add(parameter, trainable ? tensor : narrowMatrix(tensor))
+    },
+    dispose
+  }
+}

@@ -69,6 +69,8 @@ export const SQUARED_RELU_GRADIENT = "PlumblineSquaredReluGradient"
 export const TOKEN_LOG_PROBS = "PlumblineTokenLogProbs"
 /** {hidden, weight, logNormalizer, dy}, {targets, temperature, softCap} → dweight */
 export const TOKEN_LOG_PROBS_WEIGHT_GRADIENT = "PlumblineTokenLogProbsWeightGradient"
+/** {codes, scales, outer}, {shape, mean, levels} → the matrix that 4-bit codes stand for */
+export const DEQUANTIZE_NF4 = "PlumblineDequantizeNf4"
 /** {x} → the same numbers as the backend stores activations */
 export const NARROW = "PlumblineNarrow"
 /** {x, factors} → each row of x times its factor */

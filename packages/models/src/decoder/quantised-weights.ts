@@ -1,0 +1,85 @@
+import {
+  dequantised,
+  nf4Linear,
+  type Nf4Matrix,
+  nf4Matrix,
+  packNf4,
+  type Tensor,
+  type Tensor2D,
+  tf
+} from "@plumbline/runtime"
+import type { DecoderConfig } from "../config/decoder-config.ts"
+import type { ParameterSpec } from "./parameter.ts"
+import { decoderParameters } from "./parameter-table.ts"
+import { parameterWeights, type Weights } from "./weights.ts"
+
+/** Parameters of a frozen decoder, its linear layers in 4 bits. */
+export interface QuantisedStore {
+  /** Those that are kept as they are, and the parts of the quantised ones. */
+  readonly parameters: ReadonlyMap<string, Tensor>
+  readonly weights: Weights
+  /** Takes the values of a parameter; those of a linear layer of a block are quantised. */
+  readonly add: (name: string, shape: ReadonlyArray<number>, values: Float32Array) => void
+  readonly dispose: () => void
+}
+
+/** Names of the matrices that are quantised: all of the blocks, neither the embedding nor a head. */
+const quantizable = (config: DecoderConfig): ReadonlySet<string> => {
+  const embedding = `${config.family.names.embedding}.weight`
+  const isMatrix = ({ name, shape }: ParameterSpec) => shape.length === 2 && name !== embedding
+  return new Set(
+    decoderParameters(config)
+      .filter(isMatrix)
+      .map(({ name }) => name)
+  )
+}
+
+/** @param keep makes of a tensor what stands for it, and disposes of what it does not keep */
+export const quantisedStore = (config: DecoderConfig, keep: (tensor: Tensor) => Tensor): QuantisedStore => {
+  const parameters = new Map<string, Tensor>()
+  const matrices = new Map<string, Nf4Matrix>()
+  const names = quantizable(config)
+  return {
+    parameters,
+    weights: quantisedWeights(parameters, matrices),
+    add: (name, shape, values) => {
+      if (!names.has(name)) {
+        parameters.set(name, tf.keep(keep(tf.tensor(values, [...shape]))))
+        return
+      }
+      const matrix = nf4Matrix([shape[0]!, shape[1]!], packNf4(values))
+      matrices.set(name, matrix)
+      const { codes, outer, scales } = matrix
+      for (const [part, tensor] of Object.entries({ codes, scales, outer })) {
+        parameters.set(`${name}.nf4_${part}`, tf.keep(tensor))
+      }
+    },
+    dispose: () => {
+      tf.dispose([...parameters.values()])
+      parameters.clear()
+    }
+  }
+}
+
+/** Weights some of whose matrices are in 4 bits: unfolded for each product, which groups of layers do not share. */
+const quantisedWeights = (
+  parameters: ReadonlyMap<string, Tensor>,
+  matrices: ReadonlyMap<string, Nf4Matrix>
+): Weights => {
+  const plain = parameterWeights(parameters)
+  const linear: Weights["linear"] = (x, name) => {
+    const matrix = matrices.get(`${name}.weight`)
+    if (matrix === undefined) return plain.linear(x, name)
+    const bias = parameters.get(`${name}.bias`)
+    const product = nf4Linear(x, matrix)
+    return bias === undefined ? product : (tf.add(product, bias) as Tensor2D)
+  }
+  return {
+    tensor: (name) => {
+      const matrix = matrices.get(name)
+      return matrix === undefined ? plain.tensor(name) : dequantised(matrix)
+    },
+    linear,
+    linears: (x, names) => names.map((name) => linear(x, name))
+  }
+}
