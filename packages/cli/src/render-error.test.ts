@@ -1,3 +1,4 @@
+import { DeviceLost } from "@plumbline/runtime"
 import { Cause } from "effect"
 import { describe, expect, it } from "vitest"
 import { RecipeInvalid } from "./load-recipe.ts"
@@ -35,6 +36,17 @@ describe("renderFailure", () => {
   it("colours the label alone, where colours are wanted", () => {
     const error = new StoreNotFound({ looked: ["a.db"] })
     expect(rendered(error, true).standardError).toBe(`\u001b[31;1merror\u001b[0m: ${error.message}\n`)
+  })
+
+  it("says of a device what it did and how to go on", () => {
+    const lost = new DeviceLost({ operator: "aten::mm", reason: "CUDA error: an illegal memory access" })
+    expect(rendered(lost)).toEqual({
+      exitCode: 1,
+      standardOutput: "",
+      standardError:
+        "error: the device failed in aten::mm: CUDA error: an illegal memory access\n" +
+        "hint: this process can compute no more; a run goes on from its newest checkpoint: plumb resume RUN\n"
+    })
   })
 
   it("calls a defect a bug and shows where it happened", () => {

@@ -61,6 +61,34 @@ describe.skipIf(addonPath() === undefined)("the torch addon", () => {
     expect(error.bytesAsked).toBe(4e14)
   })
 
+  // what libtorch 2.11 and 2.13 say on CUDA, raised here by an operator that takes its message as an argument
+  it.each([
+    ["CUDA out of memory. Tried to allocate 20.00 MiB. GPU 0 has a total capacity of", "out-of-memory", 20 * 2 ** 20],
+    ["CUDA out of memory. Tried to allocate 1.50 GiB. GPU 0 has a total capacity of", "out-of-memory", 1.5 * 2 ** 30],
+    ["CUDA error: out of memory", "out-of-memory", null],
+    ["CUDA error: CUBLAS_STATUS_ALLOC_FAILED when calling `cublasCreate(handle)`", "out-of-memory", null],
+    ["CUDA error: an illegal memory access was encountered", "device", null],
+    ["CUDA error: device-side assert triggered", "device", null],
+    ["CUDA error: uncorrectable ECC error encountered", "device", null],
+    ["CUDA error: unspecified launch failure", "device", null],
+    ["CUDA error: CUBLAS_STATUS_EXECUTION_FAILED when calling `cublasGemmEx`", "device", null],
+    ["cuDNN error: CUDNN_STATUS_EXECUTION_FAILED", "device", null],
+    ["CUDA driver error: device not ready", "device", null],
+    ["CUDA error: invalid configuration argument", "operator", null],
+    ["CUDA error: invalid device function", "operator", null],
+    ["cuDNN error: CUDNN_STATUS_NOT_SUPPORTED", "operator", null],
+    ["Expected all tensors to be on the same device", "operator", null]
+  ])(
+    "tells by what libtorch says whether memory is short, the device is lost or the call was wrong: %s",
+    (message, kind, bytes) => {
+      const no = vector(0)
+      const error = failure(() => call("aten::_assert_async", "msg", no as never, message as never))
+      expect([error.kind, error.bytesAsked, error.operator]).toEqual([kind, bytes, "aten::_assert_async.msg"])
+      expect(error.message).toContain(message)
+      expect(error.bytesFree === null).toBe(kind !== "out-of-memory")
+    }
+  )
+
   it("refuses disposed handles, other objects, unknown operators and arguments too many, without a crash", () => {
     const gone = vector(1)
     addon.dispose([gone, gone])
