@@ -37,7 +37,7 @@ export const measureGeneration = Effect.fnUntraced(function* (task: GenerationTa
     Effect.sync(() => randomModel(shape, prompt + newTokens, seed)),
     ({ dispose }) => Effect.sync(dispose)
   )
-  const options = { maxRows: batch, maxBatchTokens: 16_384, cacheTokens: (batch + 1) * (prompt + newTokens + 32) }
+  const options = { maxRows: batch, maxBatchTokens: 32_768, cacheTokens: (batch + 1) * (prompt + newTokens + 32) }
   return yield* Effect.gen(function* () {
     const run = (count: number) => timed(task, count)
     yield* run(newTokens)

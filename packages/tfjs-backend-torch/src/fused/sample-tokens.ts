@@ -9,7 +9,9 @@ import { dense, emptyOf, wide } from "./storage.ts"
 type Inputs = Record<"logits" | "draws", TensorInfo> &
   Partial<Record<"editStarts" | "editIds" | "edits" | "allowedStarts" | "allowedIds", TensorInfo>>
 
-const THREADS = 1024
+/** A row's threads: a multiprocessor holds two blocks of the smaller number at a time. */
+const threadsFor = (rows: number, { backend }: KernelScope): number =>
+  rows > backend.cuda!.multiprocessors ? 512 : 1024
 
 const [clone, full] = [aten("clone"), aten("full")]
 
@@ -38,8 +40,9 @@ export const sampleTokens: Kernel = (inputs: Inputs, _, scope) => {
   const shaped = shapedLogits(logits, inputs, scope)
   const ids = emptyOf([rows], INT32, scope)
   const [sampling, policy] = [emptyOf([rows], FLOAT32, scope), emptyOf([rows], FLOAT32, scope)]
-  const macros = { T: cudaStorage([logits], scope)!, W: packWidth(width) }
+  const threads = threadsFor(rows, scope)
+  const macros = { T: cudaStorage([logits], scope)!, W: packWidth(width), THREADS: threads }
   const args = [logits, shaped ?? null, wide(scope.of(inputs.draws), scope), ids, sampling, policy, width]
-  launch("sampleTokens", { blocks: rows, threads: THREADS, macros, args }, scope)
+  launch("sampleTokens", { blocks: rows, threads, macros, args }, scope)
   return [scope.out(ids, "int32", [rows]), scope.out(sampling, "float32", [rows]), scope.out(policy, "float32", [rows])]
 }

@@ -20,15 +20,15 @@ extern "C" __global__ void allowLogits(const float* logits, const int* starts, c
 }`
 
 /**
- * A block of 1024 threads draws a row's token. \`shaped\` are the logits to draw from, null where they are the policy's own.
+ * A block of THREADS (512 or 1024) draws a row's token. \`shaped\` are the logits to draw from, null where they are the policy's own.
  *
  * The filters keep the largest logits down to a border, found digit by digit of their order-preserving bits; masses are
- * added up as whole numbers of 2⁻⁴⁰, so that the sum does not depend on the order. Then each warp adds up a 32nd of the
+ * added up as whole numbers of 2⁻⁴⁰, so that the sum does not depend on the order. Then each warp adds up its share of the
  * vocabulary, and the block walks through the one that the uniform number falls into. Where the policy's own distribution is
  * drawn from, those sums are its normalizer, too.
  */
 export const SAMPLE_TOKENS = `
-#define THREADS 1024
+#define WARPS (THREADS / 32)
 #define TILE (THREADS * W)
 #define INFINITE __int_as_float(0x7f800000)
 #define NOT_A_NUMBER __int_as_float(0x7fc00000)
@@ -54,16 +54,16 @@ template <typename S> __device__ inline S before(S x, S* total) {
   if (lane == 31) sums[warp] = inclusive;
   __syncthreads();
   if (warp == 0) {
-    S own = sums[lane], running = own;
+    S own = lane < WARPS ? sums[lane] : (S)0, running = own;
     for (int step = 1; step < 32; step <<= 1) {
       const S other = __shfl_up_sync(0xffffffffu, running, step);
       if (lane >= step) running += other;
     }
-    sums[lane] = running - own;
-    if (lane == 31) sums[32] = running;
+    if (lane < WARPS) sums[lane] = running - own;
+    if (lane == 31) sums[WARPS] = running;
   }
   __syncthreads();
-  *total = sums[32];
+  *total = sums[WARPS];
   return sums[warp] + inclusive - x;
 }
 
@@ -235,10 +235,10 @@ sampleTokens(const T* logits, const float* shapedLogits, const float* draws, int
     if (i < end) z = row.at(i);
     return z;
   };
-  // each warp its 32nd of the row: what lies on the border, then the weights
-  __shared__ double sums[32];
-  __shared__ int ranks[32];
-  const int lane = threadIdx.x & 31, warp = threadIdx.x >> 5, part = (width + 32 * W - 1) / (32 * W) * W;
+  // each warp its share of the row: what lies on the border, then the weights
+  __shared__ double sums[WARPS];
+  __shared__ int ranks[WARPS];
+  const int lane = threadIdx.x & 31, warp = threadIdx.x >> 5, part = (width + WARPS * W - 1) / (WARPS * W) * W;
   const int from = min(width, warp * part), to = min(width, from + part);
   if (ranked) {
     int count = 0;
@@ -248,7 +248,7 @@ sampleTokens(const T* logits, const float* shapedLogits, const float* draws, int
     __syncthreads();
     if (threadIdx.x == 0) {
       int passed = 0;
-      for (int w = 0; w < 32; w++) {
+      for (int w = 0; w < WARPS; w++) {
         const int own = ranks[w];
         ranks[w] = passed;
         passed += own;
@@ -282,12 +282,12 @@ sampleTokens(const T* logits, const float* shapedLogits, const float* draws, int
   if (lane == 0) sums[warp] = own;
   __syncthreads();
   double total = 0;
-  for (int w = 0; w < 32; w++) total += sums[w];
+  for (int w = 0; w < WARPS; w++) total += sums[w];
   if (plain) normalizer += (float)log(total);
   const double target = uniform * total;
   double running = 0;
   int hit = -1, lastPart = 0;
-  for (int w = 0; w < 32 && hit < 0; w++) {
+  for (int w = 0; w < WARPS && hit < 0; w++) {
     if (sums[w] > 0) lastPart = w;
     if (running + sums[w] > target) hit = w;
     else running += sums[w];
