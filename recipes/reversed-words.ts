@@ -6,6 +6,20 @@
  *
  * 1. SFT of 60,000 weights on demonstrations that reverse a word in one case of five.
  * 2. 80 steps of the algorithm: 16 prompts, 8 responses each, reward 1 for the word reversed, else 0.
+ *
+ * Seen on 2 busy cores of a Xeon server CPU (wasm, one thread), 28 to 128 s a run, of which the reinforcement learning is
+ * 7 to 15: words of the held-out set that are reversed, after SFT → after the algorithm; in brackets the reward in
+ * training, the first two steps → the last ten. ppo with --steps 160, four steps a rollout.
+ *
+ *   seed         0                           1                           2
+ *   grpo         13.6 → 95.3 % (.16 → .95)   15.4 → 98.4 % (.14 → .97)   17.2 → 97.8 % (.18 → .98)
+ *   rloo         13.6 → 96.7 % (.15 → .95)   15.4 → 97.5 % (.14 → .98)   17.2 → 97.1 % (.18 → .97)
+ *   ppo          13.6 → 94.9 % (.14 → .95)   15.4 → 97.8 % (.15 → .98)   17.2 → 98.0 % (.18 → .95)
+ *   reinforce    13.6 → 94.2 % (.15 → .95)   15.4 → 97.5 % (.14 → .97)   17.2 → 96.2 % (.18 → .98)
+ *   reinforce++  13.6 → 96.9 % (.16 → .95)   15.4 → 97.5 % (.15 → .98)   17.2 → 97.1 % (.17 → .97)
+ *   remax        13.6 → 94.0 % (.15 → .93)   15.4 → 97.1 % (.13 → .96)   17.2 → 95.8 % (.19 → .96)
+ *
+ * With --reward-weight -1, which turns every advantage around, no answer is right in the end.
  */
 import {
   criticFolder,

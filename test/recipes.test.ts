@@ -44,6 +44,7 @@ describe("recipes", () => {
     expect(recipeFiles).toEqual([
       "dpo-gsm8k.ts",
       "first.ts",
+      "grpo-gsm8k.ts",
       "preference-losses.ts",
       "quickstart.ts",
       "reversed-words.ts",
