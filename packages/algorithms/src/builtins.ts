@@ -4,6 +4,7 @@ import { distillCommand } from "./distillation/distill-command.ts"
 import { onlineDpoCommand } from "./iterative/online-dpo-command.ts"
 import { rejectionSamplingCommand } from "./iterative/rejection-sampling-command.ts"
 import { selfRewardingCommand } from "./iterative/self-rewarding-command.ts"
+import { xpoCommand } from "./iterative/xpo-command.ts"
 import { spinCommand } from "./iterative/spin-command.ts"
 import { grpoCommand } from "./policy-gradient/commands/grpo-command.ts"
 import { ppoCommand } from "./policy-gradient/commands/ppo-command.ts"
@@ -52,6 +53,7 @@ export const builtins: ReadonlyArray<AnyBuiltin> = [
   rejectionSamplingCommand,
   onlineDpoCommand,
   selfRewardingCommand,
+  xpoCommand,
   distillCommand,
   steerLmCommand,
   steerLm2Command

@@ -22,17 +22,21 @@ export const judgedResponses = Effect.fnUntraced(function* (
   step: number,
   options: ResponseOptions
 ) {
+  const prompts = units.map(({ row }) => row.ids)
+  return yield* judged(units, yield* writeResponses(prompts, step, options))
+})
+
+/** Asks the reward about responses that are written. @param written [prompts][samples] */
+export const judged = Effect.fnUntraced(function* (
+  units: ReadonlyArray<PromptUnit>,
+  written: ReadonlyArray<ReadonlyArray<WrittenResponse>>
+) {
   const tokenizer = yield* Tokenizer
-  const written = yield* writeResponses(
-    units.map(({ row }) => row.ids),
-    step,
-    options
-  )
   const reward = yield* Reward
-  const judged = yield* reward.judge(units.map((unit, i) => rewardGroup(tokenizer, unit, written[i]!)))
+  const judgements = yield* reward.judge(units.map((unit, i) => rewardGroup(tokenizer, unit, written[i]!)))
   return units.map((unit, i): JudgedPromptUnit => ({
     unit,
-    samples: written[i]!.map((sample, s) => ({ ...sample, reward: judged[i]!.responses[s]!.reward }))
+    samples: written[i]!.map((sample, s) => ({ ...sample, reward: judgements[i]!.responses[s]!.reward }))
   }))
 })
 

@@ -20,6 +20,7 @@ import { tmpdir } from "node:os"
 import { join } from "node:path"
 import { SupervisedData } from "../supervised/supervised-data.ts"
 import { opponentEngine } from "../iterative/opponent-engine.ts"
+import { ReferenceGenerator } from "../iterative/reference-generator.ts"
 import { PromptData, type PromptUnit } from "../iterative/prompt-data.ts"
 import { ReferenceLogProbs } from "../preference/reference-log-probs.ts"
 import { row, smallModel, VOCABULARY } from "./small-models.ts"
@@ -57,7 +58,16 @@ const dataset = <U extends DataUnit>(units: ReadonlyArray<U>, microBatchSize: nu
 })
 
 /** Everything that algorithms which write their own responses ask for. */
-type Needs = Policy | ReferencePolicy | ReferenceLogProbs | PromptData | SupervisedData | Generator | Reward | Tokenizer
+type Needs =
+  | ReferenceGenerator
+  | Policy
+  | ReferencePolicy
+  | ReferenceLogProbs
+  | PromptData
+  | SupervisedData
+  | Generator
+  | Reward
+  | Tokenizer
 
 export interface OnlineRun {
   /** Who writes the responses; "policy" when absent. */
@@ -117,7 +127,7 @@ export const runOnline = <B extends MicroBatch, E>(
     )
     return { steps: rows, seen: look(trained.policy) }
   }).pipe(
-    Effect.provide([ReferenceLogProbs.layer, engine]),
+    Effect.provide([ReferenceLogProbs.layer, engine, ReferenceGenerator.layerEngine({ maxRows: 16 })]),
     Effect.provide(models),
     Effect.provide(data),
     Effect.provide(backend)

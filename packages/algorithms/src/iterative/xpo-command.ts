@@ -1,0 +1,66 @@
+import { Generator } from "@plumbline/rollout-generation"
+import {
+  batchFields,
+  NonNegative,
+  optimizationFields,
+  option,
+  optional,
+  Positive,
+  runFields,
+  runTraining
+} from "@plumbline/training"
+import { Effect, Schema } from "effect"
+import type { Builtin } from "../builtin.ts"
+import { trainFields } from "../command-fields.ts"
+import { inputFiles, policyFolder, referenceFolder, tokenizerOutput } from "../model-folder.ts"
+import { ReferenceLogProbs } from "../preference/reference-log-probs.ts"
+import { PromptData, promptFiles, type PromptRow } from "./prompt-data.ts"
+import { ReferenceGenerator } from "./reference-generator.ts"
+import { answersGiven, rewardFields, rewardLayer } from "./reward-fields.ts"
+import { responseOptions, rolloutFields } from "./rollout-fields.ts"
+import { xpo } from "./xpo.ts"
+
+export const XpoCommandOptions = Schema.Struct({
+  ...trainFields,
+  ...rewardFields,
+  reference: optional(Schema.NonEmptyString, "folder of the reference policy (default: --model)"),
+  beta: option(Positive, 0.1, "strength of the pull toward the reference policy"),
+  exploration: option(NonNegative, 1e-5, "α: how much the policy is drawn away from what the reference writes"),
+  ...rolloutFields,
+  ...batchFields,
+  ...optimizationFields,
+  ...runFields,
+  learningRate: option(Positive, 5e-7, "peak learning rate of AdamW")
+})
+export type XpoCommandOptions = typeof XpoCommandOptions.Type
+
+/** `plumb xpo`: the model of a folder against its reference, response by response, with a bonus for exploring. */
+export const xpoCommand: Builtin<typeof XpoCommandOptions, PromptRow> = {
+  name: "xpo",
+  summary: "online DPO of the policy's against the reference's responses, with a bonus for exploring",
+  options: XpoCommandOptions,
+  data: promptFiles,
+  generates: true,
+  referenceUse: () => "every step",
+  run: (options: XpoCommandOptions) =>
+    Effect.gen(function* () {
+      const { beta, exploration } = options
+      yield* answersGiven("xpo", options)
+      return yield* runTraining({
+        algorithm: xpo({ ...responseOptions(options), beta, exploration }),
+        options,
+        inputs: inputFiles(options),
+        extraFiles: yield* tokenizerOutput,
+        highlights: ["reward", "pairs/won"]
+      })
+    }).pipe(
+      Effect.provide([ReferenceLogProbs.layer, ReferenceGenerator.layerEngine({ maxRows: options.maxRows })]),
+      Effect.provide([
+        PromptData.layerFiles(options),
+        referenceFolder(options, false),
+        Generator.layerEngine({ maxRows: options.maxRows }),
+        rewardLayer(options)
+      ]),
+      Effect.provide(policyFolder(options))
+    )
+}

@@ -1,0 +1,143 @@
+import type { Tokenizer } from "@plumbline/data"
+import { type CausalLM, Policy, type ReferencePolicy } from "@plumbline/models"
+import type { Reward, RewardError } from "@plumbline/reward-model"
+import { type GenerationError, Generator } from "@plumbline/rollout-generation"
+import { tf, type Tensor1D } from "@plumbline/runtime"
+import { type Algorithm, type Dataset, globalBatches, type Objective, splitUnits } from "@plumbline/training"
+import { Effect, Stream } from "effect"
+import { dpo } from "../preference/dpo.ts"
+import { type PairBatch, pairRows } from "../preference/pair-batch.ts"
+import type { PairUnit } from "../preference/preference-data.ts"
+import type { PreferenceLoss } from "../preference/preference-loss.ts"
+import { preferenceObjective } from "../preference/preference-objective.ts"
+import { ReferenceLogProbs } from "../preference/reference-log-probs.ts"
+import { bestAndWorst } from "./choose-pair.ts"
+import { judged, type JudgedPromptUnit } from "./judged-responses.ts"
+import { PromptData, type PromptUnit } from "./prompt-data.ts"
+import { ReferenceGenerator } from "./reference-generator.ts"
+import { type Reported, reporting, withReport } from "./reported.ts"
+import { type ResponseOptions, writeResponses } from "./responses.ts"
+import { rolloutReport } from "./rollout-report.ts"
+
+export interface XpoOptions extends Omit<ResponseOptions, "samples"> {
+  readonly beta: number
+  /** α: how much the policy is drawn away from what the reference writes. */
+  readonly exploration: number
+}
+
+/** Pairs of which one response is the policy's and the other the reference's. */
+export interface XpoBatch extends PairBatch {
+  /** [P] 1 where the chosen response is the reference's, 0 where the rejected one is */
+  readonly chosenOfReference: Float32Array
+}
+
+/**
+ * XPO's loss: DPO's, with a bonus for responses that the reference would not write,
+ *
+ *   L = −log σ(β·h) + α·log π(y_ref),   y_ref the reference's response of the pair
+ *
+ * With policy = reference it costs ln 2 + α·log π_ref(y_ref).
+ *
+ * @param chosenOfReference [P] host data
+ */
+export const xpoLoss = (
+  { beta, exploration }: Pick<XpoOptions, "beta" | "exploration">,
+  chosenOfReference: Float32Array
+): PreferenceLoss => ({
+  name: "xpo",
+  options: { beta, exploration },
+  beta,
+  perPair: (pairs) => {
+    const isChosen = tf.tensor1d(chosenOfReference)
+    const ofReference = tf.add<Tensor1D>(
+      tf.mul(isChosen, pairs.policyChosen),
+      tf.mul(tf.sub(1, isChosen), pairs.policyRejected)
+    )
+    return tf.add(dpo({ beta }).perPair(pairs), tf.mul(exploration, ofReference))
+  }
+})
+
+const xpoObjective = (options: XpoOptions): Objective<{ readonly policy: CausalLM }, XpoBatch> => ({
+  counts: preferenceObjective(dpo(options)).counts,
+  loss: (models, batch) => preferenceObjective(xpoLoss(options, batch.chosenOfReference)).loss(models, batch)
+})
+
+/**
+ * XPO: one response of the policy and one of the reference to each prompt, the better against the worse, and a bonus for
+ * leaving what the reference writes. Two equally good responses make no pair.
+ *
+ * @see Xie et al. 2024, Algorithm 1, https://arxiv.org/abs/2405.21046
+ */
+export const xpo = (
+  options: XpoOptions
+): Algorithm<
+  { readonly policy: CausalLM },
+  XpoBatch & Reported,
+  GenerationError | RewardError,
+  Policy | PromptData | Generator | ReferenceGenerator | ReferencePolicy | Reward | ReferenceLogProbs | Tokenizer
+> => ({
+  name: "xpo",
+  config: options,
+  trainable: Effect.map(Policy, (policy) => ({ policy })),
+  stepsPerEpoch: Effect.map(PromptData, ({ sampler }) => sampler.stepsPerEpoch),
+  experience: (position) =>
+    Stream.unwrap(
+      Effect.map(PromptData, (data) =>
+        globalBatches(data.units, data.sampler, position).pipe(
+          Stream.zipWithIndex,
+          Stream.mapEffect(([units, index]) => duels(data, units, position + index, options))
+        )
+      )
+    ),
+  objective: reporting(xpoObjective(options))
+})
+
+const duels = Effect.fnUntraced(function* (
+  data: Dataset<PromptUnit>,
+  units: ReadonlyArray<PromptUnit>,
+  step: number,
+  options: XpoOptions
+) {
+  const reference = yield* ReferenceLogProbs
+  const prompts = units.map(({ row }) => row.ids)
+  const once = { ...options, samples: 1, maxLength: data.maxLength }
+  const own = yield* writeResponses(prompts, step, once)
+  // draws of its own: the reference would repeat the policy as long as both are one
+  const other = yield* writeResponses(prompts, step, { ...once, seed: options.seed + 1 }).pipe(
+    Effect.provideService(Generator, yield* ReferenceGenerator)
+  )
+  const groups = yield* judged(
+    units,
+    units.map((_, i) => [own[i]![0]!, other[i]![0]!])
+  )
+  const pairs = groups.flatMap(duel)
+  const batch = (part: ReadonlyArray<Duel>): XpoBatch => {
+    const rows = pairRows(data, part)
+    return {
+      ...rows,
+      referenceLogProbs: part.length === 0 ? new Float32Array(0) : reference.of(rows),
+      chosenOfReference: Float32Array.from(part, ({ chosenOfReference }) => (chosenOfReference ? 1 : 0))
+    }
+  }
+  const won = Float32Array.from(pairs, ({ chosenOfReference }) => (chosenOfReference ? 0 : 1))
+  return withReport(splitUnits(pairs, data.split), batch, { ...rolloutReport(groups), "pairs/won": won })
+})
+
+interface Duel extends PairUnit {
+  readonly chosenOfReference: boolean
+}
+
+const duel = ({ samples, unit }: JudgedPromptUnit): ReadonlyArray<Duel> => {
+  const pair = bestAndWorst(samples)
+  if (pair === undefined) return []
+  const { chosen, rejected } = pair
+  const rewards = { chosenReward: chosen.reward!, rejectedReward: rejected.reward! }
+  return [
+    {
+      row: { chosen: chosen.row, rejected: rejected.row, ...rewards },
+      tokens: chosen.row.ids.length + rejected.row.ids.length,
+      origin: unit.origin,
+      chosenOfReference: chosen === samples[1]
+    }
+  ]
+}
