@@ -4,6 +4,7 @@ import {
   causalParameters,
   decoderConfig,
   decoderParameters,
+  HEAD_WEIGHT,
   headParameter,
   type ParameterSpec,
   quantisedStore,
@@ -32,12 +33,14 @@ export const randomModel = (shape: Shape, length: number, seed: number, trainabl
   })
 }
 
-/** A reward model of random weights, likewise. */
+/** A reward model of random weights, as one is loaded that nothing trains. */
 export const randomRewardModel = (shape: Shape, length: number, seed: number): ScalarModel => {
   const config = decoderConfig({ ...shape, maxPositions: length })
   const head = { attributes: [REWARD], pooling: "last" } as const
   const specs = [...decoderParameters(config), headParameter(config, head)]
-  const parameters = randomParameters(specs, config.initializerRange, seed, asVariable)
+  // the head stays wide, as in a loaded one
+  const keep: Keep<Tensor> = (values, name) => (name.endsWith(HEAD_WEIGHT) ? tf.clone(values) : frozen(values, name))
+  const parameters = randomParameters(specs, config.initializerRange, seed, keep)
   const dispose = () => tf.dispose([...parameters.values()])
   return scalarModel({ name: "reward", config, head, parameters, variables: [], dispose })
 }

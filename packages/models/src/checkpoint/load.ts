@@ -22,7 +22,7 @@ export interface LoadOptions {
 }
 
 /** Products read a frozen matrix alone, and would narrow it: the wide one is not kept. */
-const narrowMatrix = (tensor: Tensor): Tensor => {
+export const narrowMatrix = (tensor: Tensor): Tensor => {
   if (tensor.rank !== 2) return tensor
   const narrow = narrowed(tensor)
   tensor.dispose()

@@ -1,6 +1,6 @@
 import { ModelRuntime, philoxStream, tf } from "@plumbline/runtime"
 import { Effect, Exit } from "effect"
-import type { LoadOptions } from "../checkpoint/load.ts"
+import { type LoadOptions, narrowMatrix } from "../checkpoint/load.ts"
 import { readConfig, readGenerationConfig } from "../checkpoint/folder.ts"
 import { readParameters } from "../checkpoint/read-parameters.ts"
 import { openWeights } from "../checkpoint/weights-files.ts"
@@ -19,7 +19,7 @@ export interface NewHead extends Head {
   readonly seed: number
 }
 
-export interface LoadScalarOptions extends LoadOptions {
+export interface LoadScalarOptions extends Omit<LoadOptions, "quantised"> {
   /** Where it is given, the folder's own head or output matrix is left unread. */
   readonly head?: NewHead | undefined
   /** Token that fills up rows, noted in config.json where it has none and this ends no text. */
@@ -46,7 +46,11 @@ export const loadScalarModel = Effect.fn("loadScalarModel")(function* (
     folder,
     config,
     specs,
-    ({ name: parameter, shape }, values) => store.add(parameter, tf.tensor(values, [...shape])),
+    ({ name: parameter, shape }, values) => {
+      const tensor = tf.tensor(values, [...shape])
+      // the head stays wide: scores are computed in float32
+      store.add(parameter, trainable || parameter === HEAD_WEIGHT ? tensor : narrowMatrix(tensor))
+    },
     [outputMatrixName(config), HEAD_WEIGHT]
   ).pipe(Effect.onExit((exit) => Effect.sync(() => Exit.isFailure(exit) && store.dispose())))
   if (fresh !== undefined) {
