@@ -1,6 +1,6 @@
 import { type DeviceFailure, ModelRuntime, tf } from "@plumbline/runtime"
 import { RunStore } from "@plumbline/store"
-import { Effect, Layer, Schema } from "effect"
+import { Effect, Schema } from "effect"
 import { existsSync, mkdtempSync, readFileSync, rmSync } from "node:fs"
 import { tmpdir } from "node:os"
 import { join } from "node:path"
@@ -34,6 +34,16 @@ const torchError = (kind: string) =>
     bytesAsked: 1024,
     bytesFree: 10
   })
+
+interface Machine {
+  readonly precision: "float32" | "bfloat16"
+  readonly activationCheckpointing: boolean
+}
+
+const machines: ReadonlyArray<Machine> = [
+  { precision: "float32", activationCheckpointing: false },
+  { precision: "bfloat16", activationCheckpointing: true }
+]
 
 interface Attempt {
   readonly failing?: number
@@ -71,33 +81,34 @@ describe.skipIf(!isSetUp)("a device that fails", () => {
   afterEach(() => void Object.assign(addonOf(), own))
   afterAll(() => rmSync(folder, { recursive: true }))
 
-  const options = Schema.decodeUnknownSync(TrainingOptions)({
-    maxSteps: 3,
-    learningRate: 0.05,
-    evalEvery: 2,
-    saveEvery: 2
-  })
-
-  const services = Layer.mergeAll(ModelRuntime.layerTorch({ device: "cpu" }), RunStore.layerTest, Progress.layerSilent)
-
   /** One run, or the next part of it, with a model of its own. @returns its failure, if it failed, and its status */
-  const run = (output: string, { failing, kind, resume = false }: Attempt = {}) => {
-    const context = { output: join(folder, output), resume, invocation: { command: "toy", options: {} } }
-    const policy = toyModel()
-    watch(failing, kind)
-    return Effect.gen(function* () {
-      const failure = yield* runTraining({ algorithm: toyAlgorithm(policy, { microBatchSize: 2 }), options }).pipe(
-        Effect.as(undefined),
-        Effect.catch((error) => Effect.succeed(error))
+  const runOn =
+    ({ activationCheckpointing, precision }: Machine) =>
+    (output: string, { failing, kind, resume = false }: Attempt = {}) => {
+      const context = { output: join(folder, output), resume, invocation: { command: "toy", options: {} } }
+      const options = Schema.decodeUnknownSync(TrainingOptions)({
+        maxSteps: 3,
+        learningRate: 0.05,
+        evalEvery: 2,
+        saveEvery: 2,
+        activationCheckpointing
+      })
+      return Effect.gen(function* () {
+        const policy = yield* Effect.acquireRelease(Effect.sync(toyModel), (made) => Effect.sync(() => made.dispose()))
+        watch(failing, kind)
+        const failure = yield* runTraining({ algorithm: toyAlgorithm(policy, { microBatchSize: 2 }), options }).pipe(
+          Effect.as(undefined),
+          Effect.catch((error) => Effect.succeed(error))
+        )
+        const [row] = yield* (yield* RunStore).runs()
+        return { failure: failure as DeviceFailure | StepOutOfMemory | undefined, status: row?.status }
+      }).pipe(
+        Effect.scoped,
+        Effect.provide([RunStore.layerTest, Progress.layerSilent, RunContext.layer(context)]),
+        Effect.provide(ModelRuntime.layerTorch({ device: "cpu", precision })),
+        Effect.runPromise
       )
-      const [row] = yield* (yield* RunStore).runs()
-      return { failure: failure as DeviceFailure | StepOutOfMemory | undefined, status: row?.status }
-    }).pipe(
-      Effect.ensuring(Effect.sync(() => policy.dispose())),
-      Effect.provide(Layer.merge(services, RunContext.layer(context))),
-      Effect.runPromise
-    )
-  }
+    }
 
   const metrics = (output: string) =>
     readFileSync(join(folder, output, "metrics.jsonl"), "utf8").replaceAll(
@@ -106,17 +117,19 @@ describe.skipIf(!isSetUp)("a device that fails", () => {
     )
   const weights = (output: string) => readFileSync(join(folder, output, "final/model.safetensors"))
 
-  it("ends the run with a typed failure wherever it fails, frees all, and a resume goes on bit for bit", async () => {
-    await run("warm-up")
+  it.each(machines)("ends the run, frees all, and a resume goes on bit for bit: %o", async (machine) => {
+    const run = runOn(machine)
+    const whole = `whole-${machine.precision}`
+    await run(`warm-up-${machine.precision}`)
     const before = alive()
-    expect(await run("whole")).toEqual({ failure: undefined, status: "finished" })
+    expect(await run(whole)).toEqual({ failure: undefined, status: "finished" })
     expect(alive()).toEqual(before)
     const all = calls
     const PARTS = 16
     const tags = new Set<string>()
     for (let part = 0; part < PARTS; part++) {
       const failing = 1 + Math.round((part * (all - 1)) / (PARTS - 1))
-      const output = `failed-at-${failing}`
+      const output = `${machine.precision}-failed-at-${failing}`
       const kind = part % 2 === 0 ? "out-of-memory" : "device"
       const { failure, status } = await run(output, { failing, kind })
       expect(status, String(failure)).toBe("failed")
@@ -124,8 +137,8 @@ describe.skipIf(!isSetUp)("a device that fails", () => {
       expect(alive(), `operator ${failing} of ${all}: ${failure!.message}`).toEqual(before)
       expect(existsSync(join(folder, output, "run.lock"))).toBe(false)
       expect(await run(output, { resume: true })).toEqual({ failure: undefined, status: "finished" })
-      expect(metrics(output)).toBe(metrics("whole"))
-      expect(weights(output).equals(weights("whole"))).toBe(true)
+      expect(metrics(output)).toBe(metrics(whole))
+      expect(weights(output).equals(weights(whole))).toBe(true)
     }
     expect([...tags].toSorted()).toEqual(["DeviceLost", "OutOfMemory", "StepOutOfMemory"])
   })
