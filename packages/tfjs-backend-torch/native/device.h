@@ -54,6 +54,7 @@ inline Napi::Value HandleStatistics(const Napi::CallbackInfo& info) {
   auto result = Napi::Object::New(info.Env());
   result.Set("handles", static_cast<double>(LedgerOf().handles));
   result.Set("bytes", static_cast<double>(LedgerOf().bytes));
+  result.Set("collectableBytes", static_cast<double>(LedgerOf().told));
   return result;
 }
 

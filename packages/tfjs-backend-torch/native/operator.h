@@ -151,14 +151,14 @@ inline c10::IValue Argument(Napi::Env env, napi_value value, const Parameter& pa
 }
 
 inline Napi::Value Result(Napi::Env env, const c10::IValue& value) {
-  if (value.isTensor()) return Wrap(env, value.toTensor());
+  if (value.isTensor()) return Wrap(env, value.toTensor(), 2);
   if (value.isInt()) return Napi::Number::New(env, static_cast<double>(value.toInt()));
   if (value.isDouble()) return Napi::Number::New(env, value.toDouble());
   if (value.isBool()) return Napi::Boolean::New(env, value.toBool());
   if (value.isTensorList()) {
     const auto tensors = value.toTensorVector();
     auto list = Napi::Array::New(env, tensors.size());
-    for (uint32_t i = 0; i < tensors.size(); i++) list.Set(i, Wrap(env, tensors[i]));
+    for (uint32_t i = 0; i < tensors.size(); i++) list.Set(i, Wrap(env, tensors[i], 3));
     return list;
   }
   return env.Null();

@@ -115,6 +115,24 @@ describe.skipIf(addonPath() === undefined)("the torch addon", () => {
     expect(addon.handleStatistics()).toEqual(before)
   })
 
+  it("tells the garbage collector of memory, not of views of it and not of what is written into", () => {
+    const grown = <A>(body: () => A): readonly [A, number] => {
+      const { collectableBytes: before } = addon.handleStatistics()
+      return [body(), addon.handleStatistics().collectableBytes - before]
+    }
+    const [matrix, own] = grown(() => call("aten::zeros", "", [2, 3] as never, FLOAT32 as never) as Handle)
+    const [view, ofView] = grown(() => call("aten::t", "", matrix as never) as Handle)
+    const [parts, ofParts] = grown(() => call("aten::split", "Tensor", matrix as never, 1 as never) as Array<Handle>)
+    const [same, ofSame] = grown(() => call("aten::zero_", "", matrix as never) as Handle)
+    const sorted = () => call("aten::sort", "", matrix as never) as Array<Handle>
+    const [pair, ofPair] = grown(sorted)
+    const lists = () => call("aten::_foreach_neg", "", [matrix] as never) as Array<Handle>
+    const [list, ofList] = grown(lists)
+    const [, freed] = grown(() => addon.dispose([matrix, view, ...parts, same, ...pair, ...list]))
+    // six float32; sorted numbers and their int64 places
+    expect([own, ofView, ofParts, ofSame, ofPair, ofList, freed]).toEqual([24, 0, 0, 0, 72, 24, -120])
+  })
+
   it("reports the allocator's bytes: of shared memory once, of temporaries at the peak, of what is freed none", () => {
     const zeros = (size: number) => call("aten::zeros", "", [size] as never, FLOAT32 as never) as Handle
     const { allocated: before } = addon.hostMemory(true)

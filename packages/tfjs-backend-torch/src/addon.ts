@@ -88,6 +88,14 @@ export interface CudaAddon {
   ) => void
 }
 
+export interface HandleStatistics {
+  readonly handles: number
+  /** What the handles show; memory that several show counts for each. */
+  readonly bytes: number
+  /** What the garbage collector counts: the memory of tensors on the host, a 1024th of it on a device, no views. */
+  readonly collectableBytes: number
+}
+
 /** The native addon: tensors of libtorch, and any ATen operator on them. */
 export interface Addon extends Partial<CudaAddon> {
   readonly torchVersion: string
@@ -117,7 +125,7 @@ export interface Addon extends Partial<CudaAddon> {
   readonly deterministic: (flag: boolean) => void
   readonly callStatistics: () => CallStatistics
   /** Handles alive, and the bytes they show. */
-  readonly handleStatistics: () => { readonly handles: number; readonly bytes: number }
+  readonly handleStatistics: () => HandleStatistics
   /** Bytes on the host, by libtorch's allocator: of tensors, each once, and of temporaries within operators. */
   readonly hostMemory: (resetPeak?: boolean) => Pick<CudaMemory, "allocated" | "peakAllocated">
 }
