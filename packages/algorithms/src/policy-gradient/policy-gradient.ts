@@ -16,6 +16,7 @@ import type { CollectError } from "./rollout/collect.ts"
 import { minibatch } from "./rollout/minibatch.ts"
 import { computing, nextRollout } from "./rollout/next-rollout.ts"
 import { rolloutLog } from "./rollout/rollout-log.ts"
+import type { SamplerApart } from "./rollout/sampler-parity.ts"
 import { type Work, work } from "./rollout/work.ts"
 import { PromptData } from "../iterative/prompt-data.ts"
 import type { SamplerCorrection } from "./sampler-correction.ts"
@@ -69,7 +70,7 @@ type Needs = Policy | PromptData | Generator | Reward | Tokenizer
  */
 export const policyGradient = <E = never, R = never>(
   options: PolicyGradientOptions<E, R>
-): Algorithm<Models, RolloutBatch, CollectError | OutputUnwritable | OptionsInvalid | E, Needs | R> => {
+): Algorithm<Models, RolloutBatch, CollectError | SamplerApart | OutputUnwritable | OptionsInvalid | E, Needs | R> => {
   const { minibatches = 1, innerEpochs = 1, kl, sampling } = options
   const steps = minibatches * innerEpochs
   const bench = work<E, R>(kl?.coefficient.initial ?? 0, options.critic)
@@ -83,6 +84,7 @@ export const policyGradient = <E = never, R = never>(
     check: checkPolicyGradient(options),
     experience: (position) => {
       bench.begin()
+      const firstRollout = Math.ceil(position / steps)
       return Stream.iterate(position, (step) => step + 1).pipe(
         Stream.mapEffect(
           Effect.fnUntraced(function* (step) {
@@ -90,7 +92,12 @@ export const policyGradient = <E = never, R = never>(
             if (step === 0) yield* warmUp(options, bench, order)
             if (inner === 0) {
               const critic = options.critic && (yield* options.critic)
-              const making = { klCoefficient: bench.klCoefficient(), critic, stream: "rollouts" }
+              const making = {
+                klCoefficient: bench.klCoefficient(),
+                critic,
+                stream: "rollouts",
+                checked: index === firstRollout
+              }
               const rollout = yield* nextRollout(options, index, making)
               bench.take(rollout)
               if (critic !== undefined) bench.learning(yield* critic.train(lessonOf(rollout, order, steps)))
@@ -138,7 +145,7 @@ const warmUp = Effect.fnUntraced(function* <E, R>(
   if (options.critic === undefined) return
   const critic = yield* options.critic
   for (let i = 0; i < criticWarmup; i++) {
-    const making = { klCoefficient: bench.klCoefficient(), critic, stream: "warm-up" }
+    const making = { klCoefficient: bench.klCoefficient(), critic, stream: "warm-up", checked: false }
     const rollout = yield* nextRollout(options, i, making)
     yield* yield* critic.train(lessonOf(rollout, order, minibatches * innerEpochs))
   }

@@ -9,6 +9,7 @@ import { prepare } from "./prepare.ts"
 import { rolloutLog } from "./rollout-log.ts"
 import { rolloutMetrics } from "./rollout-metrics.ts"
 import type { Rollout } from "./rollout.ts"
+import { checkSampler } from "./sampler-parity.ts"
 import type { WorkingRollout } from "./work.ts"
 
 /** What a rollout is made with. */
@@ -17,13 +18,15 @@ export interface Making {
   readonly critic: CriticShape | undefined
   /** Names the stream its samples are drawn from. */
   readonly stream: string
+  /** Whether the sampler is held against the policy first. */
+  readonly checked: boolean
 }
 
 /** Collects a rollout and computes what its steps need. */
 export const nextRollout = Effect.fn("nextRollout")(function* <E, R>(
   options: PolicyGradientOptions<E, R>,
   index: number,
-  { critic, klCoefficient, stream }: Making
+  { checked, critic, klCoefficient, stream }: Making
 ) {
   const { maxLength = Infinity, sampler, units } = yield* PromptData
   const prompts = Array.from(sampler.indices(index), (unit) => units[unit]!)
@@ -38,7 +41,9 @@ export const nextRollout = Effect.fn("nextRollout")(function* <E, R>(
     stream,
     critic
   })
-  const working = yield* prepared(options, rollout, yield* Policy, klCoefficient)
+  const policy = yield* Policy
+  if (checked) yield* checkSampler(rollout, policy, options.sampling, yield* computing)
+  const working = yield* prepared(options, rollout, policy, klCoefficient)
   yield* (yield* rolloutLog).prepared(index, working.rows, options.keepRollouts ?? 200)
   return working
 })
