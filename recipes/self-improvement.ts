@@ -14,15 +14,15 @@
  *
  * All start from the quickstart's SFT model and answer 300 prompts that no training data has, at temperature 1.
  *
- * Seen on 2 cores of a Xeon server CPU (wasm, one thread; 1 to 3 minutes a run, 8 of steerlm on a busy machine), right answers, seed 0 / 1 / 2:
+ * Seen on 2 cores of a Xeon server CPU (wasm, one thread; 1 to 3 minutes a run, on a busy machine), right answers, seed 0 / 1 / 2:
  *
- *   start                53.7 / 52.7 / – %
- *   spin                 62.3 / 61.7 / – %      control 53.7 / 53.3 / – %
- *   rejection-sampling   84.0 / – / – %         control 41.0 / – / – %
- *   online-dpo           63.0 / – / – %         control 54.3 / – / – %
- *   self-rewarding       63.3 / 63.7 / – %      control 54.3 / 52.7 / – %
- *   steerlm              – / 77.7 / – %         control –
- *   distillation         75.0 / 79.0 / – %      control 1.3 / 6.0 / – %
+ *   start                53.7 / 52.7 / 47.3 %
+ *   spin                 62.3 / 61.7 / 54.3 %   control 53.7 / 53.3 / 45.3 %
+ *   rejection-sampling   84.0 / 81.0 / 71.3 %   control 41.0 / 39.0 / 40.3 %
+ *   online-dpo           63.0 / 63.0 / 56.7 %   control 54.3 / 50.7 / 46.3 %
+ *   self-rewarding       63.3 / 63.7 / 57.0 %   control 54.3 / 52.7 / 47.0 %
+ *   steerlm              77.0 / 77.7 / 80.3 %   control 43.3 / 34.7 / 33.0 %
+ *   distillation         75.0 / 79.0 / 69.0 %   control 1.3 / 6.0 / 2.0 %
  */
 import { attributeLabel } from "@plumbline/algorithms"
 import { loadTokenizer } from "@plumbline/data"
