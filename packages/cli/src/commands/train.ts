@@ -24,7 +24,7 @@ const GROUPS: ReadonlyArray<readonly [string, object]> = [
 /** The command line of an algorithm; `plan` takes the same. */
 export const algorithmLine = (builtin: AnyBuiltin, prefix = ""): CommandLine<OptionSchema> => ({
   name: `${prefix}${builtin.name}`,
-  usage: "--model DIR --train FILE --output DIR [--eval FILE] [--option value…]",
+  usage: `--model DIR --train FILE --output DIR ${"eval" in builtin.options.fields ? "[--eval FILE] " : ""}[--option value…]`,
   summary: builtin.summary,
   arguments: [],
   options: Schema.Struct({ ...builtin.options.fields, ...runFlagFields }),
