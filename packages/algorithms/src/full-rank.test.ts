@@ -1,5 +1,5 @@
 import { collate } from "@plumbline/data"
-import { type CausalLM, createScalarModel, freeze, llama, type Model, type ScalarModel } from "@plumbline/models"
+import { createScalarModel, freeze, llama, type Model, type ScalarModel } from "@plumbline/models"
 import { type AdapterMethod, adaptNew, lora } from "@plumbline/peft"
 import { bradleyTerry, pairwiseObjective } from "@plumbline/reward-model"
 import { tf, type Variable } from "@plumbline/runtime"
@@ -16,8 +16,9 @@ import { taughtBatch } from "./testing/distillation-case.ts"
 import { plainLoss } from "./testing/policy-gradient-case.ts"
 import { pairBatch, unevenPairs } from "./testing/preference-batches.ts"
 import { onWasm } from "./testing/preference-case.ts"
-import { row, smallModel, unevenRows, VOCABULARY } from "./testing/small-models.ts"
+import { smallModel, unevenRows, VOCABULARY } from "./testing/small-models.ts"
 import { kto } from "./unpaired/kto.ts"
+import type { UnpairedUnit } from "./unpaired/unpaired-data.ts"
 import { unpairedBatch, withMismatched } from "./unpaired/unpaired-batch.ts"
 import { unpairedObjective } from "./unpaired/unpaired-objective.ts"
 
@@ -105,6 +106,8 @@ const rollout = () => {
   }
 }
 
+const distilled = { loss: forwardDivergence(), tail: "bucket", divergenceWeight: 1, crossEntropyWeight: 0 } as const
+
 describe("an adapter of full rank takes the steps of full-weight training", () => {
   matches("SFT", negativeLogLikelihood, "policy", policy, () => [
     { rows: collate(unevenRows, packed), tokens: 1, origins: unevenRows.map((_, i) => `row ${i}`) }
@@ -114,21 +117,17 @@ describe("an adapter of full rank takes the steps of full-weight training", () =
     pairBatch(unevenPairs.slice(0, 2), smallModel(11))
   ])
   matches("KTO", unpairedObjective(kto({ beta: 0.5 })), "policy", policy, () => {
-    const units = unevenRows.map((one, i) => ({
-      row: { ...one, desirable: i % 2 === 0 },
+    const units = unevenRows.map((one, i): UnpairedUnit => ({
+      row: { ...one, label: i % 2 === 0 },
       tokens: one.ids.length,
       origin: `row ${i}`
     }))
-    return [unpairedBatch(packed as never, withMismatched(packed as never, units as never), smallModel(11))]
+    return [unpairedBatch(packed, withMismatched(packed, units), smallModel(11))]
   })
   matches("GRPO, PPO's actor", policyGradientObjective(plainLoss), "policy", policy, () => [rollout()])
-  matches(
-    "distillation",
-    distillationObjective({ loss: forwardDivergence(), tail: "bucket" } as never),
-    "policy",
-    policy,
-    () => [taughtBatch(smallModel(11), unevenRows, 3)]
-  )
+  matches("distillation", distillationObjective(distilled), "policy", policy, () => [
+    taughtBatch(smallModel(11), unevenRows, 3)
+  ])
   const scalar = (): ScalarModel =>
     createScalarModel(
       {
@@ -145,8 +144,6 @@ describe("an adapter of full rank takes the steps of full-weight training", () =
       5
     )
   matches("reward models", pairwiseObjective(bradleyTerry()), "reward", scalar, () => [
-    scoredPairs(packed, unevenPairs) as never
+    scoredPairs(packed, unevenPairs)
   ])
 })
-
-export const unused: CausalLM | ReturnType<typeof row> | undefined = undefined
