@@ -140,6 +140,22 @@ describe.skipIf(!hasGolden)("a reward model trained through an adapter", () => {
   })
 })
 
+// what writes its own experience, from a generator over the adapted weights
+const online: ReadonlyArray<readonly [string, string]> = [
+  ["grpo", "--reward think_format --samples 2 --max-new-tokens 6 --kl-coefficient 0.1"],
+  ["ppo", "--reward think_format --samples 2 --max-new-tokens 6"],
+  ["spin", "--max-new-tokens 6 --iteration-steps 1"]
+]
+
+describe.skipIf(!hasGolden)("what learns from its own responses", () => {
+  it.each(online)("%s trains an adapter", async (command, flags) => {
+    const output = await train(command, `online-${command}`, `--lora-rank 4 ${flags}`)
+    expect(metrics(output).map(({ step }) => step)).toEqual([1, 2, 3])
+    expect(JSON.parse(readFileSync(join(output, "final", "adapter_config.json"), "utf8"))).toMatchObject({ r: 4 })
+    expect(existsSync(join(output, "final", "model.safetensors"))).toBe(false)
+  })
+})
+
 // flags, then what the failure says
 const refused: ReadonlyArray<readonly [string, number, string]> = [
   ["--lora-rank 0", 2, "--lora-rank: expected a value greater than 0"],
