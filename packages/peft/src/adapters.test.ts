@@ -69,6 +69,10 @@ const methods: ReadonlyArray<readonly [string, () => AdapterMethod]> = [
     () => lora({ rank: 2, targets: ["q_proj"], trainedModules: ["embed_tokens", "lm_head"], biases: "all" })
   ],
   ["LoRA with the biases of its layers", () => lora({ rank: 2, targets: ["k_proj"], biases: "adapted" })],
+  [
+    "LoRA beside linear layers in full",
+    () => lora({ rank: 2, targets: ["q_proj"], trainedModules: ["o_proj", "up_proj"] })
+  ],
   ["DoRA", () => lora({ rank: 3, decomposed: true })],
   ["orthogonal LoRA", () => lora({ rank: 4, init: "orthogonal" })],
   ["(IA)³", () => ia3()],
