@@ -21,15 +21,13 @@ export interface Nf4Values {
 /** Halfway between neighbouring levels. */
 const BORDERS = Float64Array.from({ length: 15 }, (_, i) => (NF4_LEVELS[i]! + NF4_LEVELS[i + 1]!) / 2)
 
+/** Cells of [−1, 1], each narrower than two borders are apart: the level of a cell's beginning. */
+const CELLS = Uint8Array.from({ length: 64 }, (_, cell) => BORDERS.filter((border) => cell / 31.5 - 1 > border).length)
+
 /** The nearest level of a number in [−1, 1]. */
 const nearest = (value: number): number => {
-  let [low, high] = [0, 15]
-  while (low < high) {
-    const middle = (low + high) >> 1
-    if (value > BORDERS[middle]!) low = middle + 1
-    else high = middle
-  }
-  return low
+  const level = CELLS[Math.trunc((value + 1) * 31.5)]!
+  return value > BORDERS[level]! ? level + 1 : level
 }
 
 /**
@@ -43,19 +41,25 @@ export const packNf4 = (values: Float32Array): Nf4Values => {
   const blocks = Math.ceil(values.length / NF4_BLOCK)
   const { mean, outer, rounded, scales } = packScales(magnitudes(values, blocks))
   const codes = new Int32Array(blocks * (NF4_BLOCK / 8))
-  for (let i = 0; i < values.length; i++) {
-    const scale = rounded[Math.floor(i / NF4_BLOCK)]!
-    const code = nearest(scale === 0 ? 0 : values[i]! / scale)
-    codes[i >> 3]! |= code << (4 * (i & 7))
+  for (let block = 0; block < blocks; block++) {
+    const scale = rounded[block]!
+    const end = Math.min(values.length, (block + 1) * NF4_BLOCK)
+    for (let i = block * NF4_BLOCK; i < end; i++) {
+      // the rounded scale may be smaller than the largest magnitude
+      const value = scale === 0 ? 0 : Math.max(-1, Math.min(1, values[i]! / scale))
+      codes[i >> 3]! |= nearest(value) << (4 * (i & 7))
+    }
   }
   return { codes, scales, outer, mean }
 }
 
 const magnitudes = (values: Float32Array, blocks: number): Float32Array => {
   const largest = new Float32Array(blocks)
-  for (let i = 0; i < values.length; i++) {
-    const block = Math.floor(i / NF4_BLOCK)
-    largest[block] = Math.max(largest[block]!, Math.abs(values[i]!))
+  for (let block = 0; block < blocks; block++) {
+    const end = Math.min(values.length, (block + 1) * NF4_BLOCK)
+    let most = 0
+    for (let i = block * NF4_BLOCK; i < end; i++) most = Math.max(most, Math.abs(values[i]!))
+    largest[block] = most
   }
   return largest
 }
