@@ -62,8 +62,11 @@ export const loadScalarModel = Effect.fn("loadScalarModel")(function* (
 })
 
 /** Whether a folder has a head, that is, holds a model that gives numbers. */
-export const hasHead = (folder: string) =>
-  Effect.scoped(Effect.map(openWeights(folder), (stored) => stored.has(HEAD_WEIGHT)))
+export const hasHead = Effect.fnUntraced(function* (folder: string) {
+  // says so where there is no model at all
+  yield* readConfig(folder)
+  return yield* Effect.scoped(Effect.map(openWeights(folder), (stored) => stored.has(HEAD_WEIGHT)))
+})
 
 /** How many scores the folder's head gives. */
 const storedScores = Effect.fnUntraced(function* (folder: string) {
