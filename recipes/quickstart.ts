@@ -10,7 +10,7 @@
  * Seen on 2 cores of a Xeon server CPU (wasm, one thread), about 90 seconds a seed, SFT → SFT + DPO on held-out prompts:
  *
  *   seed   right answers      polite style       chosen side likelier
- *   0      53.7 → 78.0 %      45.3 → 89.0 %      68.0 → 100.0 %
+ *   0      53.7 → 79.7 %      51.3 → 94.0 %      68.0 → 100.0 %
  *   1      54.3 → 78.7 %      43.3 → 93.3 %      66.7 →  99.7 %
  *   2      48.7 → 73.7 %      53.0 → 93.7 %      69.0 →  99.3 %
  */
