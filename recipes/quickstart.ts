@@ -7,12 +7,12 @@
  * 2. DPO on 4,000 pairs that prefer right answers in a polite sentence, against the frozen SFT model.
  * 3. Both models answer 300 held-out prompts, sampled at temperature 1, and code checks the answers.
  *
- * Seen on 2 cores of a Xeon server CPU (wasm, one thread), about 90 seconds a seed, SFT → SFT + DPO on held-out prompts:
+ * Seen on 2 cores of a server CPU (wasm, one thread), 90 to 124 seconds a seed, SFT → SFT + DPO on held-out prompts:
  *
  *   seed   right answers      polite style       chosen side likelier
  *   0      53.7 → 79.7 %      51.3 → 94.0 %      68.0 → 100.0 %
- *   1      54.3 → 78.7 %      43.3 → 93.3 %      66.7 →  99.7 %
- *   2      48.7 → 73.7 %      53.0 → 93.7 %      69.0 →  99.3 %
+ *   1      52.7 → 78.0 %      41.0 → 93.7 %      66.7 →  99.7 %
+ *   2      47.3 → 73.3 %      49.7 → 94.3 %      69.0 →  99.3 %
  */
 import { dpo, preference, PreferenceData, ReferenceLogProbs, sft, SupervisedData } from "@plumbline/algorithms"
 import { byteTokenizer, CHATML_SPECIALS, Tokenizer } from "@plumbline/data"
