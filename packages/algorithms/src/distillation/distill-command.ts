@@ -15,7 +15,7 @@ import {
 import { Effect, Schema } from "effect"
 import type { Builtin } from "../builtin.ts"
 import { fileFields, UnitShare } from "../command-fields.ts"
-import { responseOptions, rolloutFields } from "../iterative/rollout-fields.ts"
+import { responseOptions, rolloutFields } from "../responses/rollout-fields.ts"
 import { inputFiles, policyFolder, tokenizerOutput } from "../model-folder.ts"
 import { distillation, onPolicyDistillation } from "./distillation.ts"
 import { DistillationData, taughtFiles } from "./distillation-data.ts"

@@ -2,10 +2,11 @@ import { collate, type TokenizedRow, type Tokenizer } from "@plumbline/data"
 import { type CausalLM, Policy } from "@plumbline/models"
 import type { GenerationError, Generator } from "@plumbline/rollout-generation"
 import { philoxStream } from "@plumbline/runtime"
-import { type Algorithm, type Dataset, globalBatches, splitUnits } from "@plumbline/training"
-import { Effect, Stream } from "effect"
-import { type ResponseOptions, writeResponses } from "../iterative/responses.ts"
-import { lastAnswer } from "../iterative/spin.ts"
+import { type Algorithm, type Dataset, splitUnits } from "@plumbline/training"
+import { Effect } from "effect"
+import { type ResponseOptions, writeResponses } from "../responses/responses.ts"
+import { lastAnswer } from "../supervised/last-answer.ts"
+import { writtenBatches } from "../responses/written-batches.ts"
 import { DistillationData, type TaughtUnit } from "./distillation-data.ts"
 import { type DistillationBatch, distillationObjective, type DistillationOptions } from "./distillation-objective.ts"
 import { TeacherLogits } from "./teacher-logits.ts"
@@ -23,12 +24,7 @@ export const distillation = (
   ...taught(options),
   name: "distillation",
   config: recorded(options),
-  experience: (position) =>
-    Stream.unwrap(
-      Effect.map(DistillationData, (data) =>
-        globalBatches(data.units, data.sampler, position).pipe(Stream.mapEffect((units) => batches(data, units)))
-      )
-    )
+  experience: (position) => writtenBatches(DistillationData, position, batches)
 })
 
 export interface OnPolicyOptions extends Omit<ResponseOptions, "samples"> {
@@ -50,14 +46,7 @@ export const onPolicyDistillation = (
   name: "on-policy-distillation",
   config: { ...recorded(options), onPolicy },
   experience: (position) =>
-    Stream.unwrap(
-      Effect.map(DistillationData, (data) =>
-        globalBatches(data.units, data.sampler, position).pipe(
-          Stream.zipWithIndex,
-          Stream.mapEffect(([units, index]) => onPolicyBatches(data, units, position + index, onPolicy))
-        )
-      )
-    )
+    writtenBatches(DistillationData, position, (data, units, step) => onPolicyBatches(data, units, step, onPolicy))
 })
 
 const recorded = ({ loss, ...rest }: DistillationOptions) => ({ loss: { name: loss.name, ...loss.options }, ...rest })

@@ -1,8 +1,8 @@
 import { describe, expect, it } from "vitest"
 import { row } from "../testing/small-models.ts"
 import { bestAndWorst, lengthControlled } from "./choose-pair.ts"
-import type { JudgedSample } from "./judged-responses.ts"
-import { lastAnswer } from "./spin.ts"
+import type { JudgedSample } from "../responses/judged-responses.ts"
+import { lastAnswer } from "../supervised/last-answer.ts"
 
 const samples = (...judged: ReadonlyArray<readonly [reward: number | undefined, length: number]>) =>
   judged.map(([reward, length], sample) => ({

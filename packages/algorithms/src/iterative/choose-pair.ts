@@ -1,4 +1,4 @@
-import type { JudgedSample } from "./judged-responses.ts"
+import type { JudgedSample } from "../responses/judged-responses.ts"
 
 export interface ChosenPair {
   readonly chosen: JudgedSample

@@ -18,9 +18,9 @@ import { pairLossFields } from "../preference/loss-fields.ts"
 import { lossFromOptions } from "../preference/loss-table.ts"
 import { ReferenceLogProbs } from "../preference/reference-log-probs.ts"
 import { onlinePreference } from "./online-preference.ts"
-import { PromptData, promptFiles, type PromptRow } from "./prompt-data.ts"
-import { answersGiven, rewardFields, rewardLayer } from "./reward-fields.ts"
-import { responseOptions, rolloutFields } from "./rollout-fields.ts"
+import { PromptData, promptFiles, type PromptRow } from "../responses/prompt-data.ts"
+import { answersGiven, rewardFields, rewardLayer } from "../responses/reward-fields.ts"
+import { responseOptions, rolloutFields } from "../responses/rollout-fields.ts"
 
 /** Options of commands whose pairs are made of judged responses. */
 export const judgedPairFields = {

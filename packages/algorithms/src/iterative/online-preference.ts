@@ -4,18 +4,19 @@ import type { Reward } from "@plumbline/reward-model"
 import { type RewardError } from "@plumbline/reward-model"
 import type { Generator } from "@plumbline/rollout-generation"
 import { type GenerationError } from "@plumbline/rollout-generation"
-import { type Algorithm, type Dataset, globalBatches, splitUnits } from "@plumbline/training"
-import { Effect, Stream } from "effect"
-import { type PairBatch, pairRows } from "../preference/pair-batch.ts"
+import { type Algorithm, type Dataset, splitUnits } from "@plumbline/training"
+import { Effect } from "effect"
+import type { PairBatch } from "../preference/pair-batch.ts"
 import type { PairUnit } from "../preference/preference-data.ts"
 import type { PreferenceLoss } from "../preference/preference-loss.ts"
 import { preferenceObjective } from "../preference/preference-objective.ts"
-import { ReferenceLogProbs } from "../preference/reference-log-probs.ts"
+import { pairBatch, ReferenceLogProbs } from "../preference/reference-log-probs.ts"
+import { writtenBatches } from "../responses/written-batches.ts"
 import { bestAndWorst, type ChosenPair, type ChoosePair } from "./choose-pair.ts"
-import { judgedResponses, type JudgedPromptUnit } from "./judged-responses.ts"
-import { PromptData, type PromptUnit } from "./prompt-data.ts"
+import { judgedResponses, type JudgedPromptUnit } from "../responses/judged-responses.ts"
+import { PromptData, type PromptUnit } from "../responses/prompt-data.ts"
 import { type Reported, reporting, withReport } from "./reported.ts"
-import type { ResponseOptions } from "./responses.ts"
+import type { ResponseOptions } from "../responses/responses.ts"
 import { rolloutReport } from "./rollout-report.ts"
 
 export interface OnlinePreferenceOptions extends ResponseOptions {
@@ -49,14 +50,7 @@ export const onlinePreference = (
   trainable: Effect.map(Policy, (policy) => ({ policy })),
   stepsPerEpoch: Effect.map(PromptData, ({ sampler }) => sampler.stepsPerEpoch),
   experience: (position) =>
-    Stream.unwrap(
-      Effect.map(PromptData, (data) =>
-        globalBatches(data.units, data.sampler, position).pipe(
-          Stream.zipWithIndex,
-          Stream.mapEffect(([units, index]) => judgedPairs(loss, data, units, position + index, options))
-        )
-      )
-    ),
+    writtenBatches(PromptData, position, (data, units, step) => judgedPairs(loss, data, units, step, options)),
   objective: reporting(preferenceObjective(loss))
 })
 
@@ -72,19 +66,15 @@ const judgedPairs = Effect.fnUntraced(function* (
   const reference = yield* ReferenceLogProbs
   const judged = yield* judgedResponses(units, step, { ...options, maxLength: data.maxLength })
   const choose = options.choose ?? bestAndWorst
-  const pairs = judged.flatMap((group) => {
-    const pair = choose(group.samples)
-    return pair === undefined ? [] : [pairUnit(group, pair)]
-  })
-  const batch = (part: ReadonlyArray<PairUnit>): PairBatch => {
-    const rows = pairRows(data, part, tailWeight)
-    return { ...rows, referenceLogProbs: part.length === 0 ? new Float32Array(0) : reference.of(rows) }
-  }
-  const used = Float32Array.from(judged, ({ samples }) => (choose(samples) === undefined ? 0 : 1))
+  const chosen = judged.map(({ samples }) => choose(samples))
+  const pairs = chosen.flatMap((pair, i) => (pair === undefined ? [] : [pairUnit(judged[i]!, pair)]))
+  const batch = (part: ReadonlyArray<PairUnit>) => pairBatch(data, part, reference, tailWeight)
+  const used = Float32Array.from(chosen, (pair) => (pair === undefined ? 0 : 1))
   return withReport(splitUnits(pairs, data.split), batch, { ...rolloutReport(judged), "pairs/used": used })
 })
 
-const pairUnit = ({ unit }: JudgedPromptUnit, { chosen, rejected }: ChosenPair): PairUnit => ({
+/** Two responses to a prompt as a pair with graded rewards. */
+export const pairUnit = ({ unit }: JudgedPromptUnit, { chosen, rejected }: ChosenPair): PairUnit => ({
   row: {
     chosen: chosen.row,
     rejected: rejected.row,

@@ -12,10 +12,10 @@ import { Effect, Schema } from "effect"
 import type { Builtin } from "../builtin.ts"
 import { trainFields } from "../command-fields.ts"
 import { inputFiles, policyFolder, tokenizerOutput } from "../model-folder.ts"
-import { PromptData, promptFiles, type PromptRow } from "./prompt-data.ts"
+import { PromptData, promptFiles, type PromptRow } from "../responses/prompt-data.ts"
 import { rejectionSampling } from "./rejection-sampling.ts"
-import { answersGiven, rewardFields, rewardLayer } from "./reward-fields.ts"
-import { responseOptions, rolloutFields } from "./rollout-fields.ts"
+import { answersGiven, rewardFields, rewardLayer } from "../responses/reward-fields.ts"
+import { responseOptions, rolloutFields } from "../responses/rollout-fields.ts"
 
 export const RejectionSamplingCommandOptions = Schema.Struct({
   ...trainFields,

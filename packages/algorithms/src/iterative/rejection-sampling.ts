@@ -5,13 +5,14 @@ import type { Reward } from "@plumbline/reward-model"
 import { type RewardError } from "@plumbline/reward-model"
 import type { Generator } from "@plumbline/rollout-generation"
 import { type GenerationError } from "@plumbline/rollout-generation"
-import { type Algorithm, type Dataset, type DataUnit, globalBatches, splitUnits } from "@plumbline/training"
-import { Effect, Stream } from "effect"
+import { type Algorithm, type Dataset, type DataUnit, splitUnits } from "@plumbline/training"
+import { Effect } from "effect"
 import { negativeLogLikelihood, type SupervisedBatch } from "../supervised/negative-log-likelihood.ts"
-import { judgedResponses, type JudgedPromptUnit, type JudgedSample } from "./judged-responses.ts"
-import { PromptData, type PromptUnit } from "./prompt-data.ts"
+import { judgedResponses, type JudgedPromptUnit, type JudgedSample } from "../responses/judged-responses.ts"
+import { PromptData, type PromptUnit } from "../responses/prompt-data.ts"
+import { writtenBatches } from "../responses/written-batches.ts"
 import { type Reported, reporting, withReport } from "./reported.ts"
-import type { ResponseOptions } from "./responses.ts"
+import type { ResponseOptions } from "../responses/responses.ts"
 import { rolloutReport } from "./rollout-report.ts"
 
 export interface RejectionSamplingOptions extends ResponseOptions {
@@ -41,14 +42,7 @@ export const rejectionSampling = (
   trainable: Effect.map(Policy, (policy) => ({ policy })),
   stepsPerEpoch: Effect.map(PromptData, ({ sampler }) => sampler.stepsPerEpoch),
   experience: (position) =>
-    Stream.unwrap(
-      Effect.map(PromptData, (data) =>
-        globalBatches(data.units, data.sampler, position).pipe(
-          Stream.zipWithIndex,
-          Stream.mapEffect(([units, index]) => keptResponses(data, units, position + index, options))
-        )
-      )
-    ),
+    writtenBatches(PromptData, position, (data, units, step) => keptResponses(data, units, step, options)),
   objective: reporting(negativeLogLikelihood)
 })
 

@@ -1,4 +1,4 @@
-import type { JudgedPromptUnit } from "./judged-responses.ts"
+import type { JudgedPromptUnit } from "../responses/judged-responses.ts"
 import type { Reported } from "./reported.ts"
 
 /** What is worth knowing of the responses of a step: rewards of those that have one, lengths in tokens, and whether they ended. */

@@ -9,9 +9,9 @@ import type { PreferenceLoss } from "../preference/preference-loss.ts"
 import type { ReferenceLogProbs } from "../preference/reference-log-probs.ts"
 import { lengthControlled } from "./choose-pair.ts"
 import { onlinePreference } from "./online-preference.ts"
-import type { PromptData } from "./prompt-data.ts"
+import type { PromptData } from "../responses/prompt-data.ts"
 import type { Reported } from "./reported.ts"
-import type { ResponseOptions } from "./responses.ts"
+import type { ResponseOptions } from "../responses/responses.ts"
 
 export interface SelfRewardingOptions extends ResponseOptions {
   /** Steps of an iteration; after each, responses, judgements and reference are those of the policy as it is then. */

@@ -16,7 +16,7 @@ import { inputFiles, policyFolder, referenceFolder, tokenizerOutput } from "../m
 import { ReferenceLogProbs } from "../preference/reference-log-probs.ts"
 import { demonstrationFiles, SupervisedData } from "../supervised/supervised-data.ts"
 import { opponentEngine } from "./opponent-engine.ts"
-import { responseOptions, rolloutFields } from "./rollout-fields.ts"
+import { responseOptions, rolloutFields } from "../responses/rollout-fields.ts"
 import { spin } from "./spin.ts"
 
 export const SpinCommandOptions = Schema.Struct({

@@ -4,18 +4,19 @@ import type { ReferencePolicy } from "@plumbline/models"
 import { type CausalLM, Policy } from "@plumbline/models"
 import type { Generator } from "@plumbline/rollout-generation"
 import { type GenerationError } from "@plumbline/rollout-generation"
-import { type Algorithm, type Dataset, globalBatches, splitUnits } from "@plumbline/training"
-import { Effect, Stream } from "effect"
+import { type Algorithm, type Dataset, splitUnits } from "@plumbline/training"
+import { Effect } from "effect"
 import { dpo } from "../preference/dpo.ts"
 import { movingReference } from "../preference/moving-reference.ts"
-import { type PairBatch, pairRows } from "../preference/pair-batch.ts"
+import type { PairBatch } from "../preference/pair-batch.ts"
 import type { PairUnit } from "../preference/preference-data.ts"
 import { preferenceObjective } from "../preference/preference-objective.ts"
-import { ReferenceLogProbs } from "../preference/reference-log-probs.ts"
-import { answerStart } from "../steerlm/attribute-label.ts"
+import { pairBatch, ReferenceLogProbs } from "../preference/reference-log-probs.ts"
+import { lastAnswer } from "../supervised/last-answer.ts"
 import { SupervisedData, type SupervisedUnit } from "../supervised/supervised-data.ts"
+import { writtenBatches } from "../responses/written-batches.ts"
 import { type Reported, reporting, withReport } from "./reported.ts"
-import { type ResponseOptions, type WrittenResponse, writeResponses } from "./responses.ts"
+import { type ResponseOptions, type WrittenResponse, writeResponses } from "../responses/responses.ts"
 
 export interface SpinOptions extends Omit<ResponseOptions, "samples"> {
   /** λ: strength of the pull toward the opponent. */
@@ -65,14 +66,7 @@ const selfPlay = (
   trainable: Effect.map(Policy, (policy) => ({ policy })),
   stepsPerEpoch: Effect.map(SupervisedData, ({ sampler }) => sampler.stepsPerEpoch),
   experience: (position) =>
-    Stream.unwrap(
-      Effect.map(SupervisedData, (data) =>
-        globalBatches(data.units, data.sampler, position).pipe(
-          Stream.zipWithIndex,
-          Stream.mapEffect(([units, index]) => gamePairs(data, units, position + index, options))
-        )
-      )
-    ),
+    writtenBatches(SupervisedData, position, (data, units, step) => gamePairs(data, units, step, options)),
   objective: reporting(preferenceObjective(dpo({ beta: options.beta })))
 })
 
@@ -90,10 +84,7 @@ const gamePairs = Effect.fnUntraced(function* (
     { ...options, samples: 1, maxLength: data.maxLength }
   )
   const pairs = units.map((unit, i) => pairUnit(unit, demonstrated[i]!.answer, written[i]![0]!))
-  const batch = (part: ReadonlyArray<PairUnit>): PairBatch => {
-    const rows = pairRows(data, part)
-    return { ...rows, referenceLogProbs: reference.of(rows) }
-  }
+  const batch = (part: ReadonlyArray<PairUnit>) => pairBatch(data, part, reference)
   const lengths = Float32Array.from(written, ([sample]) => sample!.response.responseIds.length)
   return withReport(splitUnits(pairs, data.split), batch, { "completions/mean_length": lengths })
 })
@@ -103,16 +94,3 @@ const pairUnit = ({ origin }: SupervisedUnit, chosen: TokenizedRow, { row: rejec
   tokens: chosen.ids.length + rejected.ids.length,
   origin
 })
-
-/** The last run of scored tokens of a row as its answer, and all that stands before it as the prompt. */
-export const lastAnswer = ({
-  ids,
-  lossMask
-}: TokenizedRow): { readonly prompt: Int32Array; readonly answer: TokenizedRow } => {
-  const end = lossMask.lastIndexOf(1) + 1
-  const start = answerStart(lossMask)
-  return {
-    prompt: ids.slice(0, start),
-    answer: { ids: ids.slice(0, end), lossMask: new Uint8Array(end).fill(1, start) }
-  }
-}

@@ -14,10 +14,10 @@ import type { Builtin } from "../builtin.ts"
 import { trainFields } from "../command-fields.ts"
 import { inputFiles, policyFolder, referenceFolder, tokenizerOutput } from "../model-folder.ts"
 import { ReferenceLogProbs } from "../preference/reference-log-probs.ts"
-import { PromptData, promptFiles, type PromptRow } from "./prompt-data.ts"
+import { PromptData, promptFiles, type PromptRow } from "../responses/prompt-data.ts"
 import { ReferenceGenerator } from "./reference-generator.ts"
-import { answersGiven, rewardFields, rewardLayer } from "./reward-fields.ts"
-import { responseOptions, rolloutFields } from "./rollout-fields.ts"
+import { answersGiven, rewardFields, rewardLayer } from "../responses/reward-fields.ts"
+import { responseOptions, rolloutFields } from "../responses/rollout-fields.ts"
 import { xpo } from "./xpo.ts"
 
 export const XpoCommandOptions = Schema.Struct({

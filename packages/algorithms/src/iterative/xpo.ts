@@ -3,20 +3,22 @@ import { type CausalLM, Policy, type ReferencePolicy } from "@plumbline/models"
 import type { Reward, RewardError } from "@plumbline/reward-model"
 import { type GenerationError, Generator } from "@plumbline/rollout-generation"
 import { tf, type Tensor1D } from "@plumbline/runtime"
-import { type Algorithm, type Dataset, globalBatches, type Objective, splitUnits } from "@plumbline/training"
-import { Effect, Stream } from "effect"
+import { type Algorithm, type Dataset, type Objective, splitUnits } from "@plumbline/training"
+import { Effect } from "effect"
 import { dpo } from "../preference/dpo.ts"
-import { type PairBatch, pairRows } from "../preference/pair-batch.ts"
+import type { PairBatch } from "../preference/pair-batch.ts"
 import type { PairUnit } from "../preference/preference-data.ts"
 import type { PreferenceLoss } from "../preference/preference-loss.ts"
 import { preferenceObjective } from "../preference/preference-objective.ts"
-import { ReferenceLogProbs } from "../preference/reference-log-probs.ts"
+import { pairBatch, ReferenceLogProbs } from "../preference/reference-log-probs.ts"
+import { writtenBatches } from "../responses/written-batches.ts"
 import { bestAndWorst } from "./choose-pair.ts"
-import { judged, type JudgedPromptUnit } from "./judged-responses.ts"
-import { PromptData, type PromptUnit } from "./prompt-data.ts"
+import { judged, type JudgedPromptUnit } from "../responses/judged-responses.ts"
+import { PromptData, type PromptUnit } from "../responses/prompt-data.ts"
+import { pairUnit } from "./online-preference.ts"
 import { ReferenceGenerator } from "./reference-generator.ts"
 import { type Reported, reporting, withReport } from "./reported.ts"
-import { type ResponseOptions, writeResponses } from "./responses.ts"
+import { type ResponseOptions, writeResponses } from "../responses/responses.ts"
 import { rolloutReport } from "./rollout-report.ts"
 
 export interface XpoOptions extends Omit<ResponseOptions, "samples"> {
@@ -81,14 +83,7 @@ export const xpo = (
   trainable: Effect.map(Policy, (policy) => ({ policy })),
   stepsPerEpoch: Effect.map(PromptData, ({ sampler }) => sampler.stepsPerEpoch),
   experience: (position) =>
-    Stream.unwrap(
-      Effect.map(PromptData, (data) =>
-        globalBatches(data.units, data.sampler, position).pipe(
-          Stream.zipWithIndex,
-          Stream.mapEffect(([units, index]) => duels(data, units, position + index, options))
-        )
-      )
-    ),
+    writtenBatches(PromptData, position, (data, units, step) => duels(data, units, step, options)),
   objective: reporting(xpoObjective(options))
 })
 
@@ -111,14 +106,10 @@ const duels = Effect.fnUntraced(function* (
     units.map((_, i) => [own[i]![0]!, other[i]![0]!])
   )
   const pairs = groups.flatMap(duel)
-  const batch = (part: ReadonlyArray<Duel>): XpoBatch => {
-    const rows = pairRows(data, part)
-    return {
-      ...rows,
-      referenceLogProbs: part.length === 0 ? new Float32Array(0) : reference.of(rows),
-      chosenOfReference: Float32Array.from(part, ({ chosenOfReference }) => (chosenOfReference ? 1 : 0))
-    }
-  }
+  const batch = (part: ReadonlyArray<Duel>): XpoBatch => ({
+    ...pairBatch(data, part, reference),
+    chosenOfReference: Float32Array.from(part, ({ chosenOfReference }) => (chosenOfReference ? 1 : 0))
+  })
   const won = Float32Array.from(pairs, ({ chosenOfReference }) => (chosenOfReference ? 0 : 1))
   return withReport(splitUnits(pairs, data.split), batch, { ...rolloutReport(groups), "pairs/won": won })
 })
@@ -127,17 +118,8 @@ interface Duel extends PairUnit {
   readonly chosenOfReference: boolean
 }
 
-const duel = ({ samples, unit }: JudgedPromptUnit): ReadonlyArray<Duel> => {
-  const pair = bestAndWorst(samples)
+const duel = (group: JudgedPromptUnit): ReadonlyArray<Duel> => {
+  const pair = bestAndWorst(group.samples)
   if (pair === undefined) return []
-  const { chosen, rejected } = pair
-  const rewards = { chosenReward: chosen.reward!, rejectedReward: rejected.reward! }
-  return [
-    {
-      row: { chosen: chosen.row, rejected: rejected.row, ...rewards },
-      tokens: chosen.row.ids.length + rejected.row.ids.length,
-      origin: unit.origin,
-      chosenOfReference: chosen === samples[1]
-    }
-  ]
+  return [{ ...pairUnit(group, pair), chosenOfReference: pair.chosen === group.samples[1] }]
 }

@@ -2,7 +2,7 @@ import { Generator, type SamplingOptions } from "@plumbline/rollout-generation"
 import { OptionsInvalid } from "@plumbline/training"
 import { Effect } from "effect"
 import type { Advantage } from "./advantages/advantage.ts"
-import { PromptData } from "../iterative/prompt-data.ts"
+import { PromptData } from "../responses/prompt-data.ts"
 
 interface Checked {
   readonly advantage: Advantage

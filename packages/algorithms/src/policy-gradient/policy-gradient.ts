@@ -18,7 +18,7 @@ import { computing, nextRollout } from "./rollout/next-rollout.ts"
 import { rolloutLog } from "./rollout/rollout-log.ts"
 import type { SamplerApart } from "./rollout/sampler-parity.ts"
 import { type Work, work } from "./rollout/work.ts"
-import { PromptData } from "../iterative/prompt-data.ts"
+import { PromptData } from "../responses/prompt-data.ts"
 import type { SamplerCorrection } from "./sampler-correction.ts"
 import type { Surrogate } from "./surrogates/surrogate.ts"
 

@@ -2,11 +2,11 @@ import { type CausalLM, Policy } from "@plumbline/models"
 import { type Algorithm, splitUnits, unitBatches } from "@plumbline/training"
 import { Effect, Stream } from "effect"
 import { DataUnfit } from "../data-unfit.ts"
-import { type PairBatch, pairRows } from "./pair-batch.ts"
+import type { PairBatch } from "./pair-batch.ts"
 import { type PairUnit, PreferenceData } from "./preference-data.ts"
 import type { PreferenceLoss } from "./preference-loss.ts"
 import { preferenceObjective } from "./preference-objective.ts"
-import { ReferenceLogProbs } from "./reference-log-probs.ts"
+import { pairBatch, ReferenceLogProbs } from "./reference-log-probs.ts"
 
 type Models = { readonly policy: CausalLM }
 
@@ -48,10 +48,7 @@ export const preference = (
 const batchMaker = Effect.fnUntraced(function* ({ tailWeight }: PreferenceLoss) {
   const data = yield* PreferenceData
   const reference = yield* ReferenceLogProbs
-  return (units: ReadonlyArray<PairUnit>): PairBatch => {
-    const rows = pairRows(data, units, tailWeight)
-    return { ...rows, referenceLogProbs: reference.of(rows) }
-  }
+  return (units: ReadonlyArray<PairUnit>): PairBatch => pairBatch(data, units, reference, tailWeight)
 })
 
 const isGraded = ({ row }: PairUnit): boolean => row.chosenReward !== undefined && row.rejectedReward !== undefined

@@ -1,12 +1,12 @@
 import type { TokenizedRow } from "@plumbline/data"
 import { ReferencePolicy, weightsDigest } from "@plumbline/models"
 import { RunStore } from "@plumbline/store"
-import { splitUnits } from "@plumbline/training"
+import { type Dataset, splitUnits } from "@plumbline/training"
 import { Context, Effect, Layer } from "effect"
 import { createHash } from "node:crypto"
-import { pairRows, type ResponseRows } from "./pair-batch.ts"
+import { type PairBatch, pairRows, type ResponseRows } from "./pair-batch.ts"
 import { responseLogProbs } from "./pair-log-probs.ts"
-import { PreferenceData } from "./preference-data.ts"
+import { type PairUnit, PreferenceData } from "./preference-data.ts"
 import type { PreferenceLoss } from "./preference-loss.ts"
 
 export interface ReferenceLogProbsShape {
@@ -53,6 +53,17 @@ export class ReferenceLogProbs extends Context.Service<ReferenceLogProbs, Refere
         return { of: (batch) => Float32Array.from(responseKeys(batch), (key) => known.get(key)!) }
       })
     )
+}
+
+/** Pairs and what the reference policy says of them; of no pairs nobody is asked. */
+export const pairBatch = (
+  data: Pick<Dataset<PairUnit>, "layout" | "padId">,
+  units: ReadonlyArray<PairUnit>,
+  reference: ReferenceLogProbsShape,
+  tailWeight?: number
+): PairBatch => {
+  const rows = pairRows(data, units, tailWeight)
+  return { ...rows, referenceLogProbs: units.length === 0 ? new Float32Array(0) : reference.of(rows) }
 }
 
 /** [R] what a response's log-prob depends on besides the weights: its tokens, which of them are scored, and how much. */

@@ -2,6 +2,7 @@ import { MalformedRecord, type Origin, type TokenizedRow, type TokenizerShape } 
 import { Schema } from "effect"
 import { readFileSync } from "node:fs"
 import { join } from "node:path"
+import { answerStart } from "../supervised/last-answer.ts"
 
 /** What a response is to be like: grades by name. */
 export type Attributes = Readonly<Record<string, number>>
@@ -29,10 +30,6 @@ export const labelled = ({ ids, lossMask }: TokenizedRow, label: Int32Array): To
   all.lossMask.set(lossMask.subarray(start), start + label.length)
   return all
 }
-
-/** Where the last run of scored tokens begins. */
-export const answerStart = (lossMask: Uint8Array): number =>
-  lossMask.subarray(0, lossMask.lastIndexOf(1) + 1).lastIndexOf(0) + 1
 
 /** @throws MalformedRecord where a row has none of the attributes */
 export const gradesOf = (

@@ -21,7 +21,7 @@ import { join } from "node:path"
 import { SupervisedData } from "../supervised/supervised-data.ts"
 import { opponentEngine } from "../iterative/opponent-engine.ts"
 import { ReferenceGenerator } from "../iterative/reference-generator.ts"
-import { PromptData, type PromptUnit } from "../iterative/prompt-data.ts"
+import { PromptData, type PromptUnit } from "../responses/prompt-data.ts"
 import { ReferenceLogProbs } from "../preference/reference-log-probs.ts"
 import { row, smallModel, VOCABULARY } from "./small-models.ts"
 

@@ -12,7 +12,7 @@ import {
 } from "@plumbline/training"
 import { Schema } from "effect"
 import { trainFields } from "../../command-fields.ts"
-import { rewardFields } from "../../iterative/reward-fields.ts"
+import { rewardFields } from "../../responses/reward-fields.ts"
 
 const { evalEvery: _evalEvery, ...running } = runFields
 

@@ -1,7 +1,7 @@
 import { Tokenizer } from "@plumbline/data"
 import { hasHead, loadScalarModel } from "@plumbline/models"
 import { Effect, Layer } from "effect"
-import { PromptData } from "../../iterative/prompt-data.ts"
+import { PromptData } from "../../responses/prompt-data.ts"
 import { Critic } from "./critic.ts"
 import { type CriticOptions, modelCritic } from "./model-critic.ts"
 

@@ -13,7 +13,7 @@ import { RunContext } from "@plumbline/training"
 import { Deferred, Effect, Layer } from "effect"
 import { resolve } from "node:path"
 import { describe, expect } from "vitest"
-import type { PromptUnit } from "../../iterative/prompt-data.ts"
+import type { PromptUnit } from "../../responses/prompt-data.ts"
 import { CriticFailed } from "../critic/critic.ts"
 import { type CollectOptions, collectRollout } from "./collect.ts"
 

@@ -11,9 +11,9 @@ import {
 import { philoxStream } from "@plumbline/runtime"
 import { Clock, Effect } from "effect"
 import type { CriticFailed, CriticShape } from "../critic/critic.ts"
-import { responseRow } from "../../iterative/responses.ts"
-import { rewardGroup } from "../../iterative/judged-responses.ts"
-import type { PromptUnit } from "../../iterative/prompt-data.ts"
+import { responseRow } from "../../responses/responses.ts"
+import { rewardGroup } from "../../responses/judged-responses.ts"
+import type { PromptUnit } from "../../responses/prompt-data.ts"
 import { type LogError, rolloutLog, type WantedGroup } from "./rollout-log.ts"
 import type { Rollout, RolloutGroup } from "./rollout.ts"
 

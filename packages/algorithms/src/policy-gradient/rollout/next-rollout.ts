@@ -1,7 +1,7 @@
 import type { CausalLM } from "@plumbline/models"
 import { Policy } from "@plumbline/models"
 import { Clock, Effect } from "effect"
-import { PromptData } from "../../iterative/prompt-data.ts"
+import { PromptData } from "../../responses/prompt-data.ts"
 import type { CriticShape } from "../critic/critic.ts"
 import type { PolicyGradientOptions } from "../policy-gradient.ts"
 import { collectRollout } from "./collect.ts"

@@ -2,6 +2,7 @@ import type { CausalLM } from "@plumbline/models"
 import { tf } from "@plumbline/runtime"
 import type { Advantage, Advantages, RewardedResponses } from "../advantages/advantage.ts"
 import type { NamedEstimator } from "../kl-penalty.ts"
+import { responseRow } from "../../responses/responses.ts"
 import type { RolloutRow } from "../rollout-batch.ts"
 import type { Rollout, RolloutResponse } from "./rollout.ts"
 import { type Computing, rowLogProbs } from "./token-log-probs.ts"
@@ -67,18 +68,10 @@ export const listed = ({ groups, index }: Rollout): ReadonlyArray<Listed> => {
   }))
 }
 
-/** Prompt and response as a row, the response's tokens counted. */
-export const wholeRow = ({ promptIds, response: { responseIds } }: Listed) => {
-  const ids = new Int32Array(promptIds.length + responseIds.length)
-  ids.set(promptIds)
-  ids.set(responseIds, promptIds.length)
-  return { ids, lossMask: new Uint8Array(ids.length).fill(1, promptIds.length) }
-}
-
 /** Advantages of a whole rollout, and log-probs as they are before the first step on it. */
 export const prepare = (rollout: Rollout, options: PrepareOptions): Prepared => {
   const responses = listed(rollout)
-  const rows = responses.map(wholeRow)
+  const rows = responses.map(({ promptIds, response }) => responseRow(promptIds, response.responseIds))
   const { klInReward, measuresKl, policy, reference, reused, temperature } = options
   const measured = measuresKl || klInReward !== undefined
   const old = measured || reused ? rowLogProbs(policy, rows, options, temperature) : undefined

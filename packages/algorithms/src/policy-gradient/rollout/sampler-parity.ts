@@ -1,7 +1,7 @@
 import type { CausalLM } from "@plumbline/models"
 import type { SamplingOptions } from "@plumbline/rollout-generation"
 import { Effect, Schema } from "effect"
-import { responseRow } from "../../iterative/responses.ts"
+import { responseRow } from "../../responses/responses.ts"
 import type { Rollout } from "./rollout.ts"
 import { type Computing, rowLogProbs } from "./token-log-probs.ts"
 
