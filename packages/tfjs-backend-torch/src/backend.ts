@@ -1,6 +1,5 @@
 import {
   type BackendTimingInfo,
-  type backend_util,
   type DataId,
   DataStorage,
   type DataType,
@@ -9,20 +8,12 @@ import {
   type TensorInfo,
   util
 } from "@tensorflow/tfjs-core"
-import {
-  type Addon,
-  type CudaAddon,
-  type CudaDevice,
-  type Handle,
-  type HostValues,
-  loadAddon,
-  TorchUnavailable
-} from "./addon.ts"
+import { type Addon, type CudaAddon, type CudaDevice, type Handle, type HostValues, loadAddon } from "./addon.ts"
 import { aten, atenOwned, inScope, temporary } from "./aten.ts"
+import { areAlike, emptyArray, hostArray, type IndexRange, rangeOf, type Values } from "./host-values.ts"
 import { record, type Recording } from "./recording.ts"
 import { FLOAT32, holds, scalarTypeOf, type Storage, STORAGE_TYPES } from "./scalar-type.ts"
-
-type Values = backend_util.BackendValues
+import { startCuda } from "./start-cuda.ts"
 
 interface TensorData {
   /** Absent for strings, which stay on the host. */
@@ -41,8 +32,6 @@ interface TensorData {
   /** All values are known to be the same. */
   uniform?: boolean
 }
-
-type IndexRange = readonly [least: number, most: number]
 
 const reshape = aten("reshape")
 const to = aten("to.dtype")
@@ -336,42 +325,4 @@ export class TorchBackend extends KernelBackend {
     const { handle, refCount } = this.data.get(dataId)
     return refCount > 1 || handle === undefined || this.addon.isShared(handle)
   }
-}
-
-const startCuda = (addon: Addon, index: number) => {
-  if (addon.cudaStart === undefined) {
-    throw new TorchUnavailable(
-      `the torch addon was built for the CPU only (torch ${addon.torchVersion}); with a torch that has CUDA, run: npm run setup:torch`
-    )
-  }
-  const complete = addon as Addon & CudaAddon
-  try {
-    return { ...complete.cudaStart(index), addon: complete }
-  } catch (cause) {
-    throw new TorchUnavailable(`CUDA device ${index} cannot be used: ${(cause as Error).message}`)
-  }
-}
-
-const rangeOf = (values: ArrayLike<number>): IndexRange => {
-  let [least, most] = [Infinity, -Infinity]
-  for (let i = 0; i < values.length; i++) {
-    least = Math.min(least, values[i]!)
-    most = Math.max(most, values[i]!)
-  }
-  return [least, most]
-}
-
-const areAlike = (values: ArrayLike<number>): boolean => {
-  for (let i = 1; i < values.length; i++) if (values[i] !== values[0]) return false
-  return true
-}
-
-const emptyArray = (dtype: DataType, size: number) =>
-  dtype === "float32" ? new Float32Array(size) : dtype === "int32" ? new Int32Array(size) : new Uint8Array(size)
-
-/** tfjs hands over plain arrays, too, and arrays of another kind than the dtype's. */
-const hostArray = (values: Exclude<Values, Array<Uint8Array>>, dtype: DataType) => {
-  if (values instanceof Float32Array || values instanceof Int32Array || values instanceof Uint8Array) return values
-  const plain = values as unknown as ArrayLike<number>
-  return dtype === "float32" ? Float32Array.from(plain) : Int32Array.from(plain)
 }

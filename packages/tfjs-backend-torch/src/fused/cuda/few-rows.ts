@@ -40,12 +40,9 @@ extern "C" __global__ void fewRows(const T* x, const T* weight, T* out, int outp
         const Pack<8> a = Memory<8>::load(x + ((long long)m * packs + p + 32 * u) * 8);
         #pragma unroll
         for (int o = 0; o < OUTPUTS; o++) {
-          const unsigned w[4] = {raw[u][o].x, raw[u][o].y, raw[u][o].z, raw[u][o].w};
+          const Pack<8> b = wide(raw[u][o]);
           #pragma unroll
-          for (int j = 0; j < 4; j++) {
-            sum[m][o] += a.v[2 * j] * __uint_as_float(w[j] << 16);
-            sum[m][o] += a.v[2 * j + 1] * __uint_as_float(w[j] & 0xffff0000u);
-          }
+          for (int j = 0; j < 8; j++) sum[m][o] += a.v[j] * b.v[j];
         }
       }
     }

@@ -1,16 +1,18 @@
 import type { CudaKernel, Handle } from "../../addon.ts"
 import type { KernelScope } from "../../kernel.ts"
 import { BFLOAT16, FLOAT32 } from "../../scalar-type.ts"
-import { CACHE_HEADS, GATED, GATED_GRADIENT, ROTARY, ROTARY_HEADS, SCALE_ROWS } from "./elementwise.ts"
+import { GATED, GATED_GRADIENT, SCALE_ROWS } from "./elementwise.ts"
 import { FEW_ROWS } from "./few-rows.ts"
+import { ALLOW_LOGITS, EDIT_LOGITS } from "./logit-edits.ts"
 import { LOGIT_SLOPES, LOGIT_STATISTICS } from "./logits.ts"
 import { ADAMW, ROOT, SQUARES } from "./optimizer.ts"
 import { PAGED_DECODE, PAGED_MERGE } from "./paged-attention.ts"
 import { PAGED_DECODE_HALF } from "./paged-attention-half.ts"
 import { PRELUDE } from "./prelude.ts"
 import { RMS_NORM, RMS_NORM_GRADIENT } from "./rms-norm.ts"
+import { CACHE_HEADS, ROTARY, ROTARY_HEADS } from "./rotary.ts"
 import { ROW_SUMS } from "./row-sums.ts"
-import { ALLOW_LOGITS, EDIT_LOGITS, SAMPLE_TOKENS } from "./sampling.ts"
+import { SAMPLE_TOKENS } from "./sampling.ts"
 
 interface Source {
   readonly text: string
@@ -18,7 +20,7 @@ interface Source {
   readonly signature: string
 }
 
-/** The kernels by the names of their functions. All call \`awaitOthers\` before they touch what another may write. */
+/** The kernels by the names of their functions. All call `awaitOthers` before they touch what another may write. */
 export const SOURCES = {
   adamw: { text: ADAMW, signature: "ppppplfffffff" },
   allowLogits: { text: ALLOW_LOGITS, signature: "ppppi" },

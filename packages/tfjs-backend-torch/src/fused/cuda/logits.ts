@@ -69,7 +69,7 @@ extern "C" __global__ void logitStatistics(const T* logits, const int* targets, 
   logNormalizer[blockIdx.x] = normalizer;
 }`
 
-/** \`factors\` may be null: every row's is 1. */
+/** `factors` may be null: every row's is 1. */
 export const LOGIT_SLOPES = `${CAPPED}
 extern "C" __global__ void logitSlopes(T* logits, const int* targets, const float* logNormalizer, const float* factors,
                                        int width, float temperature, float cap) {

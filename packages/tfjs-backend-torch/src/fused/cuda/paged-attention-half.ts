@@ -1,9 +1,11 @@
+import { PAGED_PARTS } from "./paged-parts.ts"
+
 /**
- * \`pagedDecode\` of bfloat16 heads of 64 or 128 numbers, by tensor cores: a warp takes 16 keys of its block's part at a time,
+ * `pagedDecode` of bfloat16 heads of 64 or 128 numbers, by tensor cores: a warp takes 16 keys of its block's part at a time,
  * the next ones on their way to shared memory meanwhile, and keeps its own running softmax; they are merged at the end.
  * Scores are keys · queriesᵀ (up to 8 queries), the result is valuesᵀ · weights.
  */
-export const PAGED_DECODE_HALF = `
+export const PAGED_DECODE_HALF = `${PAGED_PARTS}
 #define WARPS (D == 64 ? 4 : 2)
 #define CHUNKS (D / 8)
 __device__ inline unsigned sharedPlace(const void* p) { return (unsigned)__cvta_generic_to_shared(p); }
@@ -39,14 +41,12 @@ extern "C" __global__ void pagedDecodeHalf(const T* q, const T* keys, const T* v
                                            T* out, float* parts, int rows, int width, int keyHeads, int splits,
                                            int splitLength, int window, float scale, float cap) {
   awaitOthers();
-  const int split = blockIdx.x % splits, unit = blockIdx.x / splits, head = unit % keyHeads, row = unit / keyHeads;
-  if (spans[rows + row] != 1) return;
-  const long long token = spans[row];
-  const int length = spans[2 * rows + row];
-  const int from = (window > 0 && length > window ? length - window : 0) + split * splitLength;
-  const int to = min(length, from + splitLength);
+  const Part part = partOf(spans, rows, keyHeads, splits, splitLength, window);
+  if (!part.isSingle) return;
+  const int head = part.head, from = part.from, to = part.to;
+  const long long token = part.token;
   const int lane = threadIdx.x & 31, warp = threadIdx.x >> 5, group = lane >> 2, pair = (lane & 3) * 2;
-  const int* pages = table + row * width;
+  const int* pages = table + part.row * width;
   // a row of 16-byte chunks a key; the chunks of eight keys lie in different banks
   __shared__ __align__(128) unsigned char staged[2][WARPS][2][16 * D * 2];
 
@@ -139,24 +139,5 @@ extern "C" __global__ void pagedDecodeHalf(const T* q, const T* keys, const T* v
     if (group == 0) { own[D] = most[c]; own[D + 1] = sum[c]; }
   }
   __syncthreads();
-  for (int i = threadIdx.x; i < G * D; i += blockDim.x) {
-    const int g = i / D, c = i % D;
-    float top = -3.0e38f, total = 0.f, value = 0.f;
-    #pragma unroll
-    for (int n = 0; n < WARPS; n++) top = fmaxf(top, all[(n * 8 + g) * (D + 2) + D]);
-    #pragma unroll
-    for (int n = 0; n < WARPS; n++) {
-      const float* own = all + (n * 8 + g) * (D + 2);
-      const float factor = __expf(own[D] - top);
-      total += factor * own[D + 1];
-      value += factor * own[c];
-    }
-    if (splits == 1) {
-      Memory<1>::store(out + ((token * keyHeads + head) * G + g) * D + c, Pack<1>{{value / total}});
-      continue;
-    }
-    float* part = parts + ((long long)blockIdx.x * G + g) * (D + 2);
-    part[c] = value;
-    if (c == 0) { part[D] = top; part[D + 1] = total; }
-  }
+  writePart(all, 8, WARPS, splits, part, keyHeads, out, parts);
 }`

@@ -1,9 +1,11 @@
+import { PAGED_PARTS } from "./paged-parts.ts"
+
 /**
  * Attention of rows with one query each over the pages of a cache. A block takes a row, a key head with its G query heads,
  * and one part of the row's keys; LANES threads hold a key's D numbers, 8 each. Each group of threads reads AHEAD keys at a
  * time and keeps its own running softmax; they are merged at the end. Rows with another number of queries are left alone.
  */
-export const PAGED_DECODE = `
+export const PAGED_DECODE = `${PAGED_PARTS}
 #define LANES (D / 8)
 #define GROUPS (128 / LANES)
 /** Eight numbers as they lie in memory. */
@@ -11,35 +13,24 @@ template <typename S> struct Eight;
 template <> struct Eight<bf16> {
   uint4 raw;
   __device__ void read(const bf16* p) { raw = *(const uint4*)p; }
-  __device__ Pack<8> wide() const {
-    const unsigned w[4] = {raw.x, raw.y, raw.z, raw.w};
-    Pack<8> x;
-    #pragma unroll
-    for (int i = 0; i < 4; i++) {
-      x.v[2 * i] = __uint_as_float(w[i] << 16);
-      x.v[2 * i + 1] = __uint_as_float(w[i] & 0xffff0000u);
-    }
-    return x;
-  }
+  __device__ Pack<8> values() const { return wide(raw); }
 };
 template <> struct Eight<float> {
   Pack<8> x;
   __device__ void read(const float* p) { x = Memory<8>::load(p); }
-  __device__ Pack<8> wide() const { return x; }
+  __device__ Pack<8> values() const { return x; }
 };
 extern "C" __global__ void pagedDecode(const T* q, const T* keys, const T* values, const int* table, const int* spans, T* out,
                                        float* parts, int rows, int width, int keyHeads, int splits, int splitLength,
                                        int window, float scale, float cap) {
   awaitOthers();
-  const int split = blockIdx.x % splits, unit = blockIdx.x / splits, head = unit % keyHeads, row = unit / keyHeads;
-  if (spans[rows + row] != 1) return;
-  const long long token = spans[row];
-  const int length = spans[2 * rows + row];
-  const int from = (window > 0 && length > window ? length - window : 0) + split * splitLength;
-  const int to = min(length, from + splitLength);
+  const Part part = partOf(spans, rows, keyHeads, splits, splitLength, window);
+  if (!part.isSingle) return;
+  const int head = part.head, from = part.from, to = part.to;
+  const long long token = part.token;
   const int lane = threadIdx.x % LANES, group = threadIdx.x / LANES;
   const unsigned mates = LANES == 32 ? 0xffffffffu : ((1u << LANES) - 1u) << ((threadIdx.x & 31) / LANES * LANES);
-  const int* pages = table + row * width;
+  const int* pages = table + part.row * width;
   Pack<8> query[G], mixed[G];
   float most[G], sum[G];
   #pragma unroll
@@ -63,7 +54,7 @@ extern "C" __global__ void pagedDecode(const T* q, const T* keys, const T* value
     float weights[AHEAD][G];
     #pragma unroll
     for (int a = 0; a < AHEAD; a++) {
-      const Pack<8> key = k[a].wide();
+      const Pack<8> key = k[a].values();
       #pragma unroll
       for (int g = 0; g < G; g++) {
         float score = 0.f;
@@ -100,42 +91,26 @@ extern "C" __global__ void pagedDecode(const T* q, const T* keys, const T* value
     }
     #pragma unroll
     for (int a = 0; a < AHEAD; a++) {
-      const Pack<8> value = v[a].wide();
+      const Pack<8> value = v[a].values();
       #pragma unroll
       for (int g = 0; g < G; g++)
         #pragma unroll
         for (int j = 0; j < 8; j++) mixed[g].v[j] += weights[a][g] * value.v[j];
     }
   }
-  __shared__ float mosts[GROUPS][G], sums[GROUPS][G], all[GROUPS][G][D];
+  __shared__ float all[GROUPS][G][D + 2];
   #pragma unroll
   for (int g = 0; g < G; g++) {
-    if (lane == 0) { mosts[group][g] = most[g]; sums[group][g] = sum[g]; }
+    if (lane == 0) { all[group][g][D] = most[g]; all[group][g][D + 1] = sum[g]; }
     #pragma unroll
     for (int j = 0; j < 8; j++) all[group][g][lane * 8 + j] = mixed[g].v[j];
   }
   __syncthreads();
-  for (int i = threadIdx.x; i < G * D; i += blockDim.x) {
-    const int g = i / D, c = i % D;
-    float top = -3.0e38f, total = 0.f, value = 0.f;
-    for (int n = 0; n < GROUPS; n++) top = fmaxf(top, mosts[n][g]);
-    for (int n = 0; n < GROUPS; n++) {
-      const float factor = __expf(mosts[n][g] - top);
-      total += factor * sums[n][g];
-      value += factor * all[n][g][c];
-    }
-    if (splits == 1) {
-      Memory<1>::store(out + ((token * keyHeads + head) * G + g) * D + c, Pack<1>{{value / total}});
-      continue;
-    }
-    float* part = parts + ((long long)blockIdx.x * G + g) * (D + 2);
-    part[c] = value;
-    if (c == 0) { part[D] = top; part[D + 1] = total; }
-  }
+  writePart(&all[0][0][0], G, GROUPS, splits, part, keyHeads, out, parts);
 }`
 
-/** Merges the parts of \`pagedDecode\`: a block a row and key head. */
-export const PAGED_MERGE = `
+/** Merges the parts of `pagedDecode`: a block a row and key head. */
+export const PAGED_MERGE = `${PAGED_PARTS}
 extern "C" __global__ void pagedMerge(const float* parts, const int* spans, T* out, int rows, int keyHeads, int splits) {
   awaitOthers();
   const int head = blockIdx.x % keyHeads, row = blockIdx.x / keyHeads;
@@ -143,15 +118,7 @@ extern "C" __global__ void pagedMerge(const float* parts, const int* spans, T* o
   const long long token = spans[row];
   for (int i = threadIdx.x; i < G * D; i += blockDim.x) {
     const int g = i / D, c = i % D;
-    const float* first = parts + ((long long)blockIdx.x * splits * G + g) * (D + 2);
-    const long long step = (long long)G * (D + 2);
-    float top = -3.0e38f, total = 0.f, value = 0.f;
-    for (int n = 0; n < splits; n++) top = fmaxf(top, first[n * step + D]);
-    for (int n = 0; n < splits; n++) {
-      const float factor = __expf(first[n * step + D] - top);
-      total += factor * first[n * step + D + 1];
-      value += factor * first[n * step + c];
-    }
-    Memory<1>::store(out + ((token * keyHeads + head) * G + g) * D + c, Pack<1>{{value / total}});
+    const Merged m = mergedAt(parts + ((long long)blockIdx.x * splits * G + g) * (D + 2), (long long)G * (D + 2), splits, c);
+    Memory<1>::store(out + ((token * keyHeads + head) * G + g) * D + c, Pack<1>{{m.value / m.total}});
   }
 }`

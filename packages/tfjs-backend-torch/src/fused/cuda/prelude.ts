@@ -25,6 +25,18 @@ __device__ inline void awaitOthers() {
 #endif
 }
 
+/** Eight bfloat16 numbers as they lie in memory. */
+__device__ inline Pack<8> wide(uint4 raw) {
+  const unsigned w[4] = {raw.x, raw.y, raw.z, raw.w};
+  Pack<8> x;
+  #pragma unroll
+  for (int i = 0; i < 4; i++) {
+    x.v[2 * i] = __uint_as_float(w[i] << 16);
+    x.v[2 * i + 1] = __uint_as_float(w[i] & 0xffff0000u);
+  }
+  return x;
+}
+
 template <int N> struct Memory;
 template <> struct Memory<1> {
   template <typename S> __device__ static Pack<1> load(const S* p) { return {{wide(*p)}}; }
@@ -36,17 +48,7 @@ template <> struct Memory<8> {
     const float4 a = ((const float4*)p)[0], b = ((const float4*)p)[1];
     return {{a.x, a.y, a.z, a.w, b.x, b.y, b.z, b.w}};
   }
-  __device__ static Pack<8> load(const bf16* p) {
-    const uint4 r = *(const uint4*)p;
-    const unsigned w[4] = {r.x, r.y, r.z, r.w};
-    Pack<8> x;
-    #pragma unroll
-    for (int i = 0; i < 4; i++) {
-      x.v[2 * i] = __uint_as_float(w[i] << 16);
-      x.v[2 * i + 1] = __uint_as_float(w[i] & 0xffff0000u);
-    }
-    return x;
-  }
+  __device__ static Pack<8> load(const bf16* p) { return wide(*(const uint4*)p); }
   __device__ static void store(float* p, Pack<8> x) {
     ((float4*)p)[0] = make_float4(x.v[0], x.v[1], x.v[2], x.v[3]);
     ((float4*)p)[1] = make_float4(x.v[4], x.v[5], x.v[6], x.v[7]);

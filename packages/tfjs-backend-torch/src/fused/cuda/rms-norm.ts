@@ -34,7 +34,7 @@ extern "C" __global__ void rmsNorm(const T* x, const T* addend, const float* wei
 
 /**
  * A thread owns the columns (threadIdx + k·blockDim)·W, k < PACKS; dweight is [gridDim, width]. What flows into x past
- * the norm (\`past\`, or null) is added to dx.
+ * the norm (`past`, or null) is added to dx.
  */
 export const RMS_NORM_GRADIENT = `
 extern "C" __global__ void rmsNormGradient(const T* x, const float* weight, const T* dy, const T* past, T* dx,

@@ -1,5 +1,5 @@
 /**
- * A block adds up rows of T in float32, one after another, into a row of O: those that \`order\` names between begin and
+ * A block adds up rows of T in float32, one after another, into a row of O: those that `order` names between begin and
  * end of its triple (begin, end, target), or those rows themselves where there is no order. No two blocks have one target.
  */
 export const ROW_SUMS = `
