@@ -1,11 +1,5 @@
 import { Tokenizer } from "@plumbline/data"
-import {
-  judgement,
-  pointwiseJudge,
-  type PointwiseJudgeOptions,
-  Reward,
-  type RewardShape
-} from "@plumbline/reward-model"
+import { ensemble, pointwiseJudge, type PointwiseJudgeOptions, Reward } from "@plumbline/reward-model"
 import { Generator } from "@plumbline/rollout-generation"
 import { Effect, Layer } from "effect"
 
@@ -31,25 +25,7 @@ export const selfJudge = ({ evaluations, seed, ...options }: SelfJudgeOptions) =
         tokenizer: yield* Tokenizer,
         unreadable: "abstain" as const
       }
-      return meanOfReadable(
-        Array.from({ length: evaluations }, (_, i) => pointwiseJudge({ ...shared, seed: seed + i }))
-      )
+      const judges = Array.from({ length: evaluations }, (_, i) => pointwiseJudge({ ...shared, seed: seed + i }))
+      return ensemble(judges, { name: "judge", quorum: 1 })
     })
   )
-
-/** What is said on average by those members that say something. */
-const meanOfReadable = (members: ReadonlyArray<RewardShape>): RewardShape => ({
-  parts: [{ name: "judge", weight: 1 }],
-  judge: (groups) =>
-    Effect.map(
-      Effect.forEach(members, ({ judge }) => judge(groups), { concurrency: "unbounded" }),
-      (judged) =>
-        groups.map(({ responses }, g) => ({
-          responses: responses.map((_, r) => {
-            const said = judged.flatMap((member) => member[g]!.responses[r]!.reward ?? [])
-            const value = said.length === 0 ? undefined : said.reduce((sum, reward) => sum + reward, 0) / said.length
-            return judgement([{ name: "judge", weight: 1, raw: value, value }])
-          })
-        }))
-    )
-})

@@ -161,6 +161,7 @@ describe("ensemble", () => {
   it("is the mean, the worst or the mean less doubt, and abstains with a member", () => {
     assert.deepStrictEqual(rewards(ensemble(members), values), [[2, 4], [undefined]])
     assert.deepStrictEqual(rewards(ensemble(members, { reduce: worstOf }), values), [[1, 4], [undefined]])
+    assert.deepStrictEqual(rewards(ensemble(members, { quorum: 1 }), values), [[2, 4], [0]])
     // variance of 1 and 3 is 1
     assert.deepStrictEqual(rewards(ensemble(members, { reduce: uncertaintyWeighted(0.5) }), values)[0], [1.5, 4])
   })

@@ -23,14 +23,19 @@ export interface EnsembleOptions {
   readonly weight?: number
   /** `meanOf` when absent. */
   readonly reduce?: EnsembleReduction
+  /** Members that must have a reward for the others to count: fewer, and it abstains. All of them when absent. */
+  readonly quorum?: number
 }
 
-/** Several rewards of the same kind as one part. It abstains where one of them does. */
+/** Several rewards of the same kind as one part. */
 export const ensemble = (
   members: ReadonlyArray<RewardShape>,
-  { name = "ensemble", reduce = meanOf, weight = 1 }: EnsembleOptions = {}
+  { name = "ensemble", quorum = members.length, reduce = meanOf, weight = 1 }: EnsembleOptions = {}
 ): RewardShape => {
   if (members.length === 0) throw new RangeError("an ensemble has at least one member")
+  if (!(quorum >= 1 && quorum <= members.length)) {
+    throw new RangeError(`a quorum of ${quorum} in an ensemble of ${members.length}`)
+  }
   return {
     parts: [{ name, weight }],
     judge: (groups) =>
@@ -41,7 +46,7 @@ export const ensemble = (
             responses: responses.map((_, r) => {
               const rewards = judged.map((member) => member[g]!.responses[r]!.reward)
               const said = rewards.filter((reward) => reward !== undefined)
-              const value = said.length === rewards.length ? reduce(said) : undefined
+              const value = said.length >= quorum ? reduce(said) : undefined
               return judgement([{ name, weight, raw: value, value }])
             })
           }))
