@@ -1,5 +1,5 @@
 import type { TokenizedRow } from "@plumbline/data"
-import { parseTyped, stringifyTyped } from "../rollout/typed-json.ts"
+import { stringifyTyped, withTyped } from "../rollout/typed-json.ts"
 import type { CriticLesson } from "./critic.ts"
 
 /**
@@ -20,7 +20,7 @@ export const encodeWire = (value: unknown): string => stringifyTyped(value)
 
 /** The value with its typed arrays. @param value parsed JSON; @throws where an array's bytes are none */
 export const decodeWire = (value: unknown): Readonly<Record<string, unknown>> => {
-  const decoded = parseTyped(JSON.stringify(value))
+  const decoded = withTyped(value)
   if (typeof decoded !== "object" || decoded === null || Array.isArray(decoded)) throw new TypeError("is no object")
   return decoded as Readonly<Record<string, unknown>>
 }

@@ -10,12 +10,18 @@ export const stringifyTyped = (value: unknown): string =>
     return { [`$${name}`]: Buffer.from(buffer as ArrayBuffer, byteOffset, byteLength).toString("base64") }
   })
 
-export const parseTyped = (text: string): unknown =>
-  JSON.parse(text, (_, part: unknown) => {
-    if (typeof part !== "object" || part === null) return part
-    const [key, bytes] = Object.entries(part)[0] ?? []
-    const name = key?.startsWith("$") === true ? (key.slice(1) as ArrayName) : undefined
-    if (name === undefined || !(name in ARRAYS)) return part
-    // a copy of its own, aligned
-    return new ARRAYS[name](new Uint8Array(Buffer.from(bytes as string, "base64")).buffer)
-  })
+export const parseTyped = (text: string): unknown => withTyped(JSON.parse(text))
+
+/** JSON that is parsed already, with its typed arrays. @throws where an array's bytes are none */
+export const withTyped = (value: unknown): unknown => {
+  if (typeof value !== "object" || value === null) return value
+  if (Array.isArray(value)) return value.map(withTyped)
+  const entries = Object.entries(value)
+  const [key, bytes] = entries[0] ?? []
+  const name = key?.startsWith("$") === true ? (key.slice(1) as ArrayName) : undefined
+  if (name === undefined || !(name in ARRAYS)) {
+    return Object.fromEntries(entries.map(([field, part]) => [field, withTyped(part)]))
+  }
+  // a copy of its own, aligned
+  return new ARRAYS[name](new Uint8Array(Buffer.from(bytes as string, "base64")).buffer)
+}
