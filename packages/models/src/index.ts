@@ -5,7 +5,7 @@ export { createModel, type CreateModelOptions, decoderConfig, type DecoderTable 
 export { assign, blend, copyModel, freeze } from "./copy-weights.ts"
 export { flopsPerToken, parameterCount, scoringFlopsPerToken } from "./numbers.ts"
 export { Policy, ReferencePolicy, Teacher } from "./policy.ts"
-export { loadCausalLM, type LoadOptions } from "./checkpoint/load.ts"
+export { loadCausalLM, type LoadOptions, narrowMatrix } from "./checkpoint/load.ts"
 export { readConfig } from "./checkpoint/folder.ts"
 export { saveModel, type SaveOptions } from "./checkpoint/save.ts"
 export { readTensors, restoreWeights, writeTensors } from "./checkpoint/restore.ts"

@@ -6,6 +6,7 @@ import {
   decoderParameters,
   HEAD_WEIGHT,
   headParameter,
+  narrowMatrix,
   type ParameterSpec,
   quantisedStore,
   REWARD,
@@ -72,25 +73,17 @@ const asVariable: Keep<Variable> = (values, name) => tf.variable(values, true, n
 /** As a loaded model that nothing trains keeps them. */
 const frozen: Keep<Tensor> = (values) => tf.keep(values.rank === 2 ? narrowed(values) : tf.clone(values))
 
-/** A model of random weights whose linear layers are in 4 bits. */
+/** A model of random weights whose linear layers are in 4 bits, each packed as soon as it is made. */
 export const randomQuantisedModel = (shape: Shape, length: number, seed: number): CausalLM => {
   const config = decoderConfig({ ...shape, maxPositions: length })
-  const store = quantisedStore(config, (values) => frozenOf(values))
+  const store = quantisedStore(config, narrowMatrix)
   const noise = deviceNoise(seed)
   for (const spec of causalParameters(config)) {
-    const values = initialValues(spec, config.initializerRange, noise)
-    store.add(spec.name, spec.shape, values.dataSync() as Float32Array)
-    values.dispose()
+    store.add(spec.name, initialValues(spec, config.initializerRange, noise))
   }
   noise.dispose()
   const { dispose, parameters, weights } = store
   return causalLM({ name: "policy", config, parameters, variables: [], weights, dispose })
-}
-
-const frozenOf = (values: Tensor): Tensor => {
-  const kept = frozen(values, "")
-  values.dispose()
-  return kept
 }
 
 const initialValues = ({ initial, shape }: ParameterSpec, range: number, { normal }: Noise): Tensor => {

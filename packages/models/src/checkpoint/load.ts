@@ -39,7 +39,7 @@ export const loadCausalLM = Effect.fn("loadCausalLM")(function* (
   const generationConfig = yield* readGenerationConfig(folder)
   const store = quantised ? quantisedStore(config, narrowMatrix) : plainStore(name, trainable)
   yield* readParameters(folder, config, causalParameters(config), (spec, values) =>
-    store.add(spec.name, spec.shape, values)
+    store.add(spec.name, tf.tensor(values, [...spec.shape]))
   ).pipe(Effect.onExit((exit) => Effect.sync(() => Exit.isFailure(exit) && store.dispose())))
   const { dispose, parameters, weights } = store
   const variables = quantised || !trainable ? [] : ([...parameters.values()] as Array<Variable>)
@@ -52,10 +52,7 @@ const plainStore = (name: string, trainable: boolean) => {
   return {
     parameters,
     weights: undefined,
-    add: (parameter: string, shape: ReadonlyArray<number>, values: Float32Array) => {
-      const tensor = tf.tensor(values, [...shape])
-      add(parameter, trainable ? tensor : narrowMatrix(tensor))
-    },
+    add: (parameter: string, tensor: Tensor) => add(parameter, trainable ? tensor : narrowMatrix(tensor)),
     dispose
   }
 }

@@ -1,13 +1,4 @@
-import {
-  dequantised,
-  nf4Linear,
-  type Nf4Matrix,
-  nf4Matrix,
-  packNf4,
-  type Tensor,
-  type Tensor2D,
-  tf
-} from "@plumbline/runtime"
+import { dequantised, nf4Linear, type Nf4Matrix, quantised, type Tensor, type Tensor2D, tf } from "@plumbline/runtime"
 import type { DecoderConfig } from "../config/decoder-config.ts"
 import type { ParameterSpec } from "./parameter.ts"
 import { decoderParameters } from "./parameter-table.ts"
@@ -18,8 +9,8 @@ export interface QuantisedStore {
   /** Those that are kept as they are, and the parts of the quantised ones. */
   readonly parameters: ReadonlyMap<string, Tensor>
   readonly weights: Weights
-  /** Takes the values of a parameter; those of a linear layer of a block are quantised. */
-  readonly add: (name: string, shape: ReadonlyArray<number>, values: Float32Array) => void
+  /** Takes a parameter over; one of a linear layer of a block is quantised and disposed of. */
+  readonly add: (name: string, tensor: Tensor) => void
   readonly dispose: () => void
 }
 
@@ -42,16 +33,17 @@ export const quantisedStore = (config: DecoderConfig, keep: (tensor: Tensor) => 
   return {
     parameters,
     weights: quantisedWeights(parameters, matrices),
-    add: (name, shape, values) => {
+    add: (name, tensor) => {
       if (!names.has(name)) {
-        parameters.set(name, tf.keep(keep(tf.tensor(values, [...shape]))))
+        parameters.set(name, tf.keep(keep(tensor)))
         return
       }
-      const matrix = nf4Matrix([shape[0]!, shape[1]!], packNf4(values))
+      const matrix = quantised(tensor as Tensor2D)
+      tensor.dispose()
       matrices.set(name, matrix)
       const { codes, outer, scales } = matrix
-      for (const [part, tensor] of Object.entries({ codes, scales, outer })) {
-        parameters.set(`${name}.nf4_${part}`, tf.keep(tensor))
+      for (const [part, values] of Object.entries({ codes, scales, outer })) {
+        parameters.set(`${name}.nf4_${part}`, tf.keep(values))
       }
     },
     dispose: () => {

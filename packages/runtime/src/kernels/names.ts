@@ -69,6 +69,8 @@ export const SQUARED_RELU_GRADIENT = "PlumblineSquaredReluGradient"
 export const TOKEN_LOG_PROBS = "PlumblineTokenLogProbs"
 /** {hidden, weight, logNormalizer, dy}, {targets, temperature, softCap} → dweight */
 export const TOKEN_LOG_PROBS_WEIGHT_GRADIENT = "PlumblineTokenLogProbsWeightGradient"
+/** {x}, {borders} → [codes, scales, outer, mean]: a matrix in 4 bits, see `packNf4` */
+export const QUANTIZE_NF4 = "PlumblineQuantizeNf4"
 /** {codes, scales, outer}, {shape, mean, levels} → the matrix that 4-bit codes stand for */
 export const DEQUANTIZE_NF4 = "PlumblineDequantizeNf4"
 /** {x} → the same numbers as the backend stores activations */

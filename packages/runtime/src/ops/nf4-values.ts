@@ -18,22 +18,28 @@ export interface Nf4Values {
   readonly mean: number
 }
 
-/** Halfway between neighbouring levels. */
-const BORDERS = Float64Array.from({ length: 15 }, (_, i) => (NF4_LEVELS[i]! + NF4_LEVELS[i + 1]!) / 2)
+/** Halfway between neighbouring levels, float32. */
+export const NF4_BORDERS = Float32Array.from({ length: 15 }, (_, i) => (NF4_LEVELS[i]! + NF4_LEVELS[i + 1]!) / 2)
 
 /** Cells of [−1, 1], each narrower than two borders are apart: the level of a cell's beginning. */
-const CELLS = Uint8Array.from({ length: 64 }, (_, cell) => BORDERS.filter((border) => cell / 31.5 - 1 > border).length)
+const CELLS = Uint8Array.from(
+  { length: 64 },
+  (_, cell) => NF4_BORDERS.filter((border) => cell / 31.5 - 1 > border).length
+)
 
 /** The nearest level of a number in [−1, 1]. */
 const nearest = (value: number): number => {
   const level = CELLS[Math.trunc((value + 1) * 31.5)]!
-  return value > BORDERS[level]! ? level + 1 : level
+  return value > NF4_BORDERS[level]! ? level + 1 : level
 }
 
 /**
  * 4 bits a number: each block of 64 is divided by its largest magnitude and rounded to the nearest of 16 levels. The
  * magnitudes, less their mean, are rounded to 8 bits themselves, in blocks of 256 (double quantisation): 4.13 bits in
  * all. Their 8 bits are evenly spaced here, where the paper has floating-point ones.
+ *
+ * All but the scales' scales is float32 arithmetic, so that a device gets the same bits: the mean of the magnitudes is
+ * summed in float64, where the order does not matter unless the largest is some hundred times the smallest.
  *
  * @see Dettmers et al. 2023, §3, https://arxiv.org/abs/2305.14314
  */
@@ -43,10 +49,9 @@ export const packNf4 = (values: Float32Array): Nf4Values => {
   const codes = new Int32Array(blocks * (NF4_BLOCK / 8))
   for (let block = 0; block < blocks; block++) {
     const scale = rounded[block]!
-    const end = Math.min(values.length, (block + 1) * NF4_BLOCK)
-    for (let i = block * NF4_BLOCK; i < end; i++) {
-      // the rounded scale may be smaller than the largest magnitude
-      const value = scale === 0 ? 0 : Math.max(-1, Math.min(1, values[i]! / scale))
+    for (let i = block * NF4_BLOCK; i < (block + 1) * NF4_BLOCK; i++) {
+      // the rounded scale may be smaller than the largest magnitude; the last block ends in zeros
+      const value = scale === 0 || i >= values.length ? 0 : Math.max(-1, Math.min(1, Math.fround(values[i]! / scale)))
       codes[i >> 3]! |= nearest(value) << (4 * (i & 7))
     }
   }
@@ -76,7 +81,7 @@ const packScales = (exact: Float32Array) => {
   const scales = new Int32Array(groups * (NF4_OUTER_BLOCK / 4))
   exact.forEach((value, block) => {
     const step = outer[Math.floor(block / NF4_OUTER_BLOCK)]!
-    const byte = step === 0 ? 0 : Math.round((value - mean) / step)
+    const byte = step === 0 ? 0 : Math.floor((value - mean) / step + 0.5)
     scales[block >> 2]! |= (byte & 255) << (8 * (block & 3))
   })
   return { mean, outer, scales, rounded: unpackScales({ scales, outer, mean }) }

@@ -1,8 +1,8 @@
-import { DEQUANTIZE_NF4, fused, hasKernel } from "../kernels/names.ts"
-import { tf, type Tensor1D, type Tensor2D } from "../tf.ts"
+import { DEQUANTIZE_NF4, fused, hasKernel, QUANTIZE_NF4 } from "../kernels/names.ts"
+import { tf, type Tensor, type Tensor1D, type Tensor2D } from "../tf.ts"
 import { customGradient } from "./custom-gradient.ts"
 import { linear } from "./linear.ts"
-import { NF4_LEVELS, type Nf4Values, unpackNf4 } from "./nf4-values.ts"
+import { NF4_BORDERS, NF4_LEVELS, type Nf4Values, packNf4, unpackNf4 } from "./nf4-values.ts"
 
 /** A matrix in 4 bits a number. Owns its tensors. */
 export interface Nf4Matrix {
@@ -17,8 +17,18 @@ export interface Nf4Matrix {
   readonly mean: number
 }
 
+/** A matrix [O, I] in 4 bits, packed where the backend computes; the bits are those of `packNf4`. x stays the caller's. */
+export const quantised = (x: Tensor2D): Nf4Matrix => {
+  if (!hasKernel(QUANTIZE_NF4)) return nf4Matrix(x.shape, packNf4(x.dataSync() as Float32Array))
+  const parts = fused<Array<Tensor>>(QUANTIZE_NF4, { x }, { borders: NF4_BORDERS })
+  const [codes, scales, outer, mean] = parts as [Tensor1D, Tensor1D, Tensor1D, Tensor1D]
+  const offset = mean.dataSync()[0]!
+  mean.dispose()
+  return { shape: x.shape, codes, scales, outer, mean: offset }
+}
+
 /** Puts packed values where the backend computes. */
-export const nf4Matrix = (shape: readonly [number, number], { codes, mean, outer, scales }: Nf4Values): Nf4Matrix => ({
+const nf4Matrix = (shape: readonly [number, number], { codes, mean, outer, scales }: Nf4Values): Nf4Matrix => ({
   shape,
   codes: tf.tensor1d(codes, "int32"),
   scales: tf.tensor1d(scales, "int32"),

@@ -6,6 +6,7 @@ export { gatedActivation, gatedActivationGradient, squaredRelu, squaredReluGradi
 export { linears, linearsInputGradient, linearsWeightGradients } from "./linears.ts"
 export { batchMatMul, linear } from "./matmul.ts"
 export { dequantizeNf4 } from "./nf4.ts"
+export { quantizeNf4 } from "./nf4-pack.ts"
 export { addRmsNorm, addRmsNormGradient, layerNorm, layerNormGradient, rmsNorm, rmsNormGradient } from "./norms.ts"
 export { adamw, globalNorm } from "./optimizer.ts"
 export { pagedAttention } from "./paged-attention.ts"

@@ -5,6 +5,7 @@ import { GATED, GATED_GRADIENT, SCALE_ROWS } from "./elementwise.ts"
 import { FEW_ROWS } from "./few-rows.ts"
 import { ALLOW_LOGITS, EDIT_LOGITS } from "./logit-edits.ts"
 import { LOGIT_SLOPES, LOGIT_STATISTICS } from "./logits.ts"
+import { UNFOLD_NF4 } from "./nf4.ts"
 import { ADAMW, ROOT, SQUARES } from "./optimizer.ts"
 import { PAGED_DECODE, PAGED_MERGE } from "./paged-attention.ts"
 import { PAGED_DECODE_HALF } from "./paged-attention-half.ts"
@@ -42,7 +43,8 @@ export const SOURCES = {
   rowSums: { text: ROW_SUMS, signature: "ppppi" },
   sampleTokens: { text: SAMPLE_TOKENS, signature: "ppppppi" },
   scaleRows: { text: SCALE_ROWS, signature: "pppli" },
-  squares: { text: SQUARES, signature: "ppil" }
+  squares: { text: SQUARES, signature: "ppil" },
+  unfoldNf4: { text: UNFOLD_NF4, signature: "ppppfl" }
 } as const satisfies Record<string, Source>
 
 export type Macros = Readonly<Record<string, string | number>>
