@@ -1,11 +1,14 @@
 import {
   attributedFiles,
+  better,
   dataFromFiles,
   DistillationData,
   dpo,
+  nashMd,
   onlinePreference,
   onPolicyDistillation,
   opponentEngine,
+  OpponentGenerator,
   PromptData,
   ReferenceLogProbs,
   rejectionSampling,
@@ -92,6 +95,18 @@ const onlineMethod = (setting: MethodSetting) =>
     Effect.provide(start(setting))
   )
 
+const nashMethod = (setting: MethodSetting) =>
+  run(nashMd({ ...responses(setting), beta: 0.02, preference: better }), setting).pipe(
+    Effect.provide([ReferenceLogProbs.layer, OpponentGenerator.layerMixture(0.125, { maxRows: 128 })]),
+    Effect.provide([
+      PromptData.layerFiles(setting),
+      ReferencePolicy.layerFromFolder(setting.model),
+      Generator.layerEngine({ maxRows: 128 }),
+      judge(setting)
+    ]),
+    Effect.provide(start(setting))
+  )
+
 const selfRewardingMethod = (setting: MethodSetting) => {
   const iterations = { iterationSteps: Math.ceil(setting.maxSteps! / 3), lengthControl: 0 }
   return run(selfRewarding(dpo({ beta: 0.1 }), { ...responses(setting), samples: 4, ...iterations }), setting).pipe(
@@ -150,6 +165,7 @@ const table = {
   spin: { run: spinMethod, steps: 45, data: "demonstrations", learningRate: 1e-4 },
   "rejection-sampling": { run: rejectionMethod, steps: 45, data: "prompts", learningRate: 5e-4 },
   "online-dpo": { run: onlineMethod, steps: 45, data: "prompts", learningRate: 1e-4 },
+  "nash-md": { run: nashMethod, steps: 150, data: "prompts", learningRate: 3e-4 },
   "self-rewarding": { run: selfRewardingMethod, steps: 45, data: "prompts", learningRate: 1e-4 },
   steerlm: { run: steerLmMethod, steps: 400, data: "graded", learningRate: 2e-3 },
   distillation: { run: distillationMethod, steps: 45, data: "demonstrations", learningRate: 5e-4 }

@@ -93,6 +93,7 @@ const refused: ReadonlyArray<readonly [string, string, string, string]> = [
   ["reinforce", "asked.jsonl", "--reward exact_answer --inner-epochs 2", "would not know that the policy has moved"],
   ["remax", "asked.jsonl", "--reward exact_answer --clip-range 0.1", "--clip-range: is not read by remax"],
   ["xpo", "pairs.jsonl", "--reward exact_answer", "pairs.jsonl:1 has no answer to judge by"],
+  ["nash-md", "pairs.jsonl", "--reward exact_answer", "pairs.jsonl:1 has no answer to judge by"],
   ["self-rewarding", "pairs.jsonl", "--reward exact_answer", "pairs.jsonl:1 has no answer to judge by"],
   ["alphapo", "pairs.jsonl", "--alpha 0", "at 0 it is simpo"],
   ["rm", "pairs.jsonl", "--loss scaled_bt", "pairs.jsonl:1 does not say"],

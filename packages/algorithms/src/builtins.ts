@@ -4,6 +4,7 @@ import { distillCommand } from "./distillation/distill-command.ts"
 import { onlineDpoCommand } from "./iterative/online-dpo-command.ts"
 import { rejectionSamplingCommand } from "./iterative/rejection-sampling-command.ts"
 import { selfRewardingCommand } from "./iterative/self-rewarding-command.ts"
+import { nashMdCommand } from "./iterative/nash-md-command.ts"
 import { xpoCommand } from "./iterative/xpo-command.ts"
 import { spinCommand } from "./iterative/spin-command.ts"
 import { grpoCommand } from "./policy-gradient/commands/grpo-command.ts"
@@ -54,6 +55,7 @@ export const builtins: ReadonlyArray<AnyBuiltin> = [
   onlineDpoCommand,
   selfRewardingCommand,
   xpoCommand,
+  nashMdCommand,
   distillCommand,
   steerLmCommand,
   steerLm2Command

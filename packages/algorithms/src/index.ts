@@ -134,7 +134,9 @@ export { type ResponseOptions, responseRow, writeResponses, type WrittenResponse
 export { opponentEngine } from "./iterative/opponent-engine.ts"
 export { selfJudge, type SelfJudgeOptions } from "./iterative/self-judge.ts"
 export { selfRewarding, type SelfRewardingOptions } from "./iterative/self-rewarding.ts"
-export { ReferenceGenerator } from "./iterative/reference-generator.ts"
+export { OpponentGenerator } from "./iterative/opponent-generator.ts"
+export { better, bradleyTerry, type DuelPreference, shareWon } from "./iterative/duel-preference.ts"
+export { nashMd, type NashMdOptions } from "./iterative/nash-md.ts"
 export { xpo, type XpoOptions } from "./iterative/xpo.ts"
 export { spin, type SpinOptions } from "./iterative/spin.ts"
 export {

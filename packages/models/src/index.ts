@@ -1,9 +1,18 @@
 export * from "./errors.ts"
-export type { CausalLM, FolderContents, Model, ModelParts, ScoredTokens, ScoringOptions } from "./model.ts"
+export type {
+  CausalLM,
+  FolderContents,
+  Model,
+  ModelParts,
+  ScoredTokens,
+  ScoringOptions,
+  SteppedModel
+} from "./model.ts"
 export { causalLM, type CausalLMParts } from "./causal-lm.ts"
 export { createModel, type CreateModelOptions, decoderConfig, type DecoderTable } from "./create-model.ts"
 export { assign, blend, copyModel, freeze } from "./copy-weights.ts"
 export { flopsPerToken, parameterCount, scoringFlopsPerToken } from "./numbers.ts"
+export { geometricMixture } from "./geometric-mixture.ts"
 export { Policy, ReferencePolicy, Teacher } from "./policy.ts"
 export { loadCausalLM, type LoadOptions, narrowMatrix } from "./checkpoint/load.ts"
 export { readConfig } from "./checkpoint/folder.ts"

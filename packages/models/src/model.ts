@@ -72,8 +72,23 @@ export interface ScoredTokens extends TokenLogProbs {
   readonly logCollision?: Tensor1D
 }
 
+/** A model as far as an engine that writes text needs it. */
+export interface SteppedModel {
+  readonly config: DecoderConfig
+  readonly version: Pick<WeightsVersion, "current">
+  /** Room for keys and values of `pages · pageSize` tokens. */
+  readonly createCache: (pages: number, pageSize: number) => KeyValueCache
+  /**
+   * Feeds new tokens, whose keys and values go into the cache behind those of `rows.held`.
+   *
+   * @returns [M, V] logits at the flat positions `index`
+   */
+  readonly step: (rows: CachedRows, cache: KeyValueCache, index: Int32Array) => Tensor2D
+}
+
 /** A decoder with an output matrix. Its functions are synchronous, leak no tensor, and return nats and logits in float32. */
-export interface CausalLM extends Model {
+export interface CausalLM extends Model, SteppedModel {
+  readonly version: WeightsVersion
   readonly rebuilt: (parts: ModelParts) => CausalLM
   readonly recomputing: () => CausalLM
   /** Token ids that end a response; empty when neither config names one. */
@@ -90,12 +105,4 @@ export interface CausalLM extends Model {
   readonly mapLogits: (rows: ScoredRows, perChunk: (logits: Tensor2D, first: number) => Tensor2D) => Tensor2D
   /** [M, V] what the tokens at flat positions `index` predict; differentiable */
   readonly logits: (rows: TokenRows, index: Int32Array) => Tensor2D
-  /** Room for keys and values of `pages · pageSize` tokens. */
-  readonly createCache: (pages: number, pageSize: number) => KeyValueCache
-  /**
-   * Feeds new tokens, whose keys and values go into the cache behind those of `rows.held`.
-   *
-   * @returns [M, V] logits at the flat positions `index`
-   */
-  readonly step: (rows: CachedRows, cache: KeyValueCache, index: Int32Array) => Tensor2D
 }

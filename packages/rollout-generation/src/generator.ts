@@ -1,4 +1,4 @@
-import { type CausalLM, Policy } from "@plumbline/models"
+import { Policy, type SteppedModel } from "@plumbline/models"
 import { Context, Effect, Layer } from "effect"
 import { engineGenerator } from "./engine/engine-generator.ts"
 import type { EngineOptions } from "./engine/engine.ts"
@@ -14,6 +14,6 @@ export class Generator extends Context.Service<Generator, GeneratorShape>()("@pl
     )
 
   /** The same over any model. */
-  static readonly layerModel = (model: CausalLM, options: EngineOptions = {}): Layer.Layer<Generator> =>
+  static readonly layerModel = (model: SteppedModel, options: EngineOptions = {}): Layer.Layer<Generator> =>
     Layer.effect(Generator, engineGenerator(model, options))
 }

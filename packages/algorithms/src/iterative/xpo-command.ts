@@ -15,7 +15,7 @@ import { trainFields } from "../command-fields.ts"
 import { inputFiles, policyFolder, referenceFolder, tokenizerOutput } from "../model-folder.ts"
 import { ReferenceLogProbs } from "../preference/reference-log-probs.ts"
 import { PromptData, promptFiles, type PromptRow } from "../responses/prompt-data.ts"
-import { ReferenceGenerator } from "./reference-generator.ts"
+import { OpponentGenerator } from "./opponent-generator.ts"
 import { answersGiven, rewardFields, rewardLayer } from "../responses/reward-fields.ts"
 import { responseOptions, rolloutFields } from "../responses/rollout-fields.ts"
 import { xpo } from "./xpo.ts"
@@ -54,7 +54,7 @@ export const xpoCommand: Builtin<typeof XpoCommandOptions, PromptRow> = {
         highlights: ["reward", "pairs/won"]
       })
     }).pipe(
-      Effect.provide([ReferenceLogProbs.layer, ReferenceGenerator.layerEngine({ maxRows: options.maxRows })]),
+      Effect.provide([ReferenceLogProbs.layer, OpponentGenerator.layerReference({ maxRows: options.maxRows })]),
       Effect.provide([
         PromptData.layerFiles(options),
         referenceFolder(options, false),

@@ -1,7 +1,7 @@
 import type { Tokenizer } from "@plumbline/data"
 import { type CausalLM, Policy, type ReferencePolicy } from "@plumbline/models"
 import type { Reward, RewardError } from "@plumbline/reward-model"
-import { type GenerationError, Generator } from "@plumbline/rollout-generation"
+import type { GenerationError, Generator } from "@plumbline/rollout-generation"
 import { tf, type Tensor1D } from "@plumbline/runtime"
 import { type Algorithm, type Dataset, type Objective, splitUnits } from "@plumbline/training"
 import { Effect } from "effect"
@@ -13,12 +13,12 @@ import { preferenceObjective } from "../preference/preference-objective.ts"
 import { pairBatch, ReferenceLogProbs } from "../preference/reference-log-probs.ts"
 import { writtenBatches } from "../responses/written-batches.ts"
 import { bestAndWorst } from "./choose-pair.ts"
-import { judged, type JudgedPromptUnit } from "../responses/judged-responses.ts"
 import { PromptData, type PromptUnit } from "../responses/prompt-data.ts"
 import { pairUnit } from "./online-preference.ts"
-import { ReferenceGenerator } from "./reference-generator.ts"
+import { type Duel, writeDuels } from "./duels.ts"
+import type { OpponentGenerator } from "./opponent-generator.ts"
 import { type Reported, reporting, withReport } from "./reported.ts"
-import { type ResponseOptions, writeResponses } from "../responses/responses.ts"
+import type { ResponseOptions } from "../responses/responses.ts"
 import { rolloutReport } from "./rollout-report.ts"
 
 export interface XpoOptions extends Omit<ResponseOptions, "samples"> {
@@ -76,50 +76,40 @@ export const xpo = (
   { readonly policy: CausalLM },
   XpoBatch & Reported,
   GenerationError | RewardError,
-  Policy | PromptData | Generator | ReferenceGenerator | ReferencePolicy | Reward | ReferenceLogProbs | Tokenizer
+  Policy | PromptData | Generator | OpponentGenerator | ReferencePolicy | Reward | ReferenceLogProbs | Tokenizer
 > => ({
   name: "xpo",
   config: options,
   trainable: Effect.map(Policy, (policy) => ({ policy })),
   stepsPerEpoch: Effect.map(PromptData, ({ sampler }) => sampler.stepsPerEpoch),
   experience: (position) =>
-    writtenBatches(PromptData, position, (data, units, step) => duels(data, units, step, options)),
+    writtenBatches(PromptData, position, (data, units, step) => wonAndLost(data, units, step, options)),
   objective: reporting(xpoObjective(options))
 })
 
-const duels = Effect.fnUntraced(function* (
+const wonAndLost = Effect.fnUntraced(function* (
   data: Dataset<PromptUnit>,
   units: ReadonlyArray<PromptUnit>,
   step: number,
   options: XpoOptions
 ) {
   const reference = yield* ReferenceLogProbs
-  const prompts = units.map(({ row }) => row.ids)
-  const once = { ...options, samples: 1, maxLength: data.maxLength }
-  const own = yield* writeResponses(prompts, step, once)
-  // draws of its own: the reference would repeat the policy as long as both are one
-  const other = yield* writeResponses(prompts, step, { ...once, seed: options.seed + 1 }).pipe(
-    Effect.provideService(Generator, yield* ReferenceGenerator)
-  )
-  const groups = yield* judged(
-    units,
-    units.map((_, i) => [own[i]![0]!, other[i]![0]!])
-  )
-  const pairs = groups.flatMap(duel)
-  const batch = (part: ReadonlyArray<Duel>): XpoBatch => ({
+  const duels = yield* writeDuels(data, units, step, options)
+  const pairs = duels.flatMap(decided)
+  const batch = (part: ReadonlyArray<DecidedDuel>): XpoBatch => ({
     ...pairBatch(data, part, reference),
     chosenOfReference: Float32Array.from(part, ({ chosenOfReference }) => (chosenOfReference ? 1 : 0))
   })
   const won = Float32Array.from(pairs, ({ chosenOfReference }) => (chosenOfReference ? 0 : 1))
-  return withReport(splitUnits(pairs, data.split), batch, { ...rolloutReport(groups), "pairs/won": won })
+  return withReport(splitUnits(pairs, data.split), batch, { ...rolloutReport(duels), "pairs/won": won })
 })
 
-interface Duel extends PairUnit {
+interface DecidedDuel extends PairUnit {
   readonly chosenOfReference: boolean
 }
 
-const duel = (group: JudgedPromptUnit): ReadonlyArray<Duel> => {
-  const pair = bestAndWorst(group.samples)
+const decided = (duel: Duel): ReadonlyArray<DecidedDuel> => {
+  const pair = bestAndWorst(duel.samples)
   if (pair === undefined) return []
-  return [{ ...pairUnit(group, pair), chosenOfReference: pair.chosen === group.samples[1] }]
+  return [{ ...pairUnit(duel, pair), chosenOfReference: pair.chosen === duel.samples[1] }]
 }

@@ -1,7 +1,7 @@
 import { batchSampler, Tokenizer } from "@plumbline/data"
 import { testTokenizer } from "@plumbline/data/testing"
 import { type CausalLM, Policy, ReferencePolicy } from "@plumbline/models"
-import { Reward, type RewardRule } from "@plumbline/reward-model"
+import { Reward, type RewardRule, type RewardShape } from "@plumbline/reward-model"
 import { Generator } from "@plumbline/rollout-generation"
 import { ModelRuntime } from "@plumbline/runtime"
 import {
@@ -20,7 +20,7 @@ import { tmpdir } from "node:os"
 import { join } from "node:path"
 import { SupervisedData } from "../supervised/supervised-data.ts"
 import { opponentEngine } from "../iterative/opponent-engine.ts"
-import { ReferenceGenerator } from "../iterative/reference-generator.ts"
+import { OpponentGenerator } from "../iterative/opponent-generator.ts"
 import { PromptData, type PromptUnit } from "../responses/prompt-data.ts"
 import { ReferenceLogProbs } from "../preference/reference-log-probs.ts"
 import { row, smallModel, VOCABULARY } from "./small-models.ts"
@@ -59,7 +59,7 @@ const dataset = <U extends DataUnit>(units: ReadonlyArray<U>, microBatchSize: nu
 
 /** Everything that algorithms which write their own responses ask for. */
 type Needs =
-  | ReferenceGenerator
+  | OpponentGenerator
   | Policy
   | ReferencePolicy
   | ReferenceLogProbs
@@ -73,6 +73,10 @@ export interface OnlineRun {
   /** Who writes the responses; "policy" when absent. */
   readonly author?: "policy" | "reference"
   readonly rules?: ReadonlyArray<RewardRule>
+  /** Judges in the place of rules. */
+  readonly judge?: RewardShape
+  /** Share of the reference in the opponent of duels; the reference itself when absent. */
+  readonly mixture?: number
   readonly steps: number
   readonly learningRate?: number
   readonly microBatchSize?: number
@@ -92,10 +96,18 @@ export interface OnlineResult {
 /** Runs an algorithm on small models and a real engine. @param look at the trained policy, in the end */
 export const runOnline = <B extends MicroBatch, E>(
   algorithm: Algorithm<{ readonly policy: CausalLM }, B, E, Needs>,
-  { author = "policy", backend = ModelRuntime.layerWasm, learningRate = 0.02, rules = [], steps, ...rest }: OnlineRun,
+  {
+    author = "policy",
+    backend = ModelRuntime.layerWasm,
+    learningRate = 0.02,
+    mixture,
+    rules = [],
+    steps,
+    ...rest
+  }: OnlineRun,
   look: (policy: CausalLM) => number = () => 0
 ): Effect.Effect<OnlineResult, unknown> => {
-  const { folder = mkdtempSync(join(tmpdir(), "plumbline-online-")), microBatchSize = 4, saveEvery = 0 } = rest
+  const { folder = mkdtempSync(join(tmpdir(), "plumbline-online-")), judge, microBatchSize = 4, saveEvery = 0 } = rest
   const options = Schema.decodeSync(TrainingOptions)({
     maxSteps: steps,
     learningRate,
@@ -108,10 +120,14 @@ export const runOnline = <B extends MicroBatch, E>(
       (made) => Effect.sync(made.dispose)
     )
   const engine = author === "policy" ? Generator.layerEngine({ maxRows: 16 }) : opponentEngine({ maxRows: 16 })
+  const opponent =
+    mixture === undefined
+      ? OpponentGenerator.layerReference({ maxRows: 16 })
+      : OpponentGenerator.layerMixture(mixture, { maxRows: 16 })
   const data = Layer.mergeAll(
     Layer.succeed(PromptData, dataset(prompts, microBatchSize)),
     Layer.succeed(SupervisedData, dataset(demonstrations, microBatchSize)),
-    Reward.layerRules(...rules),
+    judge === undefined ? Reward.layerRules(...rules) : Layer.succeed(Reward, judge),
     tokenizer
   )
   const models = Layer.merge(Layer.effect(Policy, model(5)), Layer.effect(ReferencePolicy, model(5)))
@@ -127,7 +143,7 @@ export const runOnline = <B extends MicroBatch, E>(
     )
     return { steps: rows, seen: look(trained.policy) }
   }).pipe(
-    Effect.provide([ReferenceLogProbs.layer, engine, ReferenceGenerator.layerEngine({ maxRows: 16 })]),
+    Effect.provide([ReferenceLogProbs.layer, engine, opponent]),
     Effect.provide(models),
     Effect.provide(data),
     Effect.provide(backend)

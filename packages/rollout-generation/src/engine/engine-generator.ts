@@ -1,4 +1,4 @@
-import type { CausalLM } from "@plumbline/models"
+import type { SteppedModel } from "@plumbline/models"
 import { Cause, Effect, Latch, Queue, type Scope, Semaphore, Stream } from "effect"
 import { type FinishedResponse, type GenerationError, GenerationTimedOut, GeneratorFailed } from "../errors.ts"
 import type { GeneratorShape } from "../generator-shape.ts"
@@ -13,7 +13,7 @@ type Work = (request: GenerationRequest, onEvent: OnEvent) => Effect.Effect<Gene
 
 /** The service over an engine of this process, whose steps run on a fiber of the scope. */
 export const engineGenerator = (
-  model: CausalLM,
+  model: SteppedModel,
   options: EngineOptions
 ): Effect.Effect<GeneratorShape, never, Scope.Scope> =>
   Effect.gen(function* () {

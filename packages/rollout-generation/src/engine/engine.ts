@@ -1,5 +1,5 @@
 import type { TokenizerShape } from "@plumbline/data"
-import type { CausalLM } from "@plumbline/models"
+import type { SteppedModel } from "@plumbline/models"
 import { canRecordSteps } from "@plumbline/runtime"
 import type { GeneratorLoad } from "../generator-shape.ts"
 import type { GenerationRequest } from "../request.ts"
@@ -45,7 +45,7 @@ export interface Engine {
  * Over the model's own weights: every step sees them as they are then. Where they have changed, responses go on from
  * the tokens they have, whose keys and values are computed again; so a token's log-prob is that of its own version.
  */
-export const makeEngine = (model: CausalLM, options: EngineOptions): Engine => {
+export const makeEngine = (model: SteppedModel, options: EngineOptions): Engine => {
   const { maxBatchTokens = 2048, maxRows = 64, pageSize = 16, tokenizer } = options
   const pages = Math.ceil((options.cacheTokens ?? defaultCacheTokens(model, maxRows, pageSize)) / pageSize)
   const contextTokens = model.config.maxPositions
@@ -96,7 +96,7 @@ export const makeEngine = (model: CausalLM, options: EngineOptions): Engine => {
   }
 }
 
-const defaultCacheTokens = ({ config }: CausalLM, maxRows: number, pageSize: number): number => {
+const defaultCacheTokens = ({ config }: SteppedModel, maxRows: number, pageSize: number): number => {
   const tokenBytes = 2 * config.layers * config.keyValueHeads * config.headWidth * Float32Array.BYTES_PER_ELEMENT
   const context = Math.ceil(config.maxPositions / pageSize) * pageSize
   // beside its context each row may keep a copy of a prompt's last page

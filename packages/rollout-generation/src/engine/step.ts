@@ -1,4 +1,4 @@
-import { type CachedRows, type CausalLM, copyPages, type DrawnTokens, type KeyValueCache } from "@plumbline/models"
+import { type CachedRows, type SteppedModel, copyPages, type DrawnTokens, type KeyValueCache } from "@plumbline/models"
 import {
   canRecordSteps,
   gatherRows,
@@ -51,7 +51,12 @@ export interface Flight {
  *
  * @param before the step whose drawn tokens are not read yet, where there is one
  */
-export const launchStep = (model: CausalLM, cache: KeyValueCache, plan: Plan, before: Flight | undefined): Flight => {
+export const launchStep = (
+  model: SteppedModel,
+  cache: KeyValueCache,
+  plan: Plan,
+  before: Flight | undefined
+): Flight => {
   const { copies, feeds } = plan
   if (copies.length > 0) {
     const [from, to] = [copies.map(([page]) => page), copies.map(([, page]) => page)]

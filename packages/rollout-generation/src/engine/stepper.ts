@@ -1,4 +1,4 @@
-import type { CausalLM, KeyValueCache } from "@plumbline/models"
+import type { SteppedModel, KeyValueCache } from "@plumbline/models"
 import { type Committed, commitStep } from "./commit.ts"
 import type { Scheduler } from "./scheduler.ts"
 import { type Flight, launchStep } from "./step.ts"
@@ -15,7 +15,7 @@ export interface Stepper {
  * read: the device then never waits for the host. A row that turns out to have ended has one token too many, which is dropped.
  */
 export const makeStepper = (
-  model: CausalLM,
+  model: SteppedModel,
   cache: KeyValueCache,
   scheduler: Scheduler,
   goAhead: boolean,

@@ -1,0 +1,78 @@
+import { Generator } from "@plumbline/rollout-generation"
+import {
+  batchFields,
+  optimizationFields,
+  option,
+  optional,
+  Positive,
+  runFields,
+  runTraining,
+  Share
+} from "@plumbline/training"
+import { Effect, Schema } from "effect"
+import type { Builtin } from "../builtin.ts"
+import { trainFields } from "../command-fields.ts"
+import { inputFiles, policyFolder, referenceFolder, tokenizerOutput } from "../model-folder.ts"
+import { ReferenceLogProbs } from "../preference/reference-log-probs.ts"
+import { PromptData, promptFiles, type PromptRow } from "../responses/prompt-data.ts"
+import { answersGiven, rewardFields, rewardLayer } from "../responses/reward-fields.ts"
+import { responseOptions, rolloutFields } from "../responses/rollout-fields.ts"
+import { better, bradleyTerry } from "./duel-preference.ts"
+import { nashMd } from "./nash-md.ts"
+import { OpponentGenerator } from "./opponent-generator.ts"
+
+/** What `--preference` can name. */
+const preferences = { better, bradley_terry: bradleyTerry } as const
+
+export const NashMdCommandOptions = Schema.Struct({
+  ...trainFields,
+  ...rewardFields,
+  reference: optional(Schema.NonEmptyString, "folder of the reference policy (default: --model)"),
+  beta: option(Positive, 0.1, "τ: strength of the pull toward the reference policy"),
+  mixture: option(Share, 0.125, "share of the reference in the opponent; 0 is play against oneself"),
+  preference: option(
+    Schema.Literals(Object.keys(preferences) as ReadonlyArray<keyof typeof preferences>),
+    "better",
+    "how rewards become a preference: the better response for sure, or by Bradley and Terry's odds"
+  ),
+  ...rolloutFields,
+  ...batchFields,
+  ...optimizationFields,
+  ...runFields,
+  learningRate: option(Positive, 5e-7, "peak learning rate of AdamW")
+})
+export type NashMdCommandOptions = typeof NashMdCommandOptions.Type
+
+/** `plumb nash-md`: the model of a folder against a mixture of itself and its reference. */
+export const nashMdCommand: Builtin<typeof NashMdCommandOptions, PromptRow> = {
+  name: "nash-md",
+  summary: "policy gradient of winning against a mixture of the policy and its reference, to the Nash equilibrium",
+  options: NashMdCommandOptions,
+  data: promptFiles,
+  generates: true,
+  referenceUse: () => "every step",
+  run: (options: NashMdCommandOptions) =>
+    Effect.gen(function* () {
+      const { beta, preference } = options
+      yield* answersGiven("nash-md", options)
+      return yield* runTraining({
+        algorithm: nashMd({ ...responseOptions(options), beta, preference: preferences[preference] }),
+        options,
+        inputs: inputFiles(options),
+        extraFiles: yield* tokenizerOutput,
+        highlights: ["preference", "kl"]
+      })
+    }).pipe(
+      Effect.provide([
+        ReferenceLogProbs.layer,
+        OpponentGenerator.layerMixture(options.mixture, { maxRows: options.maxRows })
+      ]),
+      Effect.provide([
+        PromptData.layerFiles(options),
+        referenceFolder(options),
+        Generator.layerEngine({ maxRows: options.maxRows }),
+        rewardLayer(options)
+      ]),
+      Effect.provide(policyFolder(options))
+    )
+}
