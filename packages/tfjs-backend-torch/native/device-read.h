@@ -9,12 +9,13 @@
 #include <vector>
 
 #include "cuda.h"
+#include "pinned.h"
 #include "transfer.h"
 
 namespace plumbline {
 
 struct DeviceRead {
-  std::vector<at::Tensor> copies;
+  std::vector<Pinned> copies;
   at::cuda::CUDAEvent done;
 };
 
@@ -27,8 +28,7 @@ inline Napi::Value ReadBegin(const Napi::CallbackInfo& info) {
     auto read = std::make_unique<DeviceRead>();
     for (uint32_t i = 0; i < list.Length(); i++) {
       const auto tensor = TensorOf(info.Env(), list.Get(i)).contiguous();
-      auto copy = at::empty(tensor.sizes(), tensor.options().device(at::kCPU).pinned_memory(true));
-      read->copies.push_back(copy.copy_(tensor, true));
+      read->copies.emplace_back(tensor.sizes(), tensor.options()).tensor().copy_(tensor, true);
     }
     read->done.record();
     return Napi::External<DeviceRead>::New(info.Env(), read.release(),
@@ -46,7 +46,7 @@ inline Napi::Value ReadEnd(const Napi::CallbackInfo& info) {
     read.done.synchronize();
     const auto arrays = info[1].As<Napi::Array>();
     for (uint32_t i = 0; i < read.copies.size(); i++) {
-      const auto& copy = read.copies[i];
+      const auto& copy = read.copies[i].tensor();
       Blob(HostArrayOf(info.Env(), arrays.Get(i)), copy.sizes().vec(), copy.scalar_type()).copy_(copy);
     }
     read.copies.clear();

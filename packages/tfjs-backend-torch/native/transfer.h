@@ -6,6 +6,7 @@
 
 #include "calls.h"
 #include "handle.h"
+#include "pinned.h"
 
 namespace plumbline {
 
@@ -61,8 +62,8 @@ constexpr size_t kMostPinned = 16 << 20;
 /** Small values go by way of pinned memory, so that nothing waits for what the device still has to do. */
 inline at::Tensor Upload(const at::Tensor& blob, const c10::Device& device, at::ScalarType type) {
   if (!device.is_cuda() || blob.nbytes() > kMostPinned || blob.nbytes() == 0) return blob.to(device, type, false, true);
-  const auto pinned = at::empty(blob.sizes(), blob.options().dtype(type).pinned_memory(true)).copy_(blob);
-  return pinned.to(device, type, true, true);
+  Pinned pinned(blob.sizes(), blob.options().dtype(type));
+  return pinned.tensor().copy_(blob).to(device, type, true, true);
 }
 
 /** fromHost(values, shape, scalarType, device) → handle */
@@ -88,7 +89,8 @@ inline Napi::Value Write(const Napi::CallbackInfo& info) {
     if (!tensor.is_cuda() || blob.nbytes() == 0) {
       tensor.copy_(blob);
     } else {
-      tensor.copy_(at::empty(blob.sizes(), blob.options().pinned_memory(true)).copy_(blob), true);
+      Pinned pinned(blob.sizes(), blob.options());
+      tensor.copy_(pinned.tensor().copy_(blob), true);
     }
     return info.Env().Undefined();
   });
