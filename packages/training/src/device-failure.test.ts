@@ -15,8 +15,8 @@ import { toyAlgorithm, toyModel } from "./testing/toy-algorithm.ts"
 // what npm run setup:torch leaves behind
 const isSetUp = existsSync(join(import.meta.dirname, "../../../.torch/addon.json"))
 
-/** Where the device is asked for memory. */
-const ASKING = ["call", "fromHost"] as const
+/** Where the device is asked for memory, or for what it has computed. */
+const ASKING = ["call", "fromHost", "toHost"] as const
 
 interface Addon extends Record<(typeof ASKING)[number], (...args: ReadonlyArray<unknown>) => unknown> {
   readonly handleStatistics: () => { readonly handles: number; readonly bytes: number }
@@ -75,8 +75,8 @@ describe.skipIf(!isSetUp)("a device that fails", () => {
   beforeAll(async () => {
     folder = mkdtempSync(join(tmpdir(), "plumbline-device-"))
     await Effect.runPromise(Effect.provide(ModelRuntime, ModelRuntime.layerTorch({ device: "cpu" })))
-    const { call, fromHost } = addonOf()
-    own = { call, fromHost }
+    const { call, fromHost, toHost } = addonOf()
+    own = { call, fromHost, toHost }
   })
   afterEach(() => void Object.assign(addonOf(), own))
   afterAll(() => rmSync(folder, { recursive: true }))

@@ -1,11 +1,18 @@
 import { tf, type Tensor, type Variable } from "@plumbline/runtime"
 import { Effect } from "effect"
 import { join } from "node:path"
-import { type CheckpointInvalid, type LoadError, SaveFailed, TensorMissing, TensorShapeMismatch } from "../errors.ts"
+import {
+  type CheckpointInvalid,
+  type LoadError,
+  type SaveFailed,
+  TensorMissing,
+  TensorShapeMismatch
+} from "../errors.ts"
 import type { FolderContents, Model } from "../model.ts"
 import { openSafetensors } from "../safetensors/reader.ts"
-import { writeSafetensors } from "../safetensors/writer.ts"
+import { writeSafetensors, writtenTensors } from "../safetensors/writer.ts"
 import { readParameters } from "./read-parameters.ts"
+import { saving } from "./saving.ts"
 
 /** Sets a trainable model's weights to those of a folder of the same architecture, one tensor at a time. */
 export const restoreWeights = Effect.fn("restoreWeights")(function* (
@@ -59,16 +66,4 @@ export const readTensors = Effect.fn("readTensors")(function* (
 
 /** Writes tensors as float32 into a new safetensors file and waits until they are on the disk. */
 export const writeTensors = (file: string, tensors: ReadonlyMap<string, Tensor>): Effect.Effect<void, SaveFailed> =>
-  Effect.tryPromise({
-    try: () =>
-      writeSafetensors(
-        file,
-        [...tensors].map(([name, tensor]) => ({
-          name,
-          shape: tensor.shape,
-          values: async () => (await tensor.data()) as Float32Array
-        })),
-        "float32"
-      ),
-    catch: (cause) => new SaveFailed({ folder: file, reason: cause instanceof Error ? cause.message : String(cause) })
-  })
+  saving(file, () => writeSafetensors(file, writtenTensors(tensors), "float32"))

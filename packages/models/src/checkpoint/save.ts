@@ -1,4 +1,3 @@
-import type { Tensor } from "@plumbline/runtime"
 import { Effect } from "effect"
 import { open } from "node:fs/promises"
 import { basename, join } from "node:path"
@@ -6,8 +5,9 @@ import type { JsonObject } from "../config/decoder-config.ts"
 import { SaveFailed } from "../errors.ts"
 import type { Model } from "../model.ts"
 import type { WeightType } from "../safetensors/dtype.ts"
-import { storedBytes, writeSafetensors, type WrittenTensor } from "../safetensors/writer.ts"
+import { storedBytes, writeSafetensors, type WrittenTensor, writtenTensors } from "../safetensors/writer.ts"
 import { replaceFolder } from "./replace-folder.ts"
+import { saving } from "./saving.ts"
 import { INDEX_FILE, WEIGHTS_FILE } from "./weights-files.ts"
 
 export interface SaveOptions {
@@ -33,18 +33,15 @@ export const saveModel = Effect.fn("saveModel")(function* (
 ): Effect.fn.Return<void, SaveFailed> {
   const stray = Object.keys(extraFiles).find((name) => name !== basename(name))
   if (stray !== undefined) return yield* new SaveFailed({ folder, reason: `${stray} is not a plain file name` })
-  yield* Effect.tryPromise({
-    try: () =>
-      replaceFolder(folder, async (temporary) => {
-        await (model.contents === undefined
-          ? writeWeights(temporary, model, dtype, maxShardBytes)
-          : writeSafetensors(join(temporary, model.contents.weightsFile), written(model.contents.tensors), dtype))
-        for (const [name, content] of Object.entries({ ...jsonFiles(model, dtype, configFields), ...extraFiles })) {
-          await writeSynced(join(temporary, name), content)
-        }
-      }),
-    catch: (cause) => new SaveFailed({ folder, reason: reasonOf(cause as NodeJS.ErrnoException) })
-  })
+  const fill = async (temporary: string) => {
+    await (model.contents === undefined
+      ? writeWeights(temporary, model, dtype, maxShardBytes)
+      : writeSafetensors(join(temporary, model.contents.weightsFile), writtenTensors(model.contents.tensors), dtype))
+    for (const [name, content] of Object.entries({ ...jsonFiles(model, dtype, configFields), ...extraFiles })) {
+      await writeSynced(join(temporary, name), content)
+    }
+  }
+  yield* saving(folder, () => replaceFolder(folder, fill))
 })
 
 const jsonFiles = (model: Model, dtype: WeightType, fields: JsonObject): Record<string, string> =>
@@ -71,7 +68,7 @@ const withType = (source: JsonObject, dtype: WeightType): JsonObject => ({
 })
 
 const writeWeights = async (folder: string, model: Model, dtype: WeightType, maxShardBytes: number): Promise<void> => {
-  const tensors = written(model.parameters)
+  const tensors = writtenTensors(model.parameters)
   const shards = split(tensors, dtype, maxShardBytes)
   if (shards.length === 1) return writeSafetensors(join(folder, WEIGHTS_FILE), tensors, dtype)
   const weightMap: Record<string, string> = {}
@@ -83,13 +80,6 @@ const writeWeights = async (folder: string, model: Model, dtype: WeightType, max
   const total = tensors.reduce((sum, tensor) => sum + storedBytes(tensor, dtype), 0)
   await writeSynced(join(folder, INDEX_FILE), json({ metadata: { total_size: total }, weight_map: weightMap }))
 }
-
-const written = (tensors: ReadonlyMap<string, Tensor>): ReadonlyArray<WrittenTensor> =>
-  [...tensors].map(([name, tensor]) => ({
-    name,
-    shape: tensor.shape,
-    values: async () => (await tensor.data()) as Float32Array
-  }))
 
 const digits = (count: number): string => String(count).padStart(5, "0")
 
@@ -118,14 +108,3 @@ const writeSynced = async (file: string, content: string | Uint8Array): Promise<
     await handle.close()
   }
 }
-
-const REASONS: Readonly<Record<string, string>> = {
-  ENOSPC: "the disk is full",
-  EROFS: "the file system is read-only",
-  EACCES: "permission denied",
-  EPERM: "permission denied",
-  EEXIST: "a part of the path is a file",
-  ENOTDIR: "a part of the path is a file"
-}
-
-const reasonOf = ({ code, message }: NodeJS.ErrnoException): string => REASONS[code ?? ""] ?? message

@@ -1,3 +1,4 @@
+import type { Tensor } from "@plumbline/runtime"
 import { type FileHandle, open } from "node:fs/promises"
 import { elementCount } from "../decoder/parameter.ts"
 import { type WeightType, writtenTypes } from "./dtype.ts"
@@ -7,6 +8,20 @@ export interface WrittenTensor {
   readonly name: string
   readonly shape: ReadonlyArray<number>
   readonly values: () => Promise<Float32Array>
+}
+
+/** A device that did not give its values: no fault of the file. `cause` is what it threw. */
+export class TensorUnread extends Error {}
+
+export const writtenTensors = (tensors: ReadonlyMap<string, Tensor>): ReadonlyArray<WrittenTensor> =>
+  [...tensors].map(([name, tensor]) => ({ name, shape: tensor.shape, values: () => valuesOf(tensor) }))
+
+const valuesOf = async (tensor: Tensor): Promise<Float32Array> => {
+  try {
+    return (await tensor.data()) as Float32Array
+  } catch (cause) {
+    throw new TensorUnread("a tensor cannot be read", { cause })
+  }
 }
 
 export const storedBytes = ({ shape }: WrittenTensor, type: WeightType): number =>
