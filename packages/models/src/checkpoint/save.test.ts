@@ -156,7 +156,7 @@ describe("a folder", () => {
       expect((yield* Effect.flip(saveModel(model, folder))).message).toContain("is not empty and holds no model")
       expect(readdirSync(folder)).toEqual(["thesis.tex"])
       const through = join(folder, "thesis.tex", "model")
-      expect((yield* Effect.flip(saveModel(model, through))).message).toContain("a part of the path is a file")
+      expect((yield* Effect.flip(saveModel(model, through))).message).toContain("a part of it, is a file")
       model.dispose()
     })
   )

@@ -17,7 +17,7 @@ const REASONS: Readonly<Record<string, string>> = {
   EROFS: "the file system is read-only",
   EACCES: "permission denied",
   EPERM: "permission denied",
-  EEXIST: "a file is there already",
+  EEXIST: "the path, or a part of it, is a file",
   ENOTDIR: "a part of the path is a file"
 }
 
