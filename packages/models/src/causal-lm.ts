@@ -58,7 +58,7 @@ export const causalLM = (parts: CausalLMParts): CausalLM => {
           return logitsAt(body.step(rows, cache), index)
         }
         const read = [...parameters.values(), ...variables]
-        return replayStep(rows, cache, read, (numbers, shape) =>
+        return replayStep(rows, cache, weights, read, (numbers, shape) =>
           linear(body.recordedStep(numbers, shape, cache), outputMatrix())
         )
       })

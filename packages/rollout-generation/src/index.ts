@@ -5,7 +5,8 @@ export {
   GenerationTimedOut,
   GeneratorFailed
 } from "./errors.ts"
-export type { EngineOptions } from "./engine/engine.ts"
+export type { EngineModels, EngineOptions } from "./engine/engine.ts"
+export { engineGenerators } from "./engine/engine-generator.ts"
 export { Generator } from "./generator.ts"
 export type { GeneratorLimits, GeneratorLoad, GeneratorShape } from "./generator-shape.ts"
 export { promptRequests, type SharedRequest } from "./prompt-requests.ts"

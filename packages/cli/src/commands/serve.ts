@@ -21,7 +21,7 @@ import { UsageError } from "../usage-error.ts"
 
 const line: CommandLine<typeof ServeOptions> = {
   name: "serve",
-  usage: "--model DIR [--port N]",
+  usage: "--model DIR [--adapter name=DIR …] [--port N]",
   summary:
     "serves OpenAI's API: /v1/completions, /v1/chat/completions, /v1/models; a reward model: /v1/rewards, /v1/values; /health, /ready, /metrics",
   arguments: [],

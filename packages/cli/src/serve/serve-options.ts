@@ -32,6 +32,10 @@ export const scorerFields = {
 
 export const ServeOptions = Schema.Struct({
   ...modelFields,
+  adapter: optional(
+    Schema.Array(Schema.NonEmptyString),
+    "adapter of the model, in PEFT's layout: DIR serves the model with it; name=DIR, which may be repeated, serves it beside the model, selected by a request's model"
+  ),
   port: option(Port, 8000, "port to listen on; 0 takes a free one"),
   host: option(Schema.NonEmptyString, "127.0.0.1", "address to listen on; any but loopback needs a token"),
   token: optional(Schema.NonEmptyString, `bearer token that clients must send; better in ${TOKEN_VARIABLE}`),

@@ -14,6 +14,7 @@ import {
 import type { TokenRows } from "@plumbline/data"
 import type { DecoderConfig } from "../config/decoder-config.ts"
 import type { Attend } from "./attention-layer.ts"
+import type { Weights } from "./weights.ts"
 
 /**
  * Rotated keys and values of tokens already seen, so that the next token costs one token. Rows own pages of it, by
@@ -25,8 +26,8 @@ export interface KeyValueCache {
   readonly pageSize: number
   /** [layers] keys and values, [pages · pageSize, K, d] float32 each; page p begins at p · pageSize */
   readonly layers: Array<{ keys: Tensor3D; values: Tensor3D }>
-  /** Steps over this cache that were recorded; see recorded-step.ts. */
-  readonly recordings: Map<string, Recording>
+  /** Steps over this cache that were recorded, by the weights of a model; see recorded-step.ts. */
+  readonly recordings: Map<Weights, Map<string, Recording>>
   /** Angles of every position, once a recorded step has needed them. */
   angles: RotaryAngles | undefined
   readonly dispose: () => void
@@ -61,7 +62,7 @@ export const createKeyValueCache = (config: DecoderConfig, pages: number, pageSi
   const shape: [number, number, number] = [pages * pageSize, config.keyValueHeads, config.headWidth]
   const empty = (): Tensor3D => tf.keep(tf.zeros(shape) as Tensor3D)
   const layers = Array.from({ length: config.layers }, () => ({ keys: empty(), values: empty() }))
-  const recordings = new Map<string, Recording>()
+  const recordings: KeyValueCache["recordings"] = new Map()
   const cache: KeyValueCache = {
     pages,
     pageSize,
@@ -69,7 +70,7 @@ export const createKeyValueCache = (config: DecoderConfig, pages: number, pageSi
     recordings,
     angles: undefined,
     dispose: () => {
-      for (const { step } of recordings.values()) step.dispose()
+      for (const shapes of recordings.values()) for (const { step } of shapes.values()) step.dispose()
       layers.forEach(({ keys, values }) => tf.dispose([keys, values]))
       if (cache.angles !== undefined) tf.dispose([cache.angles.cos, cache.angles.sin])
     }

@@ -13,7 +13,7 @@ import {
 } from "@plumbline/runtime"
 import type { DecoderConfig } from "../config/decoder-config.ts"
 import type { Attend } from "./attention-layer.ts"
-import type { CachedRows, DrawnTokens, KeyValueCache } from "./key-value-cache.ts"
+import type { CachedRows, DrawnTokens, KeyValueCache, Recording } from "./key-value-cache.ts"
 import type { Weights } from "./weights.ts"
 
 /** Rows and pages a row that a recorded step has room for. */
@@ -48,19 +48,23 @@ const shapeOf = ({ lengths, width }: CachedRows): StepShape => ({
  * The step over a recording, which is made where there is none for as many rows and pages, or where the weights have moved.
  *
  * @param logits the step itself, [rows, V]
- * @param weights every tensor that it reads
+ * @param weights what the step reads its tensors from: each model that shares the cache has recordings of its own
+ * @param read every tensor that it reads
  * @returns [N, V], until the next step
  */
 export const replayStep = (
   rows: CachedRows,
   cache: KeyValueCache,
-  weights: ReadonlyArray<Tensor>,
+  weights: Weights,
+  read: ReadonlyArray<Tensor>,
   logits: (numbers: Tensor1D, shape: StepShape) => Tensor2D
 ): Tensor2D => {
   const shape = shapeOf(rows)
   const key = `${shape.rows}x${shape.width}`
-  const held = weights.map(({ dataId }) => dataId)
-  let recording = cache.recordings.get(key)
+  const held = read.map(({ dataId }) => dataId)
+  const recordings = cache.recordings.get(weights) ?? new Map<string, Recording>()
+  cache.recordings.set(weights, recordings)
+  let recording = recordings.get(key)
   if (recording !== undefined && recording.weights.some((dataId, i) => dataId !== held[i])) {
     recording.step.dispose()
     recording = undefined
@@ -69,7 +73,7 @@ export const replayStep = (
     const numbers = tf.tensor1d(numbersOf(rows, shape, cache), "int32")
     const step = replayed({ numbers: numbers as Tensor }, (inputs) => logits(inputs.numbers as Tensor1D, shape))
     recording = { step, weights: held }
-    cache.recordings.set(key, recording)
+    recordings.set(key, recording)
   }
   const known =
     rows.drawn === undefined ? undefined : ({ input: "numbers", offset: 0, values: tokensOf(rows.drawn) } as const)

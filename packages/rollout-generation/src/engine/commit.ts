@@ -1,6 +1,6 @@
 import { finishRow, type Group, knownTokens, type SampleRow } from "./group.ts"
 import type { Scheduler } from "./scheduler.ts"
-import type { Flight, StepResult } from "./step.ts"
+import type { Flight, Pass, StepResult } from "./step.ts"
 import { logProbOf, topLogProbs } from "./top-log-probs.ts"
 
 /** What a step did, for counters. */
@@ -10,14 +10,24 @@ export interface Committed {
 }
 
 /** Waits for a step, writes its results into its rows, tells who listens, ends what has ended. */
-export const commitStep = (scheduler: Scheduler, { drawn, ids, plan, read, version }: Flight): Committed => {
-  const result = read()
-  ids.dispose()
-  for (const row of drawn) row.ahead -= 1
-  scorePrompts(result)
+export const commitStep = (scheduler: Scheduler, { passes, plan }: Flight): Committed => {
+  const results = passes.map(({ drawn, ids, read, version }) => {
+    const result = read()
+    ids.dispose()
+    for (const row of drawn) row.ahead -= 1
+    scorePrompts(result)
+    return { result, version }
+  })
   for (const { row } of plan.feeds) {
     if (row.kind === "prefix" && row.held === knownTokens(row)) scheduler.settle(row)
   }
+  for (const { result, version } of results) takeTokens(scheduler, result, version)
+  const fed = plan.feeds.reduce((sum, { count }) => sum + count, 0)
+  const drawn = results.reduce((sum, { result }) => sum + result.drawn.length, 0)
+  return { promptTokens: fed - drawn, sampledTokens: drawn }
+}
+
+const takeTokens = (scheduler: Scheduler, result: StepResult, version: Pass["version"]): void => {
   const broken = new Set<Group>()
   result.drawn.forEach((row, i) => {
     // a row that ended while the host was a step behind
@@ -29,8 +39,6 @@ export const commitStep = (scheduler: Scheduler, { drawn, ids, plan, read, versi
     scheduler.drop(group)
     group.listener.onFailed(`the logits of weights version ${version} are not finite`)
   }
-  const fed = plan.feeds.reduce((sum, { count }) => sum + count, 0)
-  return { promptTokens: fed - result.drawn.length, sampledTokens: result.drawn.length }
 }
 
 const takeToken = (scheduler: Scheduler, row: SampleRow, result: StepResult, i: number, version: number): void => {

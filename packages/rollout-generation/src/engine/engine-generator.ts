@@ -4,7 +4,7 @@ import { type FinishedResponse, type GenerationError, GenerationTimedOut, Genera
 import type { GeneratorShape } from "../generator-shape.ts"
 import type { GeneratedGroup, GenerationEvent, GenerationRequest } from "../request.ts"
 import { refusal } from "./check-request.ts"
-import { type Engine, type EngineOptions, makeEngine } from "./engine.ts"
+import { type Engine, type EngineModels, type EngineOptions, makeEngine } from "./engine.ts"
 
 type OnEvent = (event: GenerationEvent) => void
 
@@ -16,26 +16,41 @@ export const engineGenerator = (
   model: SteppedModel,
   options: EngineOptions
 ): Effect.Effect<GeneratorShape, never, Scope.Scope> =>
+  Effect.map(engineGenerators([model], options), ([generator]) => generator!)
+
+/**
+ * Generators over one engine, one for each of several adapters on one base and for the base itself where it is among
+ * them. They share the base's weights, the cache, the queue and the engine's load; a step holds rows of all of them.
+ *
+ * @returns in the order of `models`, whose configuration must be one object
+ */
+export const engineGenerators = (
+  models: EngineModels,
+  options: EngineOptions = {}
+): Effect.Effect<ReadonlyArray<GeneratorShape>, never, Scope.Scope> =>
   Effect.gen(function* () {
     const engine = yield* Effect.acquireRelease(
-      Effect.sync(() => makeEngine(model, options)),
+      Effect.sync(() => makeEngine(models, options)),
       (made) => Effect.sync(made.dispose)
     )
-    const { died, queued, work } = yield* startEngine(engine, options.queueRequests ?? 1024)
-    return {
-      limits: { contextTokens: engine.limits.contextTokens, vocabulary: engine.limits.vocabulary },
-      policyVersion: Effect.suspend(() => {
-        const reason = died()
-        if (reason === undefined) return Effect.succeed(model.version.current())
-        return Effect.fail(new GeneratorFailed({ reason, finished: [] }))
-      }),
-      load: Effect.sync(() => {
-        const load = engine.load()
-        return { ...load, waiting: load.waiting + queued() }
-      }),
-      generate: (requests) => generateAll(engine, work, requests),
-      stream: (request) => streamOne(engine, work, request)
-    }
+    const { died, queued, workOn } = yield* startEngine(engine, options.queueRequests ?? 1024)
+    return models.map((model): GeneratorShape => {
+      const work = workOn(model)
+      return {
+        limits: { contextTokens: engine.limits.contextTokens, vocabulary: engine.limits.vocabulary },
+        policyVersion: Effect.suspend(() => {
+          const reason = died()
+          if (reason === undefined) return Effect.succeed(model.version.current())
+          return Effect.fail(new GeneratorFailed({ reason, finished: [] }))
+        }),
+        load: Effect.sync(() => {
+          const load = engine.load()
+          return { ...load, waiting: load.waiting + queued() }
+        }),
+        generate: (requests) => generateAll(engine, work, requests),
+        stream: (request) => streamOne(engine, work, request)
+      }
+    })
   })
 
 const startEngine = Effect.fnUntraced(function* (engine: Engine, queueRequests: number) {
@@ -52,11 +67,11 @@ const startEngine = Effect.fnUntraced(function* (engine: Engine, queueRequests: 
     ),
     Effect.forkScoped({ startImmediately: true })
   )
-  const enter: Work = (request, onEvent) =>
+  const enter = (model: SteppedModel, request: GenerationRequest, onEvent: OnEvent): ReturnType<Work> =>
     Effect.callback((resume) => {
       queued -= request.samples ?? 1
       if (deathReason !== undefined) return resume(Effect.fail(deathReason))
-      const group = engine.add(request, {
+      const group = engine.add(request, model, {
         onEvent,
         onDone: (whole) => resume(Effect.succeed(whole)),
         onFailed: (reason) => resume(Effect.fail(reason))
@@ -64,15 +79,17 @@ const startEngine = Effect.fnUntraced(function* (engine: Engine, queueRequests: 
       wake.openUnsafe()
       return Effect.sync(() => engine.drop(group))
     })
-  const work: Work = (request, onEvent) =>
-    Effect.suspend(() => {
-      let entered = false
-      queued += request.samples ?? 1
-      const counted = Effect.suspend(() => ((entered = true), enter(request, onEvent)))
-      const leave = Effect.sync(() => void (queued -= entered ? 0 : (request.samples ?? 1)))
-      return room.withPermit(counted).pipe(Effect.ensuring(leave))
-    })
-  return { work, died: () => deathReason, queued: () => queued }
+  const workOn =
+    (model: SteppedModel): Work =>
+    (request, onEvent) =>
+      Effect.suspend(() => {
+        let entered = false
+        queued += request.samples ?? 1
+        const counted = Effect.suspend(() => ((entered = true), enter(model, request, onEvent)))
+        const leave = Effect.sync(() => void (queued -= entered ? 0 : (request.samples ?? 1)))
+        return room.withPermit(counted).pipe(Effect.ensuring(leave))
+      })
+  return { workOn, died: () => deathReason, queued: () => queued }
 })
 
 /** A turn of the event loop between two steps: signals, sockets and other fibers live there. */

@@ -28,10 +28,14 @@ export interface EngineOptions {
 
 const CACHE_BYTES = 512 * 2 ** 20
 
+/** One model, or several with the same configuration, as adapters on one base have. */
+export type EngineModels = readonly [SteppedModel, ...ReadonlyArray<SteppedModel>]
+
 /** The engine itself: synchronous, and somebody calls `step` again and again. */
 export interface Engine {
   readonly limits: RequestLimits
-  readonly add: (request: GenerationRequest, listener: GroupListener) => Group
+  /** @param model one of the engine's */
+  readonly add: (request: GenerationRequest, model: SteppedModel, listener: GroupListener) => Group
   readonly drop: (group: Group) => void
   /** One step of the model over the rows there are. @returns whether there was anything to do */
   readonly step: () => boolean
@@ -42,10 +46,13 @@ export interface Engine {
 }
 
 /**
- * Over the model's own weights: every step sees them as they are then. Where they have changed, responses go on from
- * the tokens they have, whose keys and values are computed again; so a token's log-prob is that of its own version.
+ * Over the weights of models that are one, or adapters on one base: every step sees them as they are then. Where a
+ * model's have changed, its responses go on from the tokens they have, whose keys and values are computed again; so a
+ * token's log-prob is that of its own version. A step may hold rows of all models, which share pages and places.
  */
-export const makeEngine = (model: SteppedModel, options: EngineOptions): Engine => {
+export const makeEngine = (models: EngineModels, options: EngineOptions): Engine => {
+  const [model] = models
+  if (models.some(({ config }) => config !== model.config)) throw new TypeError("models of one engine share their base")
   const { maxBatchTokens = 2048, maxRows = 64, pageSize = 16, tokenizer } = options
   const pages = Math.ceil((options.cacheTokens ?? defaultCacheTokens(model, maxRows, pageSize)) / pageSize)
   const contextTokens = model.config.maxPositions
@@ -60,7 +67,7 @@ export const makeEngine = (model: SteppedModel, options: EngineOptions): Engine 
   })
   const counters = { promptTokens: 0, sampledTokens: 0, finishedResponses: 0 }
   const goAhead = options.goAhead ?? canRecordSteps()
-  const stepper = makeStepper(model, cache, scheduler, goAhead, ({ promptTokens, sampledTokens }) => {
+  const stepper = makeStepper(models, cache, scheduler, goAhead, ({ promptTokens, sampledTokens }) => {
     counters.promptTokens += promptTokens
     counters.sampledTokens += sampledTokens
   })
@@ -73,7 +80,7 @@ export const makeEngine = (model: SteppedModel, options: EngineOptions): Engine 
   })
   return {
     limits: { contextTokens, vocabulary: model.config.vocabulary, cacheTokens: pages * pageSize, pageSize, tokenizer },
-    add: (request, listener) => scheduler.add(request, counting(listener)),
+    add: (request, of, listener) => scheduler.add(request, of, counting(listener)),
     drop: scheduler.drop,
     step: stepper.step,
     failAll: (reason) => {

@@ -1,3 +1,4 @@
+import type { SteppedModel } from "@plumbline/models"
 import type { RandomStream } from "@plumbline/runtime"
 import type {
   GeneratedGroup,
@@ -20,6 +21,8 @@ export interface GroupListener {
 /** A request that the engine works on. */
 export interface Group {
   readonly request: GenerationRequest
+  /** Which of the engine's models writes the responses. */
+  readonly model: SteppedModel
   readonly listener: GroupListener
   /** Number of the group in the order of arrival; the older one goes first. */
   readonly age: number

@@ -1,4 +1,5 @@
 import type { TokenizerShape } from "@plumbline/data"
+import type { SteppedModel } from "@plumbline/models"
 import { philoxStream } from "@plumbline/runtime"
 import type { GenerationRequest } from "../request.ts"
 import type { Group, GroupListener, SampleRow } from "./group.ts"
@@ -13,6 +14,7 @@ export interface GroupContext {
 
 export const makeGroup = (
   request: GenerationRequest,
+  model: SteppedModel,
   listener: GroupListener,
   age: number,
   { contextTokens, tokenizer }: GroupContext
@@ -21,6 +23,7 @@ export const makeGroup = (
   const rows: Array<SampleRow> = []
   const group: Group = {
     request,
+    model,
     listener,
     age,
     room: Math.min(sampling.maxNewTokens, contextTokens - promptIds.length),

@@ -1,3 +1,4 @@
+import type { SteppedModel } from "@plumbline/models"
 import type { GenerationRequest } from "../request.ts"
 import { admitRows } from "./admission.ts"
 import {
@@ -34,11 +35,11 @@ export interface Plan {
 }
 
 export interface Scheduler {
-  readonly add: (request: GenerationRequest, listener: GroupListener) => Group
+  readonly add: (request: GenerationRequest, model: SteppedModel, listener: GroupListener) => Group
   /** Forgets a group and frees its pages. */
   readonly drop: (group: Group) => void
-  /** Takes all pages back: every row begins again with the tokens that it has. */
-  readonly startOver: () => void
+  /** Takes the pages of a model's rows back: each begins again with the tokens that it has. */
+  readonly startOver: (model: SteppedModel) => void
   /** Chooses the next step's work and sees to its pages; without feeds there is nothing to do. */
   readonly plan: () => Plan
   /**
@@ -73,11 +74,13 @@ export const makeScheduler = (pool: PagePool, options: SchedulerOptions): Schedu
     groups: ledger.groups,
     running: () => ledger.running.size,
     drop: (group) => drop(ledger, group),
-    startOver: () => holders(ledger).forEach((row) => preempt(ledger, row)),
+    startOver: (model) => {
+      for (const row of holders(ledger)) if (row.group.model === model) preempt(ledger, row)
+    },
     plan: () => plan(ledger, options),
     canGoAhead: () => canGoAhead(ledger, options),
-    add: (request, listener) => {
-      const group = makeGroup(request, listener, arrivals++, options)
+    add: (request, model, listener) => {
+      const group = makeGroup(request, model, listener, arrivals++, options)
       ledger.groups.push(group)
       if (group.room <= 0) for (const row of group.rows) finishRow(row, undefined)
       finish(group)

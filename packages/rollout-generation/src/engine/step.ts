@@ -37,6 +37,12 @@ export interface ScoredToken {
 /** A step that the device was given and that the host has not read. */
 export interface Flight {
   readonly plan: Plan
+  readonly passes: ReadonlyArray<Pass>
+}
+
+/** The rows of one model in a step. */
+export interface Pass {
+  readonly model: SteppedModel
   /** Of the weights that it reads. */
   readonly version: number
   readonly drawn: ReadonlyArray<SampleRow>
@@ -47,33 +53,44 @@ export interface Flight {
 }
 
 /**
- * Feeds what the plan says, and draws the next token of every row whose tokens are all in the cache then.
+ * Feeds what the plan says, and draws the next token of every row whose tokens are all in the cache then. Rows of each
+ * model go through it together, one model after the other.
  *
  * @param before the step whose drawn tokens are not read yet, where there is one
  */
-export const launchStep = (
-  model: SteppedModel,
-  cache: KeyValueCache,
-  plan: Plan,
-  before: Flight | undefined
-): Flight => {
+export const launchStep = (cache: KeyValueCache, plan: Plan, before: Flight | undefined): Flight => {
   const { copies, feeds } = plan
   if (copies.length > 0) {
     const [from, to] = [copies.map(([page]) => page), copies.map(([, page]) => page)]
     copyPages(cache, from, to)
   }
+  const models = new Set(feeds.map(({ row }) => row.group.model))
+  const passes = Array.from(models, (model) => {
+    const own = models.size === 1 ? feeds : feeds.filter(({ row }) => row.group.model === model)
+    const unread = before?.passes.find((pass) => pass.model === model)
+    return launchPass(model, cache, own, unread)
+  })
+  return { plan, passes }
+}
+
+const launchPass = (
+  model: SteppedModel,
+  cache: KeyValueCache,
+  feeds: Plan["feeds"],
+  before: Pass | undefined
+): Pass => {
   const rows = before === undefined ? newTokens(feeds) : withUnread(newTokens(feeds), unreadTokens(feeds, before))
   const wanted = wantedLogits(feeds, rows.starts)
-  let flight: Flight | undefined
+  let pass: Pass | undefined
   // tidy looks for tensors in all that it is given back, row by row and number by number
   tf.tidy(() => {
     const logits = model.step(rows, cache, Int32Array.from(wanted.index))
     const { ids, read } = sampledRows(logits, wanted.drawn)
     const reported = readLogits(logits, wanted)
     const version = model.version.current()
-    flight = { plan, version, drawn: wanted.drawn, ids, read: () => ({ ...read(), ...reported }) }
+    pass = { model, version, drawn: wanted.drawn, ids, read: () => ({ ...read(), ...reported }) }
   })
-  return flight!
+  return pass!
 }
 
 /** A step that cannot be recorded takes its tokens from the host. */
@@ -83,7 +100,7 @@ const withUnread = (rows: CachedRows, drawn: DrawnTokens): CachedRows => {
   return { ...rows, tokens: drawn.source.map((from) => Math.max(0, ids[from]!)) }
 }
 
-const unreadTokens = (feeds: Plan["feeds"], { drawn, ids }: Flight): DrawnTokens => {
+const unreadTokens = (feeds: Plan["feeds"], { drawn, ids }: Pass): DrawnTokens => {
   const places = new Map<Row, number>(drawn.map((row, i) => [row, i]))
   return { ids, source: Int32Array.from(feeds, ({ row }) => places.get(row)!) }
 }

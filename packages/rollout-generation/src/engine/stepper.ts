@@ -15,20 +15,20 @@ export interface Stepper {
  * read: the device then never waits for the host. A row that turns out to have ended has one token too many, which is dropped.
  */
 export const makeStepper = (
-  model: SteppedModel,
+  models: ReadonlyArray<SteppedModel>,
   cache: KeyValueCache,
   scheduler: Scheduler,
   goAhead: boolean,
   onCommitted: (committed: Committed) => void
 ): Stepper => {
-  let weights = model.version.current()
+  const weights = new Map(models.map((model) => [model, model.version.current()]))
   let unread: Flight | undefined
   const launch = (before: Flight | undefined): Flight | undefined => {
     const plan = scheduler.plan()
     if (plan.feeds.length === 0) return undefined
-    const flight = launchStep(model, cache, plan, before)
+    const flight = launchStep(cache, plan, before)
     for (const { count, row } of plan.feeds) row.held += count
-    for (const row of flight.drawn) row.ahead += 1
+    for (const { drawn } of flight.passes) for (const row of drawn) row.ahead += 1
     return flight
   }
   const commit = (flight: Flight | undefined): void => {
@@ -42,11 +42,13 @@ export const makeStepper = (
   return {
     step: () => {
       const worked = unread !== undefined
-      const version = model.version.current()
-      if (version !== weights || !scheduler.canGoAhead()) catchUp()
-      // keys and values of other weights are of no use to these
-      if (version !== weights) scheduler.startOver()
-      weights = version
+      const changed = models.filter((model) => model.version.current() !== weights.get(model))
+      if (changed.length > 0 || !scheduler.canGoAhead()) catchUp()
+      for (const model of changed) {
+        // keys and values of other weights are of no use to these
+        scheduler.startOver(model)
+        weights.set(model, model.version.current())
+      }
       const before = unread
       unread = launch(before)
       const launched = unread !== undefined
@@ -54,6 +56,6 @@ export const makeStepper = (
       if (!goAhead || !scheduler.canGoAhead()) catchUp()
       return worked || launched
     },
-    dispose: () => unread?.ids.dispose()
+    dispose: () => unread?.passes.forEach(({ ids }) => ids.dispose())
   }
 }

@@ -2,10 +2,8 @@ import type { Limits } from "../shell/limits.ts"
 import type { MetricsPage } from "../shell/metrics.ts"
 import type { Usage } from "./job.ts"
 import { openaiMetrics } from "./metrics.ts"
-import type { ServedModel } from "./served-model.ts"
 
 export interface AnswerContext {
-  readonly model: ServedModel
   readonly metrics: MetricsPage
   readonly limits: Limits
   /** `performance.now()` when the request came. */

@@ -14,7 +14,7 @@ export const answerJob = (
   job: Job
 ): Effect.Effect<HttpServerResponse.HttpServerResponse, RequestRefused, Scope.Scope> =>
   Effect.gen(function* () {
-    const { model } = context
+    const { model } = job
     const head: AnswerHead = {
       id: `${job.format.idPrefix}${randomUUID()}`,
       created: Math.floor(Date.now() / 1000),
@@ -26,9 +26,9 @@ export const answerJob = (
     return yield* (job.stream ? streamAnswer : wholeAnswer)(context, timed, head)
   })
 
-const wholeAnswer = ({ metrics, model }: AnswerContext, job: Job, head: AnswerHead) =>
+const wholeAnswer = ({ metrics }: AnswerContext, job: Job, head: AnswerHead) =>
   Effect.gen(function* () {
-    const groups = yield* model.generator.generate(job.requests).pipe(Effect.mapError(refusalOf))
+    const groups = yield* job.model.generator.generate(job.requests).pipe(Effect.mapError(refusalOf))
     const tokens = groups.flatMap(({ responses }) => responses.map(({ responseIds }) => responseIds.length))
     const usage = usageOf(
       job.requests,

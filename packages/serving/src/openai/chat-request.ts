@@ -9,7 +9,7 @@ import type { Job } from "./job.ts"
 import { readMessages } from "./messages.ts"
 import { roomFor } from "./prompts.ts"
 import { samplingOf, seedOf } from "./sampling.ts"
-import { checkModel, type ServedModel } from "./served-model.ts"
+import { modelNamed, type ServedModel, type ServedModels } from "./served-model.ts"
 import { idTexts, tokenTexts } from "./token-text.ts"
 
 const PositiveInt = Schema.Int.check(Schema.isGreaterThan(0))
@@ -43,10 +43,10 @@ const REFUSALS: Refusals = {
 }
 
 /** Reads a body of `/v1/chat/completions`. */
-export const chatJob = (model: ServedModel, body: unknown): Effect.Effect<Job, RequestRefused> =>
+export const chatJob = (models: ServedModels, body: unknown): Effect.Effect<Job, RequestRefused> =>
   Effect.gen(function* () {
     const request = yield* decodeRequest(ChatRequest, REFUSALS, body)
-    yield* checkModel(model, request.model)
+    const model = yield* modelNamed(models, request.model)
     yield* checkCombinations(request)
     const promptIds = yield* renderMessages(model, yield* readMessages(request.messages))
     const asked = request.max_completion_tokens ?? request.max_tokens
@@ -66,6 +66,7 @@ export const chatJob = (model: ServedModel, body: unknown): Effect.Effect<Job, R
     })
     const topLogProbs = request.top_logprobs ?? 0
     return {
+      model,
       requests: [{ promptIds, samples: request.n ?? 1, seed: seedOf(request), sampling, topLogProbs }],
       text,
       stream: request.stream ?? false,

@@ -6,7 +6,7 @@ import { MOST_TOP_LOG_PROBS, sharedFields } from "./fields.ts"
 import type { Job } from "./job.ts"
 import { promptsOf, roomFor } from "./prompts.ts"
 import { samplingOf, seedOf } from "./sampling.ts"
-import { checkModel, type ServedModel } from "./served-model.ts"
+import { modelNamed, type ServedModels } from "./served-model.ts"
 import { idTexts, tokenTexts } from "./token-text.ts"
 
 const CompletionRequest = Schema.Struct({
@@ -27,10 +27,10 @@ const REFUSALS: Refusals = {
 }
 
 /** Reads a body of `/v1/completions`. */
-export const completionJob = (model: ServedModel, body: unknown): Effect.Effect<Job, RequestRefused> =>
+export const completionJob = (models: ServedModels, body: unknown): Effect.Effect<Job, RequestRefused> =>
   Effect.gen(function* () {
     const request = yield* decodeRequest(CompletionRequest, REFUSALS, body)
-    yield* checkModel(model, request.model)
+    const model = yield* modelNamed(models, request.model)
     yield* checkCombinations(request)
     const prompts = yield* promptsOf(model, request.prompt)
     const seed = seedOf(request)
@@ -62,7 +62,7 @@ export const completionJob = (model: ServedModel, body: unknown): Effect.Effect<
       tokenIds: request.return_token_ids ?? false
     })
     const streamUsage = request.stream_options?.include_usage ?? false
-    return { requests, text, stream: request.stream ?? false, streamUsage, format }
+    return { model, requests, text, stream: request.stream ?? false, streamUsage, format }
   })
 
 const checkCombinations = (request: CompletionRequest) => {

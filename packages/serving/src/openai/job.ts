@@ -1,8 +1,10 @@
 import type { GeneratedGroup, GenerationRequest, PromptScores } from "@plumbline/rollout-generation"
 import type { ChoicePart, TextOptions } from "./choice-writer.ts"
+import type { ServedModel } from "./served-model.ts"
 
 /** A request that was understood: what to generate, and how to write the answer. */
 export interface Job {
+  readonly model: ServedModel
   /** One a prompt; choice `samples · prompt + sample` is its response. */
   readonly requests: ReadonlyArray<GenerationRequest>
   readonly text: TextOptions

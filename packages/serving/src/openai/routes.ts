@@ -12,10 +12,10 @@ import { chatJob } from "./chat-request.ts"
 import { completionJob } from "./completion-request.ts"
 import { type Job, samplesOf } from "./job.ts"
 import { loadGauges, memoryGauges } from "./metrics.ts"
-import { checkModel, type ServedModel } from "./served-model.ts"
+import { modelNamed, type ServedModel, type ServedModels } from "./served-model.ts"
 
 export interface OpenAIOptions {
-  readonly model: ServedModel
+  readonly models: ServedModels
   readonly limits: Limits
   readonly admission: Admission
   readonly metrics: MetricsPage
@@ -23,18 +23,18 @@ export interface OpenAIOptions {
   readonly maxResponses: number
 }
 
-/** OpenAI's API for one model. */
+/** OpenAI's API; the `model` of a request selects among the models. */
 export const openaiRoutes = (options: OpenAIOptions): ReadonlyArray<Route> => [
-  { method: "GET", path: "/v1/models", handle: () => listModels(options.model) },
-  { method: "GET", path: "/v1/models/*", handle: (_, name) => oneModel(options.model, name) },
+  { method: "GET", path: "/v1/models", handle: () => listModels(options.models) },
+  { method: "GET", path: "/v1/models/*", handle: (_, name) => oneModel(options.models, name) },
   { method: "POST", path: "/v1/completions", handle: (request) => complete(options, request, completionJob) },
   { method: "POST", path: "/v1/chat/completions", handle: (request) => complete(options, request, chatJob) }
 ]
 
-type ReadJob = (model: ServedModel, body: unknown) => Effect.Effect<Job, RequestRefused>
+type ReadJob = (models: ServedModels, body: unknown) => Effect.Effect<Job, RequestRefused>
 
 const complete = (
-  { admission, limits, maxResponses, metrics, model }: OpenAIOptions,
+  { admission, limits, maxResponses, metrics, models }: OpenAIOptions,
   request: HttpServerRequest.HttpServerRequest,
   readJob: ReadJob
 ): Effect.Effect<HttpServerResponse.HttpServerResponse, RequestRefused, Scope.Scope> =>
@@ -42,7 +42,7 @@ const complete = (
     const since = performance.now()
     yield* admission.enter
     const body = yield* jsonBody(request, limits)
-    const job = yield* readJob(model, body)
+    const job = yield* readJob(models, body)
     const responses = job.requests.reduce((total, one) => total + samplesOf(one), 0)
     if (responses > maxResponses) {
       return yield* badField(
@@ -51,10 +51,10 @@ const complete = (
       )
     }
     yield* admission.turn
-    return yield* answerJob({ model, metrics, limits, since }, job)
+    return yield* answerJob({ metrics, limits, since }, job)
   })
 
-const describe = ({ created, generator, id }: ServedModel) =>
+const describe = ({ created, generator, id, parent }: ServedModel) =>
   Effect.map(
     Effect.orElseSucceed(generator.policyVersion, () => null),
     (version) => ({
@@ -62,17 +62,18 @@ const describe = ({ created, generator, id }: ServedModel) =>
       object: "model",
       created,
       owned_by: "plumbline",
+      ...(parent === undefined ? {} : { parent }),
       max_model_len: generator.limits.contextTokens,
       vocabulary: generator.limits.vocabulary,
       policy_version: version
     })
   )
 
-const listModels = (model: ServedModel) =>
-  Effect.map(describe(model), (one) => HttpServerResponse.jsonUnsafe({ object: "list", data: [one] }))
+const listModels = (models: ServedModels) =>
+  Effect.map(Effect.forEach(models, describe), (data) => HttpServerResponse.jsonUnsafe({ object: "list", data }))
 
-const oneModel = (model: ServedModel, name: string) =>
-  checkModel(model, name).pipe(Effect.andThen(describe(model)), Effect.map(HttpServerResponse.jsonUnsafe))
+const oneModel = (models: ServedModels, name: string) =>
+  modelNamed(models, name).pipe(Effect.flatMap(describe), Effect.map(HttpServerResponse.jsonUnsafe))
 
 /** Shows on the metrics page what the generator and its backend hold. */
 export const watchGenerator = (

@@ -34,8 +34,8 @@ interface Seen {
 
 /** The streamed choices of one prompt. */
 const choicesOf = (
-  { metrics, model, since }: AnswerContext,
-  { format, text }: Job,
+  { metrics, since }: AnswerContext,
+  { format, model, text }: Job,
   request: GenerationRequest,
   prompt: number,
   seen: Seen

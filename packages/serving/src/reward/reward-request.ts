@@ -3,7 +3,7 @@ import { type AttributeWeights, unfitWeights, unreadable, weightsInOrder } from 
 import { Effect, Schema } from "effect"
 import { decodeRequest } from "../openai/decode-request.ts"
 import { readMessages } from "../openai/messages.ts"
-import { checkModel } from "../openai/served-model.ts"
+import { modelNamed } from "../openai/served-model.ts"
 import { badField, type RequestRefused } from "../shell/request-refused.ts"
 import type { ServedReward } from "./served-reward.ts"
 
@@ -46,7 +46,7 @@ export interface AskedRewards {
 export const rewardRequest = (served: ServedReward, body: unknown): Effect.Effect<AskedRewards, RequestRefused> =>
   Effect.gen(function* () {
     const request = yield* decodeRequest(RewardRequest, {}, body)
-    yield* checkModel(served, request.model)
+    yield* modelNamed([served], request.model)
     const weights = yield* weightsOf(served, request.attribute_weights)
     const given = ["rows", "input", "messages"].filter((field) => field in request)
     if (given.length !== 1)

@@ -3,7 +3,7 @@ import { Effect, Metric, type Scope } from "effect"
 import { type HttpServerRequest, HttpServerResponse } from "effect/http"
 import { randomUUID } from "node:crypto"
 import { memoryGauges } from "../openai/metrics.ts"
-import { checkModel } from "../openai/served-model.ts"
+import { modelNamed } from "../openai/served-model.ts"
 import type { Admission } from "../shell/admission.ts"
 import { jsonBody } from "../shell/json-body.ts"
 import type { Limits } from "../shell/limits.ts"
@@ -32,7 +32,7 @@ export const rewardRoutes = (options: RewardRoutesOptions): ReadonlyArray<Route>
     method: "GET",
     path: "/v1/models/*",
     handle: (_, name) =>
-      Effect.as(checkModel(options.served, name), HttpServerResponse.jsonUnsafe(description(options.served)))
+      Effect.as(modelNamed([options.served], name), HttpServerResponse.jsonUnsafe(description(options.served)))
   },
   { method: "POST", path: "/v1/rewards", handle: (request) => answered(options, request, rewardOf) },
   { method: "POST", path: "/v1/values", handle: (request) => answered(options, request, valuesOf) }

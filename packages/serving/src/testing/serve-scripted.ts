@@ -30,7 +30,7 @@ export const serveScripted = async (script: Partial<Script> = {}, speaks = token
   const metrics = metricsPage()
   const admitted = admission(limits)
   const routes = [
-    ...openaiRoutes({ model, limits, admission: admitted, metrics, maxResponses: 64 }),
+    ...openaiRoutes({ models: [model], limits, admission: admitted, metrics, maxResponses: 64 }),
     ...statusRoutes(metrics, Effect.void)
   ]
   const scope = Scope.makeUnsafe()
