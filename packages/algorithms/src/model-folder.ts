@@ -48,6 +48,8 @@ interface InputOptions {
   readonly model: string
   readonly reference?: string | undefined
   readonly adapter?: string | undefined
+  /** Folders, and addresses of servers. */
+  readonly rewardModel?: ReadonlyArray<string> | undefined
   readonly train: string
   readonly eval?: string | undefined
 }
@@ -57,6 +59,7 @@ export const inputFiles = (options: InputOptions): ReadonlyArray<string> => [
   ...modelFiles(options.model),
   ...(options.reference === undefined ? [] : modelFiles(options.reference)),
   ...(options.adapter === undefined ? [] : modelFiles(options.adapter)),
+  ...(options.rewardModel ?? []).flatMap(modelFiles),
   options.train,
   ...(options.eval === undefined ? [] : [options.eval])
 ]

@@ -1,6 +1,6 @@
 import { checkVocabulary, loadTokenizer, type PromptRecord } from "@plumbline/data"
-import { type CausalLM, loadCausalLM, type Model, readConfig } from "@plumbline/models"
-import { loadAdapter } from "@plumbline/peft"
+import { type CausalLM, loadCausalLM, readConfig } from "@plumbline/models"
+import { adaptedForUse } from "@plumbline/peft"
 import { needed, optional } from "@plumbline/training"
 import { Effect, Schema } from "effect"
 import { placeOf } from "./prompt-input.ts"
@@ -27,14 +27,6 @@ export const openModel = Effect.fnUntraced(function* ({ adapter, model: folder }
   yield* checkVocabulary(tokenizer, model.config.vocabulary)
   return { model: yield* adaptedForUse(model, adapter), tokenizer }
 })
-
-/** The base with the adapter of a folder, or itself where none is named. The adapter goes with the scope. */
-export const adaptedForUse = <M extends Model>(base: M, adapter: string | undefined) =>
-  adapter === undefined
-    ? Effect.succeed(base)
-    : Effect.acquireRelease(loadAdapter(base, adapter, { trainable: false }), ({ model }) =>
-        Effect.sync(model.dispose)
-      ).pipe(Effect.map(({ model }) => model))
 
 /** A row that the model cannot read: it is empty, longer than the context, or has ids the model does not know. */
 export class RowUnusable extends Schema.TaggedError<RowUnusable>()("RowUnusable", {

@@ -1,3 +1,4 @@
+import { isAddress } from "@plumbline/algorithms"
 import { FileMissing } from "@plumbline/data"
 import { ModelNotFound } from "@plumbline/models"
 import { AdapterInvalid } from "@plumbline/peft"
@@ -14,6 +15,8 @@ const INPUTS = {
   teacher: (folder: string) => new ModelNotFound({ folder, reason: "no such folder" }),
   critic: (folder: string) => new ModelNotFound({ folder, reason: "no such folder" }),
   adapter: (folder: string) => new AdapterInvalid({ file: folder, reason: "there is no such folder" }),
+  rewardModel: (folder: string) =>
+    new ModelNotFound({ folder, reason: "no such folder, and no address of a server, which begins with http://" }),
   head: (file: string) => new FileMissing({ file }),
   train: (file: string) => new FileMissing({ file }),
   eval: (file: string) => new FileMissing({ file })
@@ -24,17 +27,24 @@ export const checkInputs = (options: Options) =>
   Effect.forEach(
     Object.entries(INPUTS),
     ([field, absent]) => {
-      const path = options[field]
-      return typeof path !== "string" || existsSync(path) ? Effect.void : Effect.fail(absent(path))
+      const missing = [options[field]]
+        .flat()
+        .filter(isPath)
+        .find((path) => !existsSync(path))
+      return missing === undefined ? Effect.void : Effect.fail(absent(missing))
     },
     { discard: true }
   )
+
+/** An address of a server, which may stand where a folder does, is none. */
+const isPath = (value: unknown): value is string => typeof value === "string" && !isAddress(value)
 
 /** Paths made absolute, so that a run can go on from anywhere. */
 export const absolutePaths = (options: Options): Options =>
   Object.fromEntries(
     Object.entries(options).map(([field, value]) => {
-      const isPath = field in INPUTS || field === "output" || field === "store"
-      return [field, isPath && typeof value === "string" ? resolve(value) : value]
+      if (!(field in INPUTS || field === "output" || field === "store")) return [field, value]
+      const absolute = (one: unknown) => (isPath(one) ? resolve(one) : one)
+      return [field, Array.isArray(value) ? value.map(absolute) : absolute(value)]
     })
   )

@@ -1,34 +1,14 @@
-import { checkVocabulary, type JudgedRecord, loadTokenizer } from "@plumbline/data"
-import { hasHead, type Head, loadScalarModel, readConfig, type ScalarModel } from "@plumbline/models"
+import type { JudgedRecord } from "@plumbline/data"
+import { hasHead, type Head, type ScalarModel } from "@plumbline/models"
 import { adapterHead } from "@plumbline/peft"
 import { type AttributeWeights, equalWeights, unfitWeights, unreadable } from "@plumbline/reward-model"
 import { Effect } from "effect"
-import { adaptedForUse, type ModelFolder, RowUnusable } from "./model-input.ts"
+import { type ModelFolder, RowUnusable } from "./model-input.ts"
 import { remark } from "./terminal.ts"
-
-/** A reward model of a folder, with an adapter where one is named, and its tokenizer. The model goes with the scope. */
-export const openRewardModel = Effect.fnUntraced(function* ({ adapter, model: folder }: ModelFolder) {
-  // A folder that is no model is said to be none, not to lack a tokenizer.
-  yield* readConfig(folder)
-  const base = yield* openScored(folder, adapter)
-  const model = yield* adaptedForUse(base, adapter)
-  const tokenizer = yield* loadTokenizer(folder)
-  yield* checkVocabulary(tokenizer, model.config.vocabulary)
-  return { model, tokenizer }
-})
 
 /** Whether the folder's model, or the adapter on it, has a head. */
 export const givesScores = Effect.fnUntraced(function* ({ adapter, model }: ModelFolder) {
   return (yield* hasHead(model)) || (adapter !== undefined && (yield* adapterHead(adapter)) !== undefined)
-})
-
-/** The folder's decoder with its own head, or room for the one that the adapter brings. It goes with the scope. */
-export const openScored = Effect.fnUntraced(function* (folder: string, adapter: string | undefined) {
-  const brought = adapter === undefined || (yield* hasHead(folder)) ? undefined : yield* adapterHead(adapter)
-  const head = brought && { ...brought, seed: 0 }
-  return yield* Effect.acquireRelease(loadScalarModel(folder, { trainable: false, name: "model", head }), (model) =>
-    Effect.sync(model.dispose)
-  )
 })
 
 /** Fails on the first row that the model cannot read. */

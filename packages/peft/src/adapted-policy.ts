@@ -43,6 +43,14 @@ export const adaptedBy = Effect.fnUntraced(function* <M extends Model>(
   return model
 })
 
+/** The base with the adapter of a folder, not to be trained, or itself where none is named. The adapter goes with the scope. */
+export const adaptedForUse = <M extends Model>(base: M, adapter: string | undefined) =>
+  adapter === undefined
+    ? Effect.succeed(base)
+    : Effect.acquireRelease(loadAdapter(base, adapter, { trainable: false }), ({ model }) =>
+        Effect.sync(model.dispose)
+      ).pipe(Effect.map(({ model }) => model))
+
 const withTrained = (method: AdapterMethod, more: ReadonlyArray<string>): AdapterMethod => ({
   ...method,
   trainedModules: [...new Set([...method.trainedModules, ...more])]

@@ -28,10 +28,23 @@ export class RewardFailed extends Schema.TaggedError<RewardFailed>()("RewardFail
 export class RewardTimedOut extends Schema.TaggedError<RewardTimedOut>()("RewardTimedOut", {
   row: Schema.String,
   part: Schema.String,
-  seconds: Schema.Finite
+  seconds: Schema.Finite,
+  /** Of the server that was asked, where one was. */
+  url: Schema.optionalKey(Schema.String)
 }) {
   override get message() {
-    return `${this.row}: reward "${this.part}" took longer than its deadline of ${this.seconds} s`
+    const asked = this.url === undefined ? "" : `: ${this.url} gave no answer`
+    return `${this.row}: reward "${this.part}" took longer than its deadline of ${this.seconds} s${asked}`
+  }
+}
+
+/** A server that scores cannot be used, which is found before the first row. */
+export class RewardUnavailable extends Schema.TaggedError<RewardUnavailable>()("RewardUnavailable", {
+  url: Schema.String,
+  reason: Schema.String
+}) {
+  override get message() {
+    return `the reward server at ${this.url} cannot be used: ${this.reason}`
   }
 }
 

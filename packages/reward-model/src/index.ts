@@ -1,4 +1,11 @@
-export { type RewardError, RewardFailed, RewardInputMissing, RewardNotFinite, RewardTimedOut } from "./errors.ts"
+export {
+  type RewardError,
+  RewardFailed,
+  RewardInputMissing,
+  RewardNotFinite,
+  RewardTimedOut,
+  RewardUnavailable
+} from "./errors.ts"
 export type { JudgedGroup, JudgedPrompt, JudgedResponse, Judgement, RewardGroup, RewardPart } from "./reward-request.ts"
 export { judgement, type PartName, type RewardMemory, type RewardShape } from "./reward-shape.ts"
 export { Reward } from "./reward.ts"
@@ -57,6 +64,7 @@ export { overlong, type OverlongOptions } from "./rules/overlong.ts"
 export { repetition, type RepetitionOptions } from "./rules/repetition.ts"
 export type { RemoteRewardOptions } from "./remote/remote-options.ts"
 export { remoteReward } from "./remote/remote-reward.ts"
+export { type Connection, connectReward } from "./remote/connect-reward.ts"
 export type { JudgeOptions } from "./judge/ask-judge.ts"
 export { type Order, pairwiseJudge, type PairwiseJudgeOptions } from "./judge/pairwise-judge.ts"
 export { pointwiseJudge, type PointwiseJudgeOptions } from "./judge/pointwise-judge.ts"

@@ -9,13 +9,13 @@ import {
   runTraining,
   Share
 } from "@plumbline/training"
-import { Effect, Schema } from "effect"
+import { Effect, Layer, Schema } from "effect"
 import type { Builtin } from "../builtin.ts"
 import { trainFields } from "../command-fields.ts"
 import { inputFiles, policyFolder, referenceFolder, tokenizerOutput } from "../model-folder.ts"
 import { ReferenceLogProbs } from "../preference/reference-log-probs.ts"
 import { PromptData, promptFiles, type PromptRow } from "../responses/prompt-data.ts"
-import { answersGiven, rewardFields, rewardLayer } from "../responses/reward-fields.ts"
+import { rewardFields, rewardLayer } from "../responses/reward-fields.ts"
 import { responseOptions, rolloutFields } from "../responses/rollout-fields.ts"
 import { better, bradleyTerry } from "./duel-preference.ts"
 import { nashMd } from "./nash-md.ts"
@@ -54,7 +54,6 @@ export const nashMdCommand: Builtin<typeof NashMdCommandOptions, PromptRow> = {
   run: (options: NashMdCommandOptions) =>
     Effect.gen(function* () {
       const { beta, preference } = options
-      yield* answersGiven("nash-md", options)
       return yield* runTraining({
         algorithm: nashMd({ ...responseOptions(options), beta, preference: preferences[preference] }),
         options,
@@ -68,10 +67,9 @@ export const nashMdCommand: Builtin<typeof NashMdCommandOptions, PromptRow> = {
         OpponentGenerator.layerMixture(options.mixture, { maxRows: options.maxRows })
       ]),
       Effect.provide([
-        PromptData.layerFiles(options),
+        rewardLayer("nash-md", options).pipe(Layer.provideMerge(PromptData.layerFiles(options))),
         referenceFolder(options),
-        Generator.layerEngine({ maxRows: options.maxRows }),
-        rewardLayer(options)
+        Generator.layerEngine({ maxRows: options.maxRows })
       ]),
       Effect.provide(policyFolder(options))
     )

@@ -10,7 +10,7 @@ import {
   runFields,
   runTraining
 } from "@plumbline/training"
-import { Effect, Schema } from "effect"
+import { Effect, Layer, Schema } from "effect"
 import type { Builtin } from "../builtin.ts"
 import { trainFields } from "../command-fields.ts"
 import { inputFiles, policyFolder, referenceFolder, tokenizerOutput } from "../model-folder.ts"
@@ -19,7 +19,7 @@ import { lossFromOptions } from "../preference/loss-table.ts"
 import { ReferenceLogProbs } from "../preference/reference-log-probs.ts"
 import { onlinePreference } from "./online-preference.ts"
 import { PromptData, promptFiles, type PromptRow } from "../responses/prompt-data.ts"
-import { answersGiven, rewardFields, rewardLayer } from "../responses/reward-fields.ts"
+import { rewardFields, rewardLayer } from "../responses/reward-fields.ts"
 import { responseOptions, rolloutFields } from "../responses/rollout-fields.ts"
 
 /** Options of commands whose pairs are made of judged responses. */
@@ -54,7 +54,6 @@ export const onlineDpoCommand: Builtin<typeof OnlineDpoCommandOptions, PromptRow
       const loss = yield* lossFromOptions(options)
       const samples = yield* enoughSamples(options.samples)
       return yield* Effect.gen(function* () {
-        yield* answersGiven("online-dpo", options)
         return yield* runTraining({
           algorithm: onlinePreference(loss, { ...responseOptions(options), samples }),
           options,
@@ -65,10 +64,9 @@ export const onlineDpoCommand: Builtin<typeof OnlineDpoCommandOptions, PromptRow
       }).pipe(
         Effect.provide(ReferenceLogProbs.layer),
         Effect.provide([
-          PromptData.layerFiles(options),
+          rewardLayer("online-dpo", options).pipe(Layer.provideMerge(PromptData.layerFiles(options))),
           referenceFolder(options),
-          Generator.layerEngine({ maxRows: options.maxRows }),
-          rewardLayer(options)
+          Generator.layerEngine({ maxRows: options.maxRows })
         ]),
         Effect.provide(policyFolder(options))
       )

@@ -8,13 +8,13 @@ import {
   runFields,
   runTraining
 } from "@plumbline/training"
-import { Effect, Schema } from "effect"
+import { Effect, Layer, Schema } from "effect"
 import type { Builtin } from "../builtin.ts"
 import { trainFields } from "../command-fields.ts"
 import { inputFiles, policyFolder, tokenizerOutput } from "../model-folder.ts"
 import { PromptData, promptFiles, type PromptRow } from "../responses/prompt-data.ts"
 import { rejectionSampling } from "./rejection-sampling.ts"
-import { answersGiven, rewardFields, rewardLayer } from "../responses/reward-fields.ts"
+import { rewardFields, rewardLayer } from "../responses/reward-fields.ts"
 import { responseOptions, rolloutFields } from "../responses/rollout-fields.ts"
 
 export const RejectionSamplingCommandOptions = Schema.Struct({
@@ -44,7 +44,6 @@ export const rejectionSamplingCommand: Builtin<typeof RejectionSamplingCommandOp
         return yield* new OptionsInvalid({ option: "--keep", reason: `${keep} of ${samples} samples cannot be kept` })
       }
       return yield* Effect.gen(function* () {
-        yield* answersGiven("rejection-sampling", options)
         return yield* runTraining({
           algorithm: rejectionSampling({ ...responseOptions(options), samples, keep }),
           options,
@@ -53,7 +52,10 @@ export const rejectionSamplingCommand: Builtin<typeof RejectionSamplingCommandOp
           highlights: ["reward", "reward/kept"]
         })
       }).pipe(
-        Effect.provide([PromptData.layerFiles(options), Generator.layerEngine({ maxRows }), rewardLayer(options)]),
+        Effect.provide([
+          Generator.layerEngine({ maxRows }),
+          rewardLayer("rejection-sampling", options).pipe(Layer.provideMerge(PromptData.layerFiles(options)))
+        ]),
         Effect.provide(policyFolder(options))
       )
     })

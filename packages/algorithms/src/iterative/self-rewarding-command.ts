@@ -1,4 +1,6 @@
-import { samplingOptions } from "@plumbline/rollout-generation"
+import type { Reward } from "@plumbline/reward-model"
+import { type Generator, samplingOptions } from "@plumbline/rollout-generation"
+import type { ModelRuntime } from "@plumbline/runtime"
 import { option, optional, PositiveInt, runTraining, Share } from "@plumbline/training"
 import { Tokenizer } from "@plumbline/data"
 import { Effect, Layer, Schema } from "effect"
@@ -9,18 +11,17 @@ import { ReferenceLogProbs } from "../preference/reference-log-probs.ts"
 import { enoughSamples, judgedPairFields } from "./online-dpo-command.ts"
 import { opponentEngine } from "./opponent-engine.ts"
 import { PromptData, promptFiles, type PromptRow } from "../responses/prompt-data.ts"
-import { answersGiven, rewardFields, rewardLayer, RuleName } from "../responses/reward-fields.ts"
+import { rewardFields, rewardLayer } from "../responses/reward-fields.ts"
 import { responseOptions } from "../responses/rollout-fields.ts"
 import { selfJudge } from "./self-judge.ts"
 import { selfRewarding } from "./self-rewarding.ts"
 
 export const SelfRewardingCommandOptions = Schema.Struct({
   ...judgedPairFields,
-  reward: optional(
-    Schema.Array(RuleName).check(Schema.isMinLength(1)),
-    "rules that judge in the model's place, added up (default: the model judges itself)"
-  ),
-  rewardWeights: rewardFields.rewardWeights,
+  ...rewardFields,
+  reward: rewardFields.reward.annotate({
+    description: "rules that judge in the model's place, added up (default: the model judges itself)"
+  }),
   evaluations: option(PositiveInt, 3, "times that the model judges each response; the mean counts"),
   judgeNewTokens: option(PositiveInt, 256, "most tokens of a judgement"),
   samples: option(PositiveInt, 4, "responses to each prompt; the best and the worst make a pair"),
@@ -45,8 +46,7 @@ export const selfRewardingCommand: Builtin<typeof SelfRewardingCommandOptions, P
       const loss = yield* lossFromOptions(options)
       const samples = yield* enoughSamples(options.samples)
       return yield* Effect.gen(function* () {
-        const { iterationSteps = (yield* PromptData).sampler.stepsPerEpoch, lengthControl, reward } = options
-        if (reward !== undefined) yield* answersGiven("self-rewarding", { reward })
+        const { iterationSteps = (yield* PromptData).sampler.stepsPerEpoch, lengthControl } = options
         const own = { ...responseOptions(options), samples, iterationSteps, lengthControl }
         return yield* runTraining({
           algorithm: selfRewarding(loss, own),
@@ -63,19 +63,20 @@ export const selfRewardingCommand: Builtin<typeof SelfRewardingCommandOptions, P
     })
 }
 
-const judge = ({
-  evaluations,
-  judgeNewTokens,
-  reward,
-  rewardWeights,
-  seed,
-  temperature
-}: SelfRewardingCommandOptions) =>
-  reward === undefined
-    ? Layer.unwrap(
-        Effect.map(Tokenizer, ({ stopIds }) => {
-          const sampling = samplingOptions({ maxNewTokens: judgeNewTokens, temperature, stopIds: [...stopIds] })
-          return selfJudge({ evaluations, seed, sampling })
-        })
-      )
-    : rewardLayer({ reward, rewardWeights })
+/** Rules and reward models where there are any, else the model itself. */
+const judge = (
+  flags: SelfRewardingCommandOptions
+): Layer.Layer<
+  Reward,
+  Layer.Error<ReturnType<typeof rewardLayer>>,
+  Generator | PromptData | Tokenizer | ModelRuntime
+> => {
+  if (flags.reward !== undefined || flags.rewardModel !== undefined) return rewardLayer("self-rewarding", flags)
+  const { evaluations, judgeNewTokens, seed, temperature } = flags
+  return Layer.unwrap(
+    Effect.map(Tokenizer, ({ stopIds }) => {
+      const sampling = samplingOptions({ maxNewTokens: judgeNewTokens, temperature, stopIds: [...stopIds] })
+      return selfJudge({ evaluations, seed, sampling })
+    })
+  )
+}

@@ -9,14 +9,14 @@ import {
   runFields,
   runTraining
 } from "@plumbline/training"
-import { Effect, Schema } from "effect"
+import { Effect, Layer, Schema } from "effect"
 import type { Builtin } from "../builtin.ts"
 import { trainFields } from "../command-fields.ts"
 import { inputFiles, policyFolder, referenceFolder, tokenizerOutput } from "../model-folder.ts"
 import { ReferenceLogProbs } from "../preference/reference-log-probs.ts"
 import { PromptData, promptFiles, type PromptRow } from "../responses/prompt-data.ts"
 import { OpponentGenerator } from "./opponent-generator.ts"
-import { answersGiven, rewardFields, rewardLayer } from "../responses/reward-fields.ts"
+import { rewardFields, rewardLayer } from "../responses/reward-fields.ts"
 import { responseOptions, rolloutFields } from "../responses/rollout-fields.ts"
 import { xpo } from "./xpo.ts"
 
@@ -45,7 +45,6 @@ export const xpoCommand: Builtin<typeof XpoCommandOptions, PromptRow> = {
   run: (options: XpoCommandOptions) =>
     Effect.gen(function* () {
       const { beta, exploration } = options
-      yield* answersGiven("xpo", options)
       return yield* runTraining({
         algorithm: xpo({ ...responseOptions(options), beta, exploration }),
         options,
@@ -56,10 +55,9 @@ export const xpoCommand: Builtin<typeof XpoCommandOptions, PromptRow> = {
     }).pipe(
       Effect.provide([ReferenceLogProbs.layer, OpponentGenerator.layerReference({ maxRows: options.maxRows })]),
       Effect.provide([
-        PromptData.layerFiles(options),
+        rewardLayer("xpo", options).pipe(Layer.provideMerge(PromptData.layerFiles(options))),
         referenceFolder(options, false),
-        Generator.layerEngine({ maxRows: options.maxRows }),
-        rewardLayer(options)
+        Generator.layerEngine({ maxRows: options.maxRows })
       ]),
       Effect.provide(policyFolder(options))
     )

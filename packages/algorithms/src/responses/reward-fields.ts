@@ -1,84 +1,83 @@
-import {
-  afterHashes,
-  boxed,
-  exactAnswer,
-  lastNumber,
-  numericAnswer,
-  Reward,
-  type RewardRule,
-  tagged,
-  taggedFormat
-} from "@plumbline/reward-model"
-import { needed, optional, OptionsInvalid } from "@plumbline/training"
+import { combine, Reward, type RewardRule, ruleReward } from "@plumbline/reward-model"
+import { option, optional, OptionsInvalid, Positive } from "@plumbline/training"
 import { Effect, Layer, Schema } from "effect"
 import { DataUnfit } from "../data-unfit.ts"
+import { WeightedName } from "../reward-model/named-weights.ts"
 import { answerOf } from "./judged-responses.ts"
 import { PromptData } from "./prompt-data.ts"
-
-interface RuleChoice {
-  readonly rule: (weight: number) => RewardRule
-  /** Whether it compares with the row's answer. */
-  readonly needsAnswer: boolean
-}
-
-/** Rules that `--reward` can name. */
-const rules = {
-  exact_answer: { rule: (weight) => exactAnswer({ weight }), needsAnswer: true },
-  numeric_answer: {
-    rule: (weight) => numericAnswer({ from: [afterHashes, boxed, lastNumber], weight }),
-    needsAnswer: true
-  },
-  hashed_answer: { rule: (weight) => numericAnswer({ name: "hashed_answer", weight }), needsAnswer: true },
-  boxed_answer: { rule: (weight) => numericAnswer({ name: "boxed_answer", from: [boxed], weight }), needsAnswer: true },
-  tagged_answer: {
-    rule: (weight) => exactAnswer({ name: "tagged_answer", from: tagged("answer"), weight }),
-    needsAnswer: true
-  },
-  think_format: {
-    rule: (weight) => taggedFormat({ name: "think_format", tags: ["think", "answer"], weight }),
-    needsAnswer: false
-  }
-} satisfies Readonly<Record<string, RuleChoice>>
-
-/** A rule by name. */
-export const RuleName = Schema.Literals(Object.keys(rules) as ReadonlyArray<keyof typeof rules>)
+import { rewardModelTerms } from "./reward-models.ts"
+import { RuleName, rewardRules } from "./reward-rules.ts"
 
 /** What judges the responses of a command. */
 export const rewardFields = {
-  reward: needed(
+  reward: optional(
     Schema.Array(RuleName).check(Schema.isMinLength(1)),
     "rules that judge responses, added up: *_answer by the answer of their row, after ####, in a box or in <answer>; think_format by <think> and <answer>"
   ),
-  rewardWeights: optional(Schema.Array(Schema.Finite), "weight of each --reward (default: 1 each)")
+  rewardModel: optional(
+    Schema.Array(Schema.NonEmptyString).check(Schema.isMinLength(1)),
+    "trained reward models that judge them, added to the rules: folders, or addresses of plumb serve, e.g. http://127.0.0.1:8000; its token in PLUMBLINE_TOKEN"
+  ),
+  rewardWeights: optional(
+    Schema.Array(Schema.Finite),
+    "weight of each --reward, then of each --reward-model (default: 1 each)"
+  ),
+  attributeWeights: optional(
+    Schema.Array(WeightedName),
+    "what each attribute of a reward model's folder counts, as helpfulness=0.65,verbosity=-0.4 (default: all the same, adding up to 1)"
+  ),
+  rewardTimeout: option(Positive, 600, "seconds after which a prompt whose responses have no reward ends the run")
 } as const
 
-export interface RewardFlags {
-  readonly reward: ReadonlyArray<keyof typeof rules>
-  readonly rewardWeights?: ReadonlyArray<number> | undefined
-}
+const RewardFlags = Schema.Struct(rewardFields)
+export type RewardFlags = typeof RewardFlags.Type
 
-/** The rewards of a command line, and others besides. */
-export const rewardLayer = (
-  { reward, rewardWeights }: RewardFlags,
-  others: ReadonlyArray<RewardRule> = []
-): Layer.Layer<Reward, OptionsInvalid> => {
-  const refuse = (option: string, reason: string) =>
-    Layer.effect(Reward, Effect.fail(new OptionsInvalid({ option, reason })))
-  const twice = reward.find((name, i) => reward.indexOf(name) < i)
-  if (twice !== undefined) return refuse("--reward", `names ${twice} twice`)
-  if (rewardWeights !== undefined && rewardWeights.length !== reward.length) {
-    return refuse("--reward-weights", `${rewardWeights.length} weights for ${reward.length} rewards`)
+/**
+ * The rewards of a command line, and others besides. Reward models have judged a trial row by then, and all rows have the
+ * answers that rules compare with: what cannot judge fails before the first step, not in the middle of the run.
+ *
+ * @param algorithm names it in failures
+ */
+export const rewardLayer = (algorithm: string, flags: RewardFlags, others: ReadonlyArray<RewardRule> = []) =>
+  Layer.effect(
+    Reward,
+    Effect.gen(function* () {
+      const { reward = [], rewardModel = [] } = flags
+      yield* checkFlags(flags)
+      yield* answersGiven(algorithm, reward)
+      const weightOf = (place: number) => flags.rewardWeights?.[place] ?? 1
+      const rules = [...reward.map((name, i) => rewardRules[name].rule(weightOf(i))), ...others]
+      const weighed = rewardModel.map((place, i) => ({ place, weight: weightOf(reward.length + i) }))
+      const models = yield* rewardModelTerms(weighed, flags)
+      return combine([...(rules.length === 0 ? [] : [{ reward: ruleReward(...rules) }]), ...models])
+    })
+  )
+
+const checkFlags = Effect.fnUntraced(function* ({ reward = [], rewardModel = [], ...flags }: RewardFlags) {
+  const refuse = (option: string, reason: string) => new OptionsInvalid({ option, reason })
+  const judges = [...reward, ...rewardModel]
+  if (judges.length === 0) {
+    return yield* refuse("--reward", "nothing judges the responses: give rules with it, or models with --reward-model")
   }
-  return Reward.layerRules(...reward.map((name, i) => rules[name].rule(rewardWeights?.[i] ?? 1)), ...others)
-}
+  const twice = judges.find((name, i) => judges.indexOf(name) < i)
+  if (twice !== undefined) {
+    return yield* refuse(rewardModel.includes(twice) ? "--reward-model" : "--reward", `names ${twice} twice`)
+  }
+  const { attributeWeights, rewardWeights } = flags
+  if (rewardWeights !== undefined && rewardWeights.length !== judges.length) {
+    return yield* refuse("--reward-weights", `${rewardWeights.length} weights for ${judges.length} rewards`)
+  }
+  if (attributeWeights !== undefined && rewardModel.length === 0) {
+    return yield* refuse("--attribute-weights", "is read with --reward-model alone")
+  }
+})
 
-/** Fails where a row has no answer that the rules could compare with: before the first step, not in the middle of the run. */
-export const answersGiven = (algorithm: string, { reward }: RewardFlags) =>
-  Effect.gen(function* () {
-    const { units } = yield* PromptData
-    if (!reward.some((name) => rules[name].needsAnswer)) return
-    const missing = units.filter(({ row }) => answerOf(row.record) === undefined)
-    if (missing.length === 0) return
-    const others = missing.length === 1 ? "" : ` (nor have ${missing.length - 1} others)`
-    return yield* new DataUnfit({ algorithm, reason: `${missing[0]!.origin} has no answer to judge by${others}` })
-  })
+/** Fails where a row, held out or not, has no answer that the rules could compare with. */
+const answersGiven = Effect.fnUntraced(function* (algorithm: string, reward: ReadonlyArray<RuleName>) {
+  if (!reward.some((name) => rewardRules[name].needsAnswer)) return
+  const { heldOut, units } = yield* PromptData
+  const missing = [...units, ...heldOut].filter(({ row }) => answerOf(row.record) === undefined)
+  if (missing.length === 0) return
+  const others = missing.length === 1 ? "" : ` (nor have ${missing.length - 1} others)`
+  return yield* new DataUnfit({ algorithm, reason: `${missing[0]!.origin} has no answer to judge by${others}` })
+})

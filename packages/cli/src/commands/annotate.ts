@@ -1,3 +1,4 @@
+import { openRewardModel } from "@plumbline/algorithms"
 import { attempt, loadJudged, readRows, tokenizeJudged } from "@plumbline/data"
 import { scoreRows } from "@plumbline/reward-model"
 import { needed, option, PositiveInt } from "@plumbline/training"
@@ -7,7 +8,7 @@ import type { CommandLine } from "../command-line.ts"
 import type { CommandRun } from "../command.ts"
 import { parseCommand } from "../parse-command.ts"
 import { modelFields } from "../model-input.ts"
-import { openRewardModel, readableRows } from "../reward-input.ts"
+import { readableRows } from "../reward-input.ts"
 import { print } from "../terminal.ts"
 import { writeRows } from "../write-rows.ts"
 

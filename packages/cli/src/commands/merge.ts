@@ -1,3 +1,4 @@
+import { openScored } from "@plumbline/algorithms"
 import { loadTokenizer } from "@plumbline/data"
 import { loadCausalLM, type Model, readConfig, saveModel } from "@plumbline/models"
 import { loadAdapter, merged, mergedFields } from "@plumbline/peft"
@@ -8,7 +9,7 @@ import { checkWritable } from "../check-writable.ts"
 import type { CommandLine } from "../command-line.ts"
 import type { CommandRun } from "../command.ts"
 import { parseCommand } from "../parse-command.ts"
-import { givesScores, openScored } from "../reward-input.ts"
+import { givesScores } from "../reward-input.ts"
 import { print } from "../terminal.ts"
 
 const { backend, device } = machineFields

@@ -1,4 +1,5 @@
-import { namedWeights } from "@plumbline/algorithms"
+import { namedWeights, openRewardModel } from "@plumbline/algorithms"
+import { adaptedForUse } from "@plumbline/peft"
 import { equalWeights, scorer } from "@plumbline/reward-model"
 import { engineGenerators } from "@plumbline/rollout-generation"
 import { ModelRuntime } from "@plumbline/runtime"
@@ -19,8 +20,8 @@ import {
 import { OptionsInvalid } from "@plumbline/training"
 import { Effect } from "effect"
 import { basename, resolve } from "node:path"
-import { adaptedForUse, openModel } from "../model-input.ts"
-import { givesScores, openRewardModel, weightsFor } from "../reward-input.ts"
+import { openModel } from "../model-input.ts"
+import { givesScores, weightsFor } from "../reward-input.ts"
 import { type ServedAdapters, servedAdapters } from "./served-adapters.ts"
 import type { ServeOptions } from "./serve-options.ts"
 

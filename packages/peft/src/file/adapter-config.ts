@@ -122,6 +122,8 @@ export interface StoredMethod {
   readonly fields: Fields
 }
 
+export const isAdapterFolder = (folder: string): boolean => existsSync(join(folder, CONFIG_FILE))
+
 /** The adapter that a folder's `adapter_config.json` tells of. */
 export const readMethod = Effect.fn("readMethod")(function* (
   folder: string

@@ -37,15 +37,26 @@ export const architectureOf = ({ family, source }: DecoderConfig): string =>
 /** transformers' class without its head: an adapter of a language model may go on in a classifier. */
 const bodyOf = (architecture: string | undefined): string | undefined => architecture?.replace(/For[A-Z]\w*$/, "")
 
-/** The class of the model in a folder that is named relative to here or to a folder above the adapter. */
+/** The folder of the model that an adapter's configuration names, relative to here or to a folder above the adapter. */
+export const baseFolderOf = (fields: unknown, folder: string): string | undefined => {
+  const named = Schema.decodeUnknownOption(Base)(fields)
+  return named._tag === "None" ? undefined : folderOf(named.value.base_model_name_or_path ?? undefined, folder)
+}
+
+const folderOf = (name: string | undefined, folder: string): string | undefined =>
+  name === undefined
+    ? undefined
+    : [name, ...above(resolve(folder)).map((parent) => join(parent, name))].find((candidate) =>
+        existsSync(join(candidate, "config.json"))
+      )
+
+/** The class of that model. */
 const architectureAt = (name: string | undefined, folder: string): string | undefined => {
-  if (name === undefined) return undefined
-  const file = [name, ...above(resolve(folder)).map((parent) => join(parent, name))]
-    .map((candidate) => join(candidate, "config.json"))
-    .find((candidate) => existsSync(candidate))
-  if (file === undefined) return undefined
+  const found = folderOf(name, folder)
+  if (found === undefined) return undefined
   try {
-    const { architectures } = JSON.parse(readFileSync(file, "utf8")) as { architectures?: ReadonlyArray<string> }
+    const text = readFileSync(join(found, "config.json"), "utf8")
+    const { architectures } = JSON.parse(text) as { architectures?: ReadonlyArray<string> }
     return bodyOf(architectures?.[0])
   } catch {
     // what is wrong with another model is none of this one's business

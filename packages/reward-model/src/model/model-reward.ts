@@ -10,8 +10,8 @@ import { scoreRows, type ScoreRowsOptions, unreadable } from "./score-rows.ts"
 export interface ModelRewardOptions extends ScoreRowsOptions {
   /** What each attribute of the head counts; needed where it has several. */
   readonly attributeWeights?: AttributeWeights | undefined
-  /** Put before the attributes' names, where several models judge. */
-  readonly prefix?: string | undefined
+  /** Of the part, where the head has one attribute; else put before the attributes' names, with a slash. */
+  readonly name?: string | undefined
   /** The reward model's, where it is not the policy's: texts are tokenized again, as in training. The policy's ids when absent. */
   readonly tokenizer?: TokenizerShape | undefined
 }
@@ -23,10 +23,12 @@ export interface ModelRewardOptions extends ScoreRowsOptions {
  */
 export const modelReward = (model: ScalarModel, options: ModelRewardOptions = {}): RewardShape => {
   const weights = weightsInOrder(model.head, options.attributeWeights)
-  const parts = model.head.attributes.map((name, k) => ({
-    name: `${options.prefix ?? ""}${name}`,
-    weight: weights[k]!
-  }))
+  const { attributes } = model.head
+  const named = (attribute: string) => {
+    if (options.name === undefined) return attribute
+    return attributes.length === 1 ? options.name : `${options.name}/${attribute}`
+  }
+  const parts = attributes.map((attribute, k) => ({ name: named(attribute), weight: weights[k]! }))
   return {
     parts,
     judge: Effect.fn("modelReward")(function* (groups: ReadonlyArray<RewardGroup>) {

@@ -9,17 +9,25 @@ const decode = Schema.decodeUnknownResult(Answer)
 /** Ids of a group's rows on the wire. */
 export const idOf = ({ row }: RewardGroup, response: number): string => `${row}#${response}`
 
+/** What a server was asked for. */
+export interface Asked {
+  readonly group: RewardGroup
+  readonly parts: ReadonlyArray<PartName>
+  /** Whether it names the parts in its results; its `reward` is the one part otherwise. */
+  readonly named: boolean
+  readonly url: string
+}
+
 /**
  * The judgements in a server's answer: a result for every response, in their order and under its id, each score a finite
  * number. Whatever else it says is a failure, for a score that belongs to another row is worse than none.
  */
 export const readResults = (
   answer: unknown,
-  group: RewardGroup,
-  parts: ReadonlyArray<PartName>,
-  named: boolean
+  { group, named, parts, url }: Asked
 ): Result.Result<ReadonlyArray<Judgement>, RewardError> => {
-  const failed = (reason: string) => new RewardFailed({ row: group.row, part: parts[0]!.name, reason })
+  const failed = (reason: string) =>
+    new RewardFailed({ row: group.row, part: parts[0]!.name, reason: `${url}: ${reason}` })
   const decoded = decode(answer)
   if (Result.isFailure(decoded)) return Result.fail(failed(`the server answered no "results": ${short(answer)}`))
   const { results } = decoded.success

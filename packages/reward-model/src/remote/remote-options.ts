@@ -11,6 +11,8 @@ export interface RemoteRewardOptions {
   /** Name of the one part when `parts` is absent; "remote" when absent. */
   readonly name?: string
   readonly weight?: number
+  /** Whether rows carry the policy's token ids beside the text: for a server whose tokenizer is the policy's. False when absent. */
+  readonly tokenIds?: boolean
   /** Seconds for a group, retries included; 60 when absent. */
   readonly deadlineSeconds?: number
   /** Times that a group is sent again after a lost connection, 408, 429 or 5xx; 3 when absent. */

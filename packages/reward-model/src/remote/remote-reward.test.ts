@@ -122,7 +122,7 @@ describe("a remote scorer", () => {
       response.end("no")
     })
     const { error } = await judge(refusing, { maxConcurrency: 1 })
-    assert.strictEqual(error!.message, 'train.jsonl:3: reward "remote" failed: status 400, no')
+    assert.strictEqual(error!.message, `train.jsonl:3: reward "remote" failed: ${refusing}: status 400, no`)
     assert.strictEqual(asked, 1)
   })
 
@@ -130,7 +130,10 @@ describe("a remote scorer", () => {
     const started = Date.now()
     const { error } = await judge("http://127.0.0.1:9/score", { maxRetries: 2 })
     assert.strictEqual(error!._tag, "RewardFailed")
-    assert.match(error!.message, /^train\.jsonl:\d: reward "remote" failed: no connection .*; tried 3 times$/)
+    assert.match(
+      error!.message,
+      /^train\.jsonl:\d: reward "remote" failed: http:\/\/127\.0\.0\.1:9\/score: no connection .*; tried 3 times$/
+    )
     assert.isBelow(Date.now() - started, 5000)
   })
 
@@ -143,7 +146,8 @@ describe("a remote scorer", () => {
       const started = Date.now()
       const { error } = await judge(url, { deadlineSeconds: 0.3, maxRetries: 1000, retryDelay: 20 })
       assert.strictEqual(error!._tag, "RewardTimedOut")
-      assert.match(error!.message, /^train\.jsonl:\d: reward "remote" took longer than its deadline of 0\.3 s$/)
+      const said = /^train\.jsonl:\d: reward "remote" took longer than its deadline of 0\.3 s: (\S+) gave no answer$/
+      assert.strictEqual(said.exec(error!.message)?.[1], url)
       assert.isBelow(Date.now() - started, 3000)
     }
   })

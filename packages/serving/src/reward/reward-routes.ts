@@ -69,6 +69,7 @@ const answered = (
       object: "list",
       created: Math.floor(Date.now() / 1000),
       model: served.id,
+      tokenizer: served.tokenizer.digest,
       results,
       usage: { prompt_tokens: tokens, total_tokens: tokens }
     })

@@ -10,7 +10,7 @@ import type { LossInvalid } from "../../loss-invalid.ts"
 import { inputFiles, modelFiles, policyFolder, tokenizerOutput } from "../../model-folder.ts"
 import { type OnlineOptions, policyGradient, type PolicyGradientOptions } from "../policy-gradient.ts"
 import { PromptData, promptFiles, type PromptRow } from "../../responses/prompt-data.ts"
-import { answersGiven, rewardLayer } from "../../responses/reward-fields.ts"
+import { rewardLayer } from "../../responses/reward-fields.ts"
 import { onlineOptions, type OnlineFlags } from "./online-options.ts"
 import { loopFields, penaltyFields, rolloutFields } from "./rollout-fields.ts"
 
@@ -53,7 +53,6 @@ export const onlineCommand = <Own extends Schema.Struct.Fields>({
     run: (options) => {
       const flags = options as OnlineFlags & Schema.Struct<Own>["Type"]
       return Effect.gen(function* () {
-        yield* answersGiven(name, flags)
         const shared = yield* onlineOptions(flags)
         return yield* runTraining({
           algorithm: policyGradient(yield* algorithm(flags, shared)),
@@ -64,7 +63,7 @@ export const onlineCommand = <Own extends Schema.Struct.Fields>({
         })
       }).pipe(
         Effect.scoped,
-        Effect.provide([promptData(flags), engine(flags), rewards(flags)]),
+        Effect.provide([engine(flags), rewards(name, flags).pipe(Layer.provideMerge(promptData(flags)))]),
         Effect.provide(policyFolder(flags))
       )
     }
@@ -79,10 +78,10 @@ const promptData = (flags: OnlineFlags) =>
     microBatchSize: flags.microBatchSize ?? flags.batchSize * flags.samples
   })
 
-const rewards = (flags: OnlineFlags) => {
+const rewards = (name: string, flags: OnlineFlags): ReturnType<typeof rewardLayer> => {
   const { maxNewTokens: maxLength, overlongMargin: buffer, overlongPenalty: weight } = flags
-  if (buffer === undefined) return rewardLayer(flags)
-  if (buffer <= maxLength) return rewardLayer(flags, [overlong({ maxLength, buffer, weight })])
+  if (buffer === undefined) return rewardLayer(name, flags)
+  if (buffer <= maxLength) return rewardLayer(name, flags, [overlong({ maxLength, buffer, weight })])
   const reason = `${buffer} tokens are more than --max-new-tokens ${maxLength}`
   return Layer.effect(Reward, Effect.fail(new OptionsInvalid({ option: "--overlong-margin", reason })))
 }

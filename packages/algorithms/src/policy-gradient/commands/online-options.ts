@@ -36,7 +36,8 @@ export const onlineOptions = Effect.fn("onlineOptions")(function* (flags: Online
     seed: flags.seed,
     keepRollouts: flags.keepRollouts,
     generationTimeout: flags.generationTimeout,
-    rewardTimeout: flags.rewardTimeout
+    // behind the deadline of a reward server, whose failure tells its address
+    rewardTimeout: flags.rewardTimeout + 1
   }
   return options
 })

@@ -28,8 +28,7 @@ export const rolloutFields = {
   maxRows: optional(PositiveInt, "responses written at the same time (default: all of a rollout, at most 256)"),
   cacheTokens: optional(PositiveInt, "tokens that the key-value cache holds (default: what --max-rows contexts take)"),
   keepRollouts: option(PositiveInt, 200, "newest rollouts whose responses and tokens stay in the store"),
-  generationTimeout: option(Positive, 600, "seconds after which a prompt without its responses ends the run"),
-  rewardTimeout: option(Positive, 600, "seconds after which a group without its reward ends the run")
+  generationTimeout: option(Positive, 600, "seconds after which a prompt without its responses ends the run")
 } as const
 
 export const KlPlace = Schema.Literals(["loss", "reward"])

@@ -1,0 +1,108 @@
+import { Tokenizer, type TokenizerShape } from "@plumbline/data"
+import { AdapterInvalid, baseFolderOf, isAdapterFolder, readMethod } from "@plumbline/peft"
+import {
+  connectReward,
+  equalWeights,
+  modelReward,
+  type RewardGroup,
+  type RewardTerm,
+  unfitWeights
+} from "@plumbline/reward-model"
+import { OptionsInvalid } from "@plumbline/training"
+import { Effect } from "effect"
+import { FetchHttpClient } from "effect/http"
+import { namedWeights } from "../reward-model/named-weights.ts"
+import { openRewardModel } from "../reward-model/open-reward-model.ts"
+import { rewardGroup } from "./judged-responses.ts"
+import { PromptData, type PromptUnit } from "./prompt-data.ts"
+
+/** Whether a reward model is named by the address of its server; by its folder otherwise. */
+export const isAddress = (place: string): boolean => /^https?:\/\//i.test(place)
+
+interface PlacedModel {
+  /** A folder or an address. */
+  readonly place: string
+  readonly weight: number
+}
+
+interface JudgingOptions {
+  readonly attributeWeights?: ReadonlyArray<string> | undefined
+  readonly rewardTimeout: number
+}
+
+/** Reward models of folders and servers as terms of a reward. Each has judged a trial row. Models go with the scope. */
+export const rewardModelTerms = Effect.fnUntraced(function* (
+  models: ReadonlyArray<PlacedModel>,
+  options: JudgingOptions
+) {
+  if (models.length === 0) return []
+  if (options.attributeWeights !== undefined && models.every(({ place }) => isAddress(place))) {
+    const reason = "a server weighs its attributes itself: give it to plumb serve"
+    return yield* new OptionsInvalid({ option: "--attribute-weights", reason })
+  }
+  const tokenizer = yield* Tokenizer
+  const trial = trialGroup(tokenizer, (yield* PromptData).units[0]!)
+  const open = Effect.fnUntraced(function* ({ place, weight }: PlacedModel, i: number) {
+    const name = models.length === 1 ? "reward_model" : `reward_model_${i + 1}`
+    const opening = { ...options, place, name, tokenizer, trial }
+    const reward = isAddress(place) ? yield* servedReward(opening) : yield* folderReward(opening)
+    const term: RewardTerm = { reward, weight }
+    return term
+  })
+  return yield* Effect.forEach(models, open)
+})
+
+interface Opening extends JudgingOptions {
+  readonly place: string
+  readonly name: string
+  /** The policy's. */
+  readonly tokenizer: TokenizerShape
+  readonly trial: RewardGroup
+}
+
+const servedReward = ({ name, place, rewardTimeout, tokenizer, trial }: Opening) =>
+  connectReward(
+    {
+      url: scoringAddress(place),
+      name,
+      deadlineSeconds: rewardTimeout,
+      ...(process.env["PLUMBLINE_TOKEN"] && { token: process.env["PLUMBLINE_TOKEN"] })
+    },
+    { tokenizer: tokenizer.digest, trial }
+  ).pipe(Effect.provide(FetchHttpClient.layer))
+
+/** Where `plumb serve` at an address scores; what has a path of its own is another server's, and is taken as it is. */
+const scoringAddress = (place: string): string => {
+  const bare = place.replace(/\/+$/, "")
+  const [, path = ""] = /^\w+:\/\/[^/]+(\/.*)?$/.exec(bare) ?? []
+  return path === "" ? `${bare}/v1/rewards` : path === "/v1" ? `${bare}/rewards` : bare
+}
+
+/** Rows are the policy's token ids where the model reads the same ones, else their texts. */
+const folderReward = Effect.fnUntraced(function* ({ attributeWeights, name, place, tokenizer }: Opening) {
+  const opened = yield* openRewardModel(yield* modelAndAdapter(place))
+  const { head } = opened.model
+  const weights = yield* namedWeights(attributeWeights)
+  const unfit = unfitWeights(head, weights ?? equalWeights(head))
+  if (unfit !== undefined) return yield* unfit
+  return modelReward(opened.model, {
+    name,
+    attributeWeights: weights ?? equalWeights(head),
+    tokenizer: opened.tokenizer.digest === tokenizer.digest ? undefined : opened.tokenizer
+  })
+})
+
+/** A folder of a reward model, or of an adapter that names the model it is on. */
+const modelAndAdapter = Effect.fnUntraced(function* (place: string) {
+  if (!isAdapterFolder(place)) return { model: place }
+  const model = baseFolderOf((yield* readMethod(place)).fields, place)
+  if (model !== undefined) return { model, adapter: place }
+  const reason = "names no base model that is here: plumb merge --model BASE --adapter DIR makes a model of both"
+  return yield* new AdapterInvalid({ file: place, reason })
+})
+
+/** A row to try a reward with: the first prompt, and nothing said to it. */
+const trialGroup = (tokenizer: TokenizerShape, unit: PromptUnit): RewardGroup => {
+  const group = rewardGroup(tokenizer, unit, [])
+  return { ...group, responses: [{ ids: new Int32Array(0), text: "" }] }
+}

@@ -1,0 +1,30 @@
+import { jsonOf, persistently, sender } from "@plumbline/rollout-generation"
+import { Effect } from "effect"
+import type { HttpClient } from "effect/http"
+import { RewardFailed } from "../errors.ts"
+import type { RewardGroup } from "../reward-request.ts"
+import { idOf } from "./read-results.ts"
+import type { RemoteRewardOptions } from "./remote-options.ts"
+
+/** Posts the responses of a group, again after what may pass. @returns whatever JSON the server answered */
+export const askRewards =
+  (client: HttpClient.HttpClient, options: RemoteRewardOptions, part: string) =>
+  (group: RewardGroup): Effect.Effect<unknown, RewardFailed> => {
+    const { token, tokenIds = false, url } = options
+    const send = sender(client, { baseUrl: url, ...(token === undefined ? {} : { token }) })
+    const once = Effect.scoped(Effect.flatMap(send("", { rows: rowsOf(group, tokenIds) }), jsonOf))
+    return persistently(once, { maxRetries: 3, ...options }).pipe(
+      Effect.mapError(({ reason }) => new RewardFailed({ row: group.row, part, reason: `${url}: ${reason}` }))
+    )
+  }
+
+const rowsOf = (group: RewardGroup, tokenIds: boolean) =>
+  group.responses.map(({ ids, text }, i) => ({
+    id: idOf(group, i),
+    prompt: group.prompt.text,
+    response: text,
+    ...(tokenIds ? { input_ids: [...group.prompt.ids, ...ids] } : {}),
+    ...(group.prompt.messages === undefined ? {} : { messages: group.prompt.messages }),
+    ...(group.answer === undefined ? {} : { answer: group.answer }),
+    ...(group.fields === undefined ? {} : { fields: group.fields })
+  }))
