@@ -52,6 +52,29 @@ describe("plumb bench", () => {
     expect(sampler_gap).toBeLessThan(1e-5)
   })
 
+  it("times several adapters on one model, and a swap, as JSON", async () => {
+    const work = "--adapters 2 --lora-rank 4 --batch 2 --prompt 4 --new-tokens 3 --repeats 1"
+    const { code, stderr, stdout } = await plumb([
+      "bench",
+      "adapters",
+      ...work.split(" "),
+      "--backend",
+      "wasm",
+      "--json"
+    ])
+    expect([code, stderr]).toEqual([0, ""])
+    const result = JSON.parse(stdout) as Record<string, number>
+    expect(result).toMatchObject({
+      bench: "adapters",
+      adapters: 2,
+      parameters: 6_293_760,
+      // 4 layers of rank 4: 4·(256 + 256) for attention and 3·(256 + 1024) for the MLP
+      adapter_parameters: 94_208
+    })
+    expect(result["request_seconds"]).toBeGreaterThan(0)
+    expect(result["request_after_swap_seconds"]).toBeGreaterThan(0)
+  })
+
   it("times scoring, at once and by clients of a server, as JSON", async () => {
     const work = ["--rows", "6", "--length", "8", "--repeats", "2", "--clients", "3", "--backend", "wasm"]
     const { code, stderr, stdout } = await plumb(["bench", "reward", ...work, "--json"])

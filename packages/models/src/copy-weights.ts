@@ -17,14 +17,20 @@ export const copyModel = <M extends Model>(model: M, name: string, trainable: bo
 export const freeze = <M extends Model>(model: M, name = `${model.name}-frozen`): M => copyModel(model, name, false)
 
 /**
- * Sets a trainable model's weights to `tensors`, which must name every parameter once and nothing else. Values are
+ * Sets what is variable of a model to `tensors`, which must name every such parameter once and nothing else. Values are
  * shared, the tensors stay the caller's.
  */
 export const assign = (model: Model, tensors: ReadonlyMap<string, Tensor>): void => {
-  if (model.variables.length !== model.parameters.size) throw new TypeError(`model ${model.name} is not trainable`)
-  const unknown = [...tensors.keys()].find((name) => !model.parameters.has(name))
-  if (unknown !== undefined) throw new RangeError(`model ${model.name} has no parameter ${unknown}`)
-  for (const [name, variable] of model.parameters as ReadonlyMap<string, Variable>) {
+  const variables = new Set<Tensor>(model.variables)
+  const own = new Map(
+    [...model.parameters].flatMap(([name, tensor]) =>
+      variables.has(tensor) ? [[name, tensor as Variable] as const] : []
+    )
+  )
+  if (own.size === 0) throw new TypeError(`model ${model.name} is not trainable`)
+  const unknown = [...tensors.keys()].find((name) => !own.has(name))
+  if (unknown !== undefined) throw new RangeError(`model ${model.name} has no variable ${unknown}`)
+  for (const [name, variable] of own) {
     const tensor = tensors.get(name)
     if (tensor === undefined) throw new RangeError(`no value for parameter ${name} of model ${model.name}`)
     variable.assign(tensor)

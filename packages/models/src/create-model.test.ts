@@ -127,7 +127,7 @@ describe("assign", () => {
     const [model, frozen] = [tinyModel(1), tinyModel(1, { trainable: false, name: "frozen" })]
     expect(() => assign(frozen, model.parameters)).toThrow("model frozen is not trainable")
     expect(() => assign(model, new Map())).toThrow("no value for parameter model.embed_tokens.weight")
-    expect(() => assign(model, new Map([...model.parameters, ["x", tf.scalar(0)]]))).toThrow("has no parameter x")
+    expect(() => assign(model, new Map([...model.parameters, ["x", tf.scalar(0)]]))).toThrow("has no variable x")
     model.dispose()
     frozen.dispose()
   })

@@ -10,6 +10,7 @@ import { preferenceWorkload, supervisedWorkload, type Task, type Workload } from
 import type { CommandLine } from "../command-line.ts"
 import type { CommandRun } from "../command.ts"
 import type { OptionSchema } from "../flags.ts"
+import { ADAPTERS_SUMMARY, benchAdapters } from "./bench-adapters.ts"
 import { benchGenerate, GENERATE_SUMMARY } from "./bench-generate.ts"
 import { benchGrpo, GRPO_SUMMARY } from "./bench-grpo.ts"
 import { benchReward, REWARD_SUMMARY } from "./bench-reward.ts"
@@ -65,6 +66,7 @@ type Options = typeof Options.Type & { readonly precomputeReference?: boolean }
 
 /** Benches with lines of their own. */
 const others = {
+  adapters: { summary: ADAPTERS_SUMMARY, run: benchAdapters },
   generate: { summary: GENERATE_SUMMARY, run: benchGenerate },
   grpo: { summary: GRPO_SUMMARY, run: benchGrpo },
   reward: { summary: REWARD_SUMMARY, run: benchReward }
