@@ -42,6 +42,7 @@ static Napi::Object Initialise(Napi::Env env, Napi::Object exports) {
   using namespace plumbline;
   KeepMemory();
   CountHostMemory();
+  FreeTableAtEnd(env);
   const auto add = [&](const char* name, Napi::Value (*f)(const Napi::CallbackInfo&)) {
     exports.Set(name, Napi::Function::New(env, f, name));
   };

@@ -1,21 +1,45 @@
 #pragma once
-// Tensor handles: JS externals that own one reference to an at::Tensor.
+// Tensor handles: numbers that JavaScript holds for tensors in a table of this side.
 
 #include <ATen/core/Tensor.h>
 #include <napi.h>
+
+#include <deque>
+#include <vector>
 
 #include "errors.h"
 
 namespace plumbline {
 
-struct Handle {
-  static constexpr uint64_t kTag = 0x506c756d626c696eULL;
-  uint64_t tag = kTag;
+struct Slot {
   at::Tensor tensor;
   int64_t bytes = 0;
   /** Bytes that the garbage collector counts. */
   int64_t told = 0;
+  /** How many tensors the slot has had: a handle is of one of them. */
+  uint64_t generation = 0;
 };
+
+/** The tensors of a thread. They stay where they are while others come and go. */
+struct Table {
+  std::deque<Slot> slots;
+  std::vector<uint32_t> free;
+};
+
+/** Never destroyed: what is still in it is freed before the process ends, while devices still answer. */
+inline Table& TableOf() {
+  static thread_local auto* table = new Table;
+  return *table;
+}
+
+inline void FreeTableAtEnd(napi_env env) {
+  napi_add_env_cleanup_hook(
+      env, [](void*) { TableOf() = Table{}; }, nullptr);
+}
+
+/** A handle is generation · 2²⁶ + slot, which a double holds exactly. */
+constexpr uint64_t kSlots = 1 << 26;
+constexpr uint64_t kGenerations = 1 << 27;
 
 struct Ledger {
   int64_t handles = 0;
@@ -50,42 +74,64 @@ inline bool HasOwnMemory(const at::Tensor& tensor, size_t references) {
   return tensor.use_count() <= references && (!tensor.has_storage() || tensor.storage().use_count() == 1);
 }
 
-inline void Release(Napi::Env env, Handle* handle) {
-  if (!handle->tensor.defined()) return;
-  Tell(env, -handle->told);
-  LedgerOf().handles -= 1;
-  LedgerOf().bytes -= handle->bytes;
-  handle->tensor.reset();
+inline Slot& NewSlot(uint64_t* place) {
+  auto& [slots, free] = TableOf();
+  if (free.empty()) {
+    if (slots.size() >= kSlots) throw ArgumentError("there are too many tensors");
+    *place = slots.size();
+    return slots.emplace_back();
+  }
+  *place = free.back();
+  free.pop_back();
+  return slots[*place];
 }
 
 /** @param references to the tensor there are, this one included, if nobody else knows it */
 inline Napi::Value Wrap(Napi::Env env, at::Tensor tensor, size_t references = 1) {
   if (!tensor.defined()) return env.Null();
-  const auto bytes = static_cast<int64_t>(tensor.nbytes());
-  const auto told = !HasOwnMemory(tensor, references) ? 0 : tensor.is_cpu() ? bytes : bytes / 1024;
-  auto* handle = new Handle{Handle::kTag, std::move(tensor), bytes, told};
+  uint64_t place = 0;
+  auto& slot = NewSlot(&place);
+  slot.generation = slot.generation % kGenerations + 1;
+  slot.bytes = static_cast<int64_t>(tensor.nbytes());
+  slot.told = !HasOwnMemory(tensor, references) ? 0 : tensor.is_cpu() ? slot.bytes : slot.bytes / 1024;
+  slot.tensor = std::move(tensor);
   LedgerOf().handles += 1;
-  LedgerOf().bytes += bytes;
-  Tell(env, told);
-  return Napi::External<Handle>::New(env, handle, [](Napi::Env environment, Handle* collected) {
-    Release(environment, collected);
-    delete collected;
-  });
+  LedgerOf().bytes += slot.bytes;
+  Tell(env, slot.told);
+  return Napi::Number::New(env, static_cast<double>(slot.generation * kSlots + place));
 }
 
-inline Handle* HandleOf(napi_env env, napi_value value) {
-  void* data = nullptr;
-  if (napi_get_value_external(env, value, &data) != napi_ok || data == nullptr ||
-      static_cast<Handle*>(data)->tag != Handle::kTag) {
+/** The slot of a handle, null where its tensor was freed. */
+inline Slot* SlotOf(napi_env env, napi_value value, uint64_t* place) {
+  double number = 0;
+  if (napi_get_value_double(env, value, &number) != napi_ok || !(number >= kSlots && number < 9.1e15)) {
     throw ArgumentError("expected a tensor handle");
   }
-  return static_cast<Handle*>(data);
+  const auto handle = static_cast<uint64_t>(number);
+  *place = handle % kSlots;
+  auto& slots = TableOf().slots;
+  if (*place >= slots.size()) return nullptr;
+  auto& slot = slots[*place];
+  return slot.generation == handle / kSlots && slot.tensor.defined() ? &slot : nullptr;
 }
 
 inline at::Tensor& TensorOf(napi_env env, napi_value value) {
-  auto& tensor = HandleOf(env, value)->tensor;
-  if (!tensor.defined()) throw ArgumentError("the tensor was disposed");
-  return tensor;
+  uint64_t place = 0;
+  auto* slot = SlotOf(env, value, &place);
+  if (slot == nullptr) throw ArgumentError("the tensor was disposed");
+  return slot->tensor;
+}
+
+/** Frees the handle's tensor, if that is still there. */
+inline void Release(Napi::Env env, napi_value value) {
+  uint64_t place = 0;
+  auto* slot = SlotOf(env, value, &place);
+  if (slot == nullptr) return;
+  Tell(env, -slot->told);
+  LedgerOf().handles -= 1;
+  LedgerOf().bytes -= slot->bytes;
+  slot->tensor.reset();
+  TableOf().free.push_back(static_cast<uint32_t>(place));
 }
 
 }  // namespace plumbline

@@ -33,6 +33,8 @@ struct Operator {
   std::vector<Parameter> parameters;
   /** The result may lie in the first tensor's memory without being written. */
   bool mayBeView = false;
+  /** The results are tensors among the arguments, which it writes into. */
+  bool writes = false;
   /** The result is memory without values. */
   bool isEmpty = false;
 };
@@ -194,7 +196,9 @@ inline Napi::Value FindOperator(const Napi::CallbackInfo& info) {
     if (!found) throw ArgumentError("this torch has no such operator");
     auto* op = new Operator{Operator::kTag, fullName, *found, {}};
     op->isEmpty = name.rfind("aten::empty", 0) == 0;
+    op->writes = !found->schema().returns().empty();
     for (const auto& result : found->schema().returns()) {
+      op->writes &= result.alias_info() != nullptr && result.alias_info()->isWrite();
       op->mayBeView |= result.alias_info() != nullptr && !result.alias_info()->isWrite();
     }
     for (const auto& argument : found->schema().arguments()) op->parameters.push_back(ParameterOf(argument));
@@ -231,7 +235,10 @@ inline void Run(const Operator& op, torch::jit::Stack& stack) {
   (view ? CallsOf().views : CallsOf().operators) += 1;
 }
 
-/** call(operator, ...arguments): one result, or a list of them where the operator has several. */
+/**
+ * call(operator, ...arguments): one result, or a list of them where the operator has several, null in place of numbers;
+ * none where it writes into its arguments.
+ */
 inline Napi::Value CallOperator(const Napi::CallbackInfo& info) {
   const auto env = info.Env();
   const size_t count = info.Length();
@@ -256,9 +263,14 @@ inline Napi::Value CallOperator(const Napi::CallbackInfo& info) {
       CurrentActivity().shapes = Describe(StackOf(env, op, values, count - 1));
       throw;
     }
+    if (op.writes) return env.Undefined();
     if (stack.size() == 1) return Result(env, stack[0]);
     auto results = Napi::Array::New(env, stack.size());
-    for (uint32_t i = 0; i < stack.size(); i++) results.Set(i, Result(env, stack[i]));
+    // numbers among them could not be told from handles
+    for (uint32_t i = 0; i < stack.size(); i++) {
+      const bool alone = stack[i].isInt() || stack[i].isDouble() || stack[i].isBool();
+      results.Set(i, alone ? env.Null() : Result(env, stack[i]));
+    }
     return results;
   });
 }

@@ -188,7 +188,7 @@ inline Napi::Value Dispose(const Napi::CallbackInfo& info) {
   CurrentActivity() = {"dispose", ""};
   return Guarded(info.Env(), [&]() -> Napi::Value {
     const auto list = info[0].As<Napi::Array>();
-    for (uint32_t i = 0; i < list.Length(); i++) Release(info.Env(), HandleOf(info.Env(), list.Get(i)));
+    for (uint32_t i = 0; i < list.Length(); i++) Release(info.Env(), list.Get(i));
     return info.Env().Undefined();
   });
 }

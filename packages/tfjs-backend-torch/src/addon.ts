@@ -8,10 +8,8 @@ declare const handleBrand: unique symbol
 declare const operatorBrand: unique symbol
 declare const cudaKernelBrand: unique symbol
 
-/** A tensor of libtorch, owned until it is disposed or collected. */
-export interface Handle {
-  readonly [handleBrand]: true
-}
+/** A number that stands for a tensor of libtorch until it is disposed, and for nothing afterwards. */
+export type Handle = number & { readonly [handleBrand]: true }
 
 export interface Operator {
   readonly [operatorBrand]: true
@@ -22,7 +20,7 @@ export interface CudaKernel {
   readonly [cudaKernelBrand]: true
 }
 
-export type Argument = Handle | number | boolean | string | null | undefined | ReadonlyArray<Argument>
+export type Argument = number | boolean | string | null | undefined | ReadonlyArray<Argument>
 
 export type HostValues = Float32Array | Float64Array | Int32Array | Uint8Array | Uint16Array | BigInt64Array
 
@@ -100,7 +98,10 @@ export interface HandleStatistics {
 export interface Addon extends Partial<CudaAddon> {
   readonly torchVersion: string
   readonly operator: (name: string, overload: string) => Operator
-  /** A tensor, a list of tensors or a number; a list of those where the operator has several results. */
+  /**
+   * A tensor, a list of tensors or a number. Where the operator has several results a list of them, with null in place of
+   * numbers; nothing where it writes into its arguments.
+   */
   readonly call: (operator: Operator, ...args: ReadonlyArray<Argument>) => unknown
   readonly fromHost: (values: HostValues, shape: ReadonlyArray<number>, scalarType: number, device: string) => Handle
   readonly toHost: <T extends HostValues>(handle: Handle, values: T) => T

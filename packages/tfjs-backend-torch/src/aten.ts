@@ -4,22 +4,22 @@ import { type Argument, type Handle, loadAddon, type Operator } from "./addon.ts
  * Handles made since the innermost kernel began. The kernel's scope frees them at its end, except those that became its
  * outputs: memory waiting for the garbage collector would fill a GPU within one step.
  */
-let temporaries: Array<Handle> = []
+const temporaries: Array<Handle> = []
 
-/** Runs `body`, then frees every handle it made except those in `kept`; all of them where it throws. */
-export const inScope = <R>(body: (kept: Set<Handle>) => R): R => {
-  const outer = temporaries
-  const kept = new Set<Handle>()
-  temporaries = []
+/** Handles that became outputs of kernels that are still running. */
+const outputs: Array<Handle> = []
+
+/** Runs `body`, then frees every handle it made except those it kept; all of them where it throws. */
+export const inScope = <R>(body: () => R): R => {
+  const [first, firstOutput] = [temporaries.length, outputs.length]
   try {
-    return body(kept)
+    return body()
   } catch (cause) {
-    kept.clear()
+    temporaries.push(...outputs.splice(firstOutput))
     throw cause
   } finally {
-    const freed = kept.size === 0 ? temporaries : temporaries.filter((handle) => !kept.has(handle))
-    temporaries = outer
-    if (freed.length > 0) loadAddon().dispose(freed)
+    outputs.length = firstOutput
+    if (temporaries.length > first) loadAddon().dispose(temporaries.splice(first))
   }
 }
 
@@ -27,6 +27,16 @@ export const inScope = <R>(body: (kept: Set<Handle>) => R): R => {
 export const temporary = (handle: Handle): Handle => {
   temporaries.push(handle)
   return handle
+}
+
+/** Takes a handle out of those that the scope frees. */
+export const keep = (handle: Handle): void => {
+  const place = temporaries.lastIndexOf(handle)
+  if (place >= 0) {
+    const last = temporaries.pop()!
+    if (place < temporaries.length) temporaries[place] = last
+  }
+  outputs.push(handle)
 }
 
 type Call<R> = (...args: ReadonlyArray<Argument>) => R
@@ -56,16 +66,10 @@ export const atenAll = (name: string): Call<Array<Handle>> => {
   const call = caller(name)
   return (...args) => {
     const results = call(...args) as Array<Handle>
-    for (const result of results) if (typeof result === "object" && result !== null) temporaries.push(result)
+    for (const result of results) if (result !== null) temporaries.push(result)
     return results
   }
 }
 
-/** An operator that writes into its argument and whose result is that argument. */
-export const atenInPlace = (name: string): Call<void> => {
-  const call = caller(name)
-  return (...args) => {
-    const result = call(...args)
-    if (typeof result === "object" && result !== null && !Array.isArray(result)) temporaries.push(result as Handle)
-  }
-}
+/** An operator that writes into its argument and gives nothing else. */
+export const atenInPlace = (name: string): Call<void> => caller(name) as Call<void>

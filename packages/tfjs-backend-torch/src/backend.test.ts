@@ -1,5 +1,7 @@
 import * as tf from "@tensorflow/tfjs-core"
-import { beforeAll, describe, expect, it } from "vitest"
+import { setFlagsFromString } from "node:v8"
+import { runInNewContext } from "node:vm"
+import { beforeAll, describe, expect, it, vi } from "vitest"
 import { type Addon, addonPath, isTorchError, loadAddon } from "./addon.ts"
 import { aten, inScope } from "./aten.ts"
 import type { TorchBackend } from "./backend.ts"
@@ -58,6 +60,27 @@ describe.skipIf(addonPath() === undefined)("TorchBackend", () => {
     for (let i = 0; i < 1000; i++) step()
     expect(count()).toEqual(before)
     tf.dispose([weight, x])
+  })
+
+  it("frees after a collection what the program dropped, and what lies beside it", async () => {
+    setFlagsFromString("--expose-gc")
+    const collect = runInNewContext("gc") as () => void
+    const alive = () => [addon.handleStatistics().handles, backend().numDataIds()]
+    const collected = async () => {
+      collect()
+      // what is to be done for the collected is a task of its own
+      await new Promise((resolve) => setTimeout(resolve, 20))
+      return alive()
+    }
+    const [handles, ids] = (await collected()) as [number, number]
+    const drop = () => {
+      for (let i = 0; i < 10; i++) {
+        backend().setCompanion(tf.ones([100]), addon.fromHost(new Float32Array(5), [5], FLOAT32, "cpu"))
+      }
+    }
+    drop()
+    expect(alive()).toEqual([handles + 20, ids + 10])
+    await vi.waitFor(async () => expect(await collected()).toEqual([handles, ids]))
   })
 
   it("keeps views alive after their tensor is disposed", () => {

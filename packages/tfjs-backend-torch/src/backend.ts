@@ -1,37 +1,18 @@
 import {
   type BackendTimingInfo,
   type DataId,
-  DataStorage,
   type DataType,
-  engine,
   KernelBackend,
   type TensorInfo,
   util
 } from "@tensorflow/tfjs-core"
 import { type Addon, type CudaAddon, type CudaDevice, type Handle, type HostValues, loadAddon } from "./addon.ts"
-import { aten, atenOwned, inScope, temporary } from "./aten.ts"
+import { aten, atenOwned, inScope, keep, temporary } from "./aten.ts"
 import { areAlike, emptyArray, hostArray, type IndexRange, rangeOf, type Values } from "./host-values.ts"
 import { record, type Recording } from "./recording.ts"
 import { FLOAT32, holds, scalarTypeOf, type Storage, STORAGE_TYPES } from "./scalar-type.ts"
 import { startCuda } from "./start-cuda.ts"
-
-interface TensorData {
-  /** Absent for strings, which stay on the host. */
-  handle: Handle | undefined
-  readonly strings: Array<Uint8Array> | undefined
-  /** Shape of the handle; tensors that share it may have another. */
-  shape: ReadonlyArray<number>
-  readonly dtype: DataType
-  refCount: number
-  /** A single number is kept on the host until a kernel needs it on the device. */
-  onHost: boolean
-  /** What a kernel derived from the values and keeps beside them, freed with them: a narrower copy of a weight. */
-  companion?: Handle | undefined
-  /** Smallest and largest of whole numbers, where they are known on the host. */
-  range?: IndexRange | undefined
-  /** All values are known to be the same. */
-  uniform?: boolean
-}
+import { type Description, type TensorData, TensorStore } from "./tensor-data.ts"
 
 const reshape = aten("reshape")
 const to = aten("to.dtype")
@@ -50,7 +31,7 @@ export class TorchBackend extends KernelBackend {
   readonly addon: Addon
   /** How activations are stored, and the copies of weights that products read. */
   readonly storage: Storage
-  private readonly data: DataStorage<TensorData>
+  private readonly data: TensorStore
   /** Whether what is called is recorded, to run again on other values; see `record`. */
   isRecording = false
 
@@ -61,33 +42,30 @@ export class TorchBackend extends KernelBackend {
     this.storage = storage
     this.addon = loadAddon()
     this.cuda = device === "cpu" ? undefined : startCuda(this.addon, Number(device.slice("cuda:".length)))
-    this.data = new DataStorage<TensorData>(this, engine() as never)
+    this.data = new TensorStore(this.addon, this)
   }
 
   override write(values: Values, shape: Array<number>, dtype: DataType): DataId {
-    const dataId = {}
-    this.move(dataId, values, shape, dtype, 1)
-    return dataId
+    return this.known(this.data.create(this.described(values, shape, dtype)), values)
   }
 
   override move(dataId: DataId, values: Values, shape: Array<number>, dtype: DataType, refCount: number): void {
-    if (dtype === "string") {
-      const strings = values as Array<Uint8Array>
-      this.data.set(dataId, { handle: undefined, strings, shape, dtype, refCount, onHost: true })
-      return
-    }
+    this.known(this.data.adopt(dataId, this.described(values, shape, dtype)), values).refCount = refCount
+  }
+
+  private described(values: Values, shape: Array<number>, dtype: DataType): Description {
+    if (dtype === "string")
+      return { handle: undefined, strings: values as Array<Uint8Array>, shape, dtype, onHost: true }
     const onHost = this.device === "cpu" || shape.length === 0
     const handle = this.upload(values as Exclude<Values, Array<Uint8Array>>, shape, dtype, onHost ? "cpu" : this.device)
-    this.data.set(dataId, {
-      handle,
-      strings: undefined,
-      shape,
-      dtype,
-      refCount,
-      onHost: this.device !== "cpu" && onHost,
-      range: dtype === "int32" ? rangeOf(values as Int32Array) : undefined,
-      uniform: areAlike(values as Float32Array)
-    })
+    return { handle, shape, dtype, onHost: this.device !== "cpu" && onHost }
+  }
+
+  /** Notes what can be told of values while they are on the host. */
+  private known(data: TensorData, values: Values): TensorData {
+    if (data.dtype === "int32") data.range = rangeOf(values as Int32Array)
+    data.uniform = data.dtype !== "string" && areAlike(values as Float32Array)
+    return data
   }
 
   private upload(
@@ -128,13 +106,12 @@ export class TorchBackend extends KernelBackend {
     const data = this.data.get(dataId)
     data.refCount -= 1
     if (!force && data.refCount > 0) return false
-    this.addon.dispose([data.handle, data.companion].filter((handle) => handle !== undefined))
-    this.data.delete(dataId)
+    this.data.free(dataId, data)
     return true
   }
 
   override numDataIds(): number {
-    return this.data.numDataIds()
+    return this.data.size
   }
 
   override memory(): { unreliable: boolean } {
@@ -166,7 +143,7 @@ export class TorchBackend extends KernelBackend {
     return { kernelMs: addon.eventElapsed(start, addon.eventRecord()) }
   }
 
-  /** Handles of tensors that are still alive are freed by the garbage collector. */
+  /** Tensors that are still alive are freed after the garbage collector. */
   override dispose(): void {}
 
   /** The tensor's handle on this backend's device, in the tensor's shape. The backend keeps owning it. */
@@ -213,7 +190,7 @@ export class TorchBackend extends KernelBackend {
 
   /** Whether every value is the same one, as far as the host knows without reading the device. */
   isUniform({ dataId, shape }: TensorInfo): boolean {
-    return util.sizeFromShape(shape) === 1 || this.data.get(dataId).uniform === true
+    return util.sizeFromShape(shape) === 1 || this.data.get(dataId).uniform
   }
 
   setUniform({ dataId }: TensorInfo): void {
@@ -303,15 +280,13 @@ export class TorchBackend extends KernelBackend {
   }
 
   /**
-   * A tensor of `dtype` that owns `handle`; converts it where the operator's result type is another. Within a kernel,
-   * tell the scope to keep what this returns in `kept`.
+   * A tensor of `dtype` that owns `handle`, which no scope frees from here on; converts it where the operator's result type
+   * is another.
    */
-  adopt(handle: Handle, dtype: DataType, shape: ReadonlyArray<number>, kept: Set<Handle>): TensorInfo {
+  adopt(handle: Handle, dtype: DataType, shape: ReadonlyArray<number>): TensorInfo {
     const settled = holds(dtype, this.addon.scalarType(handle)) ? handle : to(handle, scalarTypeOf(dtype))
-    kept.add(settled)
-    const dataId = {}
-    this.data.set(dataId, { handle: settled, strings: undefined, shape, dtype, refCount: 1, onHost: false })
-    return { dataId, shape: [...shape], dtype }
+    keep(settled)
+    return { dataId: this.data.create({ handle: settled, shape, dtype }), shape: [...shape], dtype }
   }
 
   /** Another tensor on the same values. */

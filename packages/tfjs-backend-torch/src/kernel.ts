@@ -18,11 +18,9 @@ type Inputs = Record<string, TensorInfo>
 /** What a kernel sees: handles of its inputs, and a way to return outputs. Temporaries are freed when it ends. */
 export class KernelScope {
   readonly backend: TorchBackend
-  private readonly kept: Set<Handle>
 
-  constructor(backend: TorchBackend, kept: Set<Handle>) {
+  constructor(backend: TorchBackend) {
     this.backend = backend
-    this.kept = kept
   }
 
   /** The input's handle, in its shape, on the device. */
@@ -37,7 +35,7 @@ export class KernelScope {
 
   /** An output; its shape is asked of libtorch where it is not given. */
   out(handle: Handle, dtype: DataType, shape: ReadonlyArray<number> = this.backend.addon.shape(handle)): TensorInfo {
-    return this.backend.adopt(handle, dtype, shape, this.kept)
+    return this.backend.adopt(handle, dtype, shape)
   }
 
   /** An output on an input's own memory. */
@@ -101,7 +99,7 @@ export const kernelConfig = (kernelName: string, kernel: Kernel): KernelConfig =
   kernelName,
   backendName: BACKEND,
   kernelFunc: ({ attrs, backend, inputs }) =>
-    inScope((kept) => kernel(inputs as Inputs, attrs, new KernelScope(backend as TorchBackend, kept)))
+    inScope(() => kernel(inputs as Inputs, attrs, new KernelScope(backend as TorchBackend)))
 })
 
 /** Adds a kernel to the backend, in place of one of that name. */

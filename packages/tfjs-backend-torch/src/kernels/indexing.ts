@@ -36,7 +36,7 @@ const sliceKernel: Kernel = (
   const [starts, lengths] = slice_util.parseSliceParams(x as never, begin, size) as [Array<number>, Array<number>]
   slice_util.assertParamsValid(x as never, starts, lengths)
   if (lengths.every((length, axis) => length === x.shape[axis])) return scope.share(x)
-  const view = lengths.reduce(
+  const view = lengths.reduce<Handle>(
     (value, length, axis) => (length === x.shape[axis] ? value : narrow(value, axis, starts[axis], length)),
     scope.of(x)
   )

@@ -63,7 +63,7 @@ const product = (x: Handle, axes: ReadonlyArray<number>, keepDims: boolean, dtyp
   )
   const result = prod(moved, -1, false, typeOf(dtype))
   return keepDims
-    ? axes.toSorted((a, b) => a - b).reduce((kept, axis) => aten("unsqueeze")(kept, axis), result)
+    ? axes.toSorted((a, b) => a - b).reduce<Handle>((kept, axis) => aten("unsqueeze")(kept, axis), result)
     : result
 }
 

@@ -83,7 +83,7 @@ const mirrorPad: Kernel = (
   scope
 ) => {
   const edge = mode === "reflect" ? 1 : 0
-  const result = x.shape.reduce((value, length, axis) => {
+  const result = x.shape.reduce<Handle>((value, length, axis) => {
     const index = mirrored(length, paddings[axis]!, edge)
     return indexSelect(value, axis, scope.upload(index, [index.length], INT64))
   }, scope.of(x))
@@ -161,7 +161,10 @@ const batchToSpace: Kernel = (
   const begin = backend_util.getSliceBeginCoords(crops, blockShape.length)
   const size = whole.map((length, axis) => backend_util.getSliceSize(whole, crops, blockShape.length)[axis] ?? length)
   const grown = reshape(permute(reshape(scope.of(x), parted), order), whole)
-  const cropped = size.reduce((value, length, axis) => aten("narrow")(value, axis, begin[axis] ?? 0, length), grown)
+  const cropped = size.reduce<Handle>(
+    (value, length, axis) => aten("narrow")(value, axis, begin[axis] ?? 0, length),
+    grown
+  )
   return scope.out(cropped, x.dtype, size)
 }
 
