@@ -11,7 +11,7 @@
  * responses a prompt, KL 0.04 in the loss, learning rate 10⁻⁶. No figure yet: seen here is only that it runs, on a tiny
  * model from recipes/sft-gsm8k.ts, which answers no question right (reward 0, two steps of 4 prompts in 6 s, wasm).
  */
-import { fixedKl, grpo, PromptData } from "@plumbline/algorithms"
+import { fixedKl, grpo, heldOutRewards, PromptData } from "@plumbline/algorithms"
 import { loadTokenizer, Tokenizer } from "@plumbline/data"
 import { Policy, ReferencePolicy } from "@plumbline/models"
 import { k3 } from "@plumbline/numerics"
@@ -22,6 +22,7 @@ import {
   NonNegative,
   NonNegativeInt,
   option,
+  optional,
   Positive,
   PositiveInt,
   recipe,
@@ -33,6 +34,8 @@ import { Effect, Layer, Schema } from "effect"
 const Params = Schema.Struct({
   model: needed(Schema.NonEmptyString, "folder of the model to start from"),
   train: needed(Schema.NonEmptyString, "questions with answers: .jsonl, .jsonl.gz or .parquet"),
+  eval: optional(Schema.NonEmptyString, "held-out questions, answered greedily and judged by the same rule"),
+  evalEvery: option(NonNegativeInt, 20, "steps between these evaluations; 0 = never"),
   maxSteps: option(PositiveInt, 200, "optimizer steps, a rollout each"),
   prompts: option(PositiveInt, 64, "questions of a step"),
   samples: option(PositiveInt, 8, "responses to each"),
@@ -53,8 +56,7 @@ export default recipe({
       batchSize: prompts,
       overlong: "drop",
       lrSchedule: "constant",
-      evalEvery: 0,
-      saveEvery: 20,
+      saveEvery: params.evalEvery === 0 ? 20 : params.evalEvery,
       monitor: "reward",
       monitorMode: "max"
     })
@@ -62,27 +64,29 @@ export default recipe({
       const { files, stopIds } = yield* Tokenizer
       const { endTokens } = yield* Policy
       const sampling = samplingOptions({ maxNewTokens, stopIds: [...new Set([...stopIds, ...endTokens])] })
+      const learning = grpo({
+        samples,
+        sampling,
+        seed: params.seed,
+        kl: {
+          place: "loss",
+          coefficient: fixedKl(klCoefficient),
+          estimator: { name: "k3", estimate: k3 },
+          weighedByRatio: true,
+          reference: ReferencePolicy
+        }
+      })
+      const greedy = { ...sampling, temperature: 0 }
       yield* runTraining({
-        algorithm: grpo({
-          samples,
-          sampling,
-          seed: params.seed,
-          kl: {
-            place: "loss",
-            coefficient: fixedKl(klCoefficient),
-            estimator: { name: "k3", estimate: k3 },
-            weighedByRatio: true,
-            reference: ReferencePolicy
-          }
-        }),
+        algorithm: { ...learning, evaluation: heldOutRewards({ samples: 1, sampling: greedy, seed: params.seed }) },
         options,
-        inputs: [params.train],
+        inputs: [params.train, ...(params.eval === undefined ? [] : [params.eval])],
         extraFiles: files,
         highlights: ["reward", "completions/mean_length"]
       })
     }).pipe(
       Effect.provide([
-        PromptData.layerFiles({ ...options, train: params.train }),
+        PromptData.layerFiles({ ...options, train: params.train, eval: params.eval }),
         Generator.layerEngine({ maxRows: Math.min(512, prompts * samples) }),
         Reward.layerRules(numericAnswer()),
         ReferencePolicy.layerFrozen

@@ -1,10 +1,10 @@
 import { loadTokenizer, Tokenizer } from "@plumbline/data"
 import { type LoadError, type Policy, ReferencePolicy } from "@plumbline/models"
-import { adaptedPolicy, type AdapterOptions, isAdapted, movableReference } from "@plumbline/peft"
+import { adaptedPolicy, type AdapterOptions, bareReference, isAdapted, movableReference } from "@plumbline/peft"
 import type { ModelRuntime } from "@plumbline/runtime"
 import { Effect, Layer } from "effect"
 import { existsSync, readdirSync } from "node:fs"
-import { join } from "node:path"
+import { join, resolve } from "node:path"
 
 /** Where a run's policy comes from, and what of it is trained. */
 export interface PolicyOptions extends AdapterOptions {
@@ -21,13 +21,15 @@ export const policyFolder = (options: PolicyOptions) =>
 
 /**
  * The reference policy: a folder's, or the policy as it is before training. Where that has an adapter it shares the
- * base, so no second copy of the model is held.
+ * base, so no second copy of the model is held; nor is where the folder is the base's, which is the policy with its adapter off.
  */
 export const referenceFolder = (
   { reference, ...options }: PolicyOptions & { readonly reference?: string | undefined },
   moves = false
 ): Layer.Layer<ReferencePolicy, LoadError, ModelRuntime | Policy> => {
   if (reference === undefined && isAdapted(options)) return moves ? movableReference : ReferencePolicy.layerFrozen
+  const isBase = reference !== undefined && resolve(reference) === resolve(options.model)
+  if (isBase && isAdapted(options) && !moves) return bareReference
   const folder = reference ?? options.model
   return moves ? ReferencePolicy.layerMovable(folder) : ReferencePolicy.layerFromFolder(folder)
 }

@@ -1,4 +1,5 @@
 import { Cause, Result } from "effect"
+import { RunInterrupted } from "./run-interrupted.ts"
 import { TextRequested, UsageError } from "./usage-error.ts"
 
 /** A failure of a command, ready for the terminal. */
@@ -35,7 +36,7 @@ export const renderFailure = (cause: Cause.Cause<unknown>, colour: boolean): Ren
   if (Result.isFailure(failed)) return defect(cause, label)
   const error = failed.success
   if (error instanceof TextRequested) return { exitCode: 0, standardOutput: `${error.text}\n`, standardError: "" }
-  const hint = error instanceof UsageError ? error.help : hintOf(error)
+  const hint = adviceOf(error) ?? hintOf(error)
   const lines = [
     `${label}: ${messageOf(error).replaceAll("\n", "\n       ")}`,
     ...(hint === undefined ? [] : [`hint: ${hint}`])
@@ -50,6 +51,12 @@ export const renderFailure = (cause: Cause.Cause<unknown>, colour: boolean): Ren
 const messageOf = (error: unknown): string => {
   const message = error instanceof Error ? error.message : String(error)
   return message === "" ? String(error) : message
+}
+
+/** The next step of a failure that knows its own. */
+const adviceOf = (error: unknown): string | undefined => {
+  if (error instanceof UsageError) return error.help
+  return error instanceof RunInterrupted ? error.advice : undefined
 }
 
 const hintOf = (error: unknown): string | undefined =>

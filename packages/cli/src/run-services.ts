@@ -13,6 +13,7 @@ import { dirname } from "node:path"
 import { machineFields, type MachineOptions, onMachine } from "./backend.ts"
 import { checkWritable } from "./check-writable.ts"
 import { runIn } from "./find-run.ts"
+import { interrupted } from "./run-interrupted.ts"
 import { stopSignals } from "./stop-signals.ts"
 import { storeBeside, storeLayer } from "./store-file.ts"
 
@@ -61,5 +62,5 @@ export const withRunServices =
           stopSignals.pipe(Layer.provideMerge(Progress.layer))
         )
         return yield* Effect.provide(effect, services)
-      }).pipe(onMachine(settings))
+      }).pipe(onMachine(settings), Effect.mapError(interrupted(output)))
     })

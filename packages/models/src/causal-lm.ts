@@ -26,6 +26,7 @@ export const causalLM = (parts: CausalLMParts): CausalLM => {
     contents: parts.contents,
     rateOf: parts.rateOf,
     copy: parts.copy,
+    bare: parts.bare,
     rebuilt: (others) => causalLM({ ...others, config, generationConfig }),
     config,
     generationConfig,

@@ -32,6 +32,8 @@ export interface ModelParts {
   readonly rateOf?: ((variable: Variable) => number) | undefined
   /** How a copy is made, where that is not a copy of every parameter. */
   readonly copy?: ((name: string, trainable: boolean) => Model) | undefined
+  /** The model below an adapter under another name, on the same parameters; absent where there is none. */
+  readonly bare?: ((name: string) => Model) | undefined
 }
 
 export interface Model {
@@ -41,6 +43,7 @@ export interface Model {
   readonly contents: FolderContents | undefined
   readonly rateOf: ModelParts["rateOf"]
   readonly copy: ModelParts["copy"]
+  readonly bare: ModelParts["bare"]
   /** The same kind of model with the same configuration on other parts. */
   readonly rebuilt: (parts: ModelParts) => Model
   /** What an optimizer updates, in the order of `parameters`; empty when frozen. */

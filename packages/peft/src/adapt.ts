@@ -50,6 +50,7 @@ export const adapt = <M extends Model>(base: M, adapter: Adapter, options: Adapt
       isNeutral && !trainable && model.version.current() === 0
         ? withoutAdapter(base, copied)
         : adapt(base, copyOf(adapter, base, copied, trainable), { ...options, name: copied, isNeutral: false }).model,
+    bare: (bare) => withoutAdapter(base, bare),
     dispose: adapter.dispose
   }
   const model = base.rebuilt(parts) as M

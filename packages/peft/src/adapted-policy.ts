@@ -74,6 +74,15 @@ export const adaptedPolicy = (
     })
   )
 
+/** The policy with its adapter off, which must have one: the base it is on, at no memory. */
+export const bareReference: Layer.Layer<ReferencePolicy, never, Policy> = Layer.effect(
+  ReferencePolicy,
+  Effect.map(Policy, ({ bare, name }) => {
+    if (bare === undefined) throw new TypeError(`model ${name} has no adapter`)
+    return bare("reference") as CausalLM
+  })
+)
+
 /** A copy of the policy as it is now whose weights can be set between steps; of an adapted one the adapter alone is copied. */
 export const movableReference: Layer.Layer<ReferencePolicy, never, Policy> = Layer.effect(
   ReferencePolicy,

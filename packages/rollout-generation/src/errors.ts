@@ -25,10 +25,13 @@ export class GenerationRefused extends Schema.TaggedError<GenerationRefused>()("
 /** The deadline of a request passed. */
 export class GenerationTimedOut extends Schema.TaggedError<GenerationTimedOut>()("GenerationTimedOut", {
   seconds: Schema.Finite,
-  finished: Finished
+  finished: Finished,
+  /** Of the server that was asked, where one was. */
+  url: Schema.optionalKey(Schema.String)
 }) {
   override get message() {
-    return `generation took longer than its deadline of ${this.seconds} s; ${responses(this.finished)} finished before it`
+    const where = this.url === undefined ? "" : ` at ${this.url}`
+    return `generation${where} took longer than its deadline of ${this.seconds} s; ${responses(this.finished)} finished before it`
   }
 }
 

@@ -9,6 +9,9 @@ export type Trainable = Readonly<Record<string, Model>>
 /** Data of a held-out pass: the micro-batches of one evaluation. */
 export type HeldOut<Batch> = ReadonlyArray<Batch>
 
+/** What the models as they are do with held-out data: metrics, named as those of a step. */
+export type Evaluation<E, R> = Effect.Effect<StepMetrics, E, R>
+
 /** What the loss of each micro-batch showed of itself, in their order. */
 export interface StepSeen {
   readonly observed: ReadonlyArray<Observed>
@@ -42,6 +45,11 @@ export interface Algorithm<Models extends Trainable, Batch extends MicroBatch, E
   readonly experience: (position: number) => Stream.Stream<ReadonlyArray<Batch>, E, R>
   /** Held-out data, when the run has any; made again before each evaluation where models are `carried`. */
   readonly heldOut?: Effect.Effect<HeldOut<Batch>, E, R>
+  /**
+   * How held-out data are looked at, where their loss does not say it, or not all: rewards of what the policy answers, say.
+   * Asked once, before the first step; undefined where there are none.
+   */
+  readonly evaluation?: Effect.Effect<Evaluation<E, R> | undefined, E, R>
   /** Fails where data or options do not fit the algorithm. Asked before anything is written. */
   readonly check?: Effect.Effect<void, E, R>
   /** Models that steps move without training them, by role, such as a reference that follows: saved and restored too. */

@@ -1,7 +1,7 @@
 export { recipe, type Recipe, type RecipeServices } from "./recipe.ts"
 export { type Invocation, RunContext, type RunContextShape, stage } from "./run-context.ts"
 export { accumulate, evaluate, type StepResult } from "./accumulate.ts"
-export type { Algorithm, Attachment, HeldOut, StepSeen, Trainable } from "./algorithm.ts"
+export type { Algorithm, Attachment, Evaluation, HeldOut, StepSeen, Trainable } from "./algorithm.ts"
 export { type DataUnit, globalBatches, type MicroBatching, splitUnits, unitBatches } from "./batches.ts"
 export { checkpointFolder, checkpointSteps } from "./checkpoints.ts"
 export type { Dataset } from "./dataset.ts"

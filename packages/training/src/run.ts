@@ -44,14 +44,17 @@ export const runTraining = Effect.fn("runTraining")(
     if (algorithm.check !== undefined) yield* algorithm.check
     // a reference pass over held-out data costs time: none is made for a run that never evaluates
     const heldOut = algorithm.heldOut === undefined || options.evalEvery === 0 ? [] : yield* algorithm.heldOut
-    const plan = yield* planLoop(options, yield* algorithm.stepsPerEpoch, heldOut.length > 0)
+    const evaluation =
+      algorithm.evaluation === undefined || options.evalEvery === 0 ? undefined : yield* algorithm.evaluation
+    const evaluates = heldOut.length > 0 || evaluation !== undefined
+    const plan = yield* planLoop(options, yield* algorithm.stepsPerEpoch, evaluates)
     // the stage of a recipe after one that was stopped
     if ((yield* StopRequest)()) return yield* new StopRequested({ folder: (yield* RunContext).output })
     const { description, folder } = yield* openRun(algorithm.name, run.inputs ?? [])
     const store = yield* RunStore
     yield* store.register({ id: folder, folder, config: description.invocation, ...named(description) })
     const sinks = yield* openSinks(folder, description.name, plan.maxSteps, run.highlights ?? [])
-    return yield* train({ algorithm, options, extraFiles, heldOut, folder }).pipe(
+    return yield* train({ algorithm, options, extraFiles, heldOut, evaluation, folder }).pipe(
       Effect.tap((result) => saveFinal(folder, extraFiles, result)),
       computing,
       Effect.tap((result) => store.finish(folder, result.status)),

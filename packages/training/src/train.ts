@@ -1,7 +1,7 @@
 import { computing, OutOfMemory, tf, type NamedTensorMap } from "@plumbline/runtime"
 import { Clock, Effect, Stream } from "effect"
 import { accumulate, evaluate, type StepResult } from "./accumulate.ts"
-import type { Algorithm, Attachment, Trainable } from "./algorithm.ts"
+import type { Algorithm, Attachment, Evaluation, Trainable } from "./algorithm.ts"
 import {
   checkpointFolder,
   checkpointSteps,
@@ -26,6 +26,8 @@ export interface TrainOptions<M extends Trainable, B extends MicroBatch, E, R> {
   readonly options: LoopOptions
   /** Micro-batches of the held-out data, which every evaluation goes over. */
   readonly heldOut?: ReadonlyArray<B>
+  /** What else every evaluation looks at. */
+  readonly evaluation?: Evaluation<E, R> | undefined
   /** Folder of the run: checkpoints go below it, and are continued from when there are any. */
   readonly folder: string
   /** Files that go with every saved model, such as the tokenizer's. */
@@ -59,7 +61,11 @@ export const train = Effect.fn("train")(function* <M extends Trainable, B extend
     (optimizer) => Effect.sync(() => optimizer.dispose())
   )
   const heldOut = input.heldOut ?? []
-  const plan = yield* planLoop(options, yield* algorithm.stepsPerEpoch, heldOut.length > 0)
+  const plan = yield* planLoop(
+    options,
+    yield* algorithm.stepsPerEpoch,
+    heldOut.length > 0 || input.evaluation !== undefined
+  )
   const saved = { ...models, ...carried }
   let state = yield* startingState(folder, saved, optimizer, algorithm.attachment)
   let metrics: Readonly<Record<string, number>> = {}
@@ -123,6 +129,7 @@ interface Loop<M extends Trainable, B extends MicroBatch, E, R> {
   readonly saved: Trainable
   readonly optimizer: Optimizer
   readonly heldOut: ReadonlyArray<B>
+  readonly evaluation?: Evaluation<E, R> | undefined
   readonly plan: ProgressOptions
   readonly startedAt: number
   readonly before: LoopState
@@ -191,12 +198,13 @@ const applyStep = Effect.fnUntraced(function* <M extends Trainable, B extends Mi
 })
 
 const heldOutMetrics = Effect.fnUntraced(function* <M extends Trainable, B extends MicroBatch, E, R>(
-  { algorithm, heldOut, models }: Loop<M, B, E, R>,
+  { algorithm, evaluation, heldOut, models }: Loop<M, B, E, R>,
   memory: Memory
 ) {
   const { carried, heldOut: remade, objective } = algorithm
   const batches = carried === undefined || remade === undefined ? heldOut : yield* remade
-  const { metrics } = evaluate(objective, models, batches, memory)
+  const lossMetrics = batches.length === 0 ? {} : evaluate(objective, models, batches, memory).metrics
+  const metrics = { ...lossMetrics, ...(evaluation === undefined ? {} : yield* evaluation) }
   return Object.fromEntries(Object.entries(metrics).map(([name, value]) => [`eval_${name}`, value]))
 })
 
@@ -221,11 +229,11 @@ const checkpoint = Effect.fnUntraced(function* <M extends Trainable, B extends M
 
 /** A misspelt --monitor is found at the first step, not at the first checkpoint. */
 const checkMonitor = Effect.fnUntraced(function* <M extends Trainable, B extends MicroBatch, E, R>(
-  { heldOut, options }: Loop<M, B, E, R>,
+  { evaluation, heldOut, options }: Loop<M, B, E, R>,
   metrics: Readonly<Record<string, number>>
 ) {
   const heldOutName = options.monitor.startsWith("eval_")
-  if (heldOutName && heldOut.length === 0) return
+  if (heldOutName && heldOut.length === 0 && evaluation === undefined) return
   if (heldOutName ? options.monitor.slice("eval_".length) in metrics : options.monitor in metrics) return
   const names = Object.keys(metrics).toSorted().join(", ")
   return yield* new OptionsInvalid({

@@ -15,6 +15,7 @@ import { trainFields } from "../command-fields.ts"
 import { inputFiles, policyFolder, referenceFolder, tokenizerOutput } from "../model-folder.ts"
 import { ReferenceLogProbs } from "../preference/reference-log-probs.ts"
 import { PromptData, promptFiles, type PromptRow } from "../responses/prompt-data.ts"
+import { evaluationFields, evaluationFrom } from "../responses/evaluation-fields.ts"
 import { rewardFields, rewardLayer } from "../responses/reward-fields.ts"
 import { responseOptions, rolloutFields } from "../responses/rollout-fields.ts"
 import { better, bradleyTerry } from "./duel-preference.ts"
@@ -27,7 +28,7 @@ const preferences = { better, bradley_terry: bradleyTerry } as const
 export const NashMdCommandOptions = Schema.Struct({
   ...trainFields,
   ...rewardFields,
-  reference: optional(Schema.NonEmptyString, "folder of the reference policy (default: --model)"),
+  reference: optional(Schema.NonEmptyString, "folder of the reference policy (default: the policy before training)"),
   beta: option(Positive, 0.1, "τ: strength of the pull toward the reference policy"),
   mixture: option(Share, 0.125, "share of the reference in the opponent; 0 is play against oneself"),
   preference: option(
@@ -39,6 +40,7 @@ export const NashMdCommandOptions = Schema.Struct({
   ...batchFields,
   ...optimizationFields,
   ...runFields,
+  ...evaluationFields,
   learningRate: option(Positive, 5e-7, "peak learning rate of AdamW")
 })
 export type NashMdCommandOptions = typeof NashMdCommandOptions.Type
@@ -54,8 +56,10 @@ export const nashMdCommand: Builtin<typeof NashMdCommandOptions, PromptRow> = {
   run: (options: NashMdCommandOptions) =>
     Effect.gen(function* () {
       const { beta, preference } = options
+      const writing = responseOptions(options)
+      const evaluation = yield* evaluationFrom(options, writing.sampling)
       return yield* runTraining({
-        algorithm: nashMd({ ...responseOptions(options), beta, preference: preferences[preference] }),
+        algorithm: { ...nashMd({ ...writing, beta, preference: preferences[preference] }), evaluation },
         options,
         inputs: inputFiles(options),
         extraFiles: yield* tokenizerOutput,

@@ -24,7 +24,7 @@ import type { DuelPreference } from "./duel-preference.ts"
 import { type Duel, writeDuels } from "./duels.ts"
 import type { OpponentGenerator } from "./opponent-generator.ts"
 import { type Reported, reporting, withReport } from "./reported.ts"
-import { rolloutReport } from "./rollout-report.ts"
+import { rolloutReport } from "../responses/rollout-report.ts"
 
 export interface NashMdOptions extends Omit<ResponseOptions, "samples"> {
   /** τ: strength of the pull toward the reference policy. */

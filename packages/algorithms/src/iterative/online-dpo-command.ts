@@ -19,6 +19,7 @@ import { lossFromOptions } from "../preference/loss-table.ts"
 import { ReferenceLogProbs } from "../preference/reference-log-probs.ts"
 import { onlinePreference } from "./online-preference.ts"
 import { PromptData, promptFiles, type PromptRow } from "../responses/prompt-data.ts"
+import { evaluationFields, evaluationFrom } from "../responses/evaluation-fields.ts"
 import { rewardFields, rewardLayer } from "../responses/reward-fields.ts"
 import { responseOptions, rolloutFields } from "../responses/rollout-fields.ts"
 
@@ -30,13 +31,14 @@ export const judgedPairFields = {
   ...batchFields,
   ...optimizationFields,
   ...runFields,
+  ...evaluationFields,
   learningRate: option(Positive, 5e-7, "peak learning rate of AdamW")
 } as const
 
 export const OnlineDpoCommandOptions = Schema.Struct({
   ...judgedPairFields,
   ...rewardFields,
-  reference: optional(Schema.NonEmptyString, "folder of the reference policy (default: --model)"),
+  reference: optional(Schema.NonEmptyString, "folder of the reference policy (default: the policy before training)"),
   samples: option(PositiveInt, 2, "responses to each prompt; the best and the worst make a pair")
 })
 export type OnlineDpoCommandOptions = typeof OnlineDpoCommandOptions.Type
@@ -54,8 +56,10 @@ export const onlineDpoCommand: Builtin<typeof OnlineDpoCommandOptions, PromptRow
       const loss = yield* lossFromOptions(options)
       const samples = yield* enoughSamples(options.samples)
       return yield* Effect.gen(function* () {
+        const writing = responseOptions(options)
+        const evaluation = yield* evaluationFrom(options, writing.sampling)
         return yield* runTraining({
-          algorithm: onlinePreference(loss, { ...responseOptions(options), samples }),
+          algorithm: { ...onlinePreference(loss, { ...writing, samples }), evaluation },
           options,
           inputs: inputFiles(options),
           extraFiles: yield* tokenizerOutput,

@@ -17,7 +17,7 @@ import { judgedResponses, type JudgedPromptUnit } from "../responses/judged-resp
 import { PromptData, type PromptUnit } from "../responses/prompt-data.ts"
 import { type Reported, reporting, withReport } from "./reported.ts"
 import type { ResponseOptions } from "../responses/responses.ts"
-import { rolloutReport } from "./rollout-report.ts"
+import { rolloutReport } from "../responses/rollout-report.ts"
 
 export interface OnlinePreferenceOptions extends ResponseOptions {
   /** Two of the responses to a prompt; the best and the worst when absent. */

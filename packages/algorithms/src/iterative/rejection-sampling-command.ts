@@ -14,6 +14,7 @@ import { trainFields } from "../command-fields.ts"
 import { inputFiles, policyFolder, tokenizerOutput } from "../model-folder.ts"
 import { PromptData, promptFiles, type PromptRow } from "../responses/prompt-data.ts"
 import { rejectionSampling } from "./rejection-sampling.ts"
+import { evaluationFields, evaluationFrom } from "../responses/evaluation-fields.ts"
 import { rewardFields, rewardLayer } from "../responses/reward-fields.ts"
 import { responseOptions, rolloutFields } from "../responses/rollout-fields.ts"
 
@@ -25,7 +26,8 @@ export const RejectionSamplingCommandOptions = Schema.Struct({
   ...rolloutFields,
   ...batchFields,
   ...optimizationFields,
-  ...runFields
+  ...runFields,
+  ...evaluationFields
 })
 export type RejectionSamplingCommandOptions = typeof RejectionSamplingCommandOptions.Type
 
@@ -44,8 +46,10 @@ export const rejectionSamplingCommand: Builtin<typeof RejectionSamplingCommandOp
         return yield* new OptionsInvalid({ option: "--keep", reason: `${keep} of ${samples} samples cannot be kept` })
       }
       return yield* Effect.gen(function* () {
+        const writing = responseOptions(options)
+        const evaluation = yield* evaluationFrom(options, writing.sampling)
         return yield* runTraining({
-          algorithm: rejectionSampling({ ...responseOptions(options), samples, keep }),
+          algorithm: { ...rejectionSampling({ ...writing, samples, keep }), evaluation },
           options,
           inputs: inputFiles({ ...options, reference: undefined }),
           extraFiles: yield* tokenizerOutput,

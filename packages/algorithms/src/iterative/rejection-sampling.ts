@@ -13,7 +13,7 @@ import { PromptData, type PromptUnit } from "../responses/prompt-data.ts"
 import { writtenBatches } from "../responses/written-batches.ts"
 import { type Reported, reporting, withReport } from "./reported.ts"
 import type { ResponseOptions } from "../responses/responses.ts"
-import { rolloutReport } from "./rollout-report.ts"
+import { rolloutReport } from "../responses/rollout-report.ts"
 
 export interface RejectionSamplingOptions extends ResponseOptions {
   /** Best responses of each prompt that are imitated. */

@@ -1,9 +1,9 @@
 import type { Reward } from "@plumbline/reward-model"
-import { type Generator, samplingOptions } from "@plumbline/rollout-generation"
+import { Generator, samplingOptions } from "@plumbline/rollout-generation"
 import type { ModelRuntime } from "@plumbline/runtime"
 import { option, optional, PositiveInt, runTraining, Share } from "@plumbline/training"
 import { Tokenizer } from "@plumbline/data"
-import { Effect, Layer, Schema } from "effect"
+import { Context, Effect, Layer, Schema } from "effect"
 import type { Builtin } from "../builtin.ts"
 import { inputFiles, policyFolder, referenceFolder, tokenizerOutput } from "../model-folder.ts"
 import { lossFromOptions } from "../preference/loss-table.ts"
@@ -11,6 +11,7 @@ import { ReferenceLogProbs } from "../preference/reference-log-probs.ts"
 import { enoughSamples, judgedPairFields } from "./online-dpo-command.ts"
 import { opponentEngine } from "./opponent-engine.ts"
 import { PromptData, promptFiles, type PromptRow } from "../responses/prompt-data.ts"
+import { evaluationFrom } from "../responses/evaluation-fields.ts"
 import { rewardFields, rewardLayer } from "../responses/reward-fields.ts"
 import { responseOptions } from "../responses/rollout-fields.ts"
 import { selfJudge } from "./self-judge.ts"
@@ -48,20 +49,28 @@ export const selfRewardingCommand: Builtin<typeof SelfRewardingCommandOptions, P
       return yield* Effect.gen(function* () {
         const { iterationSteps = (yield* PromptData).sampler.stepsPerEpoch, lengthControl } = options
         const own = { ...responseOptions(options), samples, iterationSteps, lengthControl }
+        const evaluation = yield* evaluationFrom(options, own.sampling, yield* policyWrites(options))
         return yield* runTraining({
-          algorithm: selfRewarding(loss, own),
+          algorithm: { ...selfRewarding(loss, own), evaluation },
           options,
           inputs: inputFiles({ ...options, reference: undefined }),
           extraFiles: yield* tokenizerOutput,
           highlights: ["reward", "rewards/margins"]
         })
       }).pipe(
+        Effect.scoped,
         Effect.provide([ReferenceLogProbs.layer, judge(options).pipe(Layer.provideMerge(opponentEngine(options)))]),
         Effect.provide([PromptData.layerFiles(options), referenceFolder(options, true)]),
         Effect.provide(policyFolder(options))
       )
     })
 }
+
+/** Held-out prompts are answered by what is trained, and not by the last iteration's model. */
+const policyWrites = Effect.fnUntraced(function* ({ eval: file, maxRows }: SelfRewardingCommandOptions) {
+  if (file === undefined) return {}
+  return { generator: Context.get(yield* Layer.build(Generator.layerEngine({ maxRows })), Generator) }
+})
 
 /** Rules and reward models where there are any, else the model itself. */
 const judge = (

@@ -11,7 +11,7 @@ import {
 } from "@plumbline/training"
 import { Effect, Schema } from "effect"
 import type { Builtin } from "../builtin.ts"
-import { trainFields } from "../command-fields.ts"
+import { fileFields } from "../command-fields.ts"
 import { inputFiles, policyFolder, referenceFolder, tokenizerOutput } from "../model-folder.ts"
 import { ReferenceLogProbs } from "../preference/reference-log-probs.ts"
 import { demonstrationFiles, SupervisedData } from "../supervised/supervised-data.ts"
@@ -20,7 +20,7 @@ import { responseOptions, rolloutFields } from "../responses/rollout-fields.ts"
 import { spin } from "./spin.ts"
 
 export const SpinCommandOptions = Schema.Struct({
-  ...trainFields,
+  ...fileFields,
   beta: option(Positive, 0.1, "strength of the pull toward the opponent"),
   iterationSteps: optional(PositiveInt, "steps after which the opponent becomes the policy (default: an epoch)"),
   ...rolloutFields,

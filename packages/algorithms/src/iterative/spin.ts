@@ -67,6 +67,10 @@ const selfPlay = (
   stepsPerEpoch: Effect.map(SupervisedData, ({ sampler }) => sampler.stepsPerEpoch),
   experience: (position) =>
     writtenBatches(SupervisedData, position, (data, units, step) => gamePairs(data, units, step, options)),
+  // the opponent has other weights in each iteration, so it writes anew; its random numbers stay those of step 0
+  heldOut: Effect.flatMap(SupervisedData, (data) =>
+    data.heldOut.length === 0 ? Effect.succeed([]) : gamePairs(data, data.heldOut, 0, options)
+  ),
   objective: reporting(preferenceObjective(dpo({ beta: options.beta })))
 })
 

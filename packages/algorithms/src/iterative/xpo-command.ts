@@ -16,6 +16,7 @@ import { inputFiles, policyFolder, referenceFolder, tokenizerOutput } from "../m
 import { ReferenceLogProbs } from "../preference/reference-log-probs.ts"
 import { PromptData, promptFiles, type PromptRow } from "../responses/prompt-data.ts"
 import { OpponentGenerator } from "./opponent-generator.ts"
+import { evaluationFields, evaluationFrom } from "../responses/evaluation-fields.ts"
 import { rewardFields, rewardLayer } from "../responses/reward-fields.ts"
 import { responseOptions, rolloutFields } from "../responses/rollout-fields.ts"
 import { xpo } from "./xpo.ts"
@@ -23,13 +24,14 @@ import { xpo } from "./xpo.ts"
 export const XpoCommandOptions = Schema.Struct({
   ...trainFields,
   ...rewardFields,
-  reference: optional(Schema.NonEmptyString, "folder of the reference policy (default: --model)"),
+  reference: optional(Schema.NonEmptyString, "folder of the reference policy (default: the policy before training)"),
   beta: option(Positive, 0.1, "strength of the pull toward the reference policy"),
   exploration: option(NonNegative, 1e-5, "α: how much the policy is drawn away from what the reference writes"),
   ...rolloutFields,
   ...batchFields,
   ...optimizationFields,
   ...runFields,
+  ...evaluationFields,
   learningRate: option(Positive, 5e-7, "peak learning rate of AdamW")
 })
 export type XpoCommandOptions = typeof XpoCommandOptions.Type
@@ -45,8 +47,10 @@ export const xpoCommand: Builtin<typeof XpoCommandOptions, PromptRow> = {
   run: (options: XpoCommandOptions) =>
     Effect.gen(function* () {
       const { beta, exploration } = options
+      const writing = responseOptions(options)
+      const evaluation = yield* evaluationFrom(options, writing.sampling)
       return yield* runTraining({
-        algorithm: xpo({ ...responseOptions(options), beta, exploration }),
+        algorithm: { ...xpo({ ...writing, beta, exploration }), evaluation },
         options,
         inputs: inputFiles(options),
         extraFiles: yield* tokenizerOutput,

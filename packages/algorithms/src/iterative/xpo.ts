@@ -19,7 +19,7 @@ import { type Duel, writeDuels } from "./duels.ts"
 import type { OpponentGenerator } from "./opponent-generator.ts"
 import { type Reported, reporting, withReport } from "./reported.ts"
 import type { ResponseOptions } from "../responses/responses.ts"
-import { rolloutReport } from "./rollout-report.ts"
+import { rolloutReport } from "../responses/rollout-report.ts"
 
 export interface XpoOptions extends Omit<ResponseOptions, "samples"> {
   readonly beta: number

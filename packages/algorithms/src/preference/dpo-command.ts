@@ -24,7 +24,7 @@ import { ReferenceLogProbs } from "./reference-log-probs.ts"
 
 export const DpoOptions = Schema.Struct({
   ...fileFields,
-  reference: optional(Schema.NonEmptyString, "folder of the reference policy (default: --model)"),
+  reference: optional(Schema.NonEmptyString, "folder of the reference policy (default: the policy before training)"),
   ...pairLossFields,
   precomputeReference: option(
     Schema.Boolean,

@@ -1,5 +1,5 @@
 import { type PromptRecord, Tokenizer, type TokenizerShape } from "@plumbline/data"
-import { Reward, type RewardGroup } from "@plumbline/reward-model"
+import { Reward, type RewardGroup, type RewardPart } from "@plumbline/reward-model"
 import { responseText } from "@plumbline/rollout-generation"
 import { Effect } from "effect"
 import type { PromptUnit } from "./prompt-data.ts"
@@ -8,6 +8,7 @@ import { type ResponseOptions, type WrittenResponse, writeResponses } from "./re
 /** A response and its reward; undefined where the reward abstained. */
 export interface JudgedSample extends WrittenResponse {
   readonly reward: number | undefined
+  readonly parts: ReadonlyArray<RewardPart>
 }
 
 /** The responses to one prompt, by sample. */
@@ -36,7 +37,7 @@ export const judged = Effect.fnUntraced(function* (
   const judgements = yield* reward.judge(units.map((unit, i) => rewardGroup(tokenizer, unit, written[i]!)))
   return units.map((unit, i): JudgedPromptUnit => ({
     unit,
-    samples: written[i]!.map((sample, s) => ({ ...sample, reward: judgements[i]!.responses[s]!.reward }))
+    samples: written[i]!.map((sample, s) => ({ ...sample, ...judgements[i]!.responses[s]! }))
   }))
 })
 

@@ -20,6 +20,8 @@ export interface ResponseOptions {
   readonly sampling: Partial<typeof SamplingOptions.Encoded>
   /** Most tokens of prompt and response; the generator's context when absent. */
   readonly maxLength?: number | undefined
+  /** After which a generator without an answer fails; never when absent. */
+  readonly deadlineSeconds?: number | undefined
 }
 
 /** A response as a row whose response tokens are scored, and how it came about. */
@@ -36,11 +38,15 @@ export interface WrittenResponse {
 export const writeResponses = Effect.fnUntraced(function* (
   prompts: ReadonlyArray<Int32Array>,
   step: number,
-  { maxLength = Infinity, samples, sampling, seed }: ResponseOptions
+  { deadlineSeconds, maxLength = Infinity, samples, sampling, seed }: ResponseOptions
 ) {
   const generator = yield* Generator
   const stopIds = stopTokens(yield* Policy, (yield* Tokenizer).stopIds)
-  const shared = { samples, seed: philoxStream(seed, "responses").uint32(step) }
+  const shared = {
+    samples,
+    seed: philoxStream(seed, "responses").uint32(step),
+    ...(deadlineSeconds && { deadlineSeconds })
+  }
   const options = samplingOptions({ ...sampling, stopIds: [...(sampling.stopIds ?? []), ...stopIds] })
   const context = Math.min(maxLength, generator.limits.contextTokens)
   const requests = promptRequests(prompts, { ...shared, sampling: options }).map((request) => within(request, context))

@@ -37,7 +37,7 @@ const LossName = Schema.Literals(Object.keys(losses) as ReadonlyArray<keyof type
 
 export const KtoCommandOptions = Schema.Struct({
   ...fileFields,
-  reference: optional(Schema.NonEmptyString, "folder of the reference policy (default: --model)"),
+  reference: optional(Schema.NonEmptyString, "folder of the reference policy (default: the policy before training)"),
   loss: option(LossName, "kto", "loss on responses judged one by one"),
   beta: option(Positive, 0.1, "strength of the pull toward the reference policy"),
   desirableWeight: option(NonNegative, 1, "λ_D, what a desirable response weighs; for classes of different size"),

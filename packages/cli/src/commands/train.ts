@@ -17,7 +17,7 @@ const GROUPS: ReadonlyArray<readonly [string, object]> = [
   ["Adapter", adapterFields],
   ["Batches", batchFields],
   ["Optimization", optimizationFields],
-  ["Evaluation, checkpoints and time", runFields],
+  ["Evaluation, checkpoints and time", { ...runFields, evalSamples: 0, evalTemperature: 0 }],
   ["Machine", machineFields]
 ]
 

@@ -37,6 +37,7 @@ export const scalarModel = (parts: ScalarModelParts): ScalarModel => {
     contents: parts.contents,
     rateOf: parts.rateOf,
     copy: parts.copy,
+    bare: parts.bare,
     rebuilt: (others) => scalarModel({ ...others, config, head, generationConfig }),
     config,
     head,

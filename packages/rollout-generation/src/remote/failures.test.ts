@@ -91,19 +91,19 @@ describe("a remote generator whose server fails it", () => {
   it("gives up after so many tries, and at once on what will not pass", async () => {
     const down = await one([{ status: 500, body: { error: { message: "out of memory" } } }], {}, { maxRetries: 2 })
     expect(down.asked).toHaveLength(3)
-    expect(down.error!.message).toMatch(/row 0: the server failed: status 500, out of memory; tried 3 times/)
+    expect(down.error!.message).toMatch(/row 0: http:\S+ failed: status 500, out of memory; tried 3 times/)
     const denied = await one([{ status: 401, body: { error: { message: "no" } } }])
     expect([denied.asked.length, denied.error!._tag]).toEqual([1, "GeneratorFailed"])
     const wrong = await one([{ status: 400, body: { error: { message: "too long", param: "prompt" } } }])
     expect([wrong.asked.length, wrong.error!._tag]).toEqual([1, "GenerationRefused"])
-    expect(wrong.error!.message).toMatch(/prompt of row 0 was refused by the server: status 400, too long/)
+    expect(wrong.error!.message).toMatch(/prompt of row 0 was refused by http:\S+: status 400, too long/)
   })
 
   it("names the row that failed and keeps what was finished", async () => {
     const { baseUrl } = await serve([ok(choice()), ok(choice()), { status: 404, body: "gone" }])
     const generator = await generatorOf({ baseUrl, maxConcurrency: 1 })
     const error = await Effect.runPromise(Effect.flip(generator.generate([ROW, ROW, ROW, ROW])))
-    expect(error.message).toMatch(/row 2: the server failed: status 404, gone; 2 responses finished/)
+    expect(error.message).toMatch(/row 2: http:\S+ failed: status 404, gone; 2 responses finished/)
     expect("finished" in error && error.finished.map(({ request }) => request)).toEqual([0, 1])
   })
 

@@ -65,8 +65,8 @@ const generateAll = (context: Context, requests: ReadonlyArray<GenerationRequest
       (request, row) =>
         postOne(context, request).pipe(
           Effect.tap((group) => Effect.sync(() => keep(row, group))),
-          Effect.mapError((failure) => rowError(failure, row, finished)),
-          withinDeadline(request, finished)
+          Effect.mapError((failure) => rowError(context.options, failure, row, finished)),
+          withinDeadline(context.options, request, finished)
         ),
       { concurrency: "unbounded" }
     )
@@ -101,33 +101,38 @@ const streamOne = (context: Context, request: GenerationRequest): Stream.Stream<
     })
   ).pipe(
     Stream.tap((event) => Effect.sync(() => counter.noteEvent(request, event))),
-    Stream.mapError((failure): GenerationError => rowError(failure, 0, []))
+    Stream.mapError((failure): GenerationError => rowError(options, failure, 0, []))
   )
   const { deadlineSeconds } = request
-  return deadlineSeconds === undefined ? events : streamWithin(events, deadlineSeconds)
+  return deadlineSeconds === undefined ? events : streamWithin(events, deadlineSeconds, options.baseUrl)
 }
 
 /** Ends a stream with a failure when its time, counted from its beginning, is up. */
-const streamWithin = (events: Stream.Stream<GenerationEvent, GenerationError>, seconds: number) => {
-  const late = Effect.fail(new GenerationTimedOut({ seconds, finished: [] }))
+const streamWithin = (events: Stream.Stream<GenerationEvent, GenerationError>, seconds: number, url: string) => {
+  const late = Effect.fail(new GenerationTimedOut({ seconds, finished: [], url }))
   return Stream.merge(events, Stream.fromEffect(Effect.delay(late, seconds * 1000)), { haltStrategy: "left" })
 }
 
 const rowError = (
+  { baseUrl }: RemoteOptions,
   { field, reason }: Unanswered,
   row: number,
   finished: ReadonlyArray<FinishedResponse>
 ): GenerationRefused | GeneratorFailed =>
   field === undefined
-    ? new GeneratorFailed({ reason: `row ${row}: the server failed: ${reason}`, finished: [...finished] })
-    : new GenerationRefused({ field, reason: `of row ${row} was refused by the server: ${reason}` })
+    ? new GeneratorFailed({ reason: `row ${row}: ${baseUrl} failed: ${reason}`, finished: [...finished] })
+    : new GenerationRefused({ field, reason: `of row ${row} was refused by ${baseUrl}: ${reason}` })
 
 const withinDeadline =
-  ({ deadlineSeconds: seconds }: GenerationRequest, finished: ReadonlyArray<FinishedResponse>) =>
+  (
+    { baseUrl: url }: RemoteOptions,
+    { deadlineSeconds: seconds }: GenerationRequest,
+    finished: ReadonlyArray<FinishedResponse>
+  ) =>
   <A, E>(work: Effect.Effect<A, E>): Effect.Effect<A, E | GenerationTimedOut> =>
     seconds === undefined
       ? work
       : Effect.timeoutOrElse(work, {
           duration: seconds * 1000,
-          orElse: () => Effect.fail(new GenerationTimedOut({ seconds, finished: [...finished] }))
+          orElse: () => Effect.fail(new GenerationTimedOut({ seconds, finished: [...finished], url }))
         })

@@ -8,8 +8,10 @@ import { Effect, Layer, Schema, type Scope } from "effect"
 import type { Builtin } from "../../builtin.ts"
 import type { LossInvalid } from "../../loss-invalid.ts"
 import { inputFiles, modelFiles, policyFolder, tokenizerOutput } from "../../model-folder.ts"
+import type { CriticFailed } from "../critic/critic.ts"
 import { type OnlineOptions, policyGradient, type PolicyGradientOptions } from "../policy-gradient.ts"
 import { PromptData, promptFiles, type PromptRow } from "../../responses/prompt-data.ts"
+import { evaluationFrom } from "../../responses/evaluation-fields.ts"
 import { rewardLayer } from "../../responses/reward-fields.ts"
 import { onlineOptions, type OnlineFlags } from "./online-options.ts"
 import { loopFields, penaltyFields, rolloutFields } from "./rollout-fields.ts"
@@ -29,7 +31,7 @@ interface OnlineCommand<Own extends Schema.Struct.Fields> {
     shared: OnlineOptions
   ) => Effect.Effect<
     PolicyGradientOptions,
-    OptionsInvalid | LossInvalid | LoadError | HeadMissing,
+    OptionsInvalid | LossInvalid | LoadError | HeadMissing | CriticFailed,
     PromptData | Tokenizer | ModelRuntime | Scope.Scope
   >
 }
@@ -54,9 +56,12 @@ export const onlineCommand = <Own extends Schema.Struct.Fields>({
       const flags = options as OnlineFlags & Schema.Struct<Own>["Type"]
       return Effect.gen(function* () {
         const shared = yield* onlineOptions(flags)
+        const { generationTimeout: deadlineSeconds } = flags
+        const evaluation = yield* evaluationFrom(flags, shared.sampling, { deadlineSeconds })
+        const learning = policyGradient(yield* algorithm(flags, shared))
         return yield* runTraining({
-          algorithm: policyGradient(yield* algorithm(flags, shared)),
-          options: { ...flags, evalEvery: 0 },
+          algorithm: { ...learning, evaluation },
+          options: flags,
           inputs: [...new Set([...inputFiles(flags), ...folders(flags).flatMap(modelFiles)])],
           extraFiles: yield* tokenizerOutput,
           highlights: ["reward", "completions/mean_length"]

@@ -1,10 +1,10 @@
 import { Tokenizer } from "@plumbline/data"
-import { type LoadError, Policy, ReferencePolicy } from "@plumbline/models"
+import { Policy, ReferencePolicy } from "@plumbline/models"
 import { absoluteK1, k1, k2, k3, type KlEstimator } from "@plumbline/numerics"
 import { samplingFields, type SamplingOptions } from "@plumbline/rollout-generation"
-import type { ModelRuntime } from "@plumbline/runtime"
 import { OptionsInvalid } from "@plumbline/training"
 import { Context, Effect, Layer, type Schema } from "effect"
+import { referenceFolder } from "../../model-folder.ts"
 import { adaptiveKl, fixedKl, type KlPenalty } from "../kl-penalty.ts"
 import type { OnlineOptions } from "../policy-gradient.ts"
 import {
@@ -67,7 +67,7 @@ const klPenalty = Effect.fnUntraced(function* (flags: OnlineFlags) {
     const reason = "k1 has no gradient in the loss on average: take k2 or k3, or --kl-place reward"
     return yield* new OptionsInvalid({ option: "--kl-estimator", reason })
   }
-  const model = yield* referencePolicy(reference)
+  const model = Context.get(yield* Layer.build(referenceFolder(flags)), ReferencePolicy)
   const term = {
     coefficient: target === undefined ? fixedKl(initial) : adaptiveKl({ initial, target, horizon }),
     estimator: { name: klEstimator, estimate: estimators[klEstimator] },
@@ -76,13 +76,6 @@ const klPenalty = Effect.fnUntraced(function* (flags: OnlineFlags) {
   const penalty: KlPenalty =
     klPlace === "reward" ? { ...term, place: "reward" } : { ...term, place: "loss", weighedByRatio: true }
   return penalty
-})
-
-/** The model of a folder, or the policy as it is before training; frozen, as long as the run. */
-const referencePolicy = Effect.fnUntraced(function* (folder: string | undefined) {
-  const layer: Layer.Layer<ReferencePolicy, LoadError, Policy | ModelRuntime> =
-    folder === undefined ? ReferencePolicy.layerFrozen : ReferencePolicy.layerFromFolder(folder)
-  return Context.get(yield* Layer.build(layer), ReferencePolicy)
 })
 
 /** The sampling flags, and the tokens that end a text of this model besides. */

@@ -59,15 +59,13 @@ export const ppoCommand = onlineCommand({
         const reason = "the served critic has its own model: leave out this or --critic-url"
         return yield* new OptionsInvalid({ option: "--critic", reason })
       }
-      const services = yield* Layer.build(
-        flags.criticUrl === undefined
-          ? criticFolder(flags.critic ?? flags.model, { ...flags, learningRate: flags.criticLearningRate })
-          : remoteCriticLayer({
-              url: flags.criticUrl,
-              token: process.env["PLUMBLINE_TOKEN"],
-              deadlineSeconds: flags.criticTimeout
-            })
-      )
+      const { criticTimeout: deadlineSeconds, criticUrl: url } = flags
+      const services =
+        url === undefined
+          ? yield* Layer.build(
+              criticFolder(flags.critic ?? flags.model, { ...flags, learningRate: flags.criticLearningRate })
+            )
+          : yield* Layer.build(remoteCriticLayer({ url, token: process.env["PLUMBLINE_TOKEN"], deadlineSeconds }))
       return {
         ...shared,
         name: "ppo",

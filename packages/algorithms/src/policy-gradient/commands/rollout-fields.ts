@@ -12,9 +12,8 @@ import {
 } from "@plumbline/training"
 import { Schema } from "effect"
 import { trainFields } from "../../command-fields.ts"
+import { evaluationFields } from "../../responses/evaluation-fields.ts"
 import { rewardFields } from "../../responses/reward-fields.ts"
-
-const { evalEvery: _evalEvery, ...running } = runFields
 
 /** Where prompts, responses and rewards come from. */
 export const rolloutFields = {
@@ -38,7 +37,7 @@ export const KlEstimatorName = Schema.Literals(["k1", "k2", "k3", "abs"])
 export const penaltyFields = {
   reference: optional(
     Schema.NonEmptyString,
-    "folder of the reference policy (default: --model); asked where there is a KL"
+    "folder of the reference policy, asked where there is a KL (default: the policy before training; --model itself is an --adapter turned off)"
   ),
   klCoefficient: option(NonNegative, 0, "pull toward the reference policy; 0 asks none"),
   klPlace: option(KlPlace, "loss", "whether the KL is a term of the loss or taken from rewards"),
@@ -83,7 +82,6 @@ export const loopFields = {
   ...optimizationFields,
   learningRate: option(Positive, 1e-6, "peak learning rate of AdamW"),
   lrSchedule: option(ScheduleName, "constant", "shape of the learning rate after warm-up"),
-  ...running,
-  monitor: option(Schema.String, "reward", "metric that chooses the best checkpoint"),
-  monitorMode: option(Schema.Literals(["min", "max"]), "max", "whether the best is the lowest or the highest")
+  ...runFields,
+  ...evaluationFields
 } as const

@@ -48,9 +48,15 @@ export const remoteCritic = (options: RemoteCriticOptions): CriticShape => {
   }
 }
 
-/** The same as a layer. */
-export const remoteCriticLayer = (options: RemoteCriticOptions): Layer.Layer<Critic> =>
-  Layer.sync(Critic, () => remoteCritic(options))
+/** The same as a layer, once it has answered: one that is down is found before there is anything to lose. */
+export const remoteCriticLayer = (options: RemoteCriticOptions): Layer.Layer<Critic, CriticFailed> =>
+  Layer.effect(
+    Critic,
+    Effect.suspend(() => {
+      const critic = remoteCritic(options)
+      return Effect.as(critic.values([]), critic)
+    })
+  )
 
 interface Lost {
   readonly reason: string
