@@ -3,7 +3,7 @@ import type { Handle } from "../addon.ts"
 import { aten, atenInPlace, atenOwned } from "../aten.ts"
 import { type Kernel, type KernelScope, sizeOf } from "../kernel.ts"
 import { BFLOAT16, FLOAT32, FLOAT64 } from "../scalar-type.ts"
-import { cudaStorage, launch, packWidth, spread } from "./cuda/kernels.ts"
+import { cudaStorage, launch, spread } from "./cuda/kernels.ts"
 import { cudaNorm } from "./cuda/launches.ts"
 import { dense, isHostFloat, typeOf, wide } from "./storage.ts"
 
@@ -121,7 +121,8 @@ const cudaAdamw = (
 ): void => {
   const { beta1, beta2, decay, denominatorScale, epsilon, gradientScale, stepSize } = attrs
   const [parameter, first, second] = updated
-  const W = packWidth(size)
+  // 16 bytes of float32 a thread: with 32, neighbours' accesses leave gaps and each sector is written in two halves
+  const W = size % 4 === 0 ? 4 : 1
   const narrow = copy !== undefined && typeOf(copy, scope) === BFLOAT16 ? copy : null
   const numbers = [size / W, beta1, beta2, epsilon, decay, stepSize, denominatorScale, gradientScale]
   const args = [parameter, gradient, first, second, narrow, ...numbers]

@@ -1,5 +1,5 @@
 /**
- * What every CUDA kernel begins with: 1 or 8 numbers of a row at a time (`Pack<W>`), stored as float32 or bfloat16,
+ * What every CUDA kernel begins with: 1, 4 or 8 numbers of a row at a time (`Pack<W>`), stored as float32 or bfloat16,
  * computed with as float32. A source names its storage type T and its pack width W by macros.
  */
 export const PRELUDE = `
@@ -42,6 +42,21 @@ template <> struct Memory<1> {
   template <typename S> __device__ static Pack<1> load(const S* p) { return {{wide(*p)}}; }
   __device__ static void store(float* p, Pack<1> x) { *p = x.v[0]; }
   __device__ static void store(bf16* p, Pack<1> x) { *p = (bf16)narrow2(x.v[0], 0.f); }
+};
+template <> struct Memory<4> {
+  __device__ static Pack<4> load(const float* p) {
+    const float4 a = *(const float4*)p;
+    return {{a.x, a.y, a.z, a.w}};
+  }
+  __device__ static Pack<4> load(const bf16* p) {
+    const uint2 a = *(const uint2*)p;
+    return {{__uint_as_float(a.x << 16), __uint_as_float(a.x & 0xffff0000u), __uint_as_float(a.y << 16),
+             __uint_as_float(a.y & 0xffff0000u)}};
+  }
+  __device__ static void store(float* p, Pack<4> x) { *(float4*)p = make_float4(x.v[0], x.v[1], x.v[2], x.v[3]); }
+  __device__ static void store(bf16* p, Pack<4> x) {
+    *(uint2*)p = make_uint2(narrow2(x.v[0], x.v[1]), narrow2(x.v[2], x.v[3]));
+  }
 };
 template <> struct Memory<8> {
   __device__ static Pack<8> load(const float* p) {
