@@ -33,7 +33,8 @@ import {
   rloo,
   type RolloutBatch,
   sft,
-  SupervisedData
+  SupervisedData,
+  truncateTokens
 } from "@plumbline/algorithms"
 import { Tokenizer } from "@plumbline/data"
 import { type CausalLM, loadCausalLM, Policy } from "@plumbline/models"
@@ -74,6 +75,11 @@ const Params = Schema.Struct({
   sftSteps: option(PositiveInt, 500, "optimizer steps of supervised fine-tuning"),
   steps: option(PositiveInt, 80, "optimizer steps of reinforcement learning"),
   samples: option(PositiveInt, 8, "responses to each prompt"),
+  staleness: option(
+    NonNegativeInt,
+    0,
+    "rollouts that are written ahead, by weights that have not learnt from those before"
+  ),
   rewardWeight: option(Schema.Finite, 1, "-1 turns every advantage around, to see that it is the reward that teaches")
 })
 
@@ -83,7 +89,16 @@ export const sampling = samplingOptions({ maxNewTokens: 6, stopIds: [...tokenize
 export default recipe({
   name: "reversed-words",
   params: Params,
-  run: Effect.fnUntraced(function* ({ algorithm, demonstrations, rewardWeight, samples, seed, sftSteps, steps }) {
+  run: Effect.fnUntraced(function* ({
+    algorithm,
+    demonstrations,
+    rewardWeight,
+    samples,
+    seed,
+    sftSteps,
+    staleness,
+    steps
+  }) {
     const { output } = yield* RunContext
     const task = reversedWords(seed, demonstrations)
     const shown = yield* writeJsonl(join(output, "data", "demonstrations.jsonl"), task.demonstrations)
@@ -121,7 +136,8 @@ export default recipe({
       saveEvery: 20,
       monitor: "reward"
     })
-    const shape = { samples, sampling, seed }
+    const ahead = staleness > 0 ? { staleness, correction: truncateTokens({ cap: 2 }) } : {}
+    const shape = { samples, sampling, seed, ...ahead }
     const training = <E, R>(learner: Algorithm<{ readonly policy: CausalLM }, RolloutBatch, E, R>) =>
       runTraining({
         algorithm: learner,

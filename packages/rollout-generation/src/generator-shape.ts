@@ -14,6 +14,11 @@ export interface GeneratorShape {
   readonly stream: (request: GenerationRequest) => Stream.Stream<GenerationEvent, GenerationError>
   /** Version of the weights that the next token will be made with. */
   readonly policyVersion: Effect.Effect<number, GeneratorFailed>
+  /**
+   * Whether it writes on the device, and with the weights, of this process: who trains them then waits while it writes,
+   * or a response has tokens of several versions.
+   */
+  readonly colocated: boolean
   readonly limits: GeneratorLimits
   readonly load: Effect.Effect<GeneratorLoad>
 }

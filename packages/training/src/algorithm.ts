@@ -41,8 +41,10 @@ export interface Algorithm<Models extends Trainable, Batch extends MicroBatch, E
    * Global batches from the step after `position` on; one element holds the micro-batches of one optimizer
    * step. Where none of them has a unit, there is nothing to learn at it, and no weight changes. A pure function of the
    * position and the models' weights, so a resumed run sees what it would have seen.
+   *
+   * @param end the last step of the run: nothing after it is asked for
    */
-  readonly experience: (position: number) => Stream.Stream<ReadonlyArray<Batch>, E, R>
+  readonly experience: (position: number, end: number) => Stream.Stream<ReadonlyArray<Batch>, E, R>
   /** Held-out data, when the run has any; made again before each evaluation where models are `carried`. */
   readonly heldOut?: Effect.Effect<HeldOut<Batch>, E, R>
   /**

@@ -82,7 +82,7 @@ export const train = Effect.fn("train")(function* <M extends Trainable, B extend
   }
   yield* (yield* MetricSink).truncate(state.step)
   if (state.step < plan.maxSteps) {
-    yield* algorithm.experience(state.step).pipe(
+    yield* algorithm.experience(state.step, plan.maxSteps).pipe(
       Stream.runForEachWhile(
         Effect.fnUntraced(function* (microBatches) {
           underWay = microBatches

@@ -1,7 +1,8 @@
-import { Generator, type SamplingOptions } from "@plumbline/rollout-generation"
+import { Generator, type SamplingOptions, UNKNOWN_VERSION } from "@plumbline/rollout-generation"
 import { OptionsInvalid } from "@plumbline/training"
 import { Effect } from "effect"
 import type { Advantage } from "./advantages/advantage.ts"
+import type { SamplerCorrection } from "./sampler-correction.ts"
 import { PromptData } from "../responses/prompt-data.ts"
 
 interface Checked {
@@ -9,6 +10,9 @@ interface Checked {
   readonly samples: number
   readonly sampling: SamplingOptions
   readonly maskTruncated?: boolean | undefined
+  readonly staleness?: number
+  readonly correction?: SamplerCorrection | undefined
+  readonly dynamicSampling?: number | undefined
 }
 
 /** Refuses what can teach nothing, before anything is written. */
@@ -17,8 +21,16 @@ export const checkPolicyGradient = Effect.fn("checkPolicyGradient")(function* (o
     const reason = problem(options)
     if (reason !== undefined) return yield* new OptionsInvalid({ option, reason })
   }
-  const { limits } = yield* Generator
-  const { units } = yield* PromptData
+  const { limits, policyVersion } = yield* Generator
+  const { sampler, units } = yield* PromptData
+  if ((options.staleness ?? 0) > 0 && (yield* policyVersion) === UNKNOWN_VERSION) {
+    const reason = "cannot be held to a bound: the generator does not say which weights write a token"
+    return yield* new OptionsInvalid({ option: "--staleness", reason })
+  }
+  if (options.dynamicSampling !== undefined && sampler.indices(0).length === units.length) {
+    const reason = `every rollout has all of the ${units.length} prompts: none is left to take the place of another`
+    return yield* new OptionsInvalid({ option: "--dynamic-sampling", reason })
+  }
   const long = units.find(({ row }) => row.ids.length >= limits.contextTokens)
   if (long !== undefined) {
     const reason = `${long.origin} has a prompt of ${long.row.ids.length} tokens, which leaves no room for a response in the generator's context of ${limits.contextTokens}`
@@ -33,6 +45,20 @@ const problems: ReadonlyArray<readonly [option: string, problem: (options: Check
       samples >= leastGroup
         ? undefined
         : `${samples} response to a prompt has nobody to be compared with: ${name} needs ${leastGroup}`
+  ],
+  [
+    "--staleness",
+    ({ correction, staleness = 0 }) =>
+      staleness === 0 || correction !== undefined
+        ? undefined
+        : "needs a --sampler-correction: responses are drawn from older weights than those that learn"
+  ],
+  [
+    "--dynamic-sampling",
+    ({ advantage: { leastGroup = 1, name }, dynamicSampling }) =>
+      dynamicSampling === undefined || leastGroup > 1
+        ? undefined
+        : `is for advantages over the other responses to a prompt: ${name} is none`
   ],
   [
     "--temperature",

@@ -11,13 +11,12 @@ import type { KlPenalty } from "./kl-penalty.ts"
 import { policyGradientObjective } from "./policy-gradient-objective.ts"
 import type { RolloutBatch } from "./rollout-batch.ts"
 import type { CriticShape } from "./critic/critic.ts"
-import { lessonOf } from "./critic/lesson.ts"
-import type { CollectError } from "./rollout/collect.ts"
-import { minibatch } from "./rollout/minibatch.ts"
-import { computing, nextRollout } from "./rollout/next-rollout.ts"
+import type { RolloutTooOld } from "./rollout/age.ts"
+import { rolloutBatches } from "./rollout/experience.ts"
 import { rolloutLog } from "./rollout/rollout-log.ts"
 import type { SamplerApart } from "./rollout/sampler-parity.ts"
-import { type Work, work } from "./rollout/work.ts"
+import { work } from "./rollout/work.ts"
+import type { WriteError } from "./rollout/write-rollout.ts"
 import { PromptData } from "../responses/prompt-data.ts"
 import type { SamplerCorrection } from "./sampler-correction.ts"
 import type { Surrogate } from "./surrogates/surrogate.ts"
@@ -41,6 +40,17 @@ export interface PolicyGradientOptions<E = never, R = never> {
   readonly innerEpochs?: number
   /** Of the samples, and of the order of minibatches. */
   readonly seed: number
+  /**
+   * Rollouts that are written ahead, while steps are made on an earlier one; 0 when absent: each is written by the weights
+   * that learn from it. Above, tokens are at most `staleness` rollouts' steps older than the weights, and need a
+   * `correction`.
+   */
+  readonly staleness?: number
+  /**
+   * Other prompts that may be tried for each prompt of a rollout whose responses teach nothing, since their rewards are all
+   * equal (DAPO's dynamic sampling); none when absent.
+   */
+  readonly dynamicSampling?: number | undefined
   /** Who says what reward is still to come; where the advantage needs it. */
   readonly critic?: Effect.Effect<CriticShape, E, R> | undefined
   /** Rollouts that teach the critic alone, before the first step; 0 when absent. */
@@ -60,21 +70,21 @@ export type OnlineOptions<E = never, R = never> = Omit<
   Partial<Pick<PolicyGradientOptions<E, R>, "name" | "advantage" | "surrogate" | "aggregation">>
 
 type Models = { readonly policy: CausalLM }
+type PolicyGradientError = WriteError | RolloutTooOld | SamplerApart | OutputUnwritable | OptionsInvalid
 type Needs = Policy | PromptData | Generator | Reward | Tokenizer
 
 /**
  * The policy-gradient family: responses of the policy as it is now, judged, and a surrogate on their advantages.
  *
  * A rollout is followed by `minibatches · innerEpochs` steps on it, then comes the next one: no response is older than
- * that. Make one a run: it holds the rollout that is being learnt from, which goes with every checkpoint.
+ * that, but for `staleness`. Make one a run: it holds the rollout that is being learnt from, which goes with every checkpoint.
  */
 export const policyGradient = <E = never, R = never>(
   options: PolicyGradientOptions<E, R>
-): Algorithm<Models, RolloutBatch, CollectError | SamplerApart | OutputUnwritable | OptionsInvalid | E, Needs | R> => {
+): Algorithm<Models, RolloutBatch, PolicyGradientError | E, Needs | R> => {
   const { minibatches = 1, innerEpochs = 1, kl, sampling } = options
   const steps = minibatches * innerEpochs
   const bench = work<E, R>(kl?.coefficient.initial ?? 0, options.critic)
-  const order = { minibatches, seed: options.seed }
   let batches: ReadonlyArray<RolloutBatch> = []
   return {
     name: options.name,
@@ -82,37 +92,8 @@ export const policyGradient = <E = never, R = never>(
     trainable: Effect.map(Policy, (policy) => ({ policy })),
     stepsPerEpoch: Effect.map(PromptData, ({ sampler }) => sampler.stepsPerEpoch * steps),
     check: checkPolicyGradient(options),
-    experience: (position) => {
-      bench.begin()
-      const firstRollout = Math.ceil(position / steps)
-      return Stream.iterate(position, (step) => step + 1).pipe(
-        Stream.mapEffect(
-          Effect.fnUntraced(function* (step) {
-            const [index, inner] = [Math.floor(step / steps), step % steps]
-            if (step === 0) yield* warmUp(options, bench, order)
-            if (inner === 0) {
-              const critic = options.critic && (yield* options.critic)
-              const making = {
-                klCoefficient: bench.klCoefficient(),
-                critic,
-                stream: "rollouts",
-                checked: index === firstRollout
-              }
-              const rollout = yield* nextRollout(options, index, making)
-              bench.take(rollout)
-              if (critic !== undefined) bench.learning(yield* critic.train(lessonOf(rollout, order, steps)))
-            }
-            const klCoefficient = kl?.place === "loss" ? bench.klCoefficient() : 0
-            return (batches = minibatch(bench.rollout(index), {
-              ...(yield* computing),
-              ...order,
-              inner,
-              klCoefficient
-            }))
-          })
-        )
-      )
-    },
+    experience: (position, end) =>
+      Stream.tap(rolloutBatches(options, bench, position, end), (made) => Effect.sync(() => void (batches = made))),
     afterStep: Effect.fnUntraced(function* (step, _models, { observed }) {
       const last = step % steps === 0
       const { index, kl: measured, metrics, rows } = bench.rollout(Math.floor((step - 1) / steps))
@@ -134,22 +115,6 @@ export const policyGradient = <E = never, R = never>(
     })
   }
 }
-
-/** Rollouts that teach the critic alone, before the first step. */
-const warmUp = Effect.fnUntraced(function* <E, R>(
-  options: PolicyGradientOptions<E, R>,
-  bench: Work<E, R>,
-  order: { readonly minibatches: number; readonly seed: number }
-) {
-  const { criticWarmup = 0, innerEpochs = 1, minibatches = 1 } = options
-  if (options.critic === undefined) return
-  const critic = yield* options.critic
-  for (let i = 0; i < criticWarmup; i++) {
-    const making = { klCoefficient: bench.klCoefficient(), critic, stream: "warm-up", checked: false }
-    const rollout = yield* nextRollout(options, i, making)
-    yield* yield* critic.train(lessonOf(rollout, order, minibatches * innerEpochs))
-  }
-})
 
 /** What was asked for, as plain data. */
 const configOf = <E, R>({ critic: _critic, kl, sampling, ...options }: PolicyGradientOptions<E, R>): unknown => ({

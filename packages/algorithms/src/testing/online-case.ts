@@ -2,7 +2,7 @@ import { batchSampler, Tokenizer } from "@plumbline/data"
 import { testTokenizer } from "@plumbline/data/testing"
 import { type CausalLM, Policy, ReferencePolicy } from "@plumbline/models"
 import { Reward, type RewardRule, type RewardShape } from "@plumbline/reward-model"
-import { Generator } from "@plumbline/rollout-generation"
+import { Generator, type GeneratorShape } from "@plumbline/rollout-generation"
 import { ModelRuntime } from "@plumbline/runtime"
 import {
   type Algorithm,
@@ -84,6 +84,8 @@ export interface OnlineRun {
   /** Of a run that saves, and goes on where it has been. */
   readonly folder?: string
   readonly saveEvery?: number
+  /** What becomes of the policy's engine. */
+  readonly served?: (engine: GeneratorShape) => GeneratorShape
 }
 
 export interface OnlineResult {
@@ -108,6 +110,7 @@ export const runOnline = <B extends MicroBatch, E>(
   look: (policy: CausalLM) => number = () => 0
 ): Effect.Effect<OnlineResult, unknown> => {
   const { folder = mkdtempSync(join(tmpdir(), "plumbline-online-")), judge, microBatchSize = 4, saveEvery = 0 } = rest
+  const { served = (engine: GeneratorShape) => engine } = rest
   const options = Schema.decodeSync(TrainingOptions)({
     maxSteps: steps,
     learningRate,
@@ -119,7 +122,9 @@ export const runOnline = <B extends MicroBatch, E>(
       Effect.sync(() => smallModel(seed)),
       (made) => Effect.sync(made.dispose)
     )
-  const engine = author === "policy" ? Generator.layerEngine({ maxRows: 16 }) : opponentEngine({ maxRows: 16 })
+  const own = Layer.effect(Generator, Effect.map(Generator, served))
+  const engine =
+    author === "policy" ? Layer.provide(own, Generator.layerEngine({ maxRows: 16 })) : opponentEngine({ maxRows: 16 })
   const opponent =
     mixture === undefined
       ? OpponentGenerator.layerReference({ maxRows: 16 })

@@ -140,7 +140,7 @@ describe("unpaired algorithm", () => {
     Effect.gen(function* () {
       yield* unpaired(bco({ beta: 0.1 })).check!.pipe(Effect.provide(dataset(units, 1)))
       const steps = yield* unpaired(kto({ beta: 0.1 }))
-        .experience(0)
+        .experience(0, 1)
         .pipe(Stream.take(1), Stream.runCollect, Effect.provide(dataset(units, 4)))
       const [first, second] = [...steps][0]!
       // units 0 and 1, then 2 and 3: unit 0 gets the completion of unit 3, unit 2 that of unit 1

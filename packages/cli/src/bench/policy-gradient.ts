@@ -118,7 +118,7 @@ const timedSteps = Effect.fnUntraced(function* <B extends MicroBatch, E, R>(
   const steps: Array<StepTimes> = []
   let metrics: Readonly<Record<string, number>> = {}
   let begun = performance.now()
-  yield* algorithm.experience(0).pipe(
+  yield* algorithm.experience(0, repeats + 1).pipe(
     Stream.take(repeats + 1),
     Stream.runForEach(
       Effect.fnUntraced(function* (microBatches) {

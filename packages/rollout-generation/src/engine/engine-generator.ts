@@ -37,6 +37,7 @@ export const engineGenerators = (
     return models.map((model): GeneratorShape => {
       const work = workOn(model)
       return {
+        colocated: true,
         limits: { contextTokens: engine.limits.contextTokens, vocabulary: engine.limits.vocabulary },
         policyVersion: Effect.suspend(() => {
           const reason = died()

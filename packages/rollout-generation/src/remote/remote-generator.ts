@@ -34,6 +34,7 @@ export const remoteGenerator = (
     const permits = Semaphore.makeUnsafe(options.maxConcurrency ?? 64)
     const context: Context = { options: { ...options, ...limits }, send, model: id, permits, counter: loadCounter() }
     return {
+      colocated: false,
       limits,
       load: Effect.sync(context.counter.load),
       policyVersion: serverVersion(send, options),

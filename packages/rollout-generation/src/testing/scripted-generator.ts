@@ -55,6 +55,7 @@ export const scriptedGenerator = (script: Script): Scripted => {
     stream,
     generate: (all) => Effect.forEach(all, group, { concurrency: "unbounded" }),
     policyVersion: Effect.succeed(7),
+    colocated: false,
     limits: { contextTokens: script.contextTokens, vocabulary: script.vocabulary },
     load: Effect.sync(() => ({
       running: active,

@@ -3,12 +3,14 @@ import { Effect, Schema } from "effect"
 import { groupNormalized } from "../advantages/group-normalized.ts"
 import { policyLoss, PolicyLossName } from "./loss-table.ts"
 import { onlineCommand } from "./online-command.ts"
+import { groupFields } from "./rollout-fields.ts"
 
 /** `plumb grpo`: group-relative policy optimization and its relatives. */
 export const grpoCommand = onlineCommand({
   name: "grpo",
   summary: "group-relative policy optimization and its relatives on prompts with a reward",
   own: {
+    ...groupFields,
     loss: option(PolicyLossName, "dapo", "surrogate and how tokens are averaged, by TRL's names"),
     scaleRewards: option(
       Schema.Literals(["group", "batch", "none"]),
@@ -22,6 +24,7 @@ export const grpoCommand = onlineCommand({
     Effect.map(policyLoss(flags.loss, flags), (loss) => ({
       ...shared,
       ...loss,
+      dynamicSampling: flags.dynamicSampling,
       name: "grpo",
       advantage: groupNormalized({ scale: flags.scaleRewards })
     }))

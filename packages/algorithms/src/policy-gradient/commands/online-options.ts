@@ -34,6 +34,7 @@ export const onlineOptions = Effect.fn("onlineOptions")(function* (flags: Online
     minibatches: flags.rolloutBatches,
     innerEpochs: flags.innerEpochs,
     seed: flags.seed,
+    staleness: flags.staleness,
     keepRollouts: flags.keepRollouts,
     generationTimeout: flags.generationTimeout,
     // behind the deadline of a reward server, whose failure tells its address

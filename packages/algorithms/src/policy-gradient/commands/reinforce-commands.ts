@@ -8,6 +8,7 @@ import { clip, sequenceClip } from "../surrogates/clip.ts"
 import { logLikelihood } from "../surrogates/likelihood.ts"
 import { checkedSurrogate, type LossFlags } from "./loss-table.ts"
 import { onlineCommand } from "./online-command.ts"
+import { groupFields } from "./rollout-fields.ts"
 
 const bounds = ({ clipRange: low, clipRangeHigh: high = low, dualClip }: Omit<LossFlags, "gmpoClip">) => ({
   low,
@@ -19,13 +20,14 @@ const bounds = ({ clipRange: low, clipRangeHigh: high = low, dualClip }: Omit<Lo
 export const rlooCommand = onlineCommand({
   name: "rloo",
   summary: "REINFORCE with leave-one-out baselines on prompts with a reward",
-  own: { samples: option(PositiveInt, 4, "responses to each prompt") },
+  own: { ...groupFields, samples: option(PositiveInt, 4, "responses to each prompt") },
   algorithm: (flags, shared) =>
     Effect.map(
       checkedSurrogate(() => sequenceClip(bounds(flags))),
       (surrogate) => ({
         ...shared,
         name: "rloo",
+        dynamicSampling: flags.dynamicSampling,
         advantage: leaveOneOut({ endedOnly: false, scale: false }),
         surrogate,
         aggregation: sequenceMean()

@@ -2,6 +2,7 @@ import { samplingFields } from "@plumbline/rollout-generation"
 import {
   batchFields,
   NonNegative,
+  NonNegativeInt,
   optimizationFields,
   option,
   optional,
@@ -24,6 +25,11 @@ export const rolloutFields = {
   maxNewTokens: option(PositiveInt, 256, "most tokens of a response; never beyond --max-length with its prompt"),
   rolloutBatches: option(PositiveInt, 1, "optimizer steps that share out the prompts of a rollout"),
   innerEpochs: option(PositiveInt, 1, "times that each is gone over"),
+  staleness: option(
+    NonNegativeInt,
+    0,
+    "rollouts written ahead, by weights that have not learnt from those before; hides slow rewards, and remote generation"
+  ),
   maxRows: optional(PositiveInt, "responses written at the same time (default: all of a rollout, at most 256)"),
   cacheTokens: optional(PositiveInt, "tokens that the key-value cache holds (default: what --max-rows contexts take)"),
   keepRollouts: option(PositiveInt, 200, "newest rollouts whose responses and tokens stay in the store"),
@@ -32,6 +38,14 @@ export const rolloutFields = {
 
 export const KlPlace = Schema.Literals(["loss", "reward"])
 export const KlEstimatorName = Schema.Literals(["k1", "k2", "k3", "abs"])
+
+/** For algorithms that hold the responses to a prompt against each other. */
+export const groupFields = {
+  dynamicSampling: optional(
+    PositiveInt,
+    "prompts whose responses all have the same reward make room for others, at most this many for each prompt of a rollout"
+  )
+} as const
 
 /** What becomes of rewards before and in the loss. */
 export const penaltyFields = {

@@ -1,14 +1,13 @@
 import type { CausalLM } from "@plumbline/models"
 import { tf } from "@plumbline/runtime"
-import type { Advantage, Advantages, RewardedResponses } from "../advantages/advantage.ts"
+import type { Advantage, Advantages } from "../advantages/advantage.ts"
 import type { NamedEstimator } from "../kl-penalty.ts"
 import { responseRow } from "../../responses/responses.ts"
 import type { RolloutRow } from "../rollout-batch.ts"
-import type { Rollout, RolloutResponse } from "./rollout.ts"
+import { type Listed, listed, rewarded } from "./listed.ts"
+import { type MaskReason, maskReason } from "./mask-reason.ts"
+import type { Rollout } from "./rollout.ts"
 import { type Computing, rowLogProbs } from "./token-log-probs.ts"
-
-/** Why the policy does not learn from a response. */
-export type MaskReason = "truncated" | "no reward"
 
 /** A response with everything that the steps on its rollout need, and nothing that needs a model. */
 export interface PreparedRow extends RolloutRow {
@@ -45,29 +44,6 @@ export interface Prepared {
   readonly kl: number | undefined
 }
 
-/** A response before anything was computed of it. */
-export interface Listed {
-  readonly number: number
-  readonly group: number
-  readonly sample: number
-  readonly origin: string
-  readonly promptIds: Int32Array
-  readonly response: RolloutResponse
-  readonly greedyReward: number | undefined
-}
-
-/** The responses of a rollout, numbered in order. */
-export const listed = ({ groups, index }: Rollout): ReadonlyArray<Listed> => {
-  const responses = groups.flatMap(({ greedyReward, origin, promptIds, responses }, group) =>
-    responses.map((response, sample) => ({ group, sample, origin, promptIds, response, greedyReward }))
-  )
-  return responses.map((one, number) => ({
-    ...one,
-    number,
-    origin: `${one.origin}, rollout ${index}, sample ${one.sample}`
-  }))
-}
-
 /** Advantages of a whole rollout, and log-probs as they are before the first step on it. */
 export const prepare = (rollout: Rollout, options: PrepareOptions): Prepared => {
   const responses = listed(rollout)
@@ -80,7 +56,7 @@ export const prepare = (rollout: Rollout, options: PrepareOptions): Prepared => 
   const { advantages, rewards } = advantagesOf(responses, penalties, options)
   return {
     rows: responses.map((one, r) => {
-      const maskedBecause = reasonOf(one.response, options)
+      const maskedBecause = maskReason(one.response, options.maskTruncated)
       const silent = maskedBecause !== undefined
       return {
         number: one.number,
@@ -98,13 +74,8 @@ export const prepare = (rollout: Rollout, options: PrepareOptions): Prepared => 
         referenceLogProbs: near?.[r]
       }
     }),
-    kl: measured && near !== undefined ? meanKl(old!, near) : undefined
+    kl: measured && near !== undefined && rows.length > 0 ? meanKl(old!, near) : undefined
   }
-}
-
-const reasonOf = ({ ended, reward }: RolloutResponse, { maskTruncated }: PrepareOptions): MaskReason | undefined => {
-  if (reward === undefined) return "no reward"
-  return maskTruncated && !ended ? "truncated" : undefined
 }
 
 const penalty = (
@@ -128,34 +99,16 @@ const advantagesOf = (
   { advantage }: PrepareOptions
 ) => {
   const judged = responses.filter(({ response }) => response.reward !== undefined)
-  const lengths = judged.map(({ response }) => response.responseIds.length)
-  const given: RewardedResponses = {
-    groups: Int32Array.from(judged, ({ group }) => group),
-    rewards: Float64Array.from(judged, ({ response }) => response.reward!),
-    parts: partsOf(judged),
-    masks: lengths.map((length) => new Uint8Array(length).fill(1)),
-    tokenRewards: penalties && judged.map(({ number }) => penalties[number]!),
-    ended: Uint8Array.from(judged, ({ response }) => (response.ended ? 1 : 0)),
-    values: judged[0]?.response.values && judged.map(({ response }) => response.values!),
-    greedyRewards: Float64Array.from(judged, ({ greedyReward }) => greedyReward ?? 0)
-  }
-  const found = advantage.of(given)
+  const found = advantage.of(rewarded(judged, penalties))
   const rewards: Array<number | undefined> = responses.map(() => undefined)
   const tokens: Array<Float64Array> = responses.map(() => new Float64Array(0))
   const returns: Array<Float64Array> = responses.map(() => new Float64Array(0))
-  judged.forEach(({ number, response }, i) => {
-    const own = penalties?.[number]?.reduce((sum, value) => sum + value, 0) ?? 0
-    rewards[number] = response.reward! + own
-    tokens[number] = found.tokens[i]!
-    if (found.returns !== undefined) returns[number] = found.returns[i]!
+  judged.forEach(({ at, response }, i) => {
+    const own = penalties?.[at]?.reduce((sum, value) => sum + value, 0) ?? 0
+    rewards[at] = response.reward! + own
+    tokens[at] = found.tokens[i]!
+    if (found.returns !== undefined) returns[at] = found.returns[i]!
   })
   const advantages: Advantages = { tokens, returns }
   return { advantages, rewards }
-}
-
-const partsOf = (judged: ReadonlyArray<Listed>): RewardedResponses["parts"] => {
-  const names = judged[0]?.response.parts.map(({ name }) => name) ?? []
-  return Object.fromEntries(
-    names.map((name, i) => [name, Float64Array.from(judged, ({ response }) => response.parts[i]!.value!)])
-  )
 }

@@ -9,19 +9,20 @@ import { type Observed, RunContext } from "@plumbline/training"
 import { Effect, Option } from "effect"
 import { resolve } from "node:path"
 import type { RolloutBatch } from "../rollout-batch.ts"
+import type { MaskReason } from "./mask-reason.ts"
 import type { PreparedRow } from "./prepare.ts"
-import type { RolloutGroup } from "./rollout.ts"
+import { type Rollout, type RolloutGroup, rowNumber } from "./rollout.ts"
 
 export type LogError = StoreUnavailable | RunUnknown | NotStorable
 
 /** Where the responses of a run are recorded, and found again by a run that was killed before it had learnt from them. */
 export interface RolloutLog {
-  /** A whole group as it was written and judged, the first number of its rows and their number in the rollout. */
-  readonly group: (rollout: number, place: number, group: RolloutGroup) => Effect.Effect<void, LogError>
-  /** Finds the groups of a rollout that were recorded: by weights of this version, from this seed. */
+  /** A whole group as it was written and judged. */
+  readonly group: (rollout: number, group: RolloutGroup) => Effect.Effect<void, LogError>
+  /** Finds the groups of a rollout that were recorded: by weights of these versions, from this seed. */
   readonly known: (rollout: number) => Effect.Effect<FindGroup, LogError>
   /** What was computed of a rollout before the first step on it; older ones than `keep` are forgotten. */
-  readonly prepared: (rollout: number, rows: ReadonlyArray<PreparedRow>, keep: number) => Effect.Effect<void, LogError>
+  readonly prepared: (rollout: Rollout, rows: ReadonlyArray<PreparedRow>, keep: number) => Effect.Effect<void, LogError>
   /** What a step saw. */
   readonly step: (
     step: number,
@@ -38,7 +39,8 @@ export interface WantedGroup {
   readonly promptIds: Int32Array
   readonly seed: number
   readonly samples: number
-  readonly version: number
+  /** Of the weights, the oldest and the newest that may have made its tokens. */
+  readonly versions: readonly [oldest: number, newest: number]
   readonly withValues: boolean
   readonly withGreedy: boolean
 }
@@ -59,20 +61,19 @@ export const rolloutLog = Effect.gen(function* () {
 })
 
 const storeLog = (store: RunStore["Service"], run: string): RolloutLog => ({
-  group: (rollout, place, group) => store.saveRollouts(run, groupRecords(rollout, place, group), true),
+  group: (rollout, group) => store.saveRollouts(run, groupRecords(rollout, group), true),
   known: (rollout) =>
     Effect.map(store.rollouts(run, { rollout }), (all) => {
       const byPlace = Map.groupBy(all, ({ promptNumber }) => promptNumber)
       return (place, wanted) => groupOf(byPlace.get(place) ?? [], wanted)
     }),
-  prepared: (rollout, rows, keep) =>
-    Effect.andThen(
-      store.saveRollouts(
-        run,
-        rows.map((row) => preparedRecord(rollout, row))
-      ),
-      store.pruneRollouts(run, rollout - keep + 1)
-    ),
+  prepared: ({ aside, index }, rows, keep) => {
+    const records = [
+      ...rows.map((row) => preparedRecord(index, row)),
+      ...aside.flatMap((group) => asideRecords(index, group))
+    ]
+    return Effect.andThen(store.saveRollouts(run, records), store.pruneRollouts(run, index - keep + 1))
+  },
   step: (step, rollout, batches, observed) =>
     store.saveRollouts(
       run,
@@ -80,11 +81,11 @@ const storeLog = (store: RunStore["Service"], run: string): RolloutLog => ({
     )
 })
 
-const groupRecords = (rollout: number, place: number, group: RolloutGroup): ReadonlyArray<RolloutRecord> =>
+const groupRecords = (rollout: number, group: RolloutGroup): ReadonlyArray<RolloutRecord> =>
   group.responses.map((response, sample) => ({
     rollout,
-    row: place * group.responses.length + sample,
-    promptNumber: place,
+    row: rowNumber(group, sample),
+    promptNumber: group.place,
     sample,
     origin: group.origin,
     seed: group.seed,
@@ -103,16 +104,18 @@ const groupRecords = (rollout: number, place: number, group: RolloutGroup): Read
 
 const groupOf = (records: ReadonlyArray<RolloutRecord>, wanted: WantedGroup): RolloutGroup | undefined => {
   const first = records[0]
+  const [oldest, newest] = wanted.versions
   const fits = (record: RolloutRecord) =>
     record.seed === wanted.seed &&
     record.origin === wanted.origin &&
     (record.promptIds ?? []).length === wanted.promptIds.length &&
     wanted.promptIds.every((id, t) => record.promptIds![t] === id) &&
-    record.policyVersions?.every((version) => version === wanted.version) === true &&
+    record.policyVersions?.every((version) => version >= oldest && version <= newest) === true &&
     wanted.withValues === (record.criticValues !== undefined) &&
     wanted.withGreedy === (record.greedyReward !== undefined)
   if (first === undefined || records.length !== wanted.samples || !records.every(fits)) return undefined
   return {
+    place: first.promptNumber!,
     origin: wanted.origin,
     promptIds: wanted.promptIds,
     promptText: first.prompt!,
@@ -142,6 +145,11 @@ const preparedRecord = (rollout: number, row: PreparedRow): RolloutRecord => ({
   referenceLogProbs: row.referenceLogProbs,
   criticReturns: row.returns.length === 0 ? undefined : row.returns
 })
+
+const asideRecords = (rollout: number, group: RolloutGroup): ReadonlyArray<RolloutRecord> => {
+  const masked: MaskReason = "no advantage"
+  return group.responses.map((_, sample) => ({ rollout, row: rowNumber(group, sample), masked }))
+}
 
 const mean = (values: Float32Array): number => values.reduce((sum, value) => sum + value, 0) / values.length
 

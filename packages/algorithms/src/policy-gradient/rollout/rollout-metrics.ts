@@ -1,10 +1,12 @@
 import { deviation, mean } from "../advantages/advantage.ts"
+import { agesOf } from "./age.ts"
 import type { PreparedRow } from "./prepare.ts"
 import type { Rollout } from "./rollout.ts"
 
 /**
  * What there is to say of a rollout, under TRL's names: rewards before penalties, lengths in tokens, how
- * many groups were all alike (nothing is learnt from those), how old the weights were.
+ * many groups were all alike (nothing is learnt from those), how old, in versions, the weights were that wrote it. Groups
+ * that were put aside count among the rewards and lengths.
  *
  * @param version of the weights before the first step on it
  */
@@ -13,12 +15,14 @@ export const rolloutMetrics = (
   rows: ReadonlyArray<PreparedRow>,
   version: number
 ): Readonly<Record<string, number>> => {
-  const responses = rollout.groups.flatMap((group) => group.responses)
+  // what the policy does, not only what it learns from
+  const written = [...rollout.groups, ...rollout.aside]
+  const responses = written.flatMap((group) => group.responses)
   const lengths = responses.map(({ responseIds }) => responseIds.length)
   const ended = responses.filter((response) => response.ended)
-  const ages = responses.flatMap(({ policyVersions }) => Array.from(policyVersions, (made) => version - made))
+  const ages = agesOf(rollout, version)
   return {
-    ...rewardMetrics(rollout),
+    ...rewardMetrics(written),
     "completions/mean_length": mean(lengths),
     "completions/min_length": lengths.reduce((least, length) => Math.min(least, length), Infinity),
     "completions/max_length": lengths.reduce((most, length) => Math.max(most, length), 0),
@@ -26,13 +30,15 @@ export const rolloutMetrics = (
     ...(ended.length > 0 && {
       "completions/mean_terminated_length": mean(ended.map(({ responseIds }) => responseIds.length))
     }),
-    "rollout/masked": rows.filter(({ maskedBecause }) => maskedBecause !== undefined).length / rows.length,
-    "rollout/staleness_mean": ages.length === 0 ? 0 : mean(ages),
-    "rollout/staleness_max": ages.reduce((most, age) => Math.max(most, age), 0)
+    "rollout/masked": rows.filter(({ maskedBecause }) => maskedBecause !== undefined).length / Math.max(1, rows.length),
+    ...(ages.length > 0 && {
+      "rollout/staleness_mean": mean(ages),
+      "rollout/staleness_max": ages.reduce((most, age) => Math.max(most, age), 0)
+    })
   }
 }
 
-const rewardMetrics = ({ groups }: Rollout): Readonly<Record<string, number>> => {
+const rewardMetrics = (groups: Rollout["groups"]): Readonly<Record<string, number>> => {
   const byGroup = groups
     .map(({ responses }) => responses.flatMap(({ reward }) => (reward === undefined ? [] : [reward])))
     .filter((rewards) => rewards.length > 0)

@@ -21,6 +21,8 @@ export interface RolloutResponse {
 
 /** The responses to one prompt. Two equal prompts of a rollout are two groups. */
 export interface RolloutGroup {
+  /** Number of the prompt: of those that the rollout began with, then of those that took the place of others. */
+  readonly place: number
   /** Of the prompt, e.g. "train.jsonl:17". */
   readonly origin: string
   readonly promptIds: Int32Array
@@ -32,10 +34,16 @@ export interface RolloutGroup {
   readonly greedyReward?: number | undefined
 }
 
+/** Number of a response in its rollout. */
+export const rowNumber = ({ place, responses }: RolloutGroup, sample: number): number =>
+  place * responses.length + sample
+
 export interface Rollout {
   /** Counts from 0. */
   readonly index: number
   readonly groups: ReadonlyArray<RolloutGroup>
+  /** Groups that nothing can be learnt from, and which others have taken the place of. */
+  readonly aside: ReadonlyArray<RolloutGroup>
   /** Seconds, and whatever else was measured while it was made. */
   readonly measured: Readonly<Record<string, number>>
 }

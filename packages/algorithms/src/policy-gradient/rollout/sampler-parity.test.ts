@@ -20,8 +20,10 @@ const written = Effect.fnUntraced(function* (seed: number, temperature: number) 
   const rollout: Rollout = {
     index: 0,
     measured: {},
+    aside: [],
     groups: [
       {
+        place: 0,
         origin: "a",
         promptIds: group!.promptIds,
         promptText: "",

@@ -4,6 +4,8 @@ import { existsSync, readFileSync } from "node:fs"
 import { basename, join } from "node:path"
 import type { CriticFailed, CriticShape } from "../critic/critic.ts"
 import type { PreparedRow } from "./prepare.ts"
+import type { Rollout } from "./rollout.ts"
+import type { WriteError } from "./write-rollout.ts"
 import { parseTyped, stringifyTyped } from "./typed-json.ts"
 
 type Metrics = Readonly<Record<string, number>>
@@ -20,6 +22,8 @@ export interface WorkingRollout {
 
 interface State {
   readonly rollout: WorkingRollout | undefined
+  /** Those written ahead of it. */
+  readonly ahead: ReadonlyArray<Rollout>
   readonly klCoefficient: number
   /** What the critic said of its steps on the rollout, once it is through. */
   readonly lesson: Metrics
@@ -31,9 +35,11 @@ const FILE = "rollout.json"
 
 /** What is being learnt from, and its place in checkpoints. */
 export interface Work<E, R> {
-  readonly attachment: Attachment<OutputUnwritable | CriticFailed | E, R>
-  /** Starts a run: with what was restored, else with nothing. */
-  readonly begin: () => void
+  readonly attachment: Attachment<OutputUnwritable | WriteError | E, R>
+  /** Starts a run: with what was restored, else with nothing; @returns the rollouts that were written ahead. */
+  readonly begin: () => ReadonlyArray<Rollout>
+  /** Rollouts are written ahead: those that are there when a checkpoint is made. */
+  readonly writing: (ahead: Effect.Effect<ReadonlyArray<Rollout>, WriteError | E>) => void
   readonly take: (rollout: WorkingRollout) => void
   /** The rollout of that number, which must be the one that was taken. */
   readonly rollout: (index: number) => WorkingRollout
@@ -46,10 +52,11 @@ export interface Work<E, R> {
 }
 
 export const work = <E, R>(klCoefficient: number, critic: Effect.Effect<CriticShape, E, R> | undefined): Work<E, R> => {
-  const fresh: State = { rollout: undefined, klCoefficient, lesson: {} }
+  const fresh: State = { rollout: undefined, ahead: [], klCoefficient, lesson: {} }
   let state = fresh
   let restored = false
   let pending: Effect.Effect<Metrics, CriticFailed> | undefined
+  let written: Effect.Effect<ReadonlyArray<Rollout>, WriteError | E> = Effect.succeed([])
   const learnt = Effect.gen(function* () {
     if (pending !== undefined) state = { ...state, lesson: yield* pending }
     pending = undefined
@@ -58,13 +65,14 @@ export const work = <E, R>(klCoefficient: number, critic: Effect.Effect<CriticSh
   const attachment: Work<E, R>["attachment"] = {
     save: Effect.fnUntraced(function* (folder) {
       yield* learnt
+      const ahead = yield* written
       const where = critic && (yield* (yield* critic).save(folder, checkpointName(folder)))
-      yield* writeFileAtomically(join(folder, FILE), stringifyTyped({ ...state, critic: where }))
+      yield* writeFileAtomically(join(folder, FILE), stringifyTyped({ ...state, ahead, critic: where }))
     }),
     restore: Effect.fnUntraced(function* (folder) {
       const file = join(folder, FILE)
       if (!existsSync(file)) return
-      state = parseTyped(readFileSync(file, "utf8")) as State
+      state = { ...fresh, ...(parseTyped(readFileSync(file, "utf8")) as Partial<State>) }
       restored = true
       if (critic !== undefined && state.critic !== undefined) yield* (yield* critic).restore(folder, state.critic)
     })
@@ -76,7 +84,9 @@ export const work = <E, R>(klCoefficient: number, critic: Effect.Effect<CriticSh
       if (!restored) state = fresh
       restored = false
       pending = undefined
+      return state.ahead
     },
+    writing: (ahead) => void (written = ahead),
     take: (rollout) => void (state = { ...state, rollout }),
     rollout: (index) => {
       const { rollout } = state

@@ -1,10 +1,8 @@
-import type { CausalLM } from "@plumbline/models"
-import { Policy } from "@plumbline/models"
-import { Clock, Effect } from "effect"
+import { type CausalLM, Policy } from "@plumbline/models"
+import { Clock, Duration, Effect } from "effect"
 import { PromptData } from "../../responses/prompt-data.ts"
-import type { CriticShape } from "../critic/critic.ts"
 import type { PolicyGradientOptions } from "../policy-gradient.ts"
-import { collectRollout } from "./collect.ts"
+import { agesOf, checkAge } from "./age.ts"
 import { prepare } from "./prepare.ts"
 import { rolloutLog } from "./rollout-log.ts"
 import { rolloutMetrics } from "./rollout-metrics.ts"
@@ -12,46 +10,39 @@ import type { Rollout } from "./rollout.ts"
 import { checkSampler } from "./sampler-parity.ts"
 import type { WorkingRollout } from "./work.ts"
 
-/** What a rollout is made with. */
-export interface Making {
+/** What a rollout is prepared with. */
+export interface Preparing {
   readonly klCoefficient: number
-  readonly critic: CriticShape | undefined
-  /** Names the stream its samples are drawn from. */
-  readonly stream: string
   /** Whether the sampler is held against the policy first. */
   readonly checked: boolean
+  /** Since the steps before. */
+  readonly waited: Duration.Duration
 }
 
-/** Collects a rollout and computes what its steps need. */
-export const nextRollout = Effect.fn("nextRollout")(function* <E, R>(
+/** Computes what the steps on a rollout need. */
+export const prepareRollout = Effect.fn("prepareRollout")(function* <E, R>(
   options: PolicyGradientOptions<E, R>,
-  index: number,
-  { checked, critic, klCoefficient, stream }: Making
+  rollout: Rollout,
+  { checked, klCoefficient, waited }: Preparing
 ) {
-  const { maxLength = Infinity, sampler, units } = yield* PromptData
-  const prompts = Array.from(sampler.indices(index), (unit) => units[unit]!)
-  const rollout = yield* collectRollout(index, prompts, {
-    samples: options.samples,
-    sampling: options.sampling,
-    maxLength,
-    seed: options.seed,
-    greedy: options.advantage.needs === "greedy",
-    generationTimeout: options.generationTimeout ?? 600,
-    rewardTimeout: options.rewardTimeout ?? 600,
-    stream,
-    critic
-  })
   const policy = yield* Policy
-  if (checked) yield* checkSampler(rollout, policy, options.sampling, yield* computing)
-  const working = yield* prepared(options, rollout, policy, klCoefficient)
-  yield* (yield* rolloutLog).prepared(index, working.rows, options.keepRollouts ?? 200)
+  const version = policy.version.current()
+  const { innerEpochs = 1, minibatches = 1, staleness = 0 } = options
+  yield* checkAge(rollout, version, staleness * minibatches * innerEpochs)
+  // older weights may well be apart
+  const own = agesOf(rollout, version).every((age) => age === 0)
+  if (checked && own) yield* checkSampler(rollout, policy, options.sampling, yield* computing)
+  const prepared = yield* computed(options, rollout, policy, klCoefficient)
+  const metrics = { ...prepared.metrics, "timers/wait": Duration.toSeconds(waited) }
+  const working: WorkingRollout = { ...prepared, metrics }
+  yield* (yield* rolloutLog).prepared(rollout, working.rows, options.keepRollouts ?? 200)
   return working
 })
 
 /** How the data are computed on. */
 export const computing = Effect.map(PromptData, ({ layout, padId, split }) => ({ layout, padId, split }))
 
-const prepared = Effect.fnUntraced(function* <E, R>(
+const computed = Effect.fnUntraced(function* <E, R>(
   options: PolicyGradientOptions<E, R>,
   rollout: Rollout,
   policy: CausalLM,
