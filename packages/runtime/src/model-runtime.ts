@@ -16,8 +16,10 @@ import type { DeviceFailure } from "./device-failure.ts"
 import { registerGradients } from "./kernels/gradients.ts"
 import { hostKernels } from "./kernels/host-kernels.ts"
 import { registerKernels } from "./kernels/host-memory.ts"
+import { tapeRules } from "./kernels/tape-rules.ts"
 import { wasmKernels } from "./kernels/wasm/kernels.ts"
 import { loadNative } from "./kernels/wasm/native.ts"
+import { followVariables } from "./tape-reach.ts"
 import { freeTapeOfFailures } from "./tape-failure.ts"
 import { tf } from "./tf.ts"
 
@@ -146,6 +148,7 @@ const start = (backend: Backend): Effect.Effect<void, BackendUnavailable> =>
     if (!(await tf.setBackend(backend))) throw new Error("it did not initialise")
     await tf.ready()
     registerGradients()
+    followVariables(tapeRules)
     freeTapeOfFailures()
     if (!started.has(backend)) prepare[backend]()
     started.add(backend)

@@ -1,3 +1,4 @@
+import { isAsked } from "../tape-reach.ts"
 import { tf, type Tensor, type Tensor2D } from "../tf.ts"
 import {
   ADD_RMS_NORM,
@@ -58,9 +59,10 @@ const linear: Gradient = {
 
 const linears: Gradient = {
   saveAllInputs: true,
-  gradients: (dys, [x, ...weights], { trained }) => {
+  gradients: (dys, [x, ...weights], attrs) => {
     const alone = weights.map((_, i) => () => tf.matMul(dys[i]!, x!, true) as Tensor)
-    const whole = trained === true ? fused<Array<Tensor>>(LINEARS_WEIGHT_GRADIENTS, [...dys, x!]) : undefined
+    const trained = weights.every((_, i) => isAsked(attrs, String(i + 1)))
+    const whole = trained ? fused<Array<Tensor>>(LINEARS_WEIGHT_GRADIENTS, [...dys, x!]) : undefined
     const ofWeights = whole === undefined ? alone : whole.map((gradient) => () => gradient)
     return { 0: () => fused(LINEARS_INPUT_GRADIENT, [...dys, ...weights]), ...shifted(ofWeights) }
   }
@@ -90,10 +92,18 @@ const rowSums: Gradient = {
   gradients: ([dy], _, { ids }) => ({ dy: () => fused(TAKE_ROWS, { x: dy! }, { ids }) })
 }
 
+/** The numbers of a norm, and whether its gradient kernel is to make those of the weight (and bias) too. */
+const ofNorm = (attrs: Record<string, unknown>) => ({
+  ...attrs,
+  withWeight: isAsked(attrs, "weight") || isAsked(attrs, "bias")
+})
+
 const rmsNorm: Gradient = {
   inputsToSave: ["x", "weight"],
-  gradients: ([dy], [x, weight], attrs) =>
-    together(["x", "weight"], fused<Array<Tensor>>(RMS_NORM_GRADIENT, { x: x!, weight: weight!, dy: dy! }, attrs))
+  gradients: ([dy], [x, weight], attrs) => {
+    const inputs = { x: x!, weight: weight!, dy: dy! }
+    return together(["x", "weight"], fused<Array<Tensor>>(RMS_NORM_GRADIENT, inputs, ofNorm(attrs)))
+  }
 }
 
 /** Both summands have the sum's gradient. */
@@ -102,18 +112,17 @@ const addRmsNorm: Gradient = {
   outputsToSave: [true, false],
   gradients: ([dsum, dy], [weight, sum], attrs) => {
     const inputs = { sum: sum!, weight: weight!, dsum: dsum!, dy: dy! }
-    const [dx, dweight] = fused<Array<Tensor>>(ADD_RMS_NORM_GRADIENT, inputs, attrs)
+    const [dx, dweight] = fused<Array<Tensor>>(ADD_RMS_NORM_GRADIENT, inputs, ofNorm(attrs))
     return { x: () => dx!, addend: () => tf.clone(dx!), weight: () => dweight! }
   }
 }
 
 const layerNorm: Gradient = {
   inputsToSave: ["x", "weight"],
-  gradients: ([dy], [x, weight], attrs) =>
-    together(
-      ["x", "weight", "bias"],
-      fused<Array<Tensor>>(LAYER_NORM_GRADIENT, { x: x!, weight: weight!, dy: dy! }, attrs)
-    )
+  gradients: ([dy], [x, weight], attrs) => {
+    const inputs = { x: x!, weight: weight!, dy: dy! }
+    return together(["x", "weight", "bias"], fused<Array<Tensor>>(LAYER_NORM_GRADIENT, inputs, ofNorm(attrs)))
+  }
 }
 
 const rotary: Gradient = {

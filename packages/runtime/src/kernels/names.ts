@@ -5,7 +5,7 @@ import { tf, type NamedTensorMap, type Tensor } from "../tf.ts"
 
 /** {x, weight} → x·Wᵀ. Its gradient is two products of tf.matMul. */
 export const LINEAR = "PlumblineLinear"
-/** [x, weight, weight, …] → [x·Wᵀ, x·Wᵀ, …], {trained}: whether the gradient of every weight will be asked for */
+/** [x, weight, weight, …] → [x·Wᵀ, x·Wᵀ, …] */
 export const LINEARS = "PlumblineLinears"
 /** [dy, dy, …, weight, weight, …] → dx, the sum of all dy·W */
 export const LINEARS_INPUT_GRADIENT = "PlumblineLinearsInputGradient"
@@ -40,15 +40,15 @@ export const TAKE_ROWS = "PlumblineTakeRows"
 export const EMBEDDING_GRADIENT = "PlumblineEmbeddingGradient"
 /** {x, weight}, {epsilon} → y */
 export const RMS_NORM = "PlumblineRmsNorm"
-/** {x, weight, dy}, {epsilon} → [dx, dweight] */
+/** {x, weight, dy}, {epsilon, withWeight} → [dx, dweight], the latter where it is asked for */
 export const RMS_NORM_GRADIENT = "PlumblineRmsNormGradient"
 /** {x, addend, weight}, {epsilon} → [x + addend, its norm] */
 export const ADD_RMS_NORM = "PlumblineAddRmsNorm"
-/** {sum, weight, dsum, dy}, {epsilon} → [dx, dweight]; dx is the gradient of either summand */
+/** {sum, weight, dsum, dy}, {epsilon, withWeight} → [dx, dweight], likewise; dx is the gradient of either summand */
 export const ADD_RMS_NORM_GRADIENT = "PlumblineAddRmsNormGradient"
 /** {x, weight, bias}, {epsilon} → y */
 export const LAYER_NORM = "PlumblineLayerNorm"
-/** {x, weight, dy}, {epsilon} → [dx, dweight, dbias] */
+/** {x, weight, dy}, {epsilon, withWeight} → [dx, dweight, dbias], likewise */
 export const LAYER_NORM_GRADIENT = "PlumblineLayerNormGradient"
 /** {x, cos, sin}, {inverse} → rotated; the inverse rotation is the gradient */
 export const ROTARY = "PlumblineRotary"

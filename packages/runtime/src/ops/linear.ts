@@ -40,8 +40,7 @@ export const linears = (
   weights: ReadonlyArray<readonly [weight: Tensor2D, bias: Tensor1D | undefined]>
 ): ReadonlyArray<Tensor2D> => {
   if (!hasKernel(LINEARS)) return weights.map(([weight, bias]) => linear(x, weight, bias))
-  const trained = weights.every(([weight]) => weight instanceof tf.Variable && weight.trainable)
-  const products = fused<Array<Tensor>>(LINEARS, [x, ...weights.map(([weight]) => weight)], { trained })
+  const products = fused<Array<Tensor>>(LINEARS, [x, ...weights.map(([weight]) => weight)])
   return weights.map(([, bias], i) => withBias(products[i] as Tensor2D, bias))
 }
 

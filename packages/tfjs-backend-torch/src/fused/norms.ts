@@ -10,6 +10,11 @@ interface Epsilon {
   readonly epsilon: number
 }
 
+interface GradientNumbers extends Epsilon {
+  /** Whether the gradient of the weight is wanted, too. */
+  readonly withWeight: boolean
+}
+
 const [mul, mean, square, rsqrt, add, addTo, sub, sum] = [
   aten("mul.Tensor"),
   aten("mean.dim"),
@@ -66,13 +71,14 @@ export const addRmsNorm: Kernel = (inputs: NormInputs & Record<"addend", TensorI
  */
 const slopes = (
   [x, weight, dy, past]: readonly [Handle, Handle, Handle, Handle?],
-  epsilon: number,
+  { epsilon, withWeight }: GradientNumbers,
   scope: KernelScope
-): readonly [dx: Handle, dw: Handle] => {
+): readonly [dx: Handle, dw: Handle | undefined] => {
   const T = cudaStorage([x], scope)
   if (T !== undefined && fitsRmsGradient(scope.backend.addon.shape(weight)[0]!)) {
     const beside = past === undefined ? undefined : alike(past, x, scope)
-    return cudaRmsGradient({ x, weight: wide(weight, scope), dy: alike(dy, x, scope), past: beside }, epsilon, T, scope)
+    const operands = { x, weight: wide(weight, scope), dy: alike(dy, x, scope), past: beside, withWeight }
+    return cudaRmsGradient(operands, epsilon, T, scope)
   }
   const [exact, above] = [wide(x, scope), wide(dy, scope)]
   const inverse = inverseRms(exact, epsilon)
@@ -80,24 +86,30 @@ const slopes = (
   const slope = mul(above, wide(weight, scope))
   const through = mul(inverse, sub(slope, mul(unit, mean(mul(slope, unit), [-1], true))))
   const dx = past === undefined ? through : addTo(through, wide(past, scope))
-  return [cast(dx, typeOf(x, scope), scope), sum(mul(above, unit), [0])]
+  return [cast(dx, typeOf(x, scope), scope), withWeight ? sum(mul(above, unit), [0]) : undefined]
 }
 
-export const rmsNormGradient: Kernel = (inputs: NormInputs, { epsilon }: Epsilon, scope) => {
+/** The gradients that were made, in the shapes of what they are of. */
+const made = (
+  parts: ReadonlyArray<Handle | undefined>,
+  shapes: ReadonlyArray<ReadonlyArray<number>>,
+  scope: KernelScope
+): Array<TensorInfo> => parts.flatMap((part, i) => (part === undefined ? [] : [scope.out(part, "float32", shapes[i]!)]))
+
+export const rmsNormGradient: Kernel = (inputs: NormInputs, numbers: GradientNumbers, scope) => {
   const operands = [dense(inputs.x, scope), dense(inputs.weight, scope), dense(inputs.dy, scope)] as const
-  const [dx, dw] = slopes(operands, epsilon, scope)
-  return [scope.out(dx, "float32", inputs.x.shape), scope.out(dw, "float32", inputs.weight.shape)]
+  return made(slopes(operands, numbers, scope), [inputs.x.shape, inputs.weight.shape], scope)
 }
 
 /** {sum, weight, dsum, dy} → [gradient of either summand, dweight] */
 export const addRmsNormGradient: Kernel = (
   inputs: Record<"sum" | "weight" | "dsum" | "dy", TensorInfo>,
-  { epsilon }: Epsilon,
+  numbers: GradientNumbers,
   scope
 ) => {
   const operands = [inputs.sum, inputs.weight, inputs.dy, inputs.dsum].map((tensor) => dense(tensor, scope))
-  const [dx, dw] = slopes(operands as [Handle, Handle, Handle, Handle], epsilon, scope)
-  return [scope.out(dx, "float32", inputs.sum.shape), scope.out(dw, "float32", inputs.weight.shape)]
+  const parts = slopes(operands as [Handle, Handle, Handle, Handle], numbers, scope)
+  return made(parts, [inputs.sum.shape, inputs.weight.shape], scope)
 }
 
 export const layerNorm: Kernel = (inputs: NormInputs, { epsilon }: Epsilon, scope) => {
@@ -107,12 +119,13 @@ export const layerNorm: Kernel = (inputs: NormInputs, { epsilon }: Epsilon, scop
   return scope.out(out!, "float32", inputs.x.shape)
 }
 
-export const layerNormGradient: Kernel = (inputs: NormInputs, { epsilon }: Epsilon, scope) => {
+export const layerNormGradient: Kernel = (inputs: NormInputs, { epsilon, withWeight }: GradientNumbers, scope) => {
   const x = scope.of(inputs.x)
   const [weight, dy] = [alike(scope.of(inputs.weight), x, scope), alike(scope.of(inputs.dy), x, scope)]
   const shape = inputs.weight.shape
   const [, average, inverse] = layerNormOf(x, shape, weight, undefined, epsilon)
-  // The bias only says that its gradient is wanted, in its shape.
-  const [dx, dw, db] = layerNormBackward(dy, x, shape, average, inverse, weight, weight, [true, true, true])
-  return [scope.out(dx!, "float32", inputs.x.shape), scope.out(dw!, "float32", shape), scope.out(db!, "float32", shape)]
+  // the bias only says that its gradient is wanted, in its shape
+  const wanted = [true, withWeight, withWeight]
+  const parts = layerNormBackward(dy, x, shape, average, inverse, weight, weight, wanted)
+  return made(withWeight ? parts : [parts[0]], [inputs.x.shape, shape, shape], scope)
 }

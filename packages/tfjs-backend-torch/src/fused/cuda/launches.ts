@@ -157,26 +157,27 @@ interface RmsGradient {
   readonly dy: Handle
   /** Added to dx. */
   readonly past: Handle | undefined
+  readonly withWeight: boolean
 }
 
-/** [dx in the storage of x, dweight float32] */
+/** [dx in the storage of x, dweight float32 where it is wanted] */
 export const cudaRmsGradient = (
-  { dy, past, weight, x }: RmsGradient,
+  { dy, past, weight, withWeight, x }: RmsGradient,
   epsilon: number,
   T: string,
   scope: KernelScope
-): [Handle, Handle] => {
+): [Handle, Handle | undefined] => {
   const [rows, width] = rowsOf(x, scope)
   const W = packWidth(width)
   const packs = width / W
   const threads = packs <= MOST_PACKS * 256 ? threadsOf(packs) : MOST_THREADS
   const blocks = Math.min(rows, 4 * scope.backend.cuda!.multiprocessors)
   const dx = emptyLike(x, scope)
-  const shares = emptyOf([blocks, width], FLOAT32, scope)
-  const macros = { T, W, PACKS: Math.ceil(packs / threads) }
-  const args = [x, weight, dy, past ?? null, dx, shares, rows, width, epsilon]
+  const shares = withWeight ? emptyOf([blocks, width], FLOAT32, scope) : undefined
+  const macros = { T, W, PACKS: Math.ceil(packs / threads), WITH_WEIGHT: withWeight ? 1 : 0 }
+  const args = [x, weight, dy, past ?? null, dx, shares ?? null, rows, width, epsilon]
   launch("rmsNormGradient", { blocks, threads, macros, args }, scope)
-  return [dx, reshape(sum(shares, [0]), [width])]
+  return [dx, shares === undefined ? undefined : reshape(sum(shares, [0]), [width])]
 }
 
 /** [2] float32: the norm of all tensors together, and what its rounding left. */

@@ -33,7 +33,7 @@ extern "C" __global__ void rmsNorm(const T* x, const T* addend, const float* wei
 }`
 
 /**
- * A thread owns the columns (threadIdx + k·blockDim)·W, k < PACKS; dweight is [gridDim, width]. What flows into x past
+ * A thread owns the columns (threadIdx + k·blockDim)·W, k < PACKS; dweight is [gridDim, width], and made with macro WITH_WEIGHT. What flows into x past
  * the norm (`past`, or null) is added to dx.
  */
 export const RMS_NORM_GRADIENT = `
@@ -84,7 +84,7 @@ extern "C" __global__ void rmsNormGradient(const T* x, const float* weight, cons
     }
   }
   #pragma unroll
-  for (int k = 0; k < PACKS; k++) {
+  for (int k = 0; k < WITH_WEIGHT * PACKS; k++) {
     const int i = (threadIdx.x + k * blockDim.x) * W;
     if (i >= width) continue;
     #pragma unroll

@@ -1,0 +1,33 @@
+import type { TapeRule } from "../tape-reach.ts"
+import { ADD_RMS_NORM, EMBEDDING, LAYER_NORM, LINEAR, LINEARS, RMS_NORM, TOKEN_LOG_PROBS } from "./names.ts"
+
+/** Gradients look at shapes alone. */
+const shapes: TapeRule = { reads: () => false }
+
+/** Each gradient reads the other input. */
+const other: TapeRule = { reads: (saved, asked) => asked.size > (asked.has(saved) ? 1 : 0) }
+
+/** The gradient of x, input 0, reads the weights, and those of the weights read x. */
+const onOneInput: TapeRule = {
+  reads: (saved, asked) => (saved === "0" ? other.reads(saved, asked) : asked.has("0")),
+  isTold: true
+}
+
+const all: TapeRule = { reads: () => true, isTold: true }
+
+/** Of operations that save more than the gradients asked for read. */
+export const tapeRules: ReadonlyMap<string, TapeRule> = new Map([
+  ...["Add", "AddN", "Concat", "ExpandDims", "Mean", "Pack", "PadV2", "Reshape", "Slice", "Sub", "Sum"].map(
+    (name) => [name, shapes] as const
+  ),
+  [EMBEDDING, shapes],
+  ["BatchMatMul", other],
+  ["Multiply", other],
+  [LINEAR, other],
+  [LINEARS, onOneInput],
+  [RMS_NORM, all],
+  [ADD_RMS_NORM, all],
+  [LAYER_NORM, all],
+  // that of the hidden states was made in the forward pass
+  [TOKEN_LOG_PROBS, { reads: (_, asked) => asked.has("weight") }]
+])

@@ -1,0 +1,122 @@
+import { tf, type Tensor } from "./tf.ts"
+
+type Inputs = Readonly<Record<string, Tensor>>
+
+/** What the tape keeps of one kind of operation. */
+export interface TapeRule {
+  /** Whether a gradient that is asked for reads the values of a saved input. @param asked inputs by name */
+  readonly reads: (saved: string, asked: ReadonlySet<string>) => boolean
+  /** Whether the gradient function is told which gradients are asked for, by an attribute `asked`; see `isAsked`. */
+  readonly isTold?: boolean
+}
+
+/** Whether the gradient of this input is asked for, where the tape can tell. */
+export const isAsked = ({ asked }: Record<string, unknown>, input: string): boolean =>
+  asked === undefined || (asked as ReadonlySet<string>).has(input)
+
+/** What we use of tfjs's engine. */
+interface Engine {
+  addTapeNode: (kernel: string, inputs: Inputs, outputs: ReadonlyArray<Tensor>, ...rest: NodeRest) => void
+  getTensorsForGradient: (kernel: string, inputs: Inputs, outputs: ReadonlyArray<Tensor>) => Array<Tensor>
+  gradients: (f: () => Tensor, xs: ReadonlyArray<Tensor>, dy?: Tensor, allowNoGradients?: boolean) => unknown
+  readonly keep: (tensor: Tensor) => Tensor
+  readonly nextTensorId: () => number
+  saveTensorsForBackwardMode: (tensors: ReadonlyArray<Tensor>) => Array<Tensor>
+  readonly state: { readonly gradientDepth: number; readonly tensorInfo: WeakMap<object, unknown> }
+}
+
+type NodeRest = [gradient: unknown, saved: Array<Tensor>, attrs: Record<string, unknown> | undefined]
+
+const patched = new WeakSet<object>()
+
+/**
+ * Has the tape hold what its backward pass will read, and nothing else. While the forward pass runs, it is followed which
+ * tensors the asked-for variables lead to: an operation on others is not recorded, nor is an input that none leads to; and
+ * of what an operation saves, the tape keeps only shapes where no gradient that will be asked for reads the values. So
+ * frozen weights cost neither the inputs of their products nor a gradient.
+ *
+ * Inside another tape, where gradients of gradients may be asked for, all inputs are recorded.
+ */
+export const followVariables = (rules: ReadonlyMap<string, TapeRule>): void => {
+  const engine = tf.engine() as unknown as Engine
+  if (patched.has(engine)) return
+  patched.add(engine)
+  const asked = followReached(engine)
+  recordReached(engine, rules, asked)
+  saveWhatIsRead(engine, rules, asked)
+}
+
+/** Which of an operation's inputs a variable leads to; undefined where that is not followed. */
+type Reach = {
+  readonly inputs: (inputs: Inputs) => ReadonlySet<string> | undefined
+  readonly add: (tensors: ReadonlyArray<Tensor>) => void
+}
+
+const followReached = (engine: Engine): Reach => {
+  let reached: Set<number> | undefined
+  const { gradients } = engine
+  engine.gradients = (f, xs, dy, allowNoGradients) => {
+    const followed = () => {
+      const outer = reached
+      const isInner = engine.state.gradientDepth > 1
+      reached = isInner ? undefined : new Set(xs.map(({ id }) => id))
+      try {
+        return f()
+      } finally {
+        // what an inner pass computed is unknown to the rest of the outer one
+        reached = isInner ? undefined : outer
+      }
+    }
+    return gradients.call(engine, followed, xs, dy, allowNoGradients)
+  }
+  return {
+    inputs: (inputs) => {
+      if (reached === undefined) return undefined
+      const names = new Set<string>()
+      for (const name in inputs) if (reached.has(inputs[name]!.id)) names.add(name)
+      return names
+    },
+    add: (tensors) => {
+      for (const { id } of tensors) reached?.add(id)
+    }
+  }
+}
+
+const recordReached = (engine: Engine, rules: ReadonlyMap<string, TapeRule>, reach: Reach): void => {
+  const { addTapeNode } = engine
+  engine.addTapeNode = (kernel, inputs, outputs, gradient, saved, attrs) => {
+    const asked = reach.inputs(inputs)
+    if (asked === undefined) return addTapeNode.call(engine, kernel, inputs, outputs, gradient, saved, attrs)
+    if (asked.size === 0) return void tf.dispose(saved)
+    reach.add(outputs)
+    const recorded = Object.fromEntries([...asked].map((name) => [name, inputs[name]!]))
+    const told = rules.get(kernel)?.isTold === true ? { ...attrs, asked } : attrs
+    addTapeNode.call(engine, kernel, recorded, outputs, gradient, saved, told)
+  }
+}
+
+const saveWhatIsRead = (engine: Engine, rules: ReadonlyMap<string, TapeRule>, reach: Reach): void => {
+  const { getTensorsForGradient, saveTensorsForBackwardMode } = engine
+  engine.getTensorsForGradient = (kernel, inputs, outputs) => {
+    const asked = reach.inputs(inputs)
+    if (asked?.size === 0) return []
+    const tensors = getTensorsForGradient.call(engine, kernel, inputs, outputs)
+    const rule = rules.get(kernel)
+    if (asked === undefined || rule === undefined) return tensors
+    const { inputsToSave, saveAllInputs } = tf.getGradient(kernel)!
+    const names = saveAllInputs === true ? Object.keys(inputs) : (inputsToSave ?? [])
+    return tensors.map((tensor, i) =>
+      i >= names.length || rule.reads(names[i]!, asked) ? tensor : shapeOf(tensor, engine)
+    )
+  }
+  engine.saveTensorsForBackwardMode = (tensors) =>
+    tensors.flatMap((tensor) =>
+      engine.state.tensorInfo.has(tensor.dataId)
+        ? saveTensorsForBackwardMode.call(engine, [tensor])
+        : [engine.keep(tensor)]
+    )
+}
+
+/** A tensor without values, of which the engine knows nothing. */
+const shapeOf = ({ dtype, shape }: Tensor, engine: Engine): Tensor =>
+  new tf.Tensor([...shape], dtype, {}, engine.nextTensorId())
