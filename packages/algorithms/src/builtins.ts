@@ -1,6 +1,7 @@
 import type { Schema } from "effect"
 import type { Builtin } from "./builtin.ts"
 import { distillCommand } from "./distillation/distill-command.ts"
+import { metaRewardingCommand } from "./iterative/meta-rewarding/meta-rewarding-command.ts"
 import { onlineDpoCommand } from "./iterative/online-dpo-command.ts"
 import { rejectionSamplingCommand } from "./iterative/rejection-sampling-command.ts"
 import { selfRewardingCommand } from "./iterative/self-rewarding-command.ts"
@@ -54,6 +55,7 @@ export const builtins: ReadonlyArray<AnyBuiltin> = [
   rejectionSamplingCommand,
   onlineDpoCommand,
   selfRewardingCommand,
+  metaRewardingCommand,
   xpoCommand,
   nashMdCommand,
   distillCommand,

@@ -138,6 +138,19 @@ describe("spin", () => {
   it.live("makes the demonstrations likelier, iteration by iteration, on wasm", () => learns(ModelRuntime.layerWasm))
   it.live.skipIf(!hasTorch)("makes the demonstrations likelier, iteration by iteration, on torch", () => learns(torch))
 
+  it.live("takes a β for each iteration, and the last one for all that follow", () =>
+    Effect.gen(function* () {
+      const run = { author: "reference" as const, learningRate: 0.005, steps: 7 }
+      const iterations = { ...shared, iterationSteps: 2 }
+      const { steps: changing } = yield* runOnline(spin({ ...iterations, beta: [0.5, 0.1] }), run)
+      const { steps: same } = yield* runOnline(spin({ ...iterations, beta: 0.5 }), { ...run, steps: 3 })
+      expect(changing.map((metrics) => metrics["beta"])).toEqual([0.5, 0.5, 0.1, 0.1, 0.1, 0.1, 0.1].map(Math.fround))
+      // at ln 2, where an iteration begins, the gradient is proportional to β
+      expect(changing[1]!["loss"]).toBe(same[1]!["loss"])
+      expect(changing[2]!["grad_norm"]! / same[2]!["grad_norm"]!).toBeCloseTo(0.2, 4)
+    })
+  )
+
   it.live("goes on exactly from a checkpoint inside an iteration", () =>
     Effect.gen(function* () {
       const folder = mkdtempSync(join(tmpdir(), "plumbline-spin-"))

@@ -21,7 +21,11 @@ import { spin } from "./spin.ts"
 
 export const SpinCommandOptions = Schema.Struct({
   ...fileFields,
-  beta: option(Positive, 0.1, "strength of the pull toward the opponent"),
+  beta: option(
+    Schema.NonEmptyArray(Positive),
+    [0.1],
+    "strength of the pull toward the opponent; several are of the iterations in turn, the last one of all that follow"
+  ),
   iterationSteps: optional(PositiveInt, "steps after which the opponent becomes the policy (default: an epoch)"),
   ...rolloutFields,
   ...batchFields,

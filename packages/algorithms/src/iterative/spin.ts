@@ -4,7 +4,7 @@ import type { ReferencePolicy } from "@plumbline/models"
 import { type CausalLM, Policy } from "@plumbline/models"
 import type { Generator } from "@plumbline/rollout-generation"
 import { type GenerationError } from "@plumbline/rollout-generation"
-import { type Algorithm, type Dataset, splitUnits } from "@plumbline/training"
+import { type Algorithm, type Dataset, type Objective, splitUnits } from "@plumbline/training"
 import { Effect } from "effect"
 import { dpo } from "../preference/dpo.ts"
 import { movingReference } from "../preference/moving-reference.ts"
@@ -19,10 +19,16 @@ import { type Reported, reporting, withReport } from "./reported.ts"
 import { type ResponseOptions, type WrittenResponse, writeResponses } from "../responses/responses.ts"
 
 export interface SpinOptions extends Omit<ResponseOptions, "samples"> {
-  /** λ: strength of the pull toward the opponent. */
-  readonly beta: number
+  /** λ: strength of the pull toward the opponent, by iteration; the last one holds from then on. */
+  readonly beta: number | readonly [number, ...Array<number>]
   /** Steps of an iteration; after each the opponent becomes the policy as it is then. */
   readonly iterationSteps: number
+}
+
+/** Pairs of one iteration. */
+export interface SpinBatch extends PairBatch {
+  /** Strength of the pull toward the opponent in this iteration. */
+  readonly beta: number
 }
 
 /**
@@ -43,7 +49,7 @@ export const spin = (
   options: SpinOptions
 ): Algorithm<
   { readonly policy: CausalLM },
-  PairBatch & Reported,
+  SpinBatch & Reported,
   GenerationError,
   Policy | SupervisedData | Generator | ReferencePolicy | ReferenceLogProbs | Tokenizer
 > => ({
@@ -57,7 +63,7 @@ const selfPlay = (
   options: SpinOptions
 ): Algorithm<
   { readonly policy: CausalLM },
-  PairBatch & Reported,
+  SpinBatch & Reported,
   GenerationError,
   Policy | SupervisedData | Generator | ReferenceLogProbs | Tokenizer
 > => ({
@@ -67,12 +73,20 @@ const selfPlay = (
   stepsPerEpoch: Effect.map(SupervisedData, ({ sampler }) => sampler.stepsPerEpoch),
   experience: (position) =>
     writtenBatches(SupervisedData, position, (data, units, step) => gamePairs(data, units, step, options)),
-  // the opponent has other weights in each iteration, so it writes anew; its random numbers stay those of step 0
+  // the opponent has other weights in each iteration, so it writes anew; its random numbers and β stay those of step 0
   heldOut: Effect.flatMap(SupervisedData, (data) =>
     data.heldOut.length === 0 ? Effect.succeed([]) : gamePairs(data, data.heldOut, 0, options)
   ),
-  objective: reporting(preferenceObjective(dpo({ beta: options.beta })))
+  objective: reporting(spinObjective)
 })
+
+const spinObjective: Objective<{ readonly policy: CausalLM }, SpinBatch> = {
+  counts: (batch) => preferenceObjective(dpo({ beta: batch.beta })).counts(batch),
+  loss: (models, batch) => preferenceObjective(dpo({ beta: batch.beta })).loss(models, batch)
+}
+
+const betaAt = (step: number, { beta, iterationSteps }: SpinOptions): number =>
+  typeof beta === "number" ? beta : beta[Math.min(Math.floor(step / iterationSteps), beta.length - 1)]!
 
 const gamePairs = Effect.fnUntraced(function* (
   data: Dataset<SupervisedUnit>,
@@ -88,9 +102,13 @@ const gamePairs = Effect.fnUntraced(function* (
     { ...options, samples: 1, maxLength: data.maxLength }
   )
   const pairs = units.map((unit, i) => pairUnit(unit, demonstrated[i]!.answer, written[i]![0]!))
-  const batch = (part: ReadonlyArray<PairUnit>) => pairBatch(data, part, reference)
+  const beta = betaAt(step, options)
+  const batch = (part: ReadonlyArray<PairUnit>): SpinBatch => ({ ...pairBatch(data, part, reference), beta })
   const lengths = Float32Array.from(written, ([sample]) => sample!.response.responseIds.length)
-  return withReport(splitUnits(pairs, data.split), batch, { "completions/mean_length": lengths })
+  return withReport(splitUnits(pairs, data.split), batch, {
+    "completions/mean_length": lengths,
+    beta: Float32Array.of(beta)
+  })
 })
 
 const pairUnit = ({ origin }: SupervisedUnit, chosen: TokenizedRow, { row: rejected }: WrittenResponse): PairUnit => ({

@@ -28,7 +28,12 @@ import { row, smallModel, VOCABULARY } from "./small-models.ts"
 /** Ends a response of the small model. */
 export const STOP = VOCABULARY - 1
 
-const tokenizer = Tokenizer.layer({ ...testTokenizer, stopIds: [STOP] })
+/** A chat is its texts. */
+const tokenizer = Tokenizer.layer({
+  ...testTokenizer,
+  stopIds: [STOP],
+  renderChat: (messages) => messages.map(({ content }) => content).join("")
+})
 
 /** Eight prompts of one or two tokens. */
 const prompts: ReadonlyArray<PromptUnit> = Array.from({ length: 8 }, (_, i) => {

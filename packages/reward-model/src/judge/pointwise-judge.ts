@@ -46,7 +46,8 @@ export const pointwiseJudge = (options: PointwiseJudgeOptions): RewardShape => {
   }
 }
 
-const askForRating: NonNullable<PointwiseJudgeOptions["ask"]> = ({ answer, prompt }, { text }, { max, min }) => [
+/** Asks for `[[rating]]` on the scale. */
+export const askForRating: NonNullable<PointwiseJudgeOptions["ask"]> = ({ answer, prompt }, { text }, { max, min }) => [
   {
     role: "user",
     content: [

@@ -1,0 +1,68 @@
+import { bracketedRating, bracketedVerdict, askForRating } from "@plumbline/reward-model"
+import { option, optional, PositiveInt, runTraining, Share } from "@plumbline/training"
+import { Effect, Schema } from "effect"
+import type { Builtin } from "../../builtin.ts"
+import { inputFiles, policyFolder, referenceFolder, tokenizerOutput } from "../../model-folder.ts"
+import { lossFromOptions } from "../../preference/loss-table.ts"
+import { ReferenceLogProbs } from "../../preference/reference-log-probs.ts"
+import { PromptData, promptFiles, type PromptRow } from "../../responses/prompt-data.ts"
+import { responseOptions } from "../../responses/rollout-fields.ts"
+import { enoughSamples, judgedPairFields } from "../online-dpo-command.ts"
+import { opponentEngine } from "../opponent-engine.ts"
+import { askForBetterJudgement } from "./meta-judge.ts"
+import { metaRewarding } from "./meta-rewarding.ts"
+
+export const MetaRewardingCommandOptions = Schema.Struct({
+  ...judgedPairFields,
+  evaluations: option(PositiveInt, 5, "times that the model judges each response; the mean counts"),
+  judgeNewTokens: option(PositiveInt, 256, "most tokens of a judgement, and of a verdict on two of them"),
+  metaShare: option(Share, 1, "share of a step's prompts whose judgements are compared: where the judge is least sure"),
+  judgeIterations: optional(PositiveInt, "iterations that learn from judgements, too (default: all)"),
+  samples: option(PositiveInt, 4, "responses to each prompt; the best and the worst make a pair"),
+  lengthControl: option(Share, 0, "how far from the best and the worst a response may be for its length to decide"),
+  iterationSteps: optional(
+    PositiveInt,
+    "steps after which actor, judge, meta-judge and reference become the policy (default: an epoch)"
+  )
+})
+export type MetaRewardingCommandOptions = typeof MetaRewardingCommandOptions.Type
+
+const SCALE = { min: 1, max: 10 }
+
+const WORDS = {
+  judge: { scale: SCALE, ask: askForRating, read: bracketedRating(SCALE) },
+  metaJudge: { ask: askForBetterJudgement, read: bracketedVerdict }
+}
+
+/** `plumb meta-rewarding`: the model of a folder learns to answer and to judge from its own judgement of both. */
+export const metaRewardingCommand: Builtin<typeof MetaRewardingCommandOptions, PromptRow> = {
+  name: "meta-rewarding",
+  summary: "self-rewarding in which the model also judges its judgements, and learns to judge from that",
+  options: MetaRewardingCommandOptions,
+  data: promptFiles,
+  generates: true,
+  referenceUse: () => "every step",
+  run: (options: MetaRewardingCommandOptions) =>
+    Effect.gen(function* () {
+      const loss = yield* lossFromOptions(options)
+      const samples = yield* enoughSamples(options.samples)
+      const { evaluations, judgeIterations, judgeNewTokens, lengthControl, metaShare, temperature } = options
+      return yield* Effect.gen(function* () {
+        const { iterationSteps = (yield* PromptData).sampler.stepsPerEpoch } = options
+        const judging = { evaluations, judgeIterations, metaShare, ...WORDS }
+        const judgeSampling = { maxNewTokens: judgeNewTokens, temperature }
+        const acting = { ...responseOptions(options), samples, iterationSteps, lengthControl }
+        return yield* runTraining({
+          algorithm: metaRewarding(loss, { ...acting, ...judging, judgeSampling }),
+          options,
+          inputs: inputFiles({ ...options, reference: undefined }),
+          extraFiles: yield* tokenizerOutput,
+          highlights: ["reward", "rewards/margins"]
+        })
+      }).pipe(
+        Effect.provide([ReferenceLogProbs.layer, opponentEngine(options)]),
+        Effect.provide([PromptData.layerFiles(options), referenceFolder(options, true)]),
+        Effect.provide(policyFolder(options))
+      )
+    })
+}
