@@ -6,12 +6,11 @@ import {
   optional,
   Positive,
   runFields,
-  runTraining,
-  Share
+  runTraining
 } from "@plumbline/training"
 import { Effect, Layer, Schema } from "effect"
 import type { Builtin } from "../builtin.ts"
-import { trainFields } from "../command-fields.ts"
+import { trainFields, UnitShare } from "../command-fields.ts"
 import { inputFiles, policyFolder, referenceFolder, tokenizerOutput } from "../model-folder.ts"
 import { ReferenceLogProbs } from "../preference/reference-log-probs.ts"
 import { PromptData, promptFiles, type PromptRow } from "../responses/prompt-data.ts"
@@ -30,7 +29,7 @@ export const NashMdCommandOptions = Schema.Struct({
   ...rewardFields,
   reference: optional(Schema.NonEmptyString, "folder of the reference policy (default: the policy before training)"),
   beta: option(Positive, 0.1, "τ: strength of the pull toward the reference policy"),
-  mixture: option(Share, 0.125, "share of the reference in the opponent; 0 is play against oneself"),
+  mixture: option(UnitShare, 0.125, "share of the reference in the opponent; 0 is play against oneself"),
   preference: option(
     Schema.Literals(Object.keys(preferences) as ReadonlyArray<keyof typeof preferences>),
     "better",

@@ -2,6 +2,7 @@ import { bracketedRating, bracketedVerdict, askForRating } from "@plumbline/rewa
 import { option, optional, PositiveInt, runTraining, Share } from "@plumbline/training"
 import { Effect, Schema } from "effect"
 import type { Builtin } from "../../builtin.ts"
+import { UnitShare } from "../../command-fields.ts"
 import { inputFiles, policyFolder, referenceFolder, tokenizerOutput } from "../../model-folder.ts"
 import { lossFromOptions } from "../../preference/loss-table.ts"
 import { ReferenceLogProbs } from "../../preference/reference-log-probs.ts"
@@ -16,7 +17,11 @@ export const MetaRewardingCommandOptions = Schema.Struct({
   ...judgedPairFields,
   evaluations: option(PositiveInt, 5, "times that the model judges each response; the mean counts"),
   judgeNewTokens: option(PositiveInt, 256, "most tokens of a judgement, and of a verdict on two of them"),
-  metaShare: option(Share, 1, "share of a step's prompts whose judgements are compared: where the judge is least sure"),
+  metaShare: option(
+    UnitShare,
+    1,
+    "share of a step's prompts whose judgements are compared: where the judge is least sure"
+  ),
   judgeIterations: optional(PositiveInt, "iterations that learn from judgements, too (default: all)"),
   samples: option(PositiveInt, 4, "responses to each prompt; the best and the worst make a pair"),
   lengthControl: option(Share, 0, "how far from the best and the worst a response may be for its length to decide"),
