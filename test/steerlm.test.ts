@@ -2,7 +2,7 @@ import { byteTokenizer, CHATML_SPECIALS } from "@plumbline/data"
 import { createModel, createScalarModel, llama, saveModel } from "@plumbline/models"
 import { ModelRuntime } from "@plumbline/runtime"
 import { Effect } from "effect"
-import { mkdtempSync, readFileSync, rmSync, writeFileSync } from "node:fs"
+import { existsSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from "node:fs"
 import { tmpdir } from "node:os"
 import { join } from "node:path"
 import { afterAll, beforeAll, describe, expect, it } from "vitest"
@@ -118,5 +118,103 @@ describe("plumb steerlm", () => {
     expect([unknown.code, unknown.stderr.includes("was conditioned on loud, not on funny")]).toEqual([1, true])
     const never = await plumb([...asked, "--model", at("start")])
     expect([never.code, never.stderr.includes("was not trained with plumb steerlm")]).toEqual([1, true])
+  })
+})
+
+describe("plumb annotate", () => {
+  it("goes on where it was killed, and refuses a file of other rows", async () => {
+    const args = [
+      "annotate",
+      "--model",
+      at("grader"),
+      "--input",
+      at("rows.jsonl"),
+      "--output",
+      at("killed.jsonl"),
+      ...WASM
+    ]
+    expect((await plumb(args)).code).toBe(0)
+    const whole = readFileSync(at("killed.jsonl"), "utf8")
+    // 20 rows are there, and a torn one
+    const lines = whole.split("\n")
+    writeFileSync(at("killed.jsonl"), `${lines.slice(0, 20).join("\n")}\n${lines[20]!.slice(0, 9)}`)
+    const again = await plumb(args)
+    expect(again.code, again.stderr).toBe(0)
+    expect(readFileSync(at("killed.jsonl"), "utf8")).toBe(whole)
+    const other = await plumb(args.with(4, at("shuffled.jsonl")))
+    expect([other.code, other.stderr.includes("was not made from these prompts")]).toEqual([1, true])
+    const best = await plumb([...args, "--max", "3"])
+    expect([best.code, readFileSync(at("killed.jsonl"), "utf8")]).toEqual([1, whole])
+  })
+})
+
+interface WeightedRow {
+  readonly prompt: string
+  readonly label: string
+  readonly responses: ReadonlyArray<Readonly<Record<string, number>> & { readonly value: string }>
+}
+
+describe("plumb steerlm2", () => {
+  const models = () => ["--base", at("start"), "--attribute-model", at("grader")]
+  const command = (...more: ReadonlyArray<string>) =>
+    plumb(["steerlm2-data", "--model", at("run-rows.jsonl/final"), ...models(), ...more, ...WASM])
+  const sampling = ["--samples", "3", "--max-new-tokens", "6", "--seed", "5"]
+
+  it("has its data made by a command that goes on where it was killed", async () => {
+    write(
+      "wanted.jsonl",
+      ["aa>", "bb>", "cc>", "dd>"].map((prompt, i) => ({ prompt, loud: i % 2 === 0 ? 4 : 0 }))
+    )
+    const args = ["--input", at("wanted.jsonl"), "--output", at("weighted.jsonl"), ...sampling]
+    const made = await command(...args)
+    expect(made.code, made.stderr).toBe(0)
+    const whole = readFileSync(at("weighted.jsonl"), "utf8")
+    const lines = whole.trim().split("\n")
+    const rows = lines.map((line) => JSON.parse(line) as WeightedRow)
+    expect(rows.map(({ label, prompt, responses }) => [prompt, label, responses.length])).toEqual([
+      ["aa>", "loud:4", 3],
+      ["bb>", "loud:0", 3],
+      ["cc>", "loud:4", 3],
+      ["dd>", "loud:0", 3]
+    ])
+    writeFileSync(at("weighted.jsonl"), `${lines.slice(0, 2).join("\n")}\n${lines[2]!.slice(0, 30)}`)
+    expect((await command(...args)).code).toBe(0)
+    expect(readFileSync(at("weighted.jsonl"), "utf8")).toBe(whole)
+  })
+
+  it("begins where the policy is what wrote the data, and comes nearer to what it is weighed for", async () => {
+    const training = "--batch-size 4 --max-steps 30 --learning-rate 3e-3 --lr-schedule constant".split(" ")
+    const files = ["--model", at("run-rows.jsonl/final"), "--train", at("weighted.jsonl"), "--output", at("run-2")]
+    const trained = await plumb(["steerlm2", ...files, ...training, ...WASM])
+    expect(trained.code, trained.stderr).toBe(0)
+    const distances = readFileSync(at("run-2/metrics.jsonl"), "utf8")
+      .trim()
+      .split("\n")
+      .map((line) => (JSON.parse(line) as { readonly distance: number }).distance)
+    // b is uniform where log Q = log Q′, so the distance is Σ w·log(n·w) of the file's three log-probs
+    const rows = readFileSync(at("weighted.jsonl"), "utf8").trim().split("\n")
+    const expected = rows.map((line) => {
+      const { responses } = JSON.parse(line) as WeightedRow
+      const logits = responses.map((one) => one["log(P(a|x,y))"]! + one["log(P(y|x))"]! - one["log(Q(y|a,x))"]!)
+      const odds = logits.map((logit) => Math.exp(logit - Math.max(...logits)))
+      const total = odds.reduce((sum, value) => sum + value, 0)
+      return odds.reduce((sum, value) => sum + (value / total) * Math.log((responses.length * value) / total), 0)
+    })
+    expect(distances[0]).toBeCloseTo(expected.reduce((sum, value) => sum + value, 0) / rows.length, 4)
+    expect(distances.at(-1)).toBeLessThan(0.5 * distances[0]!)
+  })
+
+  it("says which grades are missing, are no grades, or are not the models' own", async () => {
+    const refused = async (rows: ReadonlyArray<unknown>, ...more: ReadonlyArray<string>) => {
+      write("odd.jsonl", rows)
+      const { code, stderr } = await command("--input", at("odd.jsonl"), "--output", at("never.jsonl"), ...more)
+      expect([code, existsSync(at("never.jsonl"))]).toEqual([1, false])
+      return stderr
+    }
+    expect(await refused([{ prompt: "aa>", long: 1 }])).toContain("line 1: has none of loud")
+    expect(await refused([{ prompt: "aa>", loud: 2.5 }])).toContain("loud is 2.5, not a whole number from 0 to 4")
+    expect(await refused([{ prompt: "aa>" }], "--attributes", "long=1")).toContain(
+      "was conditioned on loud, not on long"
+    )
   })
 })

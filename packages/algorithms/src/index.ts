@@ -149,9 +149,12 @@ export {
   conditionedOn,
   describeAttributes,
   labelIds,
+  labelled,
   SteeringInvalid
 } from "./steerlm/attribute-label.ts"
 export { attributedFiles } from "./steerlm/attributed-data.ts"
+export { gradeLogProb, type GradeModel } from "./steerlm/grade-log-prob.ts"
+export { rowLogProbs } from "./steerlm/row-log-probs.ts"
 export { steerLm } from "./steerlm/steerlm.ts"
 export { steerLm2, steerLm2Objective } from "./steerlm/steerlm2.ts"
 export { type WeightedGroup, WeightedResponses, type WeightedUnit } from "./steerlm/weighted-responses.ts"

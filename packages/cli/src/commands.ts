@@ -45,6 +45,12 @@ export const modelCommands: ReadonlyArray<Command> = [
     load: async () => (await import("./commands/annotate.ts")).annotateCommand
   },
   {
+    name: "steerlm2-data",
+    usage: "--model DIR --base DIR --attribute-model DIR --input FILE --output FILE",
+    summary: "sample responses for grades and weigh them, for plumb steerlm2",
+    load: async () => (await import("./commands/steerlm2-data.ts")).steerLm2DataCommand
+  },
+  {
     name: "teacher-logits",
     usage: "--model DIR --train FILE --output FILE",
     summary: "write a teacher's most likely tokens, for plumb distill",

@@ -1,12 +1,12 @@
 import {
   attempt,
   collate,
+  type Conversation,
   decodeRow,
   fitToLength,
   form,
   type LengthLimit,
   MalformedRecord,
-  type Message,
   originOf,
   type RawRow,
   readRows,
@@ -35,26 +35,39 @@ export interface WeightedGroup {
 const Turn = Schema.Struct({ from: Schema.String, value: Schema.String })
 const Response = Schema.Struct({
   from: Schema.String,
-  value: Schema.NonEmptyString,
+  value: Schema.String,
   "log(P(a|x,y))": Schema.Finite,
   "log(P(y|x))": Schema.Finite,
   "log(Q(y|a,x))": Schema.Finite
 })
 
-const groupForm = form(
+/** A prompt, its label, and its responses. */
+interface SampledGroup {
+  readonly prompt: Conversation
+  readonly label: string | undefined
+  readonly responses: ReadonlyArray<typeof Response.Type>
+}
+
+const chatForm = form(
   { prompt_turns: Schema.Array(Turn), responses: Schema.Array(Response) },
   { system: Schema.String, label: Schema.String },
-  ({ label, prompt_turns, responses, system }) => ({
+  ({ label, prompt_turns, responses, system }): SampledGroup => ({
     prompt: [
       ...(typeof system === "string" && system !== "" ? [{ role: "system", content: system }] : []),
       ...toMessages(prompt_turns)
-    ] as ReadonlyArray<Message>,
+    ],
     label: label as string | undefined,
     responses
   })
 )
 
-/** Rows of NeMo-Aligner's SteerLM 2.0: prompt_turns, label, and responses with their three log-probs. */
+const textForm = form(
+  { prompt: Schema.String, responses: Schema.Array(Response) },
+  { label: Schema.String },
+  ({ label, prompt, responses }): SampledGroup => ({ prompt, label: label as string | undefined, responses })
+)
+
+/** Rows of NeMo-Aligner's SteerLM 2.0: prompt_turns or the text of a prompt, label, and responses with their three log-probs. */
 export const weightedFiles: DataKind<WeightedGroup> = {
   rows: ({ responses }) => responses,
   read: Effect.fnUntraced(function* (tokenizer, file, limit) {
@@ -84,11 +97,11 @@ export const weightedFiles: DataKind<WeightedGroup> = {
 
 /** Nothing where a response does not fit: a group without one of its responses would be weighed wrongly. */
 const group = (tokenizer: TokenizerShape, row: RawRow, limit: LengthLimit): WeightedGroup | undefined => {
-  const { label, prompt, responses } = decodeRow([groupForm], row)
+  const { label, prompt, responses } = decodeRow([chatForm, textForm], row)
   if (responses.length < 2) throw malformed(row, "a prompt needs two responses or more")
   const ids = label === undefined ? undefined : tokenizer.encode(`${label}\n`, { addSpecialTokens: false })
   const rows = responses.map(({ value }) => {
-    const plain = tokenizeCompletion(tokenizer, prompt, [{ role: "assistant", content: value }])
+    const plain = tokenizeCompletion(tokenizer, prompt, asAnswer(prompt, value))
     return ids === undefined ? plain : labelled(plain, ids)
   })
   const long = rows.find((one) => fitToLength(one, limit.maxLength, "drop").outcome === "dropped")
@@ -103,6 +116,9 @@ const group = (tokenizer: TokenizerShape, row: RawRow, limit: LengthLimit): Weig
     samplingLogProbs: Float32Array.from(sampling)
   }
 }
+
+const asAnswer = (prompt: Conversation, value: string): Conversation =>
+  typeof prompt === "string" ? value : [{ role: "assistant", content: value }]
 
 const sameSize = (rows: ReadonlyArray<RawRow>, groups: ReadonlyArray<WeightedGroup | undefined>) => {
   const size = groups.find((one) => one !== undefined)?.responses.length

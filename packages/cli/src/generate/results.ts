@@ -23,6 +23,14 @@ export interface Results {
   readonly write: (row: number, lines: ReadonlyArray<string>) => Effect.Effect<void, ResultsUnusable>
 }
 
+/** Which row a line of the file is of. @param number of the line, from 0 */
+type RowOf = (line: string, number: number) => number
+
+const byIndex: RowOf = (line) => (JSON.parse(line) as { readonly index: number }).index
+
+/** Of files that have one line a row, in the order of the rows. */
+export const inOrder: RowOf = (_, number) => number
+
 interface ResultOptions {
   /** Folder of the model that responds. */
   readonly model: string
@@ -41,7 +49,8 @@ const toScreen: Results = {
  */
 export const openResults = (
   options: ResultOptions,
-  prompts: ReadonlyArray<Int32Array>
+  prompts: ReadonlyArray<Int32Array>,
+  rowOf = byIndex
 ): Effect.Effect<Results, ResultsUnusable> => {
   const { output } = options
   if (output === undefined) return Effect.succeed(toScreen)
@@ -57,7 +66,7 @@ export const openResults = (
         "it was not made from these prompts by this model with these options; name another file, or remove it"
       )
     }
-    const done = keepWhole(output, options.samples)
+    const done = keepWhole(output, options.samples, rowOf)
     return {
       has: (row) => done.has(row),
       write: (row, lines) =>
@@ -83,17 +92,17 @@ const originOf = (options: ResultOptions, prompts: ReadonlyArray<Int32Array>): s
   return hash.digest("hex")
 }
 
-const INDIFFERENT = new Set(["model", "output", "json", "input", "prompt", "maxRows", "cacheTokens"])
+const INDIFFERENT = new Set(["model", "output", "json", "input", "prompt", "maxRows", "cacheTokens", "batchTokens"])
 
 /** Rows whose responses are all in the file; cuts off what follows the last of them. */
-const keepWhole = (file: string, samples: number): Set<number> => {
+const keepWhole = (file: string, samples: number, rowOf: RowOf): Set<number> => {
   const text = readFileSync(file, "utf8")
   const counts = new Map<number, number>()
   let [end, at] = [0, 0]
-  for (;;) {
+  for (let number = 0; ; number++) {
     const next = text.indexOf("\n", at)
     if (next < 0) break
-    const { index } = JSON.parse(text.slice(at, next)) as { readonly index: number }
+    const index = rowOf(text.slice(at, next), number)
     const count = (counts.get(index) ?? 0) + 1
     counts.set(index, count)
     at = next + 1
