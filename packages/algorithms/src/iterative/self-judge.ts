@@ -1,6 +1,6 @@
 import { Tokenizer } from "@plumbline/data"
 import { ensemble, pointwiseJudge, type PointwiseJudgeOptions, Reward } from "@plumbline/reward-model"
-import { Generator } from "@plumbline/rollout-generation"
+import { Generator, samplingOptions } from "@plumbline/rollout-generation"
 import { Effect, Layer } from "effect"
 
 export interface SelfJudgeOptions extends Pick<PointwiseJudgeOptions, "ask" | "read" | "scale" | "sampling"> {
@@ -27,5 +27,20 @@ export const selfJudge = ({ evaluations, seed, ...options }: SelfJudgeOptions) =
       }
       const judges = Array.from({ length: evaluations }, (_, i) => pointwiseJudge({ ...shared, seed: seed + i }))
       return ensemble(judges, { name: "judge", quorum: 1 })
+    })
+  )
+
+/** The self-judge of a command line. */
+export const selfJudgeFrom = (flags: {
+  readonly evaluations: number
+  readonly judgeNewTokens: number
+  readonly seed: number
+  readonly temperature: number
+}) =>
+  Layer.unwrap(
+    Effect.map(Tokenizer, ({ stopIds }) => {
+      const { evaluations, judgeNewTokens, seed, temperature } = flags
+      const sampling = samplingOptions({ maxNewTokens: judgeNewTokens, temperature, stopIds: [...stopIds] })
+      return selfJudge({ evaluations, seed, sampling })
     })
   )

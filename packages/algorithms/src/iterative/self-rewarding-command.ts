@@ -1,20 +1,20 @@
 import type { Reward } from "@plumbline/reward-model"
-import { Generator, samplingOptions } from "@plumbline/rollout-generation"
+import type { Generator } from "@plumbline/rollout-generation"
 import type { ModelRuntime } from "@plumbline/runtime"
 import { option, optional, PositiveInt, runTraining, Share } from "@plumbline/training"
-import { Tokenizer } from "@plumbline/data"
-import { Context, Effect, Layer, Schema } from "effect"
+import type { Tokenizer } from "@plumbline/data"
+import { Effect, Layer, Schema } from "effect"
 import type { Builtin } from "../builtin.ts"
 import { inputFiles, policyFolder, referenceFolder, tokenizerOutput } from "../model-folder.ts"
 import { lossFromOptions } from "../preference/loss-table.ts"
 import { ReferenceLogProbs } from "../preference/reference-log-probs.ts"
 import { enoughSamples, judgedPairFields } from "./online-dpo-command.ts"
-import { opponentEngine } from "./opponent-engine.ts"
+import { opponentEngine, policyWrites } from "./opponent-engine.ts"
 import { PromptData, promptFiles, type PromptRow } from "../responses/prompt-data.ts"
 import { evaluationFrom } from "../responses/evaluation-fields.ts"
 import { rewardFields, rewardLayer } from "../responses/reward-fields.ts"
 import { responseOptions } from "../responses/rollout-fields.ts"
-import { selfJudge } from "./self-judge.ts"
+import { selfJudgeFrom } from "./self-judge.ts"
 import { selfRewarding } from "./self-rewarding.ts"
 
 export const SelfRewardingCommandOptions = Schema.Struct({
@@ -66,12 +66,6 @@ export const selfRewardingCommand: Builtin<typeof SelfRewardingCommandOptions, P
     })
 }
 
-/** Held-out prompts are answered by what is trained, and not by the last iteration's model. */
-const policyWrites = Effect.fnUntraced(function* ({ eval: file, maxRows }: SelfRewardingCommandOptions) {
-  if (file === undefined) return {}
-  return { generator: Context.get(yield* Layer.build(Generator.layerEngine({ maxRows })), Generator) }
-})
-
 /** Rules and reward models where there are any, else the model itself. */
 const judge = (
   flags: SelfRewardingCommandOptions
@@ -81,11 +75,5 @@ const judge = (
   Generator | PromptData | Tokenizer | ModelRuntime
 > => {
   if (flags.reward !== undefined || flags.rewardModel !== undefined) return rewardLayer("self-rewarding", flags)
-  const { evaluations, judgeNewTokens, seed, temperature } = flags
-  return Layer.unwrap(
-    Effect.map(Tokenizer, ({ stopIds }) => {
-      const sampling = samplingOptions({ maxNewTokens: judgeNewTokens, temperature, stopIds: [...stopIds] })
-      return selfJudge({ evaluations, seed, sampling })
-    })
-  )
+  return selfJudgeFrom(flags)
 }

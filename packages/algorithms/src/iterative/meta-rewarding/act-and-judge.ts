@@ -37,8 +37,7 @@ export const actAndJudge = Effect.fnUntraced(function* (
   const asked = { samples: evaluations, seed: seed + 1, sampling: judgeSampling }
   const judgements = yield* writeJudgements(groups, step, judge, asked)
   return units.map((unit, i): ActedPrompt => {
-    const reward = (s: number) => meanRating(judgements[i]![s]!, judge.scale)
-    const samples = written[i]!.map((sample, s) => ({ ...sample, reward: reward(s) }))
+    const samples = written[i]!.map((sample, s) => ({ ...sample, ...meanRating(judgements[i]![s]!, judge.scale) }))
     return { group: groups[i]!, judgements: judgements[i]!, judged: { unit, samples } }
   })
 })

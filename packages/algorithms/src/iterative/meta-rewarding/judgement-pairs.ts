@@ -1,3 +1,4 @@
+import { judgement } from "@plumbline/reward-model"
 import { Effect } from "effect"
 import type { PairUnit } from "../../preference/preference-data.ts"
 import type { JudgedPromptUnit } from "../../responses/judged-responses.ts"
@@ -40,7 +41,10 @@ export const judgementPairs = Effect.fnUntraced(function* (
 /** The judgements of a contest as samples to choose from, with their scores for rewards. */
 const scored = ({ judgements, unit }: Contest, scores: ReadonlyArray<number>): JudgedPromptUnit => ({
   unit: { ...unit, origin: `${unit.origin}, judged` },
-  samples: judgements.map((judgement, m) => ({ ...judgement, reward: scores[m]! }))
+  samples: judgements.map((said, m) => {
+    const score = scores[m]!
+    return { ...said, ...judgement([{ name: "elo", weight: 1, raw: score, value: score }]) }
+  })
 })
 
 export const chosenPair = (group: JudgedPromptUnit, lengthControl: number): ReadonlyArray<PairUnit> => {

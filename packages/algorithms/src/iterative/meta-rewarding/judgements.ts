@@ -1,5 +1,11 @@
 import type { Message } from "@plumbline/data"
-import type { JudgedResponse, RatingReader, RewardGroup } from "@plumbline/reward-model"
+import {
+  type JudgedResponse,
+  judgement,
+  type Judgement as RewardJudgement,
+  type RatingReader,
+  type RewardGroup
+} from "@plumbline/reward-model"
 import { Effect } from "effect"
 import type { ResponseOptions } from "../../responses/responses.ts"
 import { askModel, type Said } from "./ask-model.ts"
@@ -40,10 +46,13 @@ export const writeJudgements = Effect.fnUntraced(function* (
 const ratingsOf = (judgements: ReadonlyArray<Judgement>): ReadonlyArray<number> =>
   judgements.flatMap(({ rating }) => rating ?? [])
 
-/** The mean of the ratings that could be read, from 0 to 1; undefined where none could. */
-export const meanRating = (judgements: ReadonlyArray<Judgement>, { max, min }: Scale): number | undefined => {
+/** The mean of the ratings that could be read, as a reward from 0 to 1; it abstains where none could. */
+export const meanRating = (judgements: ReadonlyArray<Judgement>, { max, min }: Scale): RewardJudgement => {
   const ratings = ratingsOf(judgements)
-  return ratings.length === 0 ? undefined : (mean(ratings) - min) / (max - min)
+  const raw = ratings.length === 0 ? undefined : mean(ratings)
+  return judgement([
+    { name: "judge", weight: 1, raw, value: raw === undefined ? undefined : (raw - min) / (max - min) }
+  ])
 }
 
 /** How little sure the judge is of a response: the variance of its ratings. */

@@ -1,6 +1,15 @@
 import { bracketedRating, bracketedVerdict, askForRating } from "@plumbline/reward-model"
-import { option, optional, PositiveInt, runTraining, Share } from "@plumbline/training"
-import { Effect, Schema } from "effect"
+import {
+  type Algorithm,
+  type MicroBatch,
+  option,
+  optional,
+  PositiveInt,
+  runTraining,
+  Share,
+  type Trainable
+} from "@plumbline/training"
+import { Effect, Layer, Schema } from "effect"
 import type { Builtin } from "../../builtin.ts"
 import { UnitShare } from "../../command-fields.ts"
 import { inputFiles, policyFolder, referenceFolder, tokenizerOutput } from "../../model-folder.ts"
@@ -8,8 +17,10 @@ import { lossFromOptions } from "../../preference/loss-table.ts"
 import { ReferenceLogProbs } from "../../preference/reference-log-probs.ts"
 import { PromptData, promptFiles, type PromptRow } from "../../responses/prompt-data.ts"
 import { responseOptions } from "../../responses/rollout-fields.ts"
+import { evaluationFrom } from "../../responses/evaluation-fields.ts"
 import { enoughSamples, judgedPairFields } from "../online-dpo-command.ts"
-import { opponentEngine } from "../opponent-engine.ts"
+import { opponentEngine, policyWrites } from "../opponent-engine.ts"
+import { selfJudgeFrom } from "../self-judge.ts"
 import { askForBetterJudgement } from "./meta-judge.ts"
 import { metaRewarding } from "./meta-rewarding.ts"
 
@@ -57,17 +68,29 @@ export const metaRewardingCommand: Builtin<typeof MetaRewardingCommandOptions, P
         const judging = { evaluations, judgeIterations, metaShare, ...WORDS }
         const judgeSampling = { maxNewTokens: judgeNewTokens, temperature }
         const acting = { ...responseOptions(options), samples, iterationSteps, lengthControl }
+        const evaluation = yield* evaluationFrom(options, acting.sampling, yield* policyWrites(options))
         return yield* runTraining({
-          algorithm: metaRewarding(loss, { ...acting, ...judging, judgeSampling }),
+          algorithm: evaluated(metaRewarding(loss, { ...acting, ...judging, judgeSampling }), evaluation),
           options,
           inputs: inputFiles({ ...options, reference: undefined }),
           extraFiles: yield* tokenizerOutput,
           highlights: ["reward", "rewards/margins"]
         })
       }).pipe(
-        Effect.provide([ReferenceLogProbs.layer, opponentEngine(options)]),
+        Effect.scoped,
+        // what answers to held-out prompts are worth
+        Effect.provide([
+          ReferenceLogProbs.layer,
+          selfJudgeFrom(options).pipe(Layer.provideMerge(opponentEngine(options)))
+        ]),
         Effect.provide([PromptData.layerFiles(options), referenceFolder(options, true)]),
         Effect.provide(policyFolder(options))
       )
     })
 }
+
+/** The algorithm with an evaluation, whose needs and failures are more than its own. */
+const evaluated = <M extends Trainable, B extends MicroBatch, E, R, E2, R2>(
+  algorithm: Algorithm<M, B, E, R>,
+  evaluation: NonNullable<Algorithm<M, B, E2, R2>["evaluation"]>
+): Algorithm<M, B, E | E2, R | R2> => ({ ...algorithm, evaluation })
