@@ -340,6 +340,10 @@ describe.skipIf(!hasGolden)("plumb with a model", () => {
     // 32 pairs, 4 a step
     expect(plan).toMatchObject({ rows: 32, steps: 8 })
     expect(plan!["seconds"]).toBeGreaterThan(0)
+    const [adapted] = jsonLines(await ok([...args, "--lora-rank", "2", "--quantised", "true"]))
+    expect(adapted!["trained_parameters"]).toBeLessThan(plan!["trained_parameters"] as number)
+    // two moments of 4 bytes; of the model nothing moves
+    expect(adapted!["memory_bytes"]).toMatchObject({ moments: 8 * (adapted!["trained_parameters"] as number) })
     expect(readdirSync(folder)).toEqual(before)
   })
 

@@ -19,11 +19,15 @@ const N = 40 + 64 + 96 + 12
 
 const options = {
   activationCheckpointing: false,
+  adapter: undefined,
+  quantised: false,
+  precision: "float32",
+  device: "cpu",
   batchSize: 2,
   epochs: 3,
   evalEvery: 2,
   keepCheckpoints: 2
-}
+} as const
 
 /** Four rows of 4 tokens, 2 steps an epoch. */
 const rows: Workload = { units: [[4], [4], [4], [4]], heldOut: [], stepsPerEpoch: 2, reference: "never" }
@@ -56,9 +60,9 @@ describe("costsOf", () => {
     // a third of the blocks' share: all but the output matrix, 6·10·4 FLOPs a token
     expect(costsOf(config, rows, given).flopsPerStep).toBeCloseTo(8 * (perToken + (perToken - 6 * 40) / 3), 6)
     const deep = { ...config, layers: 5 }
-    // one layer's 56 features, as below, and five inputs of 4
-    expect(costsOf(deep, rows, given).memory.activations).toBe(8 * 4 * (56 + 5 * 4))
-    expect(costsOf(deep, rows, options).memory.activations).toBe(8 * 4 * 5 * 56)
+    // one layer's 56 features, as below, and five inputs of 4; and the slopes of an MLP
+    expect(costsOf(deep, rows, given).memory.activations).toBe(8 * 4 * (56 + 5 * 4 + 24))
+    expect(costsOf(deep, rows, options).memory.activations).toBe(8 * 4 * (5 * 56 + 24))
   })
 
   it("adds the forward passes of evaluations", () => {
@@ -69,16 +73,71 @@ describe("costsOf", () => {
 
   it("counts float32 weights, gradients, two moments, a copy for the reference, and a micro-batch's activations", () => {
     const { memory } = costsOf(config, { ...rows, reference: "every step" }, options)
-    // a token: 4 bytes · 1 layer · (4·4 + 2·2·(2 + 2) + 3·8) features; a batch has 8 tokens
+    // a token: 4 bytes · 1 layer · (4·4 + 2·2·(2 + 2) + 3·8) features and the slopes of an MLP, 3·8; a batch has 8 tokens.
+    // behind the blocks 3 · 4 features, and all logits
     expect(memory).toEqual({
       weights: 4 * N,
       gradients: 4 * N,
       moments: 8 * N,
       reference: 4 * N,
-      activations: 8 * 4 * 56
+      activations: 8 * 4 * (56 + 24),
+      output: 8 * 4 * (12 + 10),
+      unfolded: 0
     })
-    expect(costsOf(config, rows, { ...options, microBatchSize: 1 }).memory.activations).toBe(4 * 4 * 56)
-    expect(costsOf(config, rows, { ...options, microBatchTokens: 5 }).memory.activations).toBe(5 * 4 * 56)
+    expect(costsOf(config, rows, { ...options, microBatchSize: 1 }).memory).toMatchObject({
+      activations: 4 * 4 * 80,
+      // the sum so far, and those of the part
+      gradients: 2 * 4 * N
+    })
+    expect(costsOf(config, rows, { ...options, microBatchTokens: 5 }).memory.activations).toBe(5 * 4 * 80)
+  })
+
+  it("counts bfloat16 activations and gradients, and copies of matrices beside their float32 values", () => {
+    const { memory } = costsOf(config, rows, { ...options, precision: "bfloat16" })
+    expect(memory).toMatchObject({ weights: 4 * N + 2 * (N - 12), gradients: 2 * N, moments: 8 * N })
+    expect(memory.activations).toBe(8 * 2 * 80)
+  })
+
+  const adapter = { trained: 30, stored: 40, modules: ["model.layers.0.self_attn.v_proj"], isNew: true }
+  const adapted = { ...options, adapter } as const
+
+  it("counts moments and gradients of an adapter alone, whose base is frozen and its reference", () => {
+    const costs = costsOf(config, { ...rows, reference: "every step" }, adapted)
+    expect(costs.trainedParameters).toBe(30)
+    // the norm before the MLP, 4, and what the down projection is given, 8, are read by no gradient
+    expect(costs.memory).toMatchObject({
+      weights: 4 * (N + 40),
+      gradients: 4 * 30,
+      moments: 8 * 30,
+      reference: 0,
+      activations: 8 * 4 * (80 - 12)
+    })
+    expect(costs.checkpointBytes).toBe(4 * 40 + 8 * 30)
+    const again = costsOf(
+      config,
+      { ...rows, reference: "every step" },
+      { ...adapted, adapter: { ...adapter, isNew: false } }
+    )
+    expect(again.memory.reference).toBe(4 * 40)
+  })
+
+  it("counts no gradient of frozen weights in the FLOPs, and the adapter's beside", () => {
+    // 4·N + attention as above, 6 an adapter's number
+    const trained = 4 * N + 12 * 4 * 2 + 6 * 40
+    expect(costsOf(config, rows, adapted).flopsPerStep).toBe(8 * trained)
+    expect(costsOf(config, { ...rows, reference: "every step" }, adapted).flopsPerStep).toBeCloseTo(
+      8 * (trained + perToken / 3),
+      6
+    )
+  })
+
+  it("counts the blocks' matrices in 4 bits, and the largest as products read it", () => {
+    const { memory } = costsOf(config, rows, { ...adapted, quantised: true, precision: "bfloat16" })
+    // 4 of 16 and 3 of 32 numbers, each a block of 64: 32 bytes of codes, 256 of scales, 4 for those
+    const folded = 7 * (32 + 256 + 4)
+    // the embedding in 16 bits, 12 numbers of norms in 32, the adapter's with a copy of what is trained
+    expect(memory.weights).toBe(folded + 2 * 40 + 4 * 12 + 6 * 30 + 4 * 10)
+    expect(memory.unfolded).toBe(2 * 32)
   })
 
   it("keeps the newest checkpoints, the best beside them where there are evaluations, and the final model", () => {

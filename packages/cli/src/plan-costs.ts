@@ -1,5 +1,7 @@
 import { type DecoderConfig, flopsPerToken, parameterCount } from "@plumbline/models"
+import type { AdapterSize } from "@plumbline/peft"
 import type { TrainingOptions } from "@plumbline/training"
+import { type MemoryCosts, memoryOf, type Training } from "./plan-memory.ts"
 import type { Workload } from "./plan-workload.ts"
 
 export type CostOptions = Pick<
@@ -13,24 +15,21 @@ export type CostOptions = Pick<
   | "microBatchSize"
   | "microBatchTokens"
   | "saveEvery"
->
+> &
+  Training
 
-/** What a run takes. Bytes, FLOPs and tokens; float32 throughout. */
+/** What a run takes. Bytes, FLOPs and tokens. */
 export interface Costs {
   readonly parameters: number
+  /** Those that the optimizer moves. */
+  readonly trainedParameters: number
   readonly steps: number
   readonly rows: number
   readonly tokensPerStep: number
   readonly flopsPerStep: number
   /** Evaluations and a precomputed reference included. */
   readonly flops: number
-  readonly memory: {
-    readonly weights: number
-    readonly gradients: number
-    readonly moments: number
-    readonly reference: number
-    readonly activations: number
-  }
+  readonly memory: MemoryCosts
   readonly checkpointBytes: number
   /** Checkpoints kept at the end, and the final model. */
   readonly diskBytes: number
@@ -42,38 +41,40 @@ const FORWARD = 1 / 3
 
 /** Estimates from the model's numbers and the lengths of the data; nothing is run. */
 export const costsOf = (config: DecoderConfig, workload: Workload, options: CostOptions): Costs => {
+  const { adapter } = options
   const parameters = parameterCount(config)
   const steps = options.maxSteps ?? Math.max(1, Math.floor(workload.stepsPerEpoch * options.epochs))
   const share = options.batchSize / workload.units.length
-  const trained = flopsOf(config, workload.units)
-  const everyStep = workload.reference === "every step" ? FORWARD : 0
+  const forward = FORWARD * flopsOf(config, workload.units)
+  const everyStep = workload.reference === "every step" ? forward : 0
   const again = options.activationCheckpointing ? FORWARD * blockFlops(config, workload.units) : 0
-  const flopsPerStep = (trained * (1 + everyStep) + again) * share
-  const once = workload.reference === "once" ? FORWARD * (trained + flopsOf(config, workload.heldOut)) : 0
-  const weights = parameters * FLOAT_BYTES
-  const checkpointBytes = 3 * weights
+  const flopsPerStep = (flopsOf(config, workload.units, adapter) + everyStep + again) * share
+  const once = workload.reference === "once" ? forward + FORWARD * flopsOf(config, workload.heldOut) : 0
+  const evaluation = evaluationFlops(config, workload, options, steps) * (workload.reference === "every step" ? 2 : 1)
+  const stored = (adapter?.stored ?? parameters) * FLOAT_BYTES
+  const trainedParameters = adapter?.trained ?? parameters
+  const checkpointBytes = stored + 2 * trainedParameters * FLOAT_BYTES
   return {
     parameters,
+    trainedParameters,
     steps,
     rows: workload.units.length,
     tokensPerStep: sum(workload.units.map(sum)) * share,
     flopsPerStep,
-    flops: steps * flopsPerStep + once + evaluationFlops(config, workload, options, steps) * (1 + everyStep),
-    memory: {
-      weights,
-      gradients: weights,
-      moments: 2 * weights,
-      reference: workload.reference === "never" ? 0 : weights,
-      activations: microBatchTokens(workload, options) * activationBytes(config, options)
-    },
+    flops: steps * flopsPerStep + once + evaluation,
+    memory: memoryOf(config, largestMicroBatch(workload, options), options),
     checkpointBytes,
-    diskBytes: keptCheckpoints(workload, options, steps) * checkpointBytes + weights
+    diskBytes: keptCheckpoints(workload, options, steps) * checkpointBytes + stored
   }
 }
 
-/** FLOPs of training on each unit once. */
-const flopsOf = (config: DecoderConfig, units: Workload["units"]): number =>
-  sum(units.flat().map((length) => length * flopsPerToken(config, length)))
+/** FLOPs of training on each unit once, all weights or those of an adapter, whose gradients go through the model all the same. */
+const flopsOf = (config: DecoderConfig, units: Workload["units"], adapter?: AdapterSize): number =>
+  sum(
+    units
+      .flat()
+      .map((length) => length * (flopsPerToken(config, length, adapter !== undefined) + 6 * (adapter?.stored ?? 0)))
+  )
 
 /** The same without the output matrix: what activation checkpointing computes forward once more. */
 const blockFlops = (config: DecoderConfig, units: Workload["units"]): number =>
@@ -91,24 +92,16 @@ const keptCheckpoints = (workload: Workload, options: CostOptions, steps: number
   return Math.min(Math.ceil(steps / every), options.keepCheckpoints + best)
 }
 
-/** Tokens of the largest micro-batch there can be. */
-const microBatchTokens = ({ units }: Workload, { batchSize, microBatchSize, microBatchTokens: most }: CostOptions) => {
+/** The largest micro-batch there can be. */
+const largestMicroBatch = (
+  { reference, units }: Workload,
+  { batchSize, microBatchSize = batchSize, microBatchTokens: most }: CostOptions
+) => {
   const longestFirst = units.map(sum).toSorted((a, b) => b - a)
-  const byCount = sum(longestFirst.slice(0, microBatchSize ?? batchSize))
-  return most === undefined ? byCount : Math.max(longestFirst[0]!, Math.min(most, byCount))
-}
-
-/**
- * Bytes that a token leaves behind for the backward pass: in each layer both norms' inputs and outputs, queries, keys,
- * values, what attention gives, and three of the MLP's widths. With activation checkpointing all of it in one layer at a
- * time, and each layer's input.
- */
-const activationBytes = (
-  { headWidth, heads, keyValueHeads, layers, mlpWidth, width }: DecoderConfig,
-  { activationCheckpointing }: CostOptions
-): number => {
-  const layer = 4 * width + 2 * headWidth * (heads + keyValueHeads) + 3 * mlpWidth
-  return FLOAT_BYTES * (activationCheckpointing ? layer + layers * width : layers * layer)
+  const byCount = sum(longestFirst.slice(0, microBatchSize))
+  const tokens = most === undefined ? byCount : Math.max(longestFirst[0]!, Math.min(most, byCount))
+  const isPart = microBatchSize < batchSize || tokens < byCount
+  return { tokens, isPart, hasReference: reference !== "never" }
 }
 
 const sum = (values: ReadonlyArray<number>): number => values.reduce((total, value) => total + value, 0)

@@ -2,7 +2,7 @@ import type { Model } from "@plumbline/models"
 import { philoxStream, type Tensor, tf, type Variable } from "@plumbline/runtime"
 import { AdapterUnfit } from "./errors.ts"
 import type { AdapterMethod, AdapterTensor, LinearAdapter } from "./method.ts"
-import { endsIn, selectModules } from "./targets.ts"
+import { type Adaptable, endsIn, selectModules } from "./targets.ts"
 
 /** The tensors of one adapter of one model, and what they do to its linear layers. */
 export interface Adapter {
@@ -27,7 +27,7 @@ export interface PlacedTensor extends AdapterTensor {
 export const PREFIX = "base_model.model."
 
 /** Names and shapes of all tensors that the method puts on the model. Throws AdapterUnfit where it cannot. */
-export const adapterTensors = (method: AdapterMethod, model: Model): ReadonlyArray<PlacedTensor> => {
+export const adapterTensors = (method: AdapterMethod, model: Adaptable): ReadonlyArray<PlacedTensor> => {
   const modules = selectModules(model, method.selection)
   return [
     ...method.shared(modules).map((tensor) => ({ ...tensor, name: `base_model.${tensor.suffix}` })),
@@ -45,7 +45,7 @@ export const adapterTensors = (method: AdapterMethod, model: Model): ReadonlyArr
 /** Parameters that are trained in full: whole modules, and biases. */
 const replacedParameters = (
   { biases, trainedModules }: AdapterMethod,
-  model: Model,
+  model: Adaptable,
   adapted: ReadonlyArray<string>
 ): ReadonlyArray<PlacedTensor> => {
   for (const end of trainedModules) refuseUntrainable(model, adapted, end)
@@ -74,7 +74,7 @@ const split = (parameter: string): readonly [module: string, part: string] => {
   return [parameter.slice(0, dot), parameter.slice(dot + 1)]
 }
 
-const refuseUntrainable = (model: Model, adapted: ReadonlyArray<string>, end: string): void => {
+const refuseUntrainable = (model: Adaptable, adapted: ReadonlyArray<string>, end: string): void => {
   const names = [...new Set([...model.parameters.keys()].map((parameter) => split(parameter)[0]))]
   const found = names.filter((name) => endsIn(name, end))
   const unfit = (reason: string) => new AdapterUnfit({ adapter: "modules to train", reason })

@@ -15,6 +15,11 @@ export interface LinearModule {
   readonly bias: () => Tensor1D | undefined
 }
 
+/** What of a model the places of an adapter follow from. */
+export type Adaptable = Pick<Model, "config" | "weights"> & {
+  readonly parameters: ReadonlyMap<string, { readonly shape: ReadonlyArray<number> }>
+}
+
 /** Which linear layers are adapted, as PEFT's configuration says it. */
 export interface Selection {
   /** `all-linear` (all but the head), a pattern for whole names, or ends of names. */
@@ -27,7 +32,7 @@ export interface Selection {
 export const ALL_LINEAR = "all-linear"
 
 /** Every linear layer of a model, in its order. */
-export const linearModules = ({ config, parameters, weights }: Model): ReadonlyArray<LinearModule> => {
+export const linearModules = ({ config, parameters, weights }: Adaptable): ReadonlyArray<LinearModule> => {
   const { embedding } = config.family.names
   // quantised matrices have no tensor of their name
   const inDecoder = decoderParameters(config)
@@ -69,7 +74,10 @@ const matcher = (wanted: string | ReadonlyArray<string>): ((name: string) => boo
 export const endsIn = (name: string, end: string): boolean => name === end || name.endsWith(`.${end}`)
 
 /** The linear layers that a selection names. Throws AdapterUnfit where a part of it names none. */
-export const selectModules = (model: Model, { exclude, layers, targets }: Selection): ReadonlyArray<LinearModule> => {
+export const selectModules = (
+  model: Adaptable,
+  { exclude, layers, targets }: Selection
+): ReadonlyArray<LinearModule> => {
   const modules = linearModules(model)
   refuseUnknown(model, modules, targets)
   const wanted = targets === ALL_LINEAR ? undefined : matcher(targets)
@@ -86,7 +94,7 @@ export const selectModules = (model: Model, { exclude, layers, targets }: Select
 const isInLayers = ({ name }: LinearModule, layers: ReadonlyArray<number> | undefined): boolean =>
   layers === undefined || layers.some((layer) => name.split(".").includes(String(layer)))
 
-const refuseUnknown = (model: Model, modules: ReadonlyArray<LinearModule>, targets: Selection["targets"]): void => {
+const refuseUnknown = (model: Adaptable, modules: ReadonlyArray<LinearModule>, targets: Selection["targets"]): void => {
   if (typeof targets === "string") return
   if (targets.length === 0) throw unfit("no target module is given")
   const { names } = model.config.family

@@ -1,5 +1,6 @@
 import { type AnyBuiltin, builtins } from "@plumbline/algorithms"
 import { type DecoderConfig, readConfig } from "@plumbline/models"
+import { type AdapterOptions, adapterSize } from "@plumbline/peft"
 import { option, optional } from "@plumbline/training"
 import { Effect, Schema } from "effect"
 import { type MachineOptions, onMachine } from "../backend.ts"
@@ -39,14 +40,19 @@ export const planCommand: CommandRun = ([name, ...argv]) =>
       return yield* new UsageError({ problems, help: "plumb plan is for algorithms that read all they learn from" })
     }
     const parsed = yield* parseCommand(planLine(builtin), argv)
-    const options = parsed.options as unknown as PlanOptions & CostOptions & MachineOptions & OwnOptions
+    const options = parsed.options as unknown as PlanOptions & RunOptions & OwnOptions
     const config = yield* readConfig(options.model)
     const workload = yield* workloadOf(builtin, options.model, config.maxPositions, options)
-    const costs = costsOf(config, workload, options)
+    const adapter = yield* adapterSize(config, options)
+    const costs = costsOf(config, workload, { ...options, adapter, quantised: options.quantised === true })
     const rate = yield* measureMatmulRate(config).pipe(onMachine(options))
     const seconds = costs.flops / (rate * ASSUMED_SHARE)
-    yield* options.json ? printJson(planJson(costs, rate, seconds)) : print(planText(config, costs, rate, seconds))
+    yield* options.json
+      ? printJson(planJson(costs, rate, seconds))
+      : print(planText(config, costs, options, rate, seconds))
   })
+
+type RunOptions = Omit<CostOptions, "adapter" | "quantised"> & MachineOptions & AdapterOptions
 
 interface OwnOptions {
   readonly model: string
@@ -75,6 +81,7 @@ const planLine = (builtin: AnyBuiltin): CommandLine<OptionSchema> => {
 
 const planJson = (costs: Costs, rate: number, seconds: number) => ({
   parameters: costs.parameters,
+  trained_parameters: costs.trainedParameters,
   rows: costs.rows,
   steps: costs.steps,
   tokens_per_step: Math.round(costs.tokensPerStep),
@@ -88,11 +95,20 @@ const planJson = (costs: Costs, rate: number, seconds: number) => ({
   disk_bytes: costs.diskBytes
 })
 
-const planText = (config: DecoderConfig, costs: Costs, rate: number, seconds: number): string => {
-  const { activations, gradients, moments, reference, weights } = costs.memory
+const planText = (
+  config: DecoderConfig,
+  costs: Costs,
+  { precision }: MachineOptions,
+  rate: number,
+  seconds: number
+): string => {
+  const { activations, gradients, moments, output, reference, unfolded, weights } = costs.memory
+  const whole = unfolded === 0 ? "" : `, a matrix out of its 4 bits ${bytes(unfolded)}`
+  const { parameters, trainedParameters } = costs
+  const trained = trainedParameters === parameters ? "" : `, ${count(trainedParameters)} of an adapter are trained`
   const copy = reference === 0 ? "" : `, reference copy ${bytes(reference)}`
   const facts = [
-    ["model", `${count(costs.parameters)} parameters, ${config.layers} layers of width ${config.width}`],
+    ["model", `${count(parameters)} parameters, ${config.layers} layers of width ${config.width}${trained}`],
     ["data", `${costs.rows} rows, ${Math.round(costs.tokensPerStep)} tokens a step`],
     ["steps", String(costs.steps)],
     ["compute", `${count(costs.flopsPerStep)}FLOP a step, ${count(costs.flops)}FLOP in all`],
@@ -100,9 +116,12 @@ const planText = (config: DecoderConfig, costs: Costs, rate: number, seconds: nu
       "time",
       `about ${duration(seconds)}: ${count(rate)}FLOP/s of matrix products measured here, ${ASSUMED_SHARE * 100} % of it assumed`
     ],
-    ["memory", `about ${bytes(memoryTotal(costs))}, float32`],
+    ["memory", `about ${bytes(memoryTotal(costs))}, ${precision}`],
     ["", `weights ${bytes(weights)}, gradients ${bytes(gradients)}, moments ${bytes(moments)}${copy}`],
-    ["", `activations about ${bytes(activations)} for the largest micro-batch (an estimate)`],
+    [
+      "",
+      `activations ${bytes(activations)}, output ${bytes(output)}${whole} for the largest micro-batch (an estimate)`
+    ],
     ["disk", `${bytes(costs.diskBytes)} at the end; a checkpoint takes ${bytes(costs.checkpointBytes)}`]
   ]
   return facts.map(([name, value]) => `${name!.padEnd(9)}${value}`).join("\n")

@@ -15,7 +15,7 @@ export interface QuantisedStore {
 }
 
 /** Names of the matrices that are quantised: all of the blocks, neither the embedding nor a head. */
-const quantizable = (config: DecoderConfig): ReadonlySet<string> => {
+export const quantisedMatrices = (config: DecoderConfig): ReadonlySet<string> => {
   const embedding = `${config.family.names.embedding}.weight`
   const isMatrix = ({ name, shape }: ParameterSpec) => shape.length === 2 && name !== embedding
   return new Set(
@@ -29,7 +29,7 @@ const quantizable = (config: DecoderConfig): ReadonlySet<string> => {
 export const quantisedStore = (config: DecoderConfig, keep: (tensor: Tensor) => Tensor): QuantisedStore => {
   const parameters = new Map<string, Tensor>()
   const matrices = new Map<string, Nf4Matrix>()
-  const names = quantizable(config)
+  const names = quantisedMatrices(config)
   return {
     parameters,
     weights: quantisedWeights(parameters, matrices),

@@ -10,6 +10,13 @@ export const NF4_BLOCK = 64
 /** Scales that share a scale. */
 export const NF4_OUTER_BLOCK = 256
 
+/** Bytes of so many numbers packed. */
+export const nf4Bytes = (numbers: number): number => {
+  const blocks = Math.ceil(numbers / NF4_BLOCK)
+  const groups = Math.ceil(blocks / NF4_OUTER_BLOCK)
+  return blocks * (NF4_BLOCK / 2) + groups * (NF4_OUTER_BLOCK + 4)
+}
+
 /** Packed values on the host. */
 export interface Nf4Values {
   readonly codes: Int32Array

@@ -6,7 +6,7 @@ import { philoxStream } from "../random.ts"
 import { tf, type Tensor2D } from "../tf.ts"
 import { narrowed } from "./narrowed.ts"
 import { dequantised, nf4Linear, quantised } from "./nf4.ts"
-import { NF4_BORDERS, NF4_LEVELS, packNf4, unpackNf4 } from "./nf4-values.ts"
+import { NF4_BORDERS, NF4_LEVELS, nf4Bytes, packNf4, unpackNf4 } from "./nf4-values.ts"
 
 const normal = (count: number, name = "weights") => {
   const stream = philoxStream(3, name)
@@ -45,6 +45,9 @@ describe("NF4 on the host", () => {
 
   it("takes 4.13 bits a number", () => {
     const { codes, outer, scales } = packNf4(normal(64 * 256 * 4))
+    expect(nf4Bytes(64 * 256 * 4)).toBe(4 * (codes.length + outer.length + scales.length))
+    const broken = packNf4(normal(64 * 257 + 1))
+    expect(nf4Bytes(64 * 257 + 1)).toBe(4 * (broken.codes.length + broken.outer.length + broken.scales.length))
     expect((32 * (codes.length + outer.length + scales.length)) / (64 * 256 * 4)).toBeCloseTo(
       4 + 8 / 64 + 32 / (64 * 256),
       10

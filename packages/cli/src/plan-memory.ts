@@ -1,0 +1,135 @@
+import { causalParameters, type DecoderConfig, type ParameterSpec, quantisedMatrices } from "@plumbline/models"
+import type { AdapterSize } from "@plumbline/peft"
+import { nf4Bytes } from "@plumbline/runtime"
+import type { MachineOptions } from "./backend.ts"
+
+/** What memory depends on besides the model and the data. */
+export interface Training extends Pick<MachineOptions, "device" | "precision"> {
+  /** Undefined where all weights are trained. */
+  readonly adapter: AdapterSize | undefined
+  /** The model below the adapter is in 4 bits. */
+  readonly quantised: boolean
+  readonly activationCheckpointing: boolean
+}
+
+/** Bytes. */
+export interface MemoryCosts {
+  /** With the copies of trained matrices that products in bfloat16 read. */
+  readonly weights: number
+  readonly gradients: number
+  readonly moments: number
+  readonly reference: number
+  readonly activations: number
+  /** Hidden states before the output matrix with their gradients, and a chunk of logits. */
+  readonly output: number
+  /** The largest matrix of those in 4 bits, as a product reads it. */
+  readonly unfolded: number
+}
+
+/** The largest micro-batch, and how it is used. */
+export interface MicroBatch {
+  readonly tokens: number
+  /** Whether the batch is more than one of them, whose gradients are added up. */
+  readonly isPart: boolean
+  readonly hasReference: boolean
+}
+
+const FLOAT_BYTES = 4
+
+export const memoryOf = (config: DecoderConfig, { hasReference, isPart, tokens }: MicroBatch, training: Training) => {
+  const { adapter } = training
+  const parameters = causalParameters(config)
+  const trained = adapter?.trained ?? parameters.reduce((total, spec) => total + sizeOf(spec), 0)
+  const costs: MemoryCosts = {
+    weights: weightBytes(config, parameters, training),
+    gradients: trained * storage(training) * (isPart ? 2 : 1),
+    moments: 2 * trained * FLOAT_BYTES,
+    reference: hasReference ? referenceBytes(config, parameters, training) : 0,
+    activations: tokens * storage(training) * activationFeatures(config, training),
+    output: outputBytes(config, tokens, training),
+    unfolded: storage(training) * Math.max(0, ...foldedSizes(config, parameters, training))
+  }
+  return costs
+}
+
+/** Bytes of a number of an activation, and of a matrix that products read. */
+const storage = ({ precision }: Training): number => (precision === "bfloat16" ? 2 : FLOAT_BYTES)
+
+const isMatrix = ({ shape }: ParameterSpec): boolean => shape.length === 2
+const sizeOf = ({ shape }: ParameterSpec): number => shape.reduce((product, length) => product * length, 1)
+const sum = (values: ReadonlyArray<number>): number => values.reduce((total, value) => total + value, 0)
+
+/** A trained number: its float32 value, and a narrower copy where products read one. */
+const masterBytes = (training: Training): number =>
+  FLOAT_BYTES + (storage(training) < FLOAT_BYTES ? storage(training) : 0)
+
+const weightBytes = (config: DecoderConfig, parameters: ReadonlyArray<ParameterSpec>, training: Training): number => {
+  const { adapter, quantised } = training
+  if (adapter === undefined) {
+    return sum(parameters.map((spec) => sizeOf(spec) * (isMatrix(spec) ? masterBytes(training) : FLOAT_BYTES)))
+  }
+  const folded = quantised ? quantisedMatrices(config) : new Set<string>()
+  const frozen = parameters.map((spec) => {
+    if (folded.has(spec.name)) return nf4Bytes(sizeOf(spec))
+    return sizeOf(spec) * (isMatrix(spec) ? storage(training) : FLOAT_BYTES)
+  })
+  return sum(frozen) + adapter.trained * masterBytes(training) + (adapter.stored - adapter.trained) * FLOAT_BYTES
+}
+
+const foldedSizes = (config: DecoderConfig, parameters: ReadonlyArray<ParameterSpec>, { quantised }: Training) => {
+  const folded = quantised ? quantisedMatrices(config) : new Set<string>()
+  return parameters.filter(({ name }) => folded.has(name)).map(sizeOf)
+}
+
+/** The reference of a new adapter is the model below it; of an old one its copy; of a trained model a copy of that. */
+const referenceBytes = (
+  config: DecoderConfig,
+  parameters: ReadonlyArray<ParameterSpec>,
+  training: Training
+): number => {
+  const { adapter } = training
+  if (adapter === undefined) return weightBytes(config, parameters, training)
+  return adapter.isNew ? 0 : adapter.stored * masterBytes(training)
+}
+
+/**
+ * Numbers that a token leaves behind for the backward pass, and the slopes in one block's MLP. With activation
+ * checkpointing those of one block at a time, and each block's input.
+ */
+const activationFeatures = (config: DecoderConfig, { activationCheckpointing, adapter }: Training): number => {
+  const { layers, width } = config
+  const blocks = Array.from({ length: layers }, (_, layer) => blockFeatures(config, layer, adapter))
+  const kept = activationCheckpointing ? Math.max(...blocks) + layers * width : sum(blocks)
+  return kept + matricesOfMlp(config) * config.mlpWidth
+}
+
+const matricesOfMlp = ({ mlp, mlpWidth, width }: DecoderConfig): number =>
+  mlp.parameters("", { width, mlpWidth, bias: false }).length
+
+/**
+ * In each block both sums that are normed, queries, keys, values, what attention gives, and what the MLP's activation is
+ * given; besides, the input of each group of linear layers that has a gradient of weights, its own or of an adapter.
+ */
+const blockFeatures = (config: DecoderConfig, layer: number, adapter: AdapterSize | undefined): number => {
+  const { family, headWidth, heads, keyValueHeads, mlpWidth, width } = config
+  const { names } = family
+  const prefix = names.layer(layer)
+  const onInput = (modules: ReadonlyArray<string>) =>
+    adapter === undefined || modules.some((module) => adapter.modules.includes(module)) ? 1 : 0
+  const projections = config.mlp
+    .parameters(`${prefix}.${names.mlp}`, { width, mlpWidth, bias: false })
+    .map(({ name }) => name.replace(/\.weight$/, ""))
+  const [before, last] = [projections.slice(0, -1), projections.slice(-1)]
+  const heard = [names.query, names.key, names.value].map((part) => `${prefix}.${part}`)
+  const attention = 2 * headWidth * (heads + keyValueHeads)
+  const norms = 2 + onInput(heard) + onInput(before)
+  return norms * width + attention + (before.length + onInput(last)) * mlpWidth
+}
+
+/** Bytes that a chunk of logits may take, as the backends choose it. */
+const CHUNK_BYTES = { cpu: 2 ** 28, cuda: 2 ** 30 }
+
+const outputBytes = ({ vocabulary, width }: DecoderConfig, tokens: number, training: Training): number => {
+  const logits = tokens * vocabulary * storage(training)
+  return 3 * tokens * width * storage(training) + Math.min(logits, CHUNK_BYTES[training.device])
+}
