@@ -89,6 +89,25 @@ const refused: ReadonlyArray<readonly [string, string, string, string]> = [
     "k1 has no gradient in the loss"
   ],
   ["grpo", "asked.jsonl", "--reward exact_answer --reward-weights 1,2", "2 weights for 1 rewards"],
+  ["grpo", "asked.jsonl", "--reward exact_answer --dynamic-sampling 2", "all of the 2 prompts: none is left"],
+  [
+    "grpo",
+    "asked.jsonl",
+    "--reward exact_answer --staleness 1 --sampler-correction none",
+    "needs a --sampler-correction"
+  ],
+  [
+    "grpo",
+    "asked.jsonl",
+    "--reward exact_answer --normalize-each-reward true --scale-rewards none",
+    "--normalize-each-reward: divides by the deviation in the group"
+  ],
+  [
+    "grpo",
+    "asked.jsonl",
+    "--reward exact_answer --normalize-each-reward true --kl-coefficient 0.1 --kl-place reward --kl-estimator k1",
+    "--normalize-each-reward: sees no KL in the reward"
+  ],
   ["grpo", "pairs.jsonl", "--reward exact_answer", "pairs.jsonl:1 has no answer to judge by (nor have 1 others)"],
   ["reinforce", "asked.jsonl", "--reward exact_answer --inner-epochs 2", "would not know that the policy has moved"],
   ["remax", "asked.jsonl", "--reward exact_answer --clip-range 0.1", "--clip-range: is not read by remax"],

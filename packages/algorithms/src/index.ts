@@ -73,6 +73,7 @@ export {
   maskSequences,
   maskTokens,
   type SamplerCorrection,
+  truncateByGeometricMean,
   truncateSequences,
   truncateTokens
 } from "./policy-gradient/sampler-correction.ts"

@@ -13,6 +13,7 @@ import {
   maskSequences,
   maskTokens,
   type SamplerCorrection,
+  truncateByGeometricMean,
   truncateSequences,
   truncateTokens
 } from "./sampler-correction.ts"
@@ -72,6 +73,8 @@ describe("sampler correction", () => {
     ["responses, truncated at 2", truncateSequences({ cap: 2 }), [2, 2, 2]],
     ["responses, truncated at 4", truncateSequences({ cap: 4 }), [3.00417, 3.00417, 3.00417]],
     ["TRL's default drops it", maskSequences({ cap: 3 }), [0, 0, 0]],
+    ["responses, geometric mean", truncateByGeometricMean({ cap: 2 }), [1.4429199, 1.4429199, 1.4429199]],
+    ["responses, geometric mean truncated at 1.2", truncateByGeometricMean({ cap: 1.2 }), [1.2, 1.2, 1.2]],
     ["responses kept by their geometric mean", maskByGeometricMean({ low: 0.5, high: 1.5, cap: 2 }), [a, b, 2]],
     ["responses dropped by it", maskByGeometricMean({ low: 0.5, high: 1.44, cap: 2 }), [0, 0, 0]]
   ]

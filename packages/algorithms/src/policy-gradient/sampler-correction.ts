@@ -51,6 +51,13 @@ export const maskSequences = ({ cap }: { readonly cap: number }): SamplerCorrect
   }
 })
 
+/** Every token of a response has the geometric mean of its tokens' weights, at most the cap. */
+export const truncateByGeometricMean = ({ cap }: { readonly cap: number }): SamplerCorrection => ({
+  name: "truncate-by-geometric-mean",
+  options: { cap },
+  weights: (gaps, rows) => tf.minimum(tf.exp(bounded(rowMeans(gaps, rows))), cap)
+})
+
 export interface GeometricMaskOptions {
   /** Bounds of the geometric mean of a response's weights; outside it learns nothing. */
   readonly low: number

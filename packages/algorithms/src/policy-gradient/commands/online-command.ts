@@ -32,7 +32,7 @@ interface OnlineCommand<Own extends Schema.Struct.Fields> {
   ) => Effect.Effect<
     PolicyGradientOptions,
     OptionsInvalid | LossInvalid | LoadError | HeadMissing | CriticFailed,
-    PromptData | Tokenizer | ModelRuntime | Scope.Scope
+    PromptData | Reward | Tokenizer | ModelRuntime | Scope.Scope
   >
 }
 

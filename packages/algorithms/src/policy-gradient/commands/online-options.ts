@@ -12,6 +12,7 @@ import {
   maskSequences,
   maskTokens,
   type SamplerCorrection,
+  truncateByGeometricMean,
   truncateSequences,
   truncateTokens
 } from "../sampler-correction.ts"
@@ -50,6 +51,7 @@ const corrections: Readonly<Record<OnlineFlags["samplerCorrection"], (cap: numbe
     mask_tokens: (cap) => maskTokens({ low: 1 / cap, high: cap }),
     truncate_sequences: (cap) => truncateSequences({ cap }),
     mask_sequences: (cap) => maskSequences({ cap }),
+    truncate_geometric: (cap) => truncateByGeometricMean({ cap }),
     mask_geometric: (cap) => maskByGeometricMean({ low: 1 / cap, high: cap, cap })
   }
 

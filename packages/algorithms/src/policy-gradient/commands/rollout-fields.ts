@@ -73,6 +73,7 @@ export const penaltyFields = {
       "mask_tokens",
       "truncate_sequences",
       "mask_sequences",
+      "truncate_geometric",
       "mask_geometric"
     ]),
     "truncate_tokens",
