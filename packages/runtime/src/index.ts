@@ -59,7 +59,7 @@ export {
   lookUp,
   type NewTokens
 } from "./ops/recorded-step.ts"
-export { readLater } from "./ops/read-later.ts"
+export { computesOnItsOwn, readLater } from "./ops/read-later.ts"
 export { canRecord, type DeviceValues, type Replayed, replayed } from "./ops/recording.ts"
 export { type Heads, rotary, type RotaryAngles, rotaryAngles, rotaryHeads } from "./ops/rotary.ts"
 export { tokenEntropies } from "./ops/token-entropies.ts"

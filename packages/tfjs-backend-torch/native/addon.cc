@@ -11,11 +11,15 @@
 #endif
 
 #include "calls.h"
+#include "cpu-decode.h"
 #include "cpu-kernels.h"
 #include "cpu-memory.h"
+#include "cpu-products.h"
+#include "cpu-sampling.h"
 #include "device.h"
 #include "handle.h"
 #include "operator.h"
+#include "recording.h"
 #include "transfer.h"
 
 #ifdef PLUMBLINE_CUDA
@@ -59,6 +63,15 @@ static Napi::Object Initialise(Napi::Env env, Napi::Object exports) {
   add("squareSum", SquareSum);
   add("siluGate", SiluGate);
   add("siluGateGradient", SiluGateGradient);
+  add("rowProduct", RowProduct);
+  add("rmsNorm", RmsNorm);
+  add("cacheHeads", CacheHeads);
+  add("pagedDecode", PagedDecode);
+  add("sampleTokens", SampleTokens);
+  add("recordBegin", RecordBegin);
+  add("recordEnd", RecordEnd);
+  add("recordReplay", RecordReplay);
+  add("recordReset", RecordReset);
   add("isShared", IsShared);
   add("dispose", Dispose);
   add("seed", SetSeed);

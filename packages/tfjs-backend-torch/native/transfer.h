@@ -7,6 +7,7 @@
 #include "calls.h"
 #include "handle.h"
 #include "pinned.h"
+#include "recording.h"
 
 namespace plumbline {
 
@@ -75,7 +76,8 @@ inline Napi::Value FromHost(const Napi::CallbackInfo& info) {
     const auto type = static_cast<at::ScalarType>(info[2].As<Napi::Number>().Int32Value());
     const c10::Device device(info[3].As<Napi::String>().Utf8Value());
     const auto blob = Blob(HostArrayOf(info.Env(), info[0]), ShapeOf(info[1]), type);
-    return Wrap(info.Env(), Upload(blob, device, type));
+    // a constant of what is recorded
+    return Wrap(info.Env(), Made(Upload(blob, device, type)));
   });
 }
 
@@ -83,6 +85,7 @@ inline Napi::Value FromHost(const Napi::CallbackInfo& info) {
 inline Napi::Value Write(const Napi::CallbackInfo& info) {
   CurrentActivity() = {"write", ""};
   return Guarded(info.Env(), [&]() -> Napi::Value {
+    RefuseWhileRecording();
     c10::InferenceMode inference;
     auto& tensor = TensorOf(info.Env(), info[0]);
     const auto blob = Blob(HostArrayOf(info.Env(), info[1]), tensor.sizes().vec(), tensor.scalar_type());
@@ -101,6 +104,7 @@ inline Napi::Value ToHost(const Napi::CallbackInfo& info) {
   CurrentActivity() = {"toHost", ""};
   return Guarded(info.Env(), [&]() -> Napi::Value {
     c10::InferenceMode inference;
+    RefuseWhileRecording();
     CallsOf().reads += 1;
     const auto& tensor = TensorOf(info.Env(), info[0]);
     Blob(HostArrayOf(info.Env(), info[1]), tensor.sizes().vec(), tensor.scalar_type()).copy_(tensor);
@@ -142,6 +146,8 @@ inline bool Follows(const at::Tensor& before, const at::Tensor& next, int64_t ax
 inline Napi::Value Joined(const Napi::CallbackInfo& info) {
   CurrentActivity() = {"joined", ""};
   return Guarded(info.Env(), [&]() -> Napi::Value {
+    // a recorded tensor's memory is another in each replay
+    if (CurrentRecording() != nullptr) return info.Env().Null();
     c10::InferenceMode inference;
     const auto list = info[0].As<Napi::Array>();
     const auto axis = info[1].As<Napi::Number>().Int64Value();

@@ -120,6 +120,45 @@ export interface Addon extends Partial<CudaAddon> {
   /** out = silu(gate) · up; contiguous float32 tensors on the CPU. */
   readonly siluGate: (gate: Handle, up: Handle, out: Handle) => void
   readonly siluGateGradient: (gate: Handle, up: Handle, dy: Handle, dgate: Handle, dup: Handle) => void
+  /** x·Wᵀ on the CPU, or null where that is left to ATen. */
+  readonly rowProduct: (x: Handle, weight: Handle) => Handle | null
+  /** sum = x + addend, out = its RMS norm times weight; contiguous float32 tensors on the CPU, as in all below. */
+  readonly rmsNorm: (
+    x: Handle,
+    addend: Handle | null,
+    weight: Handle,
+    epsilon: number,
+    sum: Handle,
+    out: Handle
+  ) => void
+  /** Turns q into `out`, k and v into their slots of keys and values. */
+  readonly cacheHeads: (
+    ...handles: [
+      ...inputs: [q: Handle, k: Handle, v: Handle, cos: Handle, sin: Handle, positions: Handle, slots: Handle],
+      ...outputs: [out: Handle, keys: Handle, values: Handle]
+    ]
+  ) => void
+  /** Fills the rows of `out` that have one query; 0 is no window and no soft cap. */
+  readonly pagedDecode: (
+    ...args: [
+      ...handles: [q: Handle, keys: Handle, values: Handle, table: Handle, spans: Handle, out: Handle],
+      ...numbers: [pageSize: number, scale: number, window: number, softCap: number]
+    ]
+  ) => void
+  readonly sampleTokens: (
+    ...handles: [
+      ...inputs: [logits: Handle, draws: Handle],
+      ...edits: [starts: Handle | null, ids: Handle | null, values: Handle | null],
+      ...allowed: [starts: Handle | null, ids: Handle | null],
+      ...outputs: [ids: Handle, samplingLogProbs: Handle, policyLogProbs: Handle]
+    ]
+  ) => void
+  /** Has every call on CPU tensors recorded until recordEnd, as it is done. */
+  readonly recordBegin: () => object
+  readonly recordEnd: (recording: object) => void
+  /** Does the calls again, on the values there are then, into the same tensors. */
+  readonly recordReplay: (recording: object) => void
+  readonly recordReset: (recording: object) => void
   readonly dispose: (handles: ReadonlyArray<Handle>) => void
   readonly seed: (seed: number) => void
   readonly threads: (count?: number) => number

@@ -246,9 +246,9 @@ export class TorchBackend extends KernelBackend {
     return companion
   }
 
-  /** Records work to be done again; only where the device can. */
-  get record(): ((body: () => void) => Recording) | undefined {
-    return this.cuda === undefined ? undefined : (body) => record(this, body)
+  /** Records work to be done again. */
+  record(body: () => void): Recording {
+    return record(this, body)
   }
 
   /**

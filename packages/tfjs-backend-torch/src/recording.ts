@@ -6,37 +6,54 @@ import type { TorchBackend } from "./backend.ts"
 const [reshape, narrow] = [aten("reshape"), aten("narrow")]
 const copy = atenInPlace("copy_")
 
-/** Work recorded as a CUDA graph, to be done again on the same memory. */
+/** Work recorded as a CUDA graph, or as a list of calls on the CPU, to be done again on the same tensors. */
 export interface Recording {
   /** Gives an input its next values. */
   readonly write: (input: TensorInfo, values: HostValues) => void
   /** Gives part of an input, as if it were flat, the values of a tensor on the device. */
   readonly copyInto: (input: TensorInfo, offset: number, values: TensorInfo) => void
-  /** Queues the work; what its outputs hold is new afterwards. */
+  /** Queues the work, or does it; what its outputs hold is new afterwards. */
   readonly replay: () => void
-  /** Frees the graph and the memory of its temporaries. */
+  /** Frees the recording and the memory of its temporaries. */
   readonly dispose: () => void
 }
 
+interface Recorder {
+  readonly begin: () => object
+  readonly end: (work: object) => void
+  readonly replay: (work: object) => void
+  readonly reset: (work: object) => void
+}
+
+const recorderOf = ({ addon, cuda }: TorchBackend): Recorder =>
+  cuda === undefined
+    ? { begin: addon.recordBegin, end: addon.recordEnd, replay: addon.recordReplay, reset: addon.recordReset }
+    : {
+        begin: cuda.addon.graphBegin,
+        end: cuda.addon.graphEnd,
+        replay: cuda.addon.graphReplay,
+        reset: cuda.addon.graphReset
+      }
+
 /**
- * Records what `body` queues, without doing it. Nothing in it may wait for the device or move values between it and the
- * host, and the tensors that it reads and returns must stay. Run the same body once before: kernels are compiled then, and
- * copies of weights made.
+ * Records what `body` calls: on CUDA without doing it, on the CPU as it is done. Nothing in it may wait for the device or
+ * move values between it and the host, and the tensors that it reads and returns must stay. Run the same body once before:
+ * kernels are compiled then, and copies of weights made.
  *
- * @throws TorchError what CUDA says; or Error where the backend computes on the CPU
+ * @throws TorchError what libtorch or CUDA says
  */
 export const record = (backend: TorchBackend, body: () => void): Recording => {
-  if (backend.cuda === undefined) throw new Error("graphs are recorded on CUDA only")
-  const { addon } = backend.cuda
-  const graph = addon.graphBegin()
+  const { addon } = backend
+  const recorder = recorderOf(backend)
+  const work = recorder.begin()
   try {
     backend.whileRecording(body)
   } catch (cause) {
-    abandon(() => addon.graphEnd(graph))
-    abandon(() => addon.graphReset(graph))
+    abandon(() => recorder.end(work))
+    abandon(() => recorder.reset(work))
     throw cause
   }
-  addon.graphEnd(graph)
+  recorder.end(work)
   return {
     write: (input, values) => {
       backend.forgetValues(input)
@@ -49,8 +66,8 @@ export const record = (backend: TorchBackend, body: () => void): Recording => {
         copy(narrow(flat, 0, offset, util.sizeFromShape(values.shape)), backend.handle(values))
       })
     },
-    replay: () => addon.graphReplay(graph),
-    dispose: () => addon.graphReset(graph)
+    replay: () => recorder.replay(work),
+    dispose: () => recorder.reset(work)
   }
 }
 

@@ -1,6 +1,6 @@
 import type { TokenizerShape } from "@plumbline/data"
 import type { SteppedModel } from "@plumbline/models"
-import { canRecordSteps } from "@plumbline/runtime"
+import { computesOnItsOwn } from "@plumbline/runtime"
 import type { GeneratorLoad } from "../generator-shape.ts"
 import type { GenerationRequest } from "../request.ts"
 import { type RequestLimits } from "./check-request.ts"
@@ -66,7 +66,7 @@ export const makeEngine = (models: EngineModels, options: EngineOptions): Engine
     pageSize
   })
   const counters = { promptTokens: 0, sampledTokens: 0, finishedResponses: 0 }
-  const goAhead = options.goAhead ?? canRecordSteps()
+  const goAhead = options.goAhead ?? computesOnItsOwn()
   const stepper = makeStepper(models, cache, scheduler, goAhead, ({ promptTokens, sampledTokens }) => {
     counters.promptTokens += promptTokens
     counters.sampledTokens += sampledTokens

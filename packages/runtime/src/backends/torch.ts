@@ -81,6 +81,7 @@ const namedKernels = ({ fusedKernels }: typeof Torch): Readonly<Record<string, T
   [QUANTIZE_NF4]: fusedKernels.quantizeNf4,
   [DEQUANTIZE_NF4]: fusedKernels.dequantizeNf4,
   [NARROW]: fusedKernels.narrow,
+  [SAMPLE_TOKENS]: fusedKernels.sampleTokens,
   [SCALE_ROWS]: fusedKernels.scaleRows,
   [UPDATE_ROWS]: fusedKernels.updateRows,
   [GLOBAL_NORM]: fusedKernels.globalNorm,
@@ -88,12 +89,11 @@ const namedKernels = ({ fusedKernels }: typeof Torch): Readonly<Record<string, T
   BatchMatMul: fusedKernels.batchMatMul
 })
 
-/** Kernels for work that never comes to the host; where the device is the host, the operations do without. */
-const deviceKernels = ({ fusedKernels }: typeof Torch): Readonly<Record<string, Torch.Kernel>> => ({
+/** Kernels of steps that are recorded and replayed; on the CPU there are none for bfloat16. */
+const recordedKernels = ({ fusedKernels }: typeof Torch): Readonly<Record<string, Torch.Kernel>> => ({
   [CACHE_HEADS]: fusedKernels.cacheHeads,
   [DECODE_ATTENTION]: fusedKernels.decodeAttention,
-  [LOOK_UP]: fusedKernels.lookUp,
-  [SAMPLE_TOKENS]: fusedKernels.sampleTokens
+  [LOOK_UP]: fusedKernels.lookUp
 })
 
 export const torchBackend = (): Torch.TorchBackend => tf.engine().findBackend("torch") as unknown as Torch.TorchBackend
@@ -105,8 +105,8 @@ export const registerTorch = async ({ device, precision = "float32" }: TorchSett
   freeTapeWhileWalked()
   shortenTape()
   for (const [name, kernel] of Object.entries(namedKernels(torch))) torch.registerTorchKernel(name, kernel)
-  for (const [name, kernel] of Object.entries(deviceKernels(torch))) {
-    if (device === "cpu") torch.unregisterTorchKernel(name)
+  for (const [name, kernel] of Object.entries(recordedKernels(torch))) {
+    if (device === "cpu" && precision !== "float32") torch.unregisterTorchKernel(name)
     else torch.registerTorchKernel(name, kernel)
   }
 }

@@ -7,6 +7,10 @@ interface ReadingBackend {
   readonly readLater?: (tensors: ReadonlyArray<Tensor>) => () => ReadonlyArray<HostNumbers>
 }
 
+/** Whether the device computes while the host goes on. */
+export const computesOnItsOwn = (): boolean =>
+  (tf.engine().backend as unknown as ReadingBackend).readLater !== undefined
+
 /**
  * Reads tensors behind all that is queued now; they may be disposed at once.
  *

@@ -14,7 +14,7 @@ interface BackendRecording {
 
 const backendNow = (): RecordingBackend => tf.engine().backend as unknown as RecordingBackend
 
-/** Whether the backend can queue a whole computation at once, as CUDA graphs do. */
+/** Whether the backend can do a whole computation again at once, as CUDA graphs do. */
 export const canRecord = (): boolean => backendNow().record !== undefined
 
 /** Values of an input that are on the device alone; they lie in it, taken as flat, from `offset` on. */
@@ -24,7 +24,7 @@ export interface DeviceValues<I> {
   readonly values: Tensor
 }
 
-/** A computation on tensors of fixed shapes that is queued as a whole. */
+/** A computation on tensors of fixed shapes that is done again as a whole. */
 export interface Replayed<I extends Record<string, Tensor>> {
   /** Runs it on these values, by input. @returns its output, whose values last until the next run */
   readonly run: (values: Readonly<Record<keyof I, Int32Array | Float32Array>>, known?: DeviceValues<I>) => Tensor
@@ -32,8 +32,8 @@ export interface Replayed<I extends Record<string, Tensor>> {
 }
 
 /**
- * Records `body`, which must do the same for any values of its inputs and read nothing on the host. It is run once before,
- * on the values that the inputs have.
+ * Records `body`, which must do the same for any values of its inputs and read nothing on the host. It is run once or
+ * twice before, on the values that the inputs have.
  *
  * @param inputs taken over, and disposed with the recording
  */

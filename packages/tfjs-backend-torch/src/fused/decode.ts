@@ -1,9 +1,10 @@
 import type { TensorInfo } from "@tensorflow/tfjs-core"
 import { aten } from "../aten.ts"
-import type { Kernel } from "../kernel.ts"
+import type { Kernel, KernelScope } from "../kernel.ts"
+import { FLOAT32 } from "../scalar-type.ts"
 import { cudaStorage, launch, packWidth, spread } from "./cuda/kernels.ts"
-import { pagedDecode } from "./paged-cuda.ts"
-import { activation, dense, emptyOf, matrix, typeOf } from "./storage.ts"
+import { attendPages } from "./paged-attention.ts"
+import { activation, dense, emptyOf, isHostFloat, matrix, typeOf } from "./storage.ts"
 
 // One new token a row, where every number that says which and where lies on the device: kernels of a recorded step.
 
@@ -22,6 +23,7 @@ export const cacheHeads: Kernel = (inputs: Heads, _, scope) => {
   const { k, q, v } = inputs
   const [queries, newKeys, newValues] = [matrix(q, scope), matrix(k, scope), matrix(v, scope)]
   const [keys, values] = [scope.of(inputs.keys), scope.of(inputs.values)]
+  if ([queries, keys, values].every((handle) => isHostFloat(handle, scope))) return hostHeads(inputs, scope)
   const T = cudaStorage([queries, newKeys, newValues, keys, values], scope)
   if (T === undefined) throw new Error("a recorded step needs a cache in the storage of its keys")
   const [tokens, heads, width] = q.shape as [number, number, number]
@@ -34,6 +36,14 @@ export const cacheHeads: Kernel = (inputs: Heads, _, scope) => {
   const numbers = [count, heads, k.shape[1]!, width, half, ...steps]
   const args = [queries, newKeys, newValues, ...tables, out, keys, values, ...numbers]
   launch("cacheHeads", { ...spread(count), macros: { T, W }, args }, scope)
+  return scope.out(out, "float32", q.shape)
+}
+
+const hostHeads = ({ cos, k, keys, positions, q, sin, slots, v, values }: Heads, scope: KernelScope) => {
+  const out = emptyOf(q.shape, FLOAT32, scope)
+  const [asked, newKeys, newValues] = [dense(q, scope), dense(k, scope), dense(v, scope)]
+  const tables = [dense(cos, scope), dense(sin, scope), dense(positions, scope), dense(slots, scope)] as const
+  scope.backend.addon.cacheHeads(asked, newKeys, newValues, ...tables, out, scope.of(keys), scope.of(values))
   return scope.out(out, "float32", q.shape)
 }
 
@@ -59,6 +69,6 @@ export const decodeAttention: Kernel = (
     table,
     spans: dense(inputs.spans, scope)
   }
-  pagedDecode({ q, ...places, rows, tableWidth, pageSize, scale, softCap, window }, out, scope)
+  attendPages({ q, ...places, rows, tableWidth, pageSize, scale, softCap, window }, out, scope)
   return scope.out(out, "float32", inputs.q.shape)
 }

@@ -2,9 +2,10 @@ import type { TensorInfo } from "@tensorflow/tfjs-core"
 import type { Handle } from "../addon.ts"
 import { aten, atenAll } from "../aten.ts"
 import type { Kernel, KernelScope } from "../kernel.ts"
+import { FLOAT32 } from "../scalar-type.ts"
 import { cudaStorage } from "./cuda/kernels.ts"
 import { cudaRmsGradient, cudaRmsNorm, fitsRmsGradient } from "./cuda/launches.ts"
-import { cast, dense, typeOf, wide } from "./storage.ts"
+import { cast, dense, emptyOf, isHostFloat, typeOf, wide } from "./storage.ts"
 
 interface Epsilon {
   readonly epsilon: number
@@ -35,7 +36,16 @@ const inverseRms = (wideX: Handle, epsilon: number): Handle => rsqrt(add(mean(sq
 
 type NormInputs = Record<"x" | "weight" | "bias" | "dy", TensorInfo>
 
+/** sum = x + addend and its norm, in one pass of our own on the CPU. */
+const hostNorm = (x: Handle, addend: Handle | null, weight: Handle, epsilon: number, scope: KernelScope) => {
+  const shape = scope.backend.addon.shape(x)
+  const [sum, out] = [emptyOf(shape, FLOAT32, scope), emptyOf(shape, FLOAT32, scope)]
+  scope.backend.addon.rmsNorm(x, addend, weight, epsilon, sum, out)
+  return { sum, out }
+}
+
 const normed = (x: Handle, weight: Handle, epsilon: number, scope: KernelScope): Handle => {
+  if ([x, weight].every((handle) => isHostFloat(handle, scope))) return hostNorm(x, null, weight, epsilon, scope).out
   const exact = wide(x, scope)
   const unit = mul(exact, inverseRms(exact, epsilon))
   return cast(mul(unit, wide(weight, scope)), typeOf(x, scope), scope)
@@ -60,6 +70,10 @@ export const addRmsNorm: Kernel = (inputs: NormInputs & Record<"addend", TensorI
   if (T !== undefined) {
     const [norm, sum] = cudaRmsNorm([x, addend], wide(weight, scope), epsilon, T, scope)
     return outputs(sum!, norm)
+  }
+  if ([x, addend, weight].every((handle) => isHostFloat(handle, scope))) {
+    const { out, sum } = hostNorm(x, addend, weight, epsilon, scope)
+    return outputs(sum, out)
   }
   const sum = addTo(x, addend)
   return outputs(sum, normed(sum, weight, epsilon, scope))

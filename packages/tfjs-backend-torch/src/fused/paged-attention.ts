@@ -4,9 +4,9 @@ import { aten, atenInPlace } from "../aten.ts"
 import type { Kernel, KernelScope } from "../kernel.ts"
 import { FLOAT32, INT64 } from "../scalar-type.ts"
 import { rowForward } from "./attention-rows.ts"
-import { fitsPagedDecode, fitsPagedFlash, pagedDecode, pagedFlash } from "./paged-cuda.ts"
+import { fitsPagedDecode, fitsPagedFlash, type PagedCall, pagedDecode, pagedFlash } from "./paged-cuda.ts"
 import { hiddenTokens, type PagedLayout, pagedLayout, type PagedRows, putSlots } from "./paged-layout.ts"
-import { activation, cast, emptyOf, typeOf, wide, zerosOf } from "./storage.ts"
+import { activation, cast, emptyOf, isHostFloat, typeOf, wide, zerosOf } from "./storage.ts"
 
 interface PagedOptions {
   readonly rows: PagedRows
@@ -53,11 +53,11 @@ export const pagedAttention: Kernel = (inputs: Inputs, options: PagedOptions, sc
   if (single.length > 0) {
     const { pageSize, width } = options.rows
     const heads = { ...paged, q: contiguous(q) }
-    if (fitsPagedDecode(heads, scope)) {
+    if (attendsPages(heads, scope)) {
       const [table, spans] = [scope.of(inputs.table), scope.of(inputs.spans)]
       const { scale, softCap, window } = options
       const numbers = { rows: lengths.length, tableWidth: width, pageSize, scale, softCap, window }
-      pagedDecode({ ...heads, table, spans, ...numbers }, out, scope)
+      attendPages({ ...heads, table, spans, ...numbers }, out, scope)
     } else {
       const places = scope.upload(
         Int32Array.from(single, (row) => starts[row]!),
@@ -68,6 +68,19 @@ export const pagedAttention: Kernel = (inputs: Inputs, options: PagedOptions, sc
     }
   }
   return scope.out(out, "float32", inputs.q.shape)
+}
+
+const isOnHost = ({ keys, q, values }: Pick<PagedCall, "q" | "keys" | "values">, scope: KernelScope): boolean =>
+  [q, keys, values].every((handle) => isHostFloat(handle, scope))
+
+const attendsPages = (call: Pick<PagedCall, "q" | "keys" | "values">, scope: KernelScope): boolean =>
+  isOnHost(call, scope) || fitsPagedDecode(call, scope)
+
+/** Fills the rows of `out` that have one query; the others stay as they are. */
+export const attendPages = (call: PagedCall, out: Handle, scope: KernelScope): void => {
+  if (!isOnHost(call, scope)) return pagedDecode(call, out, scope)
+  const { keys, pageSize, q, scale, softCap = 0, spans, table, values, window = 0 } = call
+  scope.backend.addon.pagedDecode(q, keys, values, table, spans, out, pageSize, scale, window, softCap)
 }
 
 const longRows = (paged: Paged, { keyCounts, long, places, queryCounts, slots }: PagedLayout, out: Handle): void => {

@@ -3,7 +3,7 @@ import { aten } from "../aten.ts"
 import type { KernelScope } from "../kernel.ts"
 import { cudaStorage, launch } from "./cuda/kernels.ts"
 import { shapeOf } from "./cuda/launches.ts"
-import { emptyOf, typeOf } from "./storage.ts"
+import { emptyOf, isHostFloat, typeOf } from "./storage.ts"
 
 const [mm, t] = [aten("mm"), aten("t")]
 
@@ -13,6 +13,8 @@ const WARPS = 4
 
 /** x [N, I] times the transpose of a weight [O, I] of the same storage: [N, O]. */
 export const product = (x: Handle, weight: Handle, scope: KernelScope): Handle => {
+  const own = isHostFloat(x, scope) ? scope.backend.addon.rowProduct(x, weight) : null
+  if (own !== null) return scope.temporary(own)
   const [rows, inner] = shapeOf(x, scope) as [number, number]
   return rows <= FEW && fitsFewRows(x, weight, inner, scope) ? fewRows(x, weight, scope) : mm(x, t(weight))
 }

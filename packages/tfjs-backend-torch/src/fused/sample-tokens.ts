@@ -32,8 +32,22 @@ const shapedLogits = (logits: Handle, inputs: Inputs, scope: KernelScope): Handl
   return open
 }
 
-/** → [ids, sampling log-probs, policy log-probs]; on CUDA only. */
+const sampleOnHost: Kernel = (inputs: Inputs, _, scope) => {
+  const [rows] = inputs.logits.shape as [number, number]
+  const logits = wide(dense(inputs.logits, scope), scope)
+  const given = (tensor: TensorInfo | undefined) => (tensor === undefined ? null : dense(tensor, scope))
+  const ids = emptyOf([rows], INT32, scope)
+  const [sampling, policy] = [emptyOf([rows], FLOAT32, scope), emptyOf([rows], FLOAT32, scope)]
+  const edits = [given(inputs.editStarts), given(inputs.editIds), given(inputs.edits)] as const
+  const allowed = [given(inputs.allowedStarts), given(inputs.allowedIds)] as const
+  const draws = dense(inputs.draws, scope)
+  scope.backend.addon.sampleTokens(logits, draws, ...edits, ...allowed, ids, sampling, policy)
+  return [scope.out(ids, "int32", [rows]), scope.out(sampling, "float32", [rows]), scope.out(policy, "float32", [rows])]
+}
+
+/** → [ids, sampling log-probs, policy log-probs] */
 export const sampleTokens: Kernel = (inputs: Inputs, _, scope) => {
+  if (scope.backend.cuda === undefined) return sampleOnHost(inputs, _, scope)
   const given = dense(inputs.logits, scope)
   const logits = cudaStorage([given], scope) === undefined ? wide(given, scope) : given
   const [rows, width] = inputs.logits.shape as [number, number]

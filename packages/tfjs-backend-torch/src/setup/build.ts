@@ -1,6 +1,6 @@
 import { spawnSync } from "node:child_process"
 import { createHash } from "node:crypto"
-import { existsSync, mkdirSync, renameSync, rmSync } from "node:fs"
+import { existsSync, mkdirSync, readFileSync, renameSync, rmSync } from "node:fs"
 import { createRequire } from "node:module"
 import { dirname, join } from "node:path"
 import { digestOfSources } from "../native-sources.ts"
@@ -35,21 +35,21 @@ export const buildAddon = (options: BuildOptions): string => {
   mkdirSync(dirname(target), { recursive: true })
   const unfinished = `${target}.${process.pid}`
   say(`compiling the addon against torch ${libtorch.version} in ${libtorch.root}`)
-  const { status, stderr } = spawnSync(
-    compiler,
-    [...flags, join(sources, "addon.cc"), "-o", unfinished, ...linkerFlags(libtorch)],
-    {
-      encoding: "utf8"
-    }
-  )
-  if (status !== 0) throw new SetupFailure("compile-failed", `${compiler} failed:\n${firstErrors(stderr)}`)
+  const object = `${unfinished}.o`
   try {
+    run(compiler, [...flags, "-c", join(sources, "addon.cc"), "-o", object])
+    run(compiler, ["-shared", object, "-o", unfinished, ...linkerFlags(libtorch)])
     check(unfinished, libtorch)
     renameSync(unfinished, target)
   } finally {
-    rmSync(unfinished, { force: true })
+    for (const file of [unfinished, object]) rmSync(file, { force: true })
   }
   return target
+}
+
+const run = (compiler: string, args: ReadonlyArray<string>): void => {
+  const { status, stderr } = spawnSync(compiler, args, { encoding: "utf8" })
+  if (status !== 0) throw new SetupFailure("compile-failed", `${compiler} failed:\n${firstErrors(stderr)}`)
 }
 
 const firstErrors = (output: string): string =>
@@ -90,11 +90,17 @@ const keyOf = ({ version, root }: Libtorch, flags: ReadonlyArray<string>): strin
 const require = createRequire(import.meta.url)
 const folderOf = (name: string) => dirname(require.resolve(`${name}/package.json`))
 
+const hasOpenMp = (root: string): boolean => {
+  const config = join(root, "include/ATen/Config.h")
+  return existsSync(config) && /AT_PARALLEL_OPENMP 1/.test(readFileSync(config, "utf8"))
+}
+
 const compilerFlags = ({ cudaHeaders, root }: Libtorch, sources: string): ReadonlyArray<string> => [
   "-std=c++20",
   "-O2",
   "-fPIC",
-  "-shared",
+  // compiled for OpenMP but linked without it: libtorch brings its own, and two of them would be two pools of threads
+  ...(hasOpenMp(root) ? ["-fopenmp"] : []),
   "-fvisibility=hidden",
   "-w",
   `-DNAPI_VERSION=${NODE_API}`,

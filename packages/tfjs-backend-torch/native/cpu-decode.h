@@ -1,0 +1,121 @@
+#pragma once
+// One new token a row on the CPU: norms, rotation into the cache, attention over its pages.
+
+#include <algorithm>
+#include <vector>
+
+#include "cpu-tensors.h"
+
+namespace plumbline {
+
+/** rmsNorm(x [N, D], addend or null, weight [D], epsilon, sum, out): sum = x + addend, out = its norm times weight. */
+inline Napi::Value RmsNorm(const Napi::CallbackInfo& info) {
+  CurrentActivity() = {"rmsNorm", ""};
+  return Guarded(info.Env(), [&]() -> Napi::Value {
+    const auto x = Dense(info, 0), addend = DenseOrNone(info, 1), weight = Dense(info, 2);
+    const auto epsilon = info[3].As<Napi::Number>().FloatValue();
+    const auto sum = Dense(info, 4), out = Dense(info, 5);
+    CheckSizes(x, {addend.defined() ? addend : x, sum, out});
+    const int64_t width = weight.numel();
+    if (width == 0 || x.numel() % width != 0) throw ArgumentError("a norm's weight has the width of its rows");
+    Do([=] {
+      const float *from = Data(x), *more = Data(addend), *scale = Data(weight);
+      float *total = Data(sum), *to = Data(out);
+      at::parallel_for(0, x.numel() / width, std::max<int64_t>(1, kGrain / width), [&](int64_t first, int64_t end) {
+        for (int64_t row = first; row < end; row++) {
+          const int64_t at = row * width;
+          CpuLoops().rmsNorm(from + at, more == nullptr ? nullptr : more + at, scale, total + at, to + at, width, epsilon);
+        }
+      });
+    });
+    return info.Env().Undefined();
+  });
+}
+
+/**
+ * cacheHeads(q, k, v, cos, sin [P, R/2], positions [N], slots [N], out, keys, values [S, K, d]): q turned to `out`, k turned
+ * and v into their slots; below 0 into none.
+ */
+inline Napi::Value CacheHeads(const Napi::CallbackInfo& info) {
+  CurrentActivity() = {"cacheHeads", ""};
+  return Guarded(info.Env(), [&]() -> Napi::Value {
+    const auto q = Dense(info, 0), k = Dense(info, 1), v = Dense(info, 2), cos = Dense(info, 3), sin = Dense(info, 4);
+    const auto positions = Dense(info, 5, at::kInt), slots = Dense(info, 6, at::kInt);
+    const auto out = Dense(info, 7), keys = Dense(info, 8), values = Dense(info, 9);
+    CheckSizes(q, {out});
+    CheckSizes(k, {v});
+    CheckSizes(keys, {values});
+    const int64_t tokens = positions.numel(), width = keys.size(2), keyHeads = keys.size(1), half = cos.size(1);
+    const int64_t heads = tokens == 0 ? 0 : q.numel() / tokens / width;
+    Do([=] {
+      const int *place = positions.data_ptr<int>(), *slot = slots.data_ptr<int>();
+      const int64_t held = keys.size(0), known = cos.size(0);
+      for (int64_t t = 0; t < tokens; t++) {
+        if (place[t] < 0 || place[t] >= known || slot[t] >= held) throw ArgumentError("a token lies outside its tables");
+      }
+      at::parallel_for(0, tokens, std::max<int64_t>(1, kGrain / (heads * width + 1)), [&](int64_t from, int64_t to) {
+        for (int64_t t = from; t < to; t++) {
+          const float *c = Data(cos) + place[t] * half, *s = Data(sin) + place[t] * half;
+          for (int64_t h = 0; h < heads; h++) {
+            const int64_t at = (t * heads + h) * width;
+            CpuLoops().turnHead(Data(q) + at, c, s, Data(out) + at, width, half);
+          }
+          if (slot[t] < 0) continue;
+          for (int64_t h = 0; h < keyHeads; h++) {
+            const int64_t at = (t * keyHeads + h) * width, target = (slot[t] * keyHeads + h) * width;
+            CpuLoops().turnHead(Data(k) + at, c, s, Data(keys) + target, width, half);
+            std::copy_n(Data(v) + at, width, Data(values) + target);
+          }
+        }
+      });
+    });
+    return info.Env().Undefined();
+  });
+}
+
+/**
+ * pagedDecode(q [N, H, d], keys, values [S, K, d], table [R, W], spans [3, R], out [N, H, d], pageSize, scale, window, softCap):
+ * fills the rows of `out` whose span has one query; window and softCap are 0 for none.
+ */
+inline Napi::Value PagedDecode(const Napi::CallbackInfo& info) {
+  CurrentActivity() = {"pagedDecode", ""};
+  return Guarded(info.Env(), [&]() -> Napi::Value {
+    const auto q = Dense(info, 0), keys = Dense(info, 1), values = Dense(info, 2);
+    const auto table = Dense(info, 3, at::kInt), spans = Dense(info, 4, at::kInt), out = Dense(info, 5);
+    const auto number = [&](size_t i) { return info[i].As<Napi::Number>(); };
+    const int64_t pageSize = number(6).Int64Value(), window = number(8).Int64Value();
+    const float scale = number(7).FloatValue(), softCap = number(9).FloatValue();
+    CheckSizes(q, {out});
+    CheckSizes(keys, {values});
+    const int64_t rows = table.size(0), tableWidth = table.size(1), keyHeads = keys.size(1), width = keys.size(2);
+    const int64_t heads = q.size(1), group = heads / keyHeads;
+    Do([=] {
+      const int* numbers = spans.data_ptr<int>();
+      const auto span = [&](int64_t part, int64_t row) { return static_cast<int64_t>(numbers[part * rows + row]); };
+      int64_t longest = 0;
+      for (int64_t row = 0; row < rows; row++) {
+        if (span(1, row) != 1) continue;
+        const bool fits = span(0, row) >= 0 && span(0, row) < q.size(0) && span(2, row) <= tableWidth * pageSize;
+        if (!fits) throw ArgumentError("a row's span lies outside its tables");
+        longest = std::max(longest, span(2, row));
+      }
+      const int64_t work = group * width * std::max<int64_t>(1, longest);
+      at::parallel_for(0, rows * keyHeads, std::max<int64_t>(1, kGrain / work), [&](int64_t from, int64_t to) {
+        std::vector<float> scores(group * longest);
+        for (int64_t i = from; i < to; i++) {
+          const int64_t row = i / keyHeads, head = i % keyHeads, last = span(2, row);
+          if (span(1, row) != 1) continue;
+          const int64_t at = (span(0, row) * heads + head * group) * width;
+          const int* pages = table.data_ptr<int>() + row * tableWidth;
+          const int64_t first = window == 0 ? 0 : std::max<int64_t>(0, last - window);
+          const HeadCall call{Data(q) + at, Data(keys) + head * width, Data(values) + head * width, Data(out) + at, pages,
+                              pageSize, first, last, group, width, keyHeads * width, scale, softCap};
+          CpuLoops().decodeHead(call, scores.data());
+        }
+      });
+    });
+    return info.Env().Undefined();
+  });
+}
+
+}  // namespace plumbline

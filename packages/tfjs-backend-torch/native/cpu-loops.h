@@ -1,0 +1,69 @@
+#pragma once
+// The loops of CPU kernels, for the vector registers that the processor has.
+
+#include <algorithm>
+#include <cmath>
+#include <cstdint>
+#include <cstring>
+#include <initializer_list>
+
+#define PLUMBLINE_INLINE __attribute__((always_inline)) inline
+#define PLUMBLINE_LAMBDA __attribute__((always_inline))
+
+namespace plumbline {
+
+/** One key head of one row: the queries of its group over keys `first` to `last`, which lie in pages of a table. */
+struct HeadCall {
+  const float* q;
+  const float* keys;
+  const float* values;
+  float* out;
+  const int* table;
+  int64_t pageSize, first, last, group, width;
+  /** Numbers from slot to slot. */
+  int64_t stride;
+  float scale, softCap;
+};
+
+struct Best {
+  int64_t id;
+  float logit;
+  /** False where a logit is NaN. */
+  bool isNumber;
+};
+
+struct Loops {
+  void (*siluGate)(const float* gate, const float* up, float* out, int64_t count);
+  void (*siluGateGradient)(const float*, const float*, const float*, float*, float*, int64_t);
+  void (*rmsNorm)(const float*, const float*, const float*, float*, float*, int64_t, float);
+  void (*turnHead)(const float*, const float*, const float*, float*, int64_t, int64_t);
+  void (*decodeHead)(const HeadCall&, float*);
+  Best (*bestOf)(const float*, int64_t);
+  void (*weighAll)(const float*, float, float, float*, int64_t);
+  float (*partSum)(const float*, int64_t);
+};
+
+namespace plain {
+#include "cpu-loops-body.h"
+}
+
+#if defined(__x86_64__) && defined(__GNUC__) && !defined(__clang__)
+#define PLUMBLINE_AVX2_LOOPS
+#pragma GCC push_options
+#pragma GCC target("avx2,fma")
+#pragma GCC optimize("O3")
+namespace avx2 {
+#include "cpu-loops-body.h"
+}
+#pragma GCC pop_options
+#endif
+
+inline const Loops& CpuLoops() {
+#ifdef PLUMBLINE_AVX2_LOOPS
+  static const bool wide = __builtin_cpu_supports("avx2") && __builtin_cpu_supports("fma");
+  if (wide) return avx2::kLoops;
+#endif
+  return plain::kLoops;
+}
+
+}  // namespace plumbline

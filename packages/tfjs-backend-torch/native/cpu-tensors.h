@@ -1,0 +1,40 @@
+#pragma once
+// What CPU kernels share: tensors as they take them.
+
+#include <ATen/Parallel.h>
+#include <ATen/core/Tensor.h>
+#include <napi.h>
+
+#include <initializer_list>
+
+#include "cpu-loops.h"
+#include "recording.h"
+
+namespace plumbline {
+
+/** Numbers that one thread takes at a time; sums are added up in this grain whatever the number of threads. */
+constexpr int64_t kGrain = 1 << 15;
+
+/** Argument i, in memory order on the CPU, as steps are to hold it. */
+inline at::Tensor Dense(const Napi::CallbackInfo& info, size_t i, at::ScalarType type = at::kFloat) {
+  const auto& tensor = TensorOf(info.Env(), info[i]);
+  if (!tensor.is_cpu() || tensor.scalar_type() != type || !tensor.is_contiguous()) {
+    throw ArgumentError("a CPU kernel takes contiguous tensors of float32, and indices of int32");
+  }
+  return Used(tensor);
+}
+
+/** The same, or an undefined tensor where the argument is null. */
+inline at::Tensor DenseOrNone(const Napi::CallbackInfo& info, size_t i, at::ScalarType type = at::kFloat) {
+  return info[i].IsNull() ? at::Tensor() : Dense(info, i, type);
+}
+
+inline void CheckSizes(const at::Tensor& like, std::initializer_list<at::Tensor> others) {
+  for (const auto& other : others) {
+    if (other.numel() != like.numel()) throw ArgumentError("a CPU kernel takes tensors of one size");
+  }
+}
+
+inline float* Data(const at::Tensor& tensor) { return tensor.defined() ? tensor.data_ptr<float>() : nullptr; }
+
+}  // namespace plumbline

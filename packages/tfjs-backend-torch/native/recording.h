@@ -1,0 +1,141 @@
+#pragma once
+// Work on the CPU that is done again without JavaScript: the counterpart of a CUDA graph.
+
+#include <ATen/Functions.h>
+#include <ATen/core/Tensor.h>
+#include <c10/core/InferenceMode.h>
+#include <napi.h>
+
+#include <functional>
+#include <string>
+#include <unordered_map>
+#include <vector>
+
+#include "calls.h"
+#include "handle.h"
+
+namespace plumbline {
+
+/**
+ * What was called while it was the current one, in order. A tensor that one of the calls made is the same object in all
+ * replays: its values, or its memory, are new. A tensor that was there before is seen through an alias that owns nothing, so
+ * that recording it does not make its memory shared.
+ */
+struct Recording {
+  struct Step {
+    std::string name;
+    std::function<void()> run;
+  };
+
+  /** The tensor that steps use in place of another; the weak reference keeps the other's address from being used anew. */
+  struct Known {
+    at::Tensor tensor;
+    c10::weak_intrusive_ptr<c10::TensorImpl> original;
+  };
+
+  std::vector<Step> steps;
+  std::unordered_map<const c10::TensorImpl*, Known> known;
+  /** Memory of what was there before. */
+  std::vector<c10::weak_intrusive_ptr<c10::StorageImpl>> borrowed;
+};
+
+inline Recording*& CurrentRecording() {
+  static Recording* current = nullptr;
+  return current;
+}
+
+inline void Remember(const at::Tensor& original, const at::Tensor& tensor) {
+  const auto weak = [](const at::Tensor& t) { return c10::weak_intrusive_ptr<c10::TensorImpl>(t.getIntrusivePtr()); };
+  auto& known = CurrentRecording()->known;
+  known.insert_or_assign(tensor.unsafeGetTensorImpl(), Recording::Known{tensor, weak(tensor)});
+  known.insert_or_assign(original.unsafeGetTensorImpl(), Recording::Known{tensor, weak(original)});
+}
+
+/** The tensor as a step is to hold it: itself, unless work is being recorded and it was there before. */
+inline at::Tensor Used(const at::Tensor& tensor) {
+  auto* recording = CurrentRecording();
+  if (recording == nullptr || !tensor.defined()) return tensor;
+  const auto found = recording->known.find(tensor.unsafeGetTensorImpl());
+  if (found != recording->known.end()) return found->second.tensor;
+  const auto alias = at::from_blob(tensor.data_ptr(), tensor.sizes(), tensor.strides(), tensor.options());
+  recording->borrowed.emplace_back(tensor.storage().getWeakStorageImpl());
+  Remember(tensor, alias);
+  return alias;
+}
+
+/** Has the recording, where there is one, keep a tensor that is made while it is current. */
+inline const at::Tensor& Made(const at::Tensor& tensor) {
+  auto* recording = CurrentRecording();
+  if (recording != nullptr && tensor.defined() && recording->known.count(tensor.unsafeGetTensorImpl()) == 0) {
+    Remember(tensor, tensor);
+  }
+  return tensor;
+}
+
+/** Runs `step`, and in each replay again. It must hold its tensors as `Used` gives them. */
+template <typename Step>
+void Do(Step step) {
+  step();
+  if (CurrentRecording() != nullptr) {
+    CurrentRecording()->steps.push_back({std::string(CurrentActivity().operation), std::move(step)});
+  }
+}
+
+inline void RefuseWhileRecording() {
+  if (CurrentRecording() != nullptr) throw ArgumentError("values cannot pass to or from the host while work is recorded");
+}
+
+inline Recording* RecordingOf(const Napi::CallbackInfo& info) {
+  return info[0].As<Napi::External<Recording>>().Data();
+}
+
+inline Napi::Value RecordBegin(const Napi::CallbackInfo& info) {
+  CurrentActivity() = {"recordBegin", ""};
+  return Guarded(info.Env(), [&]() -> Napi::Value {
+    if (CurrentRecording() != nullptr) throw ArgumentError("work is being recorded already");
+    auto* recording = new Recording();
+    CurrentRecording() = recording;
+    return Napi::External<Recording>::New(info.Env(), recording, [](Napi::Env, Recording* collected) {
+      if (CurrentRecording() == collected) CurrentRecording() = nullptr;
+      delete collected;
+    });
+  });
+}
+
+inline Napi::Value RecordEnd(const Napi::CallbackInfo& info) {
+  CurrentRecording() = nullptr;
+  return info.Env().Undefined();
+}
+
+inline Napi::Value RecordReplay(const Napi::CallbackInfo& info) {
+  CurrentActivity() = {"recordReplay", ""};
+  return Guarded(info.Env(), [&]() -> Napi::Value {
+    const auto* recording = RecordingOf(info);
+    if (CurrentRecording() != nullptr) throw ArgumentError("work is being recorded");
+    for (const auto& memory : recording->borrowed) {
+      if (memory.expired()) throw ArgumentError("a tensor that the recorded work reads was disposed");
+    }
+    c10::InferenceMode inference;
+    const Stopwatch stopwatch;
+    CallsOf().operators += static_cast<int64_t>(recording->steps.size());
+    for (const auto& [name, run] : recording->steps) {
+      CurrentActivity().operation = name;
+      run();
+    }
+    return info.Env().Undefined();
+  });
+}
+
+/** Frees what it keeps; it cannot be replayed any more. */
+inline Napi::Value RecordReset(const Napi::CallbackInfo& info) {
+  CurrentActivity() = {"recordReset", ""};
+  return Guarded(info.Env(), [&]() -> Napi::Value {
+    auto* recording = RecordingOf(info);
+    recording->steps.clear();
+    recording->known.clear();
+    recording->borrowed.clear();
+    return info.Env().Undefined();
+  });
+}
+
+}  // namespace plumbline

@@ -1,0 +1,81 @@
+import { beforeAll, describe, expect, it } from "vitest"
+import { type Addon, addonPath, type Handle, loadAddon } from "./addon.ts"
+import { FLOAT32 } from "./scalar-type.ts"
+
+describe.skipIf(addonPath() === undefined)("work recorded on the CPU", () => {
+  let addon: Addon
+  beforeAll(() => {
+    addon = loadAddon()
+  })
+
+  const vector = (...values: ReadonlyArray<number>): Handle =>
+    addon.fromHost(Float32Array.from(values), [values.length], FLOAT32, "cpu")
+  const call = (name: string, overload: string, ...args: ReadonlyArray<unknown>) =>
+    addon.call(addon.operator(`aten::${name}`, overload), ...(args as ReadonlyArray<never>))
+  const read = (handle: Handle) => [...addon.toHost(handle, new Float32Array(addon.shape(handle)[0]!))]
+
+  const recorded = (body: () => Handle) => {
+    const work = addon.recordBegin()
+    try {
+      return { work, output: body() }
+    } finally {
+      addon.recordEnd(work)
+    }
+  }
+
+  it("is done again on other values: views, results in lists, writes in place, memory made on the way, constants", () => {
+    const input = vector(1, 2, 3, 4)
+    const { output, work } = recorded(() => {
+      const [first, second] = call("split_with_sizes", "", input, [3, 1]) as [Handle, Handle]
+      const sum = call("add", "Tensor", first, second) as Handle
+      const room = call("empty", "memory_format", [3], FLOAT32) as Handle
+      addon.siluGate(vector(100, 100, 100), sum, room)
+      call("mul_", "Tensor", call("narrow", "", room, 0, 0, 1), vector(10))
+      // what JavaScript frees is kept for the replays
+      addon.dispose([first, second, sum])
+      return call("cat", "", [room, call("t", "", input)], 0) as Handle
+    })
+    // silu(100) is 100 to float32's precision: 100·(x₁, x₂, x₃ + x₄), the first one times 10, and the input behind it
+    expect(read(output)).toEqual([5000, 600, 700, 1, 2, 3, 4])
+    addon.write(input, Float32Array.of(5, 6, 7, 8))
+    addon.recordReplay(work)
+    expect(read(output)).toEqual([13_000, 1400, 1500, 5, 6, 7, 8])
+    addon.recordReplay(work)
+    expect(read(output)).toEqual([13_000, 1400, 1500, 5, 6, 7, 8])
+    addon.recordReset(work)
+  })
+
+  it("writes into what was there before, and does not make its memory shared", () => {
+    const [total, step] = [vector(0, 0), vector(1, 2)]
+    const { work } = recorded(() => call("add_", "Tensor", total, step) as Handle)
+    expect([addon.isShared(total), addon.isShared(step)]).toEqual([false, false])
+    addon.recordReplay(work)
+    expect(read(total)).toEqual([2, 4])
+  })
+
+  it("is refused once a tensor that it reads is gone", () => {
+    const input = vector(1)
+    const { work } = recorded(() => call("neg", "", input) as Handle)
+    addon.dispose([input])
+    expect(() => addon.recordReplay(work)).toThrow(/a tensor that the recorded work reads was disposed/)
+  })
+
+  it("has no values from the host or for it, and no recording within", () => {
+    const input = vector(1)
+    recorded(() => {
+      expect(() => addon.toHost(input, new Float32Array(1))).toThrow(/while work is recorded/)
+      expect(() => addon.write(input, new Float32Array(1))).toThrow(/while work is recorded/)
+      expect(() => addon.squareSum(input)).toThrow(/while work is recorded/)
+      expect(() => addon.recordBegin()).toThrow(/recorded already/)
+      return input
+    })
+    expect(read(input)).toEqual([1])
+  })
+
+  it("names the operator that fails in a replay", () => {
+    const index = addon.fromHost(Int32Array.of(1), [1], 3, "cpu")
+    const { work } = recorded(() => call("index_select", "", vector(1, 2), 0, index) as Handle)
+    addon.write(index, Int32Array.of(7))
+    expect(() => addon.recordReplay(work)).toThrow(/^aten::index_select: /)
+  })
+})
