@@ -57,6 +57,28 @@ const refused: ReadonlyArray<readonly [string, string, string, string]> = [
   ["simpo", "pairs.jsonl", `--reference ${model}`, "simpo looks at the policy alone and never asks a reference"],
   ["cpo", "pairs.jsonl", "--label-smoothing 0.5", "a label smoothing of 0.5 is not in [0, ½)"],
   ["cpo", "pairs.jsonl", "--loss ipo --label-smoothing 0.1", "--label-smoothing: is not read by --loss ipo"],
+  ["rloo", "asked.jsonl", "", "--reward: nothing judges the responses"],
+  [
+    "grpo",
+    "asked.jsonl",
+    "--reward-model nowhere",
+    "no such folder, and no address of a server, which begins with http://"
+  ],
+  ["ppo", "asked.jsonl", `--reward-model ${model}`, "holds no reward model: there is no score.weight"],
+  [
+    "online-dpo",
+    "asked.jsonl",
+    "--reward-model http://127.0.0.1:9",
+    "the reward server at http://127.0.0.1:9/v1/rewards cannot be used: no connection"
+  ],
+  ["xpo", "asked.jsonl", "--reward exact_answer --attribute-weights good=1", "is read with --reward-model alone"],
+  ["reinforce", "asked.jsonl", "--reward exact_answer --eval-samples 2", "--eval-samples: is read with --eval alone"],
+  [
+    "ppo",
+    "asked.jsonl",
+    "--reward exact_answer --critic-url http://127.0.0.1:9",
+    "the critic failed to give values: http://127.0.0.1:9"
+  ],
   ["rejection-sampling", "pairs.jsonl", "--reward exact_answer --keep 5", "5 of 4 samples cannot be kept"],
   [
     "rejection-sampling",

@@ -1,12 +1,11 @@
 import { type ChildProcess } from "node:child_process"
-import { once } from "node:events"
-import { existsSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from "node:fs"
+import { mkdtempSync, rmSync, writeFileSync } from "node:fs"
 import { tmpdir } from "node:os"
 import { join } from "node:path"
-import { setTimeout as sleep } from "node:timers/promises"
 import { afterAll, beforeAll, describe, expect, it } from "vitest"
-import { plumb, startPlumb, WASM } from "./plumb.ts"
+import { plumb, WASM } from "./plumb.ts"
 import { golden, hasGolden } from "./reference-files.ts"
+import { expectSame, startService, struck } from "./services.ts"
 
 let folder: string
 const servers: Array<ChildProcess> = []
@@ -30,52 +29,10 @@ const args = (output: string, ...more: ReadonlyArray<string>) => {
   return ["ppo", ...files, ...flags.split(" "), ...more, ...WASM]
 }
 
-/** Serves a critic on this port, 0 for any; @returns the process and its address. */
-const served = async (port: string) => {
-  const checkpoints = join(folder, "critic")
-  const rate = ["--learning-rate", "9e-6", "--micro-batch-size", "8", "--seed", "7"]
-  const child = startPlumb([
-    "serve-critic",
-    "--model",
-    model,
-    "--output",
-    checkpoints,
-    "--port",
-    port,
-    ...rate,
-    ...WASM
-  ])
-  servers.push(child)
-  const url = await new Promise<string>((resolve, reject) => {
-    let said = ""
-    child.stderr!.on("data", (chunk) => {
-      said += String(chunk)
-      const found = /on (http:\S+?)[,;]/.exec(said)
-      if (found !== null) resolve(found[1]!)
-    })
-    child.on("close", () => reject(new Error(said)))
-  })
-  return { child, url }
-}
-
-const metricsOf = (output: string): ReadonlyArray<Readonly<Record<string, number>>> => {
-  const file = join(output, "metrics.jsonl")
-  if (!existsSync(file)) return []
-  const whole = readFileSync(file, "utf8").split("\n").slice(0, -1)
-  return whole.map((line) => JSON.parse(line) as Readonly<Record<string, number>>)
-}
-
-const expectSame = (run: string, other: string) => {
-  const [a, b] = [metricsOf(run), metricsOf(other)]
-  expect(a.length).toBe(12)
-  expect(b.length).toBe(12)
-  for (const [i, step] of a.entries()) {
-    expect(Object.keys(b[i]!).toSorted()).toEqual(Object.keys(step).toSorted())
-    for (const [name, value] of Object.entries(step)) {
-      if (name.startsWith("timers/") || name === "tokens_per_second") continue
-      expect(Math.abs(b[i]![name]! - value), `${name} of step ${i + 1}`).toBeLessThan(1e-5)
-    }
-  }
+/** Serves a critic on this port, 0 for any. */
+const served = (port: string) => {
+  const rest = ["--output", join(folder, "critic"), "--learning-rate", "9e-6", "--micro-batch-size", "8", "--seed", "7"]
+  return startService(["serve-critic", "--model", model, ...rest], port, servers)
 }
 
 describe.skipIf(!hasGolden)("a critic in another process", () => {
@@ -87,26 +44,22 @@ describe.skipIf(!hasGolden)("a critic in another process", () => {
     const apart = join(folder, "apart")
     const two = await plumb(args(apart, "--critic-url", first.url))
     expect(two.code, two.stderr).toBe(0)
-    expectSame(together, apart)
+    expectSame(together, apart, 12)
     first.child.kill("SIGKILL")
 
     rmSync(join(folder, "critic"), { recursive: true })
     const second = await served("0")
     const torn = join(folder, "torn")
-    const running = startPlumb(args(torn, "--critic-url", second.url))
-    let said = ""
-    running.stderr!.on("data", (chunk) => (said += String(chunk)))
-    const closed = once(running, "close")
-    while (metricsOf(torn).length < 5 && running.exitCode === null) await sleep(3)
-    second.child.kill("SIGKILL")
-    const died = Date.now()
-    expect((await closed)[0], said).toBe(1)
-    expect(Date.now() - died).toBeLessThan(15_000)
+    const { code, said, seconds } = await struck(args(torn, "--critic-url", second.url), torn, 5, () =>
+      second.child.kill("SIGKILL")
+    )
+    expect(code, said).toBe(1)
+    expect(seconds).toBeLessThan(15)
     expect(said).toMatch(/error: the critic failed to (give values|learn|be saved): http:\/\/127\.0\.0\.1:\d+: /)
-    await served(new URL(second.url).port)
+    await served(second.port)
     const resumed = await plumb(["resume", torn])
     expect(resumed.code, resumed.stderr).toBe(0)
-    expectSame(together, torn)
+    expectSame(together, torn, 12)
   })
 
   it("refuses what is no lesson, with a reason, and goes on", async () => {

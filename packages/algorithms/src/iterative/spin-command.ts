@@ -31,6 +31,8 @@ export const SpinCommandOptions = Schema.Struct({
   ...batchFields,
   ...optimizationFields,
   ...runFields,
+  monitor: option(Schema.String, "eval_logps/chosen", "metric that chooses the best checkpoint"),
+  monitorMode: option(Schema.Literals(["min", "max"]), "max", "whether the best is the lowest or the highest"),
   learningRate: option(Positive, 5e-7, "peak learning rate of AdamW")
 })
 export type SpinCommandOptions = typeof SpinCommandOptions.Type

@@ -40,6 +40,9 @@ export interface SpinBatch extends PairBatch {
  * `Generator` must be that of the `ReferencePolicy`, which is the opponent and has variables (`layerMovable`); it is in every checkpoint, so a run
  * that was stopped within an iteration goes on exactly. Of a chat with several answers the last one is learnt.
  *
+ * Held-out demonstrations are played against the opponent as it is, which is the policy itself at the end of an iteration:
+ * there `eval_loss` is ln 2, and `eval_logps/chosen` tells more.
+ *
  * Deviations from the paper: an iteration learns from its own opponent's responses, not also from those of the one
  * before; moments and learning rate go on from iteration to iteration.
  *

@@ -1,4 +1,6 @@
 import { Effect, Stream } from "effect"
+import { createServer } from "node:http"
+import type { AddressInfo } from "node:net"
 import { afterEach, describe, expect, it } from "vitest"
 import { samplingOptions } from "../sampling/options.ts"
 import { choice, closeServers, generatorOf, nine, ok, one, ROW, serve } from "../testing/scripted-server.ts"
@@ -105,6 +107,17 @@ describe("a remote generator whose server fails it", () => {
     const error = await Effect.runPromise(Effect.flip(generator.generate([ROW, ROW, ROW, ROW])))
     expect(error.message).toMatch(/row 2: http:\S+ failed: status 404, gone; 2 responses finished/)
     expect("finished" in error && error.finished.map(({ request }) => request)).toEqual([0, 1])
+  })
+
+  it("does not wait for a server that hangs to say which weights it has", async () => {
+    const hung = createServer(() => undefined)
+    await new Promise<void>((resolve) => hung.listen(0, "127.0.0.1", resolve))
+    const address = `http://127.0.0.1:${(hung.address() as AddressInfo).port}/v1`
+    await expect(generatorOf({ baseUrl: address, answerSeconds: 0.2 })).rejects.toThrow(
+      `${address}/models: no answer in 0.2 s`
+    )
+    hung.closeAllConnections()
+    hung.close()
   })
 
   it("says that there is no server", async () => {

@@ -14,6 +14,8 @@ export interface RemoteOptions {
   readonly maxRetries?: number
   /** Milliseconds before the first of these, twice as many before each later one; 250 when absent. */
   readonly retryDelay?: number
+  /** Seconds for `/models`, which costs a server nothing; 10 when absent. A request for responses has its own deadline. */
+  readonly answerSeconds?: number
   /** Where `/models` does not say it. */
   readonly contextTokens?: number
   /** Where `/models` does not say it. */

@@ -2,7 +2,7 @@ import { Effect, Schema } from "effect"
 import { GeneratorFailed } from "../errors.ts"
 import type { GeneratorLimits } from "../generator-shape.ts"
 import { type RemoteOptions, UNKNOWN_VERSION } from "./options.ts"
-import { jsonOf, persistently, type Send } from "./send.ts"
+import { jsonOf, persistently, type Send, Unanswered } from "./send.ts"
 
 const Model = Schema.Struct({
   id: Schema.String,
@@ -25,7 +25,7 @@ const findModel = (send: Send, options: RemoteOptions) =>
   })
 
 const listModels = (send: Send, options: RemoteOptions) =>
-  persistently(Effect.scoped(Effect.flatMap(send("/models"), jsonOf)), options).pipe(
+  persistently(soon(Effect.scoped(Effect.flatMap(send("/models"), jsonOf)), options), options).pipe(
     Effect.mapError(({ reason }) => failed(`${options.baseUrl}/models: ${reason}`)),
     Effect.flatMap((body) =>
       Effect.mapError(Schema.decodeUnknownEffect(Models)(body), ({ message }) =>
@@ -33,6 +33,13 @@ const listModels = (send: Send, options: RemoteOptions) =>
       )
     )
   )
+
+/** A server that does not answer what it need not compute hangs, and asking again would not help. */
+const soon = <A>(asked: Effect.Effect<A, Unanswered>, { answerSeconds: seconds = 10 }: RemoteOptions) =>
+  Effect.timeoutOrElse(asked, {
+    duration: seconds * 1000,
+    orElse: () => Effect.fail(new Unanswered({ reason: `no answer in ${seconds} s`, transient: false }))
+  })
 
 /** Name and limits of the server's model; a failure where neither the server nor the options say a limit. */
 export const describeModel = Effect.fnUntraced(function* (send: Send, options: RemoteOptions) {

@@ -1,0 +1,164 @@
+import { loadTokenizer } from "@plumbline/data"
+import { loadScalarModel, saveModel } from "@plumbline/models"
+import { ModelRuntime } from "@plumbline/runtime"
+import { Effect } from "effect"
+import { type ChildProcess } from "node:child_process"
+import { mkdtempSync, rmSync, writeFileSync } from "node:fs"
+import { tmpdir } from "node:os"
+import { join } from "node:path"
+import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, it } from "vitest"
+import { plumb, WASM } from "./plumb.ts"
+import { golden, hasGolden } from "./reference-files.ts"
+import { type Ended, expectSame, type Service, startService, struck } from "./services.ts"
+
+const STEPS = 12
+const model = join(golden, "models", "llama")
+const started: Array<ChildProcess> = []
+let folder: string
+let rewardModel: string
+
+/** A reward model with a random head. */
+const writeRewardModel = Effect.fnUntraced(function* (output: string) {
+  const head = { attributes: ["reward"], pooling: "last", seed: 3 } as const
+  const scored = yield* loadScalarModel(model, { name: "reward", trainable: false, head })
+  yield* saveModel(scored, output, { extraFiles: (yield* loadTokenizer(model)).files })
+})
+
+beforeAll(async () => {
+  folder = mkdtempSync(join(tmpdir(), "plumbline-services-"))
+  const rows = Array.from({ length: 16 }, (_, i) => ({ prompt: `Question ${i}:` }))
+  writeFileSync(join(folder, "prompts.jsonl"), rows.map((row) => JSON.stringify(row)).join("\n"))
+  rewardModel = join(folder, "reward-model")
+  if (hasGolden) await Effect.runPromise(Effect.provide(writeRewardModel(rewardModel), ModelRuntime.layerWasm))
+})
+afterAll(() => {
+  for (const child of started) child.kill("SIGKILL")
+  rmSync(folder, { recursive: true, force: true })
+})
+
+const serveReward = (port = "0") => startService(["serve", "--model", rewardModel], port, started)
+const serveModel = (port = "0") => startService(["serve", "--model", model], port, started)
+/** A critic that has learnt nothing: one goes on learning from run to run. */
+const serveCritic = () => {
+  const rest = ["--output", join(folder, "critic"), "--learning-rate", "9e-6", "--micro-batch-size", "8", "--seed", "7"]
+  return startService(["serve-critic", "--model", model, ...rest], "0", started)
+}
+
+const flags =
+  `--batch-size 4 --inner-epochs 2 --samples 2 --max-steps ${STEPS} --save-every 2 --max-new-tokens 12 --seed 7 ` +
+  "--learning-rate 1e-3 --reward-timeout 2 --critic-timeout 2"
+
+const ppo = (output: string, ...services: ReadonlyArray<string>) => {
+  const files = ["--model", model, "--train", join(folder, "prompts.jsonl"), "--output", output]
+  return ["ppo", ...files, ...flags.split(" "), ...services, ...WASM]
+}
+
+const finished = async (args: ReadonlyArray<string>) => {
+  const { code, stderr } = await plumb(args)
+  expect(code, stderr).toBe(0)
+}
+
+/** One cause, how to go on, and nothing else: within seconds. */
+const expectOneCause = ({ code, said, seconds }: Ended, cause: RegExp, output: string) => {
+  expect(code, said).toBe(1)
+  expect(seconds).toBeLessThan(15)
+  expect(said.match(/^error: /gm)).toHaveLength(1)
+  expect(said).toMatch(cause)
+  expect(said).toContain("hint: once that is put right, the run goes on from step ")
+  expect(said).toContain(`: plumb resume ${output}\n`)
+}
+
+const freeze = ({ child }: Service) => child.kill("SIGSTOP")
+const thaw = ({ child }: Service) => child.kill("SIGCONT")
+const kill = ({ child }: Service) => child.kill("SIGKILL")
+
+describe.skipIf(!hasGolden)("a PPO run whose services are other processes", () => {
+  let reward: Service
+  let critic: Service
+  let whole: string
+  const services = () => ["--reward-model", reward.url, "--critic-url", critic.url]
+
+  beforeAll(async () => {
+    reward = await serveReward()
+    whole = join(folder, "whole")
+    await finished(ppo(whole, "--reward-model", rewardModel))
+  })
+
+  beforeEach(async () => void (critic = await serveCritic()))
+  afterEach(() => void kill(critic))
+
+  it("ends with the cause where the reward server is killed, says so again while it is away, and goes on with another", async () => {
+    const output = join(folder, "reward-killed")
+    const ended = await struck(ppo(output, ...services()), output, 3, () => kill(reward))
+    const address = `${reward.url}/v1/rewards`
+    expectOneCause(
+      ended,
+      new RegExp(
+        `error: prompts.jsonl:\\d+: reward "reward_model" failed: ${address}: no connection .*; tried 4 times`
+      ),
+      output
+    )
+    const tooEarly = await plumb(["resume", output])
+    expect(tooEarly.code).toBe(1)
+    expect(tooEarly.stderr).toContain(`error: the reward server at ${address} cannot be used: no connection`)
+    expect(tooEarly.stderr).toContain(`plumb resume ${output}`)
+    reward = await serveReward(reward.port)
+    await finished(["resume", output])
+    expectSame(whole, output, STEPS)
+  })
+
+  it.each([
+    [
+      "reward server",
+      () => reward,
+      /reward "reward_model" took longer than its deadline of 2 s: http\S+ gave no answer/
+    ],
+    ["critic", () => critic, /error: the critic failed to \w[\w ]*: http\S+: no answer to \w+ in 2 s/]
+  ] as const)("ends with the cause where the %s stalls, and goes on once it does", async (name, service, cause) => {
+    const output = join(folder, `${name} stalled`.replaceAll(" ", "-"))
+    const ended = await struck(ppo(output, ...services()), output, 3, () => freeze(service()))
+    thaw(service())
+    expectOneCause(ended, cause, output)
+    await finished(["resume", output])
+    expectSame(whole, output, STEPS)
+  })
+})
+
+describe.skipIf(!hasGolden)("a GRPO run whose responses another process writes", () => {
+  const run = (output: string, url: string) => {
+    const files = ["--model", model, "--train", join(folder, "prompts.jsonl"), "--output", output]
+    const recipe = join("test", "fixtures", "remote-generator.ts")
+    return ["run", recipe, ...files, "--url", `${url}/v1`, "--timeout", "3", ...WASM]
+  }
+
+  let server: Service
+  let whole: string
+
+  beforeAll(async () => {
+    server = await serveModel()
+    whole = join(folder, "written")
+    await finished(run(whole, server.url))
+  })
+
+  it("ends with the cause where the server stalls, and goes on once it does", async () => {
+    const output = join(folder, "writer-stalled")
+    const ended = await struck(run(output, server.url), output, 3, () => freeze(server))
+    thaw(server)
+    expectOneCause(
+      ended,
+      /error: (generation at http\S+ took longer than its deadline of 3 s|the generator failed: http\S+: no answer in 3 s)/,
+      output
+    )
+    await finished(["resume", output])
+    expectSame(whole, output, STEPS)
+  })
+
+  it("ends with the cause where the server is killed, and goes on with another", async () => {
+    const output = join(folder, "writer-killed")
+    const ended = await struck(run(output, server.url), output, 3, () => kill(server))
+    expectOneCause(ended, /error: the generator failed: (row \d+: )?http\S+ .*no connection .*; tried 4 times/, output)
+    server = await serveModel(server.port)
+    await finished(["resume", output])
+    expectSame(whole, output, STEPS)
+  })
+})
