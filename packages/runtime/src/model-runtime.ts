@@ -1,4 +1,5 @@
 import { Context, Effect, Layer, Schema } from "effect"
+import { replaceBackwardPass } from "./backward-pass.ts"
 import { registerCpuFallbacks } from "./kernels/fallback.ts"
 import { cpuMemory, silenceNodeBanner } from "./backends/cpu.ts"
 import { loadTensorflow } from "./backends/tensorflow.ts"
@@ -148,6 +149,7 @@ const start = (backend: Backend): Effect.Effect<void, BackendUnavailable> =>
     if (!(await tf.setBackend(backend))) throw new Error("it did not initialise")
     await tf.ready()
     registerGradients()
+    replaceBackwardPass()
     followVariables(tapeRules)
     freeTapeOfFailures()
     if (!started.has(backend)) prepare[backend]()

@@ -1,6 +1,6 @@
 import type * as Torch from "@plumbline/tfjs-backend-torch"
 import {
-  ADAMW,
+  ADAMW_ALL,
   ADD_RMS_NORM,
   ADD_RMS_NORM_GRADIENT,
   ATTENTION,
@@ -37,8 +37,7 @@ import {
   UPDATE_ROWS
 } from "../kernels/names.ts"
 import { type DeviceFailure, DeviceLost, OutOfMemory } from "../device-failure.ts"
-import { freeTapeWhileWalked } from "../tape-memory.ts"
-import { shortenTape } from "../tape-shortcuts.ts"
+import { shortenKernelCalls } from "../kernel-calls.ts"
 import { tf } from "../tf.ts"
 
 /** A process computes on one of them. */
@@ -85,7 +84,7 @@ const namedKernels = ({ fusedKernels }: typeof Torch): Readonly<Record<string, T
   [SCALE_ROWS]: fusedKernels.scaleRows,
   [UPDATE_ROWS]: fusedKernels.updateRows,
   [GLOBAL_NORM]: fusedKernels.globalNorm,
-  [ADAMW]: fusedKernels.adamw,
+  [ADAMW_ALL]: fusedKernels.adamw,
   BatchMatMul: fusedKernels.batchMatMul
 })
 
@@ -102,8 +101,7 @@ export const torchBackend = (): Torch.TorchBackend => tf.engine().findBackend("t
 export const registerTorch = async ({ device, precision = "float32" }: TorchSettings): Promise<void> => {
   const torch = await import("@plumbline/tfjs-backend-torch")
   torch.registerTorchBackend({ device, storage: precision })
-  freeTapeWhileWalked()
-  shortenTape()
+  shortenKernelCalls("torch")
   for (const [name, kernel] of Object.entries(namedKernels(torch))) torch.registerTorchKernel(name, kernel)
   for (const [name, kernel] of Object.entries(recordedKernels(torch))) {
     if (device === "cpu" && precision !== "float32") torch.unregisterTorchKernel(name)

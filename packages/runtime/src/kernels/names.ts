@@ -85,6 +85,11 @@ export const TENSOR_NORM = "PlumblineTensorNorm"
 export const GLOBAL_NORM = "PlumblineGlobalNorm"
 /** {parameter, gradient, firstMoment, secondMoment} → [parameter, firstMoment, secondMoment], in place where unshared */
 export const ADAMW = "PlumblineAdamW"
+/**
+ * [parameter, …, gradient, …, firstMoment, …, secondMoment, …], {decays, stepSizes: one a parameter} → [] where all were
+ * written in place, else [parameter, …, firstMoment, …, secondMoment, …]
+ */
+export const ADAMW_ALL = "PlumblineAdamWAll"
 
 /** Whether the active backend implements `kernel`. */
 export const hasKernel = (kernel: string): boolean => tf.getKernel(kernel, tf.getBackend()) != null

@@ -1,4 +1,4 @@
-import { ADAMW, fused, GLOBAL_NORM, hasKernel, TENSOR_NORM } from "../kernels/names.ts"
+import { ADAMW, ADAMW_ALL, fused, GLOBAL_NORM, hasKernel, TENSOR_NORM } from "../kernels/names.ts"
 import { tf, type Scalar, type Tensor, type Tensor1D, type Variable } from "../tf.ts"
 
 /**
@@ -57,6 +57,7 @@ export interface AdamwStep {
  * @see Loshchilov & Hutter 2019, https://arxiv.org/abs/1711.05101
  */
 export const adamwUpdate = (items: ReadonlyArray<AdamwItem>, step: AdamwStep): void => {
+  if (items.length > 0 && hasKernel(ADAMW_ALL)) return updateTogether(items, step)
   const update = hasKernel(ADAMW) ? fusedUpdate : composedAdamwUpdate
   for (const item of items) update(item, step)
 }
@@ -66,14 +67,32 @@ const fusedUpdate = (item: AdamwItem, step: AdamwStep): void => {
   const { beta1, beta2, epsilon, gradientScale } = step
   const inputs = { parameter, gradient, firstMoment, secondMoment }
   const attrs = { beta1, beta2, epsilon, gradientScale, ...factors(item, step) }
-  tf.tidy(() => {
-    const updated = fused<Array<Tensor>>(ADAMW, inputs, attrs)
-    // Written in place, except where another tensor shared the variable's memory and must keep its values.
-    for (const [i, variable] of [parameter, firstMoment, secondMoment].entries()) {
-      if (updated[i]!.dataId !== variable.dataId) variable.assign(updated[i]!)
-    }
-  })
+  tf.tidy(() => assignCopies([parameter, firstMoment, secondMoment], fused<Array<Tensor>>(ADAMW, inputs, attrs)))
 }
+
+const updateTogether = (items: ReadonlyArray<AdamwItem>, step: AdamwStep): void => {
+  const { beta1, beta2, epsilon, gradientScale } = step
+  const of = (name: "parameter" | "gradient" | "firstMoment" | "secondMoment") => items.map((item) => item[name])
+  const written = [...of("parameter"), ...of("firstMoment"), ...of("secondMoment")] as Array<Variable>
+  const inputs = [...of("parameter"), ...of("gradient"), ...of("firstMoment"), ...of("secondMoment")]
+  const each = items.map((item) => factors(item, step))
+  const attrs = {
+    beta1,
+    beta2,
+    epsilon,
+    gradientScale,
+    denominatorScale: each[0]!.denominatorScale,
+    decays: each.map(({ decay }) => decay),
+    stepSizes: each.map(({ stepSize }) => stepSize)
+  }
+  tf.tidy(() => assignCopies(written, fused<Array<Tensor>>(ADAMW_ALL, inputs, attrs)))
+}
+
+/** What a kernel could not write in place, where another tensor shared the variable's memory and must keep its values. */
+const assignCopies = (variables: ReadonlyArray<Variable>, updated: ReadonlyArray<Tensor>): void =>
+  updated.forEach((values, i) => {
+    if (values.dataId !== variables[i]!.dataId) variables[i]!.assign(values)
+  })
 
 const factors = ({ rate = 1, weightDecay }: AdamwItem, { beta1, beta2, learningRate, step }: AdamwStep) => ({
   decay: 1 - rate * learningRate * weightDecay,

@@ -54,6 +54,31 @@ const adamwSuite = () =>
       })
     })
 
+    it("updates each of several by its own decay and rate, those whose memory another tensor shares too", () => {
+      leavesNothing(() => {
+        const start = [1, -2, 0.5, 3, 0]
+        const made = () => [item(start, 0), item(start, 0.1), item(start.slice(0, 3), 0.1), { ...item(start), rate: 4 }]
+        const [fused, composed] = [made(), made()]
+        const kept = tf.clone(fused[1]!.parameter as Tensor)
+        gradients.forEach((values, i) => {
+          const step = { ...options, gradientScale: 0.3, step: i + 1 }
+          const slope = (one: Omit<AdamwItem, "gradient">) => tf.tensor1d(values.slice(0, one.parameter.size))
+          adamwUpdate(
+            fused.map((one) => ({ ...one, gradient: slope(one) })),
+            step
+          )
+          for (const one of composed) composedAdamwUpdate({ ...one, gradient: slope(one) }, step)
+        })
+        fused.forEach((one, i) => {
+          for (const name of ["parameter", "firstMoment", "secondMoment"] as const) {
+            expectClose(one[name], composed[i]![name], 3e-7)
+          }
+        })
+        expectClose(kept, start, 0)
+        for (const one of [...fused, ...composed]) release(one)
+      })
+    })
+
     it("leaves alone whatever shares memory with the parameter, and matMul sees the new values", () => {
       leavesNothing(() => {
         const start = tf.tensor2d([1, 2, 3, 4], [2, 2])

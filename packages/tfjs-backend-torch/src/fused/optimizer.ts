@@ -48,12 +48,12 @@ interface AdamwAttributes {
   readonly beta2: number
   readonly epsilon: number
   readonly gradientScale: number
-  /** 1 − learning rate · weight decay */
-  readonly decay: number
-  /** learning rate / (1 − β₁ᵗ) */
-  readonly stepSize: number
   /** 1 / √(1 − β₂ᵗ) */
   readonly denominatorScale: number
+  /** 1 − learning rate · weight decay, of each parameter */
+  readonly decays: ReadonlyArray<number>
+  /** learning rate / (1 − β₁ᵗ), of each parameter */
+  readonly stepSizes: ReadonlyArray<number>
 }
 
 /** A step so late that ATen's own bias corrections are 1: the caller's factors hold them. */
@@ -62,69 +62,104 @@ const LATE = 1e9
 /** That step on the device, made once: a process computes on one. */
 let lateStep: Handle | undefined
 
-type Updated = readonly [parameter: Handle, firstMoment: Handle, secondMoment: Handle]
+interface Item {
+  /** Parameter, first and second moment, or copies of them where another tensor lies in their memory. */
+  readonly updated: readonly [parameter: Handle, first: Handle, second: Handle]
+  readonly gradient: Handle
+  /** The copy of the parameter that products read. */
+  readonly copy: Handle | undefined
+  readonly size: number
+  readonly decay: number
+  readonly stepSize: number
+}
 
 /**
- * {parameter, gradient, firstMoment, secondMoment} → the updated three, in place where unshared. The copy of the
- * parameter that products read is renewed with it.
+ * [parameters…, gradients…, first moments…, second moments…] → [] where all were written in place, else the updated
+ * parameters and moments. The copies of parameters that products read are renewed with them.
  */
-export const adamw: Kernel = (
-  inputs: Record<"parameter" | "gradient" | "firstMoment" | "secondMoment", TensorInfo>,
-  attrs: AdamwAttributes,
-  scope
-) => {
-  const tensors = [inputs.parameter, inputs.firstMoment, inputs.secondMoment]
+export const adamw: Kernel = (inputs: ReadonlyArray<TensorInfo>, attrs: AdamwAttributes, scope) => {
+  const count = inputs.length / 4
+  const places = Array.from({ length: count }, (_, i) => i)
+  const tensors = [...inputs.slice(0, count), ...inputs.slice(2 * count)]
   const shared = tensors.map((tensor) => scope.backend.isShared(tensor))
   const handles = tensors.map((tensor, i) => (shared[i] === true ? clone(scope.of(tensor)) : scope.of(tensor)))
-  const updated = handles as unknown as Updated
-  const gradient = dense(inputs.gradient, scope)
-  const copy = shared[0] === true ? undefined : scope.backend.companion(inputs.parameter)
-  const T = cudaStorage([gradient], scope)
-  if (T === undefined) atenAdamw(updated, gradient, attrs, scope)
-  else cudaAdamw(updated, { gradient, copy, T, size: sizeOf(inputs.parameter.shape) }, attrs, scope)
-  if (copy !== undefined && (T === undefined || typeOf(copy, scope) !== BFLOAT16))
-    copyInto(copy, reshape(updated[0], scope.backend.addon.shape(copy)))
+  const items = places.map((i): Item => {
+    const copy = shared[i] === true ? undefined : scope.backend.companion(inputs[i]!)
+    const updated = [handles[i]!, handles[count + i]!, handles[2 * count + i]!] as const
+    const [decay, stepSize] = [attrs.decays[i]!, attrs.stepSizes[i]!]
+    return {
+      updated,
+      copy,
+      gradient: dense(inputs[count + i]!, scope),
+      size: sizeOf(inputs[i]!.shape),
+      decay,
+      stepSize
+    }
+  })
+  const onCuda = items.filter(({ gradient }) => cudaStorage([gradient], scope) !== undefined)
+  for (const item of onCuda) cudaAdamw(item, attrs, scope)
+  const others = onCuda.length === 0 ? items : items.filter((item) => !onCuda.includes(item))
+  for (const part of parts(others)) scope.nested(() => atenAdamw(part, attrs, scope))
+  for (const tensor of tensors) scope.backend.forgetValues(tensor)
+  if (!shared.includes(true)) return []
   return tensors.map((tensor, i) =>
-    shared[i] === true ? scope.out(handles[i]!, tensor.dtype, tensor.shape) : scope.written(tensor)
+    shared[i] === true ? scope.out(handles[i]!, tensor.dtype, tensor.shape) : scope.share(tensor)
   )
 }
 
+/** Numbers of a part: what is made of its gradients on the way exists at one time. */
+const MOST_NUMBERS = 2 ** 22
+
+/** Items that ATen updates in one call: of the same factors, and together no larger than that or alone. */
+const parts = (items: ReadonlyArray<Item>): ReadonlyArray<ReadonlyArray<Item>> => {
+  const open = new Map<string, { items: Array<Item>; numbers: number }>()
+  const all: Array<Array<Item>> = []
+  for (const item of items) {
+    const key = `${item.decay}/${item.stepSize}`
+    let part = open.get(key)
+    if (part === undefined || part.numbers + item.size > MOST_NUMBERS) {
+      part = { items: [], numbers: 0 }
+      open.set(key, part)
+      all.push(part.items)
+    }
+    part.items.push(item)
+    part.numbers += item.size
+  }
+  return all
+}
+
 /** One pass of ATen's fused AdamW. With c = `denominatorScale`: s·m / (c·√v + ε) = (s/c)·m / (√v + ε/c). */
-const atenAdamw = (
-  [parameter, first, second]: Updated,
-  gradient: Handle,
-  attrs: AdamwAttributes,
-  scope: KernelScope
-): void => {
-  const { beta1, beta2, decay, denominatorScale, epsilon, gradientScale, stepSize } = attrs
-  const exact = wide(gradient, scope)
-  const slope = gradientScale === 1 ? exact : mul(exact, gradientScale)
+const atenAdamw = (items: ReadonlyArray<Item>, attrs: AdamwAttributes, scope: KernelScope): void => {
+  const { beta1, beta2, denominatorScale, epsilon, gradientScale } = attrs
+  const { decay, stepSize } = items[0]!
+  const slopes = items.map(({ gradient }) => {
+    const exact = wide(gradient, scope)
+    return gradientScale === 1 ? exact : mul(exact, gradientScale)
+  })
   const rate = stepSize / denominatorScale
   const weightDecay = rate === 0 ? 0 : (1 - decay) / rate
   lateStep ??= full([], LATE, FLOAT32, undefined, scope.backend.device)
-  const lists = [[parameter], [slope], [first], [second], [], [lateStep]]
+  const [parameters, firsts, seconds] = [0, 1, 2].map((i) => items.map(({ updated }) => updated[i]!))
+  const lists = [parameters, slopes, firsts, seconds, [], items.map(() => lateStep)]
   fusedAdamw(...lists, rate, beta1, beta2, weightDecay, epsilon / denominatorScale, false, false)
+  for (const { copy, updated } of items) if (copy !== undefined) renew(copy, updated[0], scope)
 }
 
-interface CudaAdamw {
-  readonly gradient: Handle
-  readonly copy: Handle | undefined
-  readonly T: string
-  readonly size: number
-}
+/** Gives the copy that products read the parameter's new values. */
+const renew = (copy: Handle, parameter: Handle, scope: KernelScope): void =>
+  copyInto(copy, reshape(parameter, scope.backend.addon.shape(copy)))
 
 const cudaAdamw = (
-  updated: Updated,
-  { T, copy, gradient, size }: CudaAdamw,
-  attrs: AdamwAttributes,
+  { copy, decay, gradient, size, stepSize, updated }: Item,
+  { beta1, beta2, denominatorScale, epsilon, gradientScale }: AdamwAttributes,
   scope: KernelScope
 ): void => {
-  const { beta1, beta2, decay, denominatorScale, epsilon, gradientScale, stepSize } = attrs
   const [parameter, first, second] = updated
   // 16 bytes of float32 a thread: with 32, neighbours' accesses leave gaps and each sector is written in two halves
   const W = size % 4 === 0 ? 4 : 1
   const narrow = copy !== undefined && typeOf(copy, scope) === BFLOAT16 ? copy : null
   const numbers = [size / W, beta1, beta2, epsilon, decay, stepSize, denominatorScale, gradientScale]
   const args = [parameter, gradient, first, second, narrow, ...numbers]
-  launch("adamw", { ...spread(size / W), macros: { T, W }, args }, scope)
+  launch("adamw", { ...spread(size / W), macros: { T: cudaStorage([gradient], scope)!, W }, args }, scope)
+  if (copy !== undefined && narrow === null) renew(copy, parameter, scope)
 }

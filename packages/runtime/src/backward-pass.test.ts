@@ -1,12 +1,12 @@
 import { Effect } from "effect"
 import { beforeAll, describe, expect, it } from "vitest"
 import { ModelRuntime } from "./model-runtime.ts"
-import { freeTapeWhileWalked } from "./tape-memory.ts"
+import { replaceBackwardPass } from "./backward-pass.ts"
 import { tf, type Scalar, type Tensor } from "./tf.ts"
 
 beforeAll(async () => {
   await Effect.runPromise(Effect.provide(ModelRuntime, ModelRuntime.layerCpu))
-  freeTapeWhileWalked()
+  replaceBackwardPass()
 })
 
 /** x → x, noting how many tensors live when its gradient is asked for. */

@@ -1,0 +1,161 @@
+import { tf, type Tensor } from "./tf.ts"
+
+type Thunks = Readonly<Record<string, () => Tensor>>
+
+/** An operation that the tape recorded. */
+interface TapeNode {
+  readonly kernelName: string
+  readonly inputs: Readonly<Record<string, Tensor | null | undefined>>
+  readonly outputs: ReadonlyArray<Tensor>
+  readonly saved: ReadonlyArray<Tensor>
+  readonly gradient?: (dys: ReadonlyArray<Tensor>) => Thunks
+}
+
+type Gradients = (
+  f: () => Tensor,
+  xs: ReadonlyArray<Tensor>,
+  dy?: Tensor | null,
+  allowNoGradients?: boolean
+) => { readonly value: Tensor; readonly grads: ReadonlyArray<Tensor | undefined> }
+
+/** What we use of tfjs's engine. */
+interface Engine {
+  gradients: Gradients
+  readonly startTape: () => void
+  readonly endTape: () => void
+  readonly state: { readonly gradientDepth: number; activeTape: ReadonlyArray<TapeNode> | null }
+}
+
+/** A node through which a gradient passes, and its inputs that one of the asked-for tensors leads to. */
+interface Step {
+  readonly node: TapeNode
+  readonly names: ReadonlyArray<string>
+}
+
+const patched = new WeakSet<object>()
+
+/**
+ * Has tfjs walk its tape as we do. Its own walk looks at every variable for every input, runs each gradient in a tidy of
+ * its own, and keeps all that was saved, and all gradients, until it ends, which about doubles a training step's memory:
+ * ours frees what a node saved, and the gradients of its outputs, as soon as it is past. Inside another tape, where
+ * gradients of gradients may be asked for, all is as it was.
+ */
+export const replaceBackwardPass = (): void => {
+  const engine = tf.engine() as unknown as Engine
+  if (patched.has(engine)) return
+  patched.add(engine)
+  const { gradients } = engine
+  engine.gradients = (f, xs, dy, allowNoGradients = false) => {
+    if (engine.state.gradientDepth > 0) return gradients.call(engine, f, xs, dy, allowNoGradients)
+    const y = taped(engine, f)
+    const tape = engine.state.activeTape ?? []
+    const steps = stepsBetween(tape, xs, y)
+    if (!allowNoGradients && steps.length === 0) {
+      throw new Error("Cannot compute gradient of y=f(x) with respect to x: nothing leads from x to y.")
+    }
+    const grads = tf.tidy(() => walk(tape, steps, xs, y, dy) as Array<Tensor>)
+    engine.state.activeTape = null
+    return { value: y, grads }
+  }
+}
+
+const taped = (engine: Engine, f: () => Tensor): Tensor => {
+  engine.startTape()
+  try {
+    return tf.tidy(f)
+  } finally {
+    engine.endTape()
+  }
+}
+
+/** The nodes between `xs` and `y`, in the order of the tape. */
+const stepsBetween = (tape: ReadonlyArray<TapeNode>, xs: ReadonlyArray<Tensor>, y: Tensor): ReadonlyArray<Step> => {
+  const below = new Set(xs.map(({ id }) => id))
+  const candidates: Array<Step> = []
+  for (const node of tape) {
+    const names = Object.keys(node.inputs).filter((name) => isIn(below, node.inputs[name]))
+    if (names.length === 0) continue
+    candidates.push({ node, names })
+    for (const { id } of node.outputs) below.add(id)
+  }
+  const above = new Set([y.id])
+  const steps: Array<Step> = []
+  for (const step of candidates.toReversed()) {
+    if (!step.node.outputs.some(({ id }) => above.has(id))) continue
+    steps.push(step)
+    for (const name of step.names) above.add(step.node.inputs[name]!.id)
+  }
+  return steps.toReversed()
+}
+
+const isIn = (ids: ReadonlySet<number>, tensor: Tensor | null | undefined): boolean =>
+  tensor != null && ids.has(tensor.id)
+
+/** Gradients of y, by the tensor's id, each owned by its entry. */
+type Slopes = Map<number, Tensor>
+
+const walk = (
+  tape: ReadonlyArray<TapeNode>,
+  steps: ReadonlyArray<Step>,
+  xs: ReadonlyArray<Tensor>,
+  y: Tensor,
+  given: Tensor | null | undefined
+): ReadonlyArray<Tensor | undefined> => {
+  const passed = new Set(steps.map(({ node }) => node))
+  for (const node of tape) if (!passed.has(node)) tf.dispose([...node.saved])
+  // a copy of the caller's own, which we must not free
+  const slopes: Slopes = new Map([[y.id, given == null ? tf.ones(y.shape) : tf.clone(given)]])
+  for (let i = steps.length - 1; i >= 0; i--) passBack(steps[i]!, slopes)
+  return xs.map(({ id }) => slopes.get(id))
+}
+
+/** Moves the gradients of a node's outputs to its inputs, and frees what the node held. */
+const passBack = ({ names, node }: Step, slopes: Slopes): void => {
+  const dys = node.outputs.map(({ id, shape }) => {
+    const dy = slopes.get(id)
+    slopes.delete(id)
+    return dy ?? (tf.fill(shape, 0) as Tensor)
+  })
+  const results = tf.tidy(() => resultsOf(node, names, dys) as Array<Tensor>)
+  for (const held of [...dys, ...node.saved]) if (!results.includes(held)) held.dispose()
+  names.forEach((name, i) => {
+    const result = results[i]!
+    check(node, name, result)
+    // one tensor as the gradient of two inputs is to be freed twice
+    add(slopes, node.inputs[name]!.id, results.indexOf(result) < i ? tf.clone(result) : result)
+  })
+}
+
+const resultsOf = (node: TapeNode, names: ReadonlyArray<string>, dys: ReadonlyArray<Tensor>): ReadonlyArray<Tensor> => {
+  const { gradient, kernelName } = node
+  if (gradient === undefined) {
+    throw new Error(`Cannot compute gradient: gradient function not found for ${kernelName}.`)
+  }
+  const thunks = gradient(dys)
+  return names.map((name) => {
+    const thunk = thunks[name]
+    if (thunk !== undefined) return thunk()
+    throw new Error(
+      `Cannot backprop through input ${name} of ${kernelName}. Available gradients found: ${Object.keys(thunks)}.`
+    )
+  })
+}
+
+const check = ({ inputs, kernelName }: TapeNode, name: string, { dtype, shape }: Tensor): void => {
+  const wanted = inputs[name]!.shape
+  if (dtype === "float32" && shape.length === wanted.length && shape.every((size, axis) => size === wanted[axis]))
+    return
+  throw new Error(
+    `Error in gradient for op ${kernelName}: that of input ${name} has shape [${shape}] and dtype ${dtype}, the input shape [${wanted}]; gradients are float32`
+  )
+}
+
+const add = (slopes: Slopes, id: number, slope: Tensor): void => {
+  const before = slopes.get(id)
+  if (before === undefined) {
+    slopes.set(id, slope)
+    return
+  }
+  slopes.set(id, tf.add(before, slope))
+  tf.dispose([before, slope])
+}

@@ -1,0 +1,137 @@
+import { tf, type NamedTensorMap, type Tensor } from "./tf.ts"
+
+type TensorInfo = Pick<Tensor, "dataId" | "shape" | "dtype">
+
+/** A call of a registered kernel; one of `customGrad` has no name. */
+interface Call {
+  readonly kernelName?: string
+  readonly inputs: NamedTensorMap
+  readonly attrs?: Record<string, unknown>
+}
+
+/** What tfjs's engine notes of values, by their data ids. */
+interface Info {
+  readonly backend: unknown
+}
+
+interface InfoById {
+  readonly get: (dataId: object) => Info | undefined
+  readonly has: (dataId: object) => boolean
+  readonly set: (dataId: object, info: Info) => unknown
+  readonly delete: (dataId: object) => unknown
+}
+
+/** What we use of tfjs's engine. */
+interface Engine {
+  runKernelFunc: (call: Call) => unknown
+  clone: (x: Tensor) => Tensor
+  readonly backend: { readonly incRef: (dataId: object) => void }
+  readonly backendName: string
+  readonly makeTensorFromTensorInfo: (info: TensorInfo) => Tensor
+  readonly saveTensorsForBackwardMode: (tensors: Array<Tensor>) => Array<Tensor>
+  readonly getTensorsForGradient: (
+    name: string,
+    inputs: NamedTensorMap,
+    outputs: ReadonlyArray<Tensor>
+  ) => Array<Tensor>
+  readonly addTapeNode: (
+    name: string,
+    inputs: NamedTensorMap,
+    outputs: ReadonlyArray<Tensor>,
+    gradient: null,
+    saved: ReadonlyArray<Tensor>,
+    attrs: unknown
+  ) => void
+  readonly state: {
+    readonly gradientDepth: number
+    kernelDepth: number
+    readonly profiling: boolean
+    readonly numDataBuffers: number
+    tensorInfo: InfoById
+  }
+}
+
+const patched = new WeakSet<object>()
+
+/**
+ * Takes detours out of how tfjs runs a kernel, whose bookkeeping costs more than most operators: flags that are looked up
+ * again and again, closures, a weak map that is asked several times for each tensor, and operations of their own, taped as
+ * well, that clone what a gradient will need. Here that is one more reference to the same values. For backends whose tensors
+ * share values by counting references.
+ */
+export const shortenKernelCalls = (backendName: string): void => {
+  const engine = tf.engine() as unknown as Engine
+  if (patched.has(engine)) return
+  patched.add(engine)
+  engine.state.tensorInfo = new InfoOnIds(engine.state.numDataBuffers > 0 ? engine.state.tensorInfo : undefined)
+  const { clone, runKernelFunc } = engine
+  const isOurs = () => engine.backendName === backendName && !engine.state.profiling && !tf.env().getBool("DEBUG")
+  engine.runKernelFunc = (call) =>
+    call.kernelName !== undefined && isOurs()
+      ? run(engine, call.kernelName, call.inputs, call.attrs ?? {})
+      : runKernelFunc.call(engine, call)
+  // what `customGrad` saves
+  engine.clone = (x) => {
+    const { gradientDepth, kernelDepth, tensorInfo } = engine.state
+    const plain =
+      gradientDepth === 1 && kernelDepth > 0 && isOurs() && tensorInfo.get(x.dataId)?.backend === engine.backend
+    return plain ? reference(engine, x) : clone.call(engine, x)
+  }
+}
+
+/** Finds what is noted of values without hashing: it is on the data id itself. */
+class InfoOnIds implements InfoById {
+  private readonly key = Symbol("what tfjs notes of these values")
+  private readonly before: InfoById | undefined
+
+  /** @param before where ids are sought that there were already */
+  constructor(before: InfoById | undefined) {
+    this.before = before
+  }
+
+  get(dataId: object): Info | undefined {
+    return (dataId as Record<symbol, Info | undefined>)[this.key] ?? this.before?.get(dataId)
+  }
+
+  has(dataId: object): boolean {
+    return this.get(dataId) !== undefined
+  }
+
+  set(dataId: object, info: Info): void {
+    ;(dataId as Record<symbol, Info | undefined>)[this.key] = info
+  }
+
+  delete(dataId: object): void {
+    ;(dataId as Record<symbol, Info | undefined>)[this.key] = undefined
+    this.before?.delete(dataId)
+  }
+}
+
+/** Runs a kernel, and has the tape keep what its gradient needs. */
+const run = (engine: Engine, name: string, inputs: NamedTensorMap, attrs: Record<string, unknown>): unknown => {
+  const { backend, state } = engine
+  const taped = state.gradientDepth > 0 && state.kernelDepth === 0
+  let [outputs, saved]: [ReadonlyArray<Tensor>, ReadonlyArray<Tensor>] = [[], []]
+  let result: unknown
+  state.kernelDepth += 1
+  try {
+    const out = tf.getKernel(name, engine.backendName)!.kernelFunc({ inputs, attrs: attrs as never, backend })
+    outputs = Array.isArray(out) ? out.map((info) => tensorOf(engine, info)) : [tensorOf(engine, out)]
+    result = Array.isArray(out) ? outputs : outputs[0]
+    if (taped) saved = engine.saveTensorsForBackwardMode(engine.getTensorsForGradient(name, inputs, outputs))
+  } finally {
+    state.kernelDepth -= 1
+  }
+  if (taped) engine.addTapeNode(name, inputs, outputs, null, saved, attrs)
+  return result
+}
+
+const tensorOf = (engine: Engine, info: unknown): Tensor => {
+  const { rank } = info as { readonly rank?: number }
+  return rank === undefined ? engine.makeTensorFromTensorInfo(info as TensorInfo) : (info as Tensor)
+}
+
+const reference = (engine: Engine, x: Tensor): Tensor => {
+  engine.backend.incRef(x.dataId)
+  return engine.makeTensorFromTensorInfo(x as unknown as TensorInfo)
+}
