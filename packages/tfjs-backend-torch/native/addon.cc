@@ -10,6 +10,7 @@
 #include <climits>
 #endif
 
+#include "call.h"
 #include "calls.h"
 #include "cpu-decode.h"
 #include "cpu-kernels.h"
@@ -20,6 +21,7 @@
 #include "handle.h"
 #include "operator.h"
 #include "recording.h"
+#include "replay.h"
 #include "transfer.h"
 
 #ifdef PLUMBLINE_CUDA
@@ -47,12 +49,18 @@ static Napi::Object Initialise(Napi::Env env, Napi::Object exports) {
   KeepMemory();
   CountHostMemory();
   FreeTableAtEnd(env);
+  ForbidTrace = ForbidTraceUnderWay;
   const auto add = [&](const char* name, Napi::Value (*f)(const Napi::CallbackInfo&)) {
     exports.Set(name, Napi::Function::New(env, f, name));
   };
   add("operator", FindOperator);
   add("call", CallOperator);
+  add("traceNew", TraceNew);
+  add("traceRun", TraceRun);
+  add("traceBegin", TraceBegin);
+  add("traceEnd", TraceEnd);
   add("fromHost", FromHost);
+  add("empty", Empty);
   add("toHost", ToHost);
   add("write", Write);
   add("shape", Sizes);

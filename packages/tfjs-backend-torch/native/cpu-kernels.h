@@ -35,7 +35,9 @@ inline Napi::Value SquareSum(const Napi::CallbackInfo& info) {
   CurrentActivity() = {"squareSum", ""};
   return Guarded(info.Env(), [&]() -> Napi::Value {
     RefuseWhileRecording();
+    ForbidTrace();
     const auto tensor = Dense(info, 0);
+    const Stopwatch stopwatch;
     const float* x = Data(tensor);
     const int64_t count = tensor.numel();
     const int64_t parts = (count + kGrain - 1) / kGrain;

@@ -13,6 +13,7 @@
 #include "calls.h"
 #include "cuda.h"
 #include "handle.h"
+#include "trace-hook.h"
 
 namespace plumbline {
 
@@ -211,6 +212,7 @@ inline KernelArgument KernelArgumentOf(Napi::Env env, char kind, Napi::Value val
 /** kernelLaunch(kernel, blocks, threads, …arguments) on the current stream. */
 inline Napi::Value KernelLaunch(const Napi::CallbackInfo& info) {
   CurrentActivity() = {"kernel", ""};
+  ForbidTrace();
   return Guarded(info.Env(), [&]() -> Napi::Value {
     const auto& kernel = ExternalOf<CudaKernel>(info[0], "a kernel");
     CurrentActivity().operation = kernel.name;

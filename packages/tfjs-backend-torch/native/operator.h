@@ -11,9 +11,7 @@
 #include <optional>
 #include <sstream>
 
-#include "calls.h"
 #include "handle.h"
-#include "recording.h"
 
 namespace plumbline {
 
@@ -204,128 +202,6 @@ inline Napi::Value FindOperator(const Napi::CallbackInfo& info) {
     }
     for (const auto& argument : found->schema().arguments()) op->parameters.push_back(ParameterOf(argument));
     return Napi::External<Operator>::New(env, op, [](Napi::Env, Operator* collected) { delete collected; });
-  });
-}
-
-constexpr size_t kMostArguments = 32;
-
-inline torch::jit::Stack StackOf(Napi::Env env, const Operator& op, const napi_value* values, size_t count) {
-  if (count > op.parameters.size()) throw ArgumentError("too many arguments");
-  torch::jit::Stack stack;
-  stack.reserve(op.parameters.size());
-  napi_value absent = env.Undefined();
-  for (size_t i = 0; i < op.parameters.size(); i++) {
-    stack.push_back(Argument(env, i < count ? values[i] : absent, op.parameters[i]));
-  }
-  return stack;
-}
-
-inline const void* MemoryOf(const torch::jit::Stack& stack) {
-  if (stack.empty() || !stack[0].isTensor()) return nullptr;
-  const auto& tensor = stack[0].toTensor();
-  return tensor.defined() && tensor.has_storage() ? tensor.storage().unsafeGetStorageImpl() : nullptr;
-}
-
-/** Each tensor within, lists looked through, replaced by what `each` makes of it. */
-template <typename Each>
-c10::IValue MapTensors(const c10::IValue& value, Each each) {
-  if (value.isTensor()) return each(value.toTensor());
-  if (value.isTensorList()) {
-    c10::List<at::Tensor> list;
-    for (const at::Tensor& tensor : value.toTensorList()) list.push_back(each(tensor));
-    return list;
-  }
-  if (value.isOptionalTensorList()) {
-    c10::List<std::optional<at::Tensor>> list;
-    for (const std::optional<at::Tensor>& tensor : value.toOptionalTensorList()) {
-      list.push_back(tensor ? std::optional<at::Tensor>(each(*tensor)) : std::nullopt);
-    }
-    return list;
-  }
-  return value;
-}
-
-inline void UseArguments(torch::jit::Stack& stack) {
-  for (auto& value : stack) value = MapTensors(value, Used);
-}
-
-/** Gives a tensor that steps hold the memory and the shape that the operator's result has this time. */
-inline void Rebind(const at::Tensor& held, const at::Tensor& result) {
-  if (held.unsafeGetTensorImpl() != result.unsafeGetTensorImpl()) {
-    held.unsafeGetTensorImpl()->shallow_copy_from(result.getIntrusivePtr());
-  }
-}
-
-inline void RebindResult(const c10::IValue& held, const c10::IValue& result) {
-  if (held.isTensor() && held.toTensor().defined()) return Rebind(held.toTensor(), result.toTensor());
-  if (!held.isTensorList()) return;
-  const auto before = held.toTensorVector();
-  const auto after = result.toTensorVector();
-  for (size_t i = 0; i < before.size(); i++) Rebind(before[i], after[i]);
-}
-
-/** What has just been run becomes a step. Memory without values is taken once and stays. */
-inline void RecordOperator(const Operator& op, const torch::jit::Stack& arguments, const torch::jit::Stack& results) {
-  for (const auto& result : results) MapTensors(result, Made);
-  if (op.isEmpty) return;
-  CurrentRecording()->steps.push_back({op.name, [handle = op.handle, arguments, results] {
-                                         auto stack = arguments;
-                                         handle.callBoxed(stack);
-                                         for (size_t i = 0; i < results.size(); i++) RebindResult(results[i], stack[i]);
-                                       }});
-}
-
-inline void Run(const Operator& op, torch::jit::Stack& stack) {
-  const void* memory = op.mayBeView ? MemoryOf(stack) : nullptr;
-  {
-    const Stopwatch stopwatch;
-    op.handle.callBoxed(stack);
-  }
-  const bool view = op.isEmpty || (memory != nullptr && MemoryOf(stack) == memory);
-  (view ? CallsOf().views : CallsOf().operators) += 1;
-}
-
-/**
- * call(operator, ...arguments): one result, or a list of them where the operator has several, null in place of numbers;
- * none where it writes into its arguments.
- */
-inline Napi::Value CallOperator(const Napi::CallbackInfo& info) {
-  const auto env = info.Env();
-  const size_t count = info.Length();
-  CurrentActivity() = {"call", ""};
-  return Guarded(env, [&]() -> Napi::Value {
-    void* data = nullptr;
-    if (count == 0 || napi_get_value_external(env, info[0], &data) != napi_ok || data == nullptr ||
-        static_cast<Operator*>(data)->tag != Operator::kTag) {
-      throw ArgumentError("expected an operator");
-    }
-    const auto& op = *static_cast<Operator*>(data);
-    CurrentActivity().operation = op.name;
-    if (count > kMostArguments) throw ArgumentError("too many arguments");
-    napi_value values[kMostArguments];
-    for (size_t i = 1; i < count; i++) values[i - 1] = info[i];
-    c10::InferenceMode inference;
-    auto stack = StackOf(env, op, values, count - 1);
-    const bool recording = CurrentRecording() != nullptr;
-    if (recording) UseArguments(stack);
-    const auto arguments = recording ? stack : torch::jit::Stack();
-    // The dispatcher takes the arguments off the stack, so a second copy is kept only where it fails.
-    try {
-      Run(op, stack);
-      if (recording) RecordOperator(op, arguments, stack);
-    } catch (...) {
-      CurrentActivity().shapes = Describe(StackOf(env, op, values, count - 1));
-      throw;
-    }
-    if (op.writes) return env.Undefined();
-    if (stack.size() == 1) return Result(env, stack[0]);
-    auto results = Napi::Array::New(env, stack.size());
-    // numbers among them could not be told from handles
-    for (uint32_t i = 0; i < stack.size(); i++) {
-      const bool alone = stack[i].isInt() || stack[i].isDouble() || stack[i].isBool();
-      results.Set(i, alone ? env.Null() : Result(env, stack[i]));
-    }
-    return results;
   });
 }
 

@@ -13,6 +13,7 @@
 
 #include "calls.h"
 #include "handle.h"
+#include "trace-hook.h"
 
 namespace plumbline {
 
@@ -75,7 +76,11 @@ inline const at::Tensor& Made(const at::Tensor& tensor) {
 /** Runs `step`, and in each replay again. It must hold its tensors as `Used` gives them. */
 template <typename Step>
 void Do(Step step) {
-  step();
+  ForbidTrace();
+  {
+    const Stopwatch stopwatch;
+    step();
+  }
   if (CurrentRecording() != nullptr) {
     CurrentRecording()->steps.push_back({std::string(CurrentActivity().operation), std::move(step)});
   }

@@ -6,6 +6,7 @@
 
 #include "calls.h"
 #include "handle.h"
+#include "trace-hook.h"
 #include "pinned.h"
 #include "recording.h"
 
@@ -81,9 +82,25 @@ inline Napi::Value FromHost(const Napi::CallbackInfo& info) {
   });
 }
 
+/** empty(shape, scalarType, index): memory without values, on that CUDA device or, below 0, on the host. */
+inline Napi::Value Empty(const Napi::CallbackInfo& info) {
+  CurrentActivity() = {"empty", ""};
+  return Guarded(info.Env(), [&]() -> Napi::Value {
+    c10::InferenceMode inference;
+    const auto type = static_cast<at::ScalarType>(info[1].As<Napi::Number>().Int32Value());
+    const auto index = static_cast<c10::DeviceIndex>(info[2].As<Napi::Number>().Int32Value());
+    const auto device = index < 0 ? c10::Device(c10::kCPU) : c10::Device(c10::kCUDA, index);
+    const auto shape = ShapeOf(info[0]);
+    CallsOf().views += 1;
+    const Stopwatch stopwatch;
+    return Wrap(info.Env(), Made(at::empty(shape, at::TensorOptions().dtype(type).device(device))));
+  });
+}
+
 /** write(handle, values): fills the tensor with values of its own dtype; on a device, after what is queued there. */
 inline Napi::Value Write(const Napi::CallbackInfo& info) {
   CurrentActivity() = {"write", ""};
+  ForbidTrace();
   return Guarded(info.Env(), [&]() -> Napi::Value {
     RefuseWhileRecording();
     c10::InferenceMode inference;
@@ -102,6 +119,7 @@ inline Napi::Value Write(const Napi::CallbackInfo& info) {
 /** toHost(handle, values): fills the array, widening and gathering strides as it goes. */
 inline Napi::Value ToHost(const Napi::CallbackInfo& info) {
   CurrentActivity() = {"toHost", ""};
+  ForbidTrace();
   return Guarded(info.Env(), [&]() -> Napi::Value {
     c10::InferenceMode inference;
     RefuseWhileRecording();
@@ -145,6 +163,7 @@ inline bool Follows(const at::Tensor& before, const at::Tensor& next, int64_t ax
 /** joined(handles, axis): one tensor over all of them where they lie side by side along `axis`; else null. */
 inline Napi::Value Joined(const Napi::CallbackInfo& info) {
   CurrentActivity() = {"joined", ""};
+  ForbidTrace();
   return Guarded(info.Env(), [&]() -> Napi::Value {
     // a recorded tensor's memory is another in each replay
     if (CurrentRecording() != nullptr) return info.Env().Null();
@@ -183,6 +202,7 @@ inline Napi::Value IsDense(const Napi::CallbackInfo& info) {
 /** Whether another tensor lies in the same memory, so that this one must not be written in place. */
 inline Napi::Value IsShared(const Napi::CallbackInfo& info) {
   CurrentActivity() = {"isShared", ""};
+  ForbidTrace();
   return Guarded(info.Env(), [&]() -> Napi::Value {
     const auto& tensor = TensorOf(info.Env(), info[0]);
     return Napi::Boolean::New(info.Env(), tensor.storage().use_count() > 1 || tensor.use_count() > 1);

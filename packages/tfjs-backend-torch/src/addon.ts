@@ -7,12 +7,18 @@ export { TorchUnavailable } from "./open-addon.ts"
 declare const handleBrand: unique symbol
 declare const operatorBrand: unique symbol
 declare const cudaKernelBrand: unique symbol
+declare const traceBrand: unique symbol
 
 /** A number that stands for a tensor of libtorch until it is disposed, and for nothing afterwards. */
 export type Handle = number & { readonly [handleBrand]: true }
 
 export interface Operator {
   readonly [operatorBrand]: true
+}
+
+/** Operators as they were called once, for tensors of several layouts. */
+export interface Trace {
+  readonly [traceBrand]: true
 }
 
 /** A CUDA kernel compiled at run time. */
@@ -103,7 +109,16 @@ export interface Addon extends Partial<CudaAddon> {
    * numbers; nothing where it writes into its arguments.
    */
   readonly call: (operator: Operator, ...args: ReadonlyArray<Argument>) => unknown
+  readonly traceNew: () => Trace
+  /** The outputs; undefined where nothing was recorded of such tensors, null where what was called cannot be called again. */
+  readonly traceRun: (trace: Trace, tensors: ReadonlyArray<Handle | undefined>) => Array<Handle> | null | undefined
+  /** Every call from here to `traceEnd` belongs to the trace. */
+  readonly traceBegin: (trace: Trace, tensors: ReadonlyArray<Handle | undefined>) => void
+  /** Without outputs, as where a call threw, nothing is kept. */
+  readonly traceEnd: (outputs: ReadonlyArray<Handle> | undefined) => void
   readonly fromHost: (values: HostValues, shape: ReadonlyArray<number>, scalarType: number, device: string) => Handle
+  /** Memory without values, on that CUDA device or, below 0, on the host. */
+  readonly empty: (shape: ReadonlyArray<number>, scalarType: number, index: number) => Handle
   readonly toHost: <T extends HostValues>(handle: Handle, values: T) => T
   /** Fills a tensor with as many values of its dtype; on a device, after what is queued there. */
   readonly write: (handle: Handle, values: HostValues) => void

@@ -26,6 +26,8 @@ export type TorchDevice = "cpu" | `cuda:${number}`
 
 export class TorchBackend extends KernelBackend {
   readonly device: TorchDevice
+  /** Of a CUDA device; below 0 the host. */
+  readonly deviceIndex: number
   /** What CUDA says of the device. */
   readonly cuda: (CudaDevice & { readonly addon: Addon & CudaAddon }) | undefined
   readonly addon: Addon
@@ -41,7 +43,8 @@ export class TorchBackend extends KernelBackend {
     this.device = device
     this.storage = storage
     this.addon = loadAddon()
-    this.cuda = device === "cpu" ? undefined : startCuda(this.addon, Number(device.slice("cuda:".length)))
+    this.deviceIndex = device === "cpu" ? -1 : Number(device.slice("cuda:".length))
+    this.cuda = device === "cpu" ? undefined : startCuda(this.addon, this.deviceIndex)
     this.data = new TensorStore(this.addon, this)
   }
 

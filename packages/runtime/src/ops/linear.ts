@@ -11,10 +11,7 @@ import { customGradient } from "./custom-gradient.ts"
  * @returns      [N, O] float32
  */
 export const linear = (x: Tensor2D, weight: Tensor2D, bias?: Tensor1D): Tensor2D =>
-  tf.tidy(() => {
-    const product = hasKernel(LINEAR) ? fused<Tensor2D>(LINEAR, { x, weight }) : composedLinear(x, weight)
-    return bias === undefined ? product : tf.add(product, bias)
-  })
+  withBias(hasKernel(LINEAR) ? fused<Tensor2D>(LINEAR, { x, weight }) : tf.tidy(() => composedLinear(x, weight)), bias)
 
 export const composedLinear = (x: Tensor2D, weight: Tensor2D): Tensor2D =>
   customGradient([x, weight], (inputs, save) => {

@@ -2,7 +2,7 @@ import type { Handle } from "../addon.ts"
 import { aten, atenAll } from "../aten.ts"
 import type { KernelScope } from "../kernel.ts"
 import { FLOAT32 } from "../scalar-type.ts"
-import type { AttentionOptions } from "./row-groups.ts"
+import type { RowNumbers } from "./row-groups.ts"
 import { cast, typeOf, wide } from "./storage.ts"
 
 // Equally long rows, [B, T, H, d] queries over [B, S, K, d] keys: ATen's flash attention on the CPU, else the formula.
@@ -46,7 +46,7 @@ const gathered = (x: Handle, own: number, scope: KernelScope): Handle => {
   return transpose(byHead, 1, 2)
 }
 
-const simple = ([q, k]: Three, { softCap, window }: AttentionOptions, scope: KernelScope): boolean => {
+const simple = ([q, k]: Three, { softCap, window }: RowNumbers, scope: KernelScope): boolean => {
   const [, length] = shapeOf(q, scope)
   const [, keyLength] = shapeOf(k, scope)
   return (
@@ -66,7 +66,7 @@ const split = ([q, k, v]: Three, scope: KernelScope): Three => {
  * out [B, T, H, d] in the storage of q, and log-normalizers [B, T, H]. Computed in float32, so that a token's numbers
  * are the same, but for the last bit, with its whole row and one by one through a cache.
  */
-export const rowForward = (heads: Three, options: AttentionOptions, scope: KernelScope): readonly [Handle, Handle] => {
+export const rowForward = (heads: Three, options: RowNumbers, scope: KernelScope): readonly [Handle, Handle] => {
   const [q, k, v] = split(heads, scope).map((x) => wide(x, scope)) as [Handle, Handle, Handle]
   const [out, normalizer] = simple(heads, options, scope)
     ? (flash(q, k, v, 0, true, undefined, options.scale) as [Handle, Handle])
@@ -74,14 +74,14 @@ export const rowForward = (heads: Three, options: AttentionOptions, scope: Kerne
   return [cast(transpose(out, 1, 2), typeOf(heads[0], scope), scope), transpose(normalizer, 1, 2)]
 }
 
-const composedForward = ([q, k, v]: Three, options: AttentionOptions, scope: KernelScope): [Handle, Handle] => {
+const composedForward = ([q, k, v]: Three, options: RowNumbers, scope: KernelScope): [Handle, Handle] => {
   const { scores } = scoresOf(q, k, options, scope)
   const normalizer = logsumexp(scores, [-1])
   return [matmul(exp(sub(scores, unsqueeze(normalizer, -1))), v), normalizer]
 }
 
 /** [B, H, T, S] float32 after scale, cap and mask; the tanh of the cap for its slope. */
-const scoresOf = (q: Handle, k: Handle, { scale, softCap, window }: AttentionOptions, scope: KernelScope) => {
+const scoresOf = (q: Handle, k: Handle, { scale, softCap, window }: RowNumbers, scope: KernelScope) => {
   const raw = scaled(matmul(q, transpose(k, -2, -1)), scale)
   const squashed = softCap === undefined ? undefined : tanh(div(raw, softCap))
   const capped = squashed === undefined ? raw : scaled(squashed, softCap!)
@@ -105,7 +105,7 @@ export const rowGradient = (
   heads: Three,
   [out, normalizer]: readonly [Handle, Handle],
   dy: Handle,
-  options: AttentionOptions,
+  options: RowNumbers,
   scope: KernelScope
 ): readonly [Handle, Handle, Handle] => {
   const own = shapeOf(heads[1], scope)[2]
@@ -131,7 +131,7 @@ const composedGradient = (
   [q, k, v]: Three,
   [out, normalizer]: readonly [Handle, Handle],
   dy: Handle,
-  options: AttentionOptions,
+  options: RowNumbers,
   scope: KernelScope
 ): Three => {
   const { scores, squashed } = scoresOf(q, k, options, scope)

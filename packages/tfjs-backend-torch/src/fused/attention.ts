@@ -2,6 +2,7 @@ import type { TensorInfo } from "@tensorflow/tfjs-core"
 import type { Handle } from "../addon.ts"
 import { aten, atenInPlace } from "../aten.ts"
 import type { Kernel, KernelScope } from "../kernel.ts"
+import { traced } from "../traced.ts"
 import { FLOAT32 } from "../scalar-type.ts"
 import { cudnnGradient, cudnnForward, fitsCudnn } from "./attention-cudnn.ts"
 import { fitsFlash, flashForward, flashGradient } from "./attention-flash.ts"
@@ -61,6 +62,48 @@ const put = (into: Handle, first: number, values: Handle, scope: KernelScope): v
   copyInto(narrow(into, 0, first, count * length), view(values, [count * length, ...rest]))
 }
 
+/** What decides, beside the tensors, how rows of one length are computed that fill them. */
+type WholeNumbers = [
+  count: number,
+  length: number,
+  keyLength: number,
+  scale: number,
+  window: number | undefined,
+  softCap: number | undefined
+]
+
+const numbersOf = (
+  { count, keyLength, length }: RowGroup,
+  { scale, softCap, window }: AttentionOptions
+): WholeNumbers => [count, length, keyLength, scale, window, softCap]
+
+const wholeRows = ([count, length, keyLength, scale, window, softCap]: WholeNumbers) => ({
+  group: { count, firstQuery: 0, firstKey: 0, length, keyLength },
+  numbers: { scale, window, softCap }
+})
+
+/** [q, k, v] → [out, log-normalizers] */
+const wholeForward = traced((scope, tensors, ...constants: WholeNumbers) => {
+  const [q, k, v] = tensors as [Handle, Handle, Handle]
+  const { group, numbers } = wholeRows(constants)
+  const [out, normalizer] = rowForward(slices([q, k, v], group, scope), numbers, scope)
+  const shape = scope.backend.addon.shape(q)
+  return [view(out, shape), view(normalizer, shape.slice(0, 2))]
+})
+
+/** [q, k, v, out, log-normalizers, dy] → [dq, dk, dv] */
+const wholeGradient = traced((scope, tensors, ...constants: WholeNumbers) => {
+  const [q, k, v, ...above] = tensors as [Handle, Handle, Handle, Handle, Handle, Handle]
+  const { group, numbers } = wholeRows(constants)
+  const [out, normalizer, dy] = above.map((x) => take(x, 0, group.count, group.length, scope)) as [
+    Handle,
+    Handle,
+    Handle
+  ]
+  const gradients = rowGradient(slices([q, k, v], group, scope), [out, normalizer], dy, numbers, scope)
+  return gradients.map((gradient, i) => view(gradient, scope.backend.addon.shape(tensors[i]!)))
+})
+
 const byRows = (
   [q, k, v]: readonly [Handle, Handle, Handle],
   options: AttentionOptions,
@@ -69,10 +112,7 @@ const byRows = (
   const shape = scope.backend.addon.shape(q)
   const groups = rowGroups(options)
   const whole = wholeGroup(groups, shape[0]!, scope.backend.addon.shape(k)[0]!)
-  if (whole !== undefined) {
-    const [rowOut, rowNormalizer] = rowForward(slices([q, k, v], whole, scope), options, scope)
-    return [view(rowOut, shape), view(rowNormalizer, shape.slice(0, 2))]
-  }
+  if (whole !== undefined) return wholeForward(scope, [q, k, v], ...numbersOf(whole, options)) as unknown as Attended
   const out = zerosOf(shape, typeOf(q, scope), scope)
   const logNormalizer = zerosOf(shape.slice(0, 2), FLOAT32, scope)
   for (const group of groups) {
@@ -111,7 +151,8 @@ const gradientByRows = (
     return rowGradient(slices(handles, group, scope), [rowOut, rowNormalizer], above, options, scope)
   }
   const whole = wholeGroup(groups, shapes[0]![0]!, shapes[1]![0]!)
-  if (whole !== undefined) return gradientsOf(whole).map((gradient, i) => view(gradient, shapes[i]))
+  if (whole !== undefined)
+    return [...wholeGradient(scope, [...handles, out, logNormalizer, dy], ...numbersOf(whole, options))]
   const gradients = handles.map((handle, i) => zerosOf(shapes[i]!, typeOf(handle, scope), scope)) as [
     Handle,
     Handle,

@@ -3,6 +3,7 @@ import type { Handle } from "../addon.ts"
 import { aten, atenInPlace, atenOwned } from "../aten.ts"
 import type { Kernel, KernelScope } from "../kernel.ts"
 import { FLOAT32 } from "../scalar-type.ts"
+import { traced } from "../traced.ts"
 import { product } from "./product.ts"
 import { activation, cast, typeOf } from "./storage.ts"
 
@@ -59,16 +60,36 @@ export const linears: Kernel = ([x, ...weights]: [TensorInfo, ...Array<TensorInf
   const type = typeOf(rows, scope)
   for (const weight of weights) scope.backend.compute(weight)
   const joint = jointWeights(weights, type, scope)
-  const products =
+  const all =
     joint === undefined
-      ? weights.map((weight) => product(rows, cast(scope.backend.compute(weight), type, scope), scope))
+      ? products(scope, [rows, ...weights.map((weight) => scope.backend.compute(weight))])
       : cut(
           product(rows, joint, scope),
           1,
           weights.map(({ shape }) => shape[0]!)
         )
-  return products.map((values, i) => scope.out(values, "float32", [x.shape[0]!, weights[i]!.shape[0]!]))
+  return all.map((values, i) => scope.out(values, "float32", [x.shape[0]!, weights[i]!.shape[0]!]))
 }
+
+/** [x, W, …] → [x·Wᵀ, …] in the storage of x */
+export const products = traced((scope, [x, ...weights]) =>
+  weights.map((weight) => product(x!, cast(weight!, typeOf(x!, scope), scope), scope))
+)
+
+/** [dy, …, W, …] → [Σ dy·W] in the storage of the first dy */
+const summedProducts = traced((scope, tensors) => {
+  const [count, type] = [tensors.length / 2, typeOf(tensors[0]!, scope)]
+  const pairs = Array.from({ length: count }, (_, i) =>
+    [tensors[i]!, tensors[count + i]!].map((each) => cast(each, type, scope))
+  )
+  const [[slope, matrix], ...rest] = pairs as [Array<Handle>, ...Array<Array<Handle>>]
+  const total = mm(slope, matrix)
+  for (const pair of rest) addProduct(total, ...pair)
+  return [total]
+})
+
+/** [x, dy, …] → [dyᵀ·x, …] */
+const outerProducts = traced((_, [x, ...slopes]) => slopes.map((slope) => mm(t(slope), x)))
 
 /** [dy, …, W, …] → Σ dy·W */
 export const linearsInputGradient: Kernel = (inputs: List, _, scope) => {
@@ -79,10 +100,8 @@ export const linearsInputGradient: Kernel = (inputs: List, _, scope) => {
   const shape = [dys[0]!.shape[0]!, weights[0]!.shape[1]!]
   const joint = jointWeights(weights, type, scope)
   if (joint !== undefined) return scope.out(mm(columnsOf(slopes, scope), joint), "float32", shape)
-  const matrices = weights.map((weight) => cast(scope.backend.compute(weight), type, scope))
-  const total = mm(slopes[0]!, matrices[0]!)
-  for (let i = 1; i < count; i++) addProduct(total, cast(slopes[i]!, type, scope), matrices[i])
-  return scope.out(total, "float32", shape)
+  const matrices = weights.map((weight) => scope.backend.compute(weight))
+  return scope.out(summedProducts(scope, [...slopes, ...matrices])[0]!, "float32", shape)
 }
 
 /** [dy, …, x] → [dyᵀ·x, …] */
@@ -92,7 +111,7 @@ export const linearsWeightGradients: Kernel = (inputs: List, _, scope) => {
   const type = typeOf(rows, scope)
   const slopes = dys.map((dy) => cast(activation(dy, scope), type, scope))
   const sizes = dys.map(({ shape }) => shape[1]!)
-  const products =
-    type === FLOAT32 ? slopes.map((slope) => mm(t(slope), rows)) : cut(mm(t(columnsOf(slopes, scope)), rows), 0, sizes)
-  return products.map((values, i) => scope.out(values, "float32", [sizes[i]!, x.shape[1]!]))
+  const all =
+    type === FLOAT32 ? outerProducts(scope, [rows, ...slopes]) : cut(mm(t(columnsOf(slopes, scope)), rows), 0, sizes)
+  return all.map((values, i) => scope.out(values, "float32", [sizes[i]!, x.shape[1]!]))
 }

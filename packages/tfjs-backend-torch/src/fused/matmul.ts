@@ -4,7 +4,8 @@ import { aten } from "../aten.ts"
 import type { Kernel, KernelScope } from "../kernel.ts"
 import { matmulKernels, type Operands, type Transposed } from "../kernels/matmul.ts"
 import { FLOAT32 } from "../scalar-type.ts"
-import { product } from "./product.ts"
+import { traced } from "../traced.ts"
+import { products } from "./linears.ts"
 import { activation, cast, typeOf } from "./storage.ts"
 
 const [mm, t] = [aten("mm"), aten("t")]
@@ -12,9 +13,13 @@ const [mm, t] = [aten("mm"), aten("t")]
 /** {x, weight} → x·Wᵀ in the backend's storage; the transpose is a view. */
 export const linear: Kernel = ({ weight, x }: { readonly x: TensorInfo; readonly weight: TensorInfo }, _, scope) => {
   const rows = activation(x, scope)
-  const matrix = cast(scope.backend.compute(weight), typeOf(rows, scope), scope)
-  return scope.out(product(rows, matrix, scope), "float32", [x.shape[0]!, weight.shape[0]!])
+  const [values] = products(scope, [rows, scope.backend.compute(weight)])
+  return scope.out(values!, "float32", [x.shape[0]!, weight.shape[0]!])
 }
+
+const productOf = traced((_, [a, b], transposeA: boolean, transposeB: boolean) => [
+  mm(transposeA ? t(a) : a, transposeB ? t(b) : b)
+])
 
 /** tfjs's product. Of two matrices of which one is narrow, the other is narrowed: by the copy it has, where it has one. */
 export const batchMatMul: Kernel = (operands: Operands, attrs: Transposed, scope) => {
@@ -23,8 +28,8 @@ export const batchMatMul: Kernel = (operands: Operands, attrs: Transposed, scope
   const inner = matrices ? [a.shape[attrs.transposeA ? 0 : 1], b.shape[attrs.transposeB ? 1 : 0]] : [0, 1]
   if (inner[0] !== inner[1]) return matmulKernels["BatchMatMul"]!(operands, attrs, scope)
   const [left, right] = inOneStorage(a, b, scope)
-  const values = mm(attrs.transposeA ? t(left) : left, attrs.transposeB ? t(right) : right)
-  return scope.out(values, "float32", [a.shape[attrs.transposeA ? 1 : 0]!, b.shape[attrs.transposeB ? 0 : 1]!])
+  const [values] = productOf(scope, [left, right], attrs.transposeA, attrs.transposeB)
+  return scope.out(values!, "float32", [a.shape[attrs.transposeA ? 1 : 0]!, b.shape[attrs.transposeB ? 0 : 1]!])
 }
 
 const inOneStorage = (a: TensorInfo, b: TensorInfo, scope: KernelScope): [Handle, Handle] => {

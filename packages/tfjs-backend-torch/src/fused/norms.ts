@@ -3,6 +3,7 @@ import type { Handle } from "../addon.ts"
 import { aten, atenAll } from "../aten.ts"
 import type { Kernel, KernelScope } from "../kernel.ts"
 import { FLOAT32 } from "../scalar-type.ts"
+import { traced } from "../traced.ts"
 import { cudaStorage } from "./cuda/kernels.ts"
 import { cudaRmsGradient, cudaRmsNorm, fitsRmsGradient } from "./cuda/launches.ts"
 import { cast, dense, emptyOf, isHostFloat, typeOf, wide } from "./storage.ts"
@@ -87,21 +88,27 @@ const slopes = (
   [x, weight, dy, past]: readonly [Handle, Handle, Handle, Handle?],
   { epsilon, withWeight }: GradientNumbers,
   scope: KernelScope
-): readonly [dx: Handle, dw: Handle | undefined] => {
+): readonly [dx: Handle, dw?: Handle | undefined] => {
   const T = cudaStorage([x], scope)
   if (T !== undefined && fitsRmsGradient(scope.backend.addon.shape(weight)[0]!)) {
     const beside = past === undefined ? undefined : alike(past, x, scope)
     const operands = { x, weight: wide(weight, scope), dy: alike(dy, x, scope), past: beside, withWeight }
     return cudaRmsGradient(operands, epsilon, T, scope)
   }
-  const [exact, above] = [wide(x, scope), wide(dy, scope)]
+  return composedSlopes(scope, [x, weight, dy, past], epsilon, withWeight) as [Handle, Handle?]
+}
+
+/** [x, weight, dy, past?] → [dx, dw], the latter where it is wanted */
+const composedSlopes = traced((scope, [x, weight, dy, past], epsilon: number, withWeight: boolean) => {
+  const [exact, above] = [wide(x!, scope), wide(dy!, scope)]
   const inverse = inverseRms(exact, epsilon)
   const unit = mul(exact, inverse)
-  const slope = mul(above, wide(weight, scope))
+  const slope = mul(above, wide(weight!, scope))
   const through = mul(inverse, sub(slope, mul(unit, mean(mul(slope, unit), [-1], true))))
-  const dx = past === undefined ? through : addTo(through, wide(past, scope))
-  return [cast(dx, typeOf(x, scope), scope), withWeight ? sum(mul(above, unit), [0]) : undefined]
-}
+  const whole = past === undefined ? through : addTo(through, wide(past, scope))
+  const dx = cast(whole, typeOf(x!, scope), scope)
+  return withWeight ? [dx, sum(mul(above, unit), [0])] : [dx]
+})
 
 /** The gradients that were made, in the shapes of what they are of. */
 const made = (

@@ -2,6 +2,7 @@ import type { TensorInfo } from "@tensorflow/tfjs-core"
 import type { Handle } from "../addon.ts"
 import { aten } from "../aten.ts"
 import type { Kernel, KernelScope } from "../kernel.ts"
+import { traced } from "../traced.ts"
 import { cudaStorage } from "./cuda/kernels.ts"
 import { cudaRotary, cudaRotaryHeads } from "./cuda/launches.ts"
 import { cast, dense, matrix, typeOf, wide } from "./storage.ts"
@@ -29,7 +30,7 @@ export const rotary: Kernel = ({ x, ...angles }: Angles & Record<"x", TensorInfo
   const T = cudaStorage([value], scope)
   const rotated =
     T === undefined
-      ? composed(value, x.shape, columns(angles, inverse === true, scope), scope)
+      ? composed(scope, [scope.of(angles.cos), scope.of(angles.sin), value], inverse === true)[0]!
       : cudaRotary([value, ...wideAngles(angles, scope)], inverse === true ? -1 : 1, T, scope)
   return scope.out(rotated, "float32", x.shape)
 }
@@ -43,12 +44,12 @@ export const rotaryHeads: Kernel = (
   const { k, q, v } = inputs
   const T = cudaStorage([scope.of(q), scope.of(k)], scope)
   if (T === undefined) {
-    const angles = columns(inputs, inverse === true, scope)
-    const [first, second] = [q, k].map((x) => {
-      const handle = composed(scope.of(x), x.shape, angles, scope)
-      return scope.out(handle, "float32", x.shape)
-    }) as [TensorInfo, TensorInfo]
-    return [first, second, scope.share(v)]
+    const [first, second] = composed(
+      scope,
+      [inputs.cos, inputs.sin, q, k].map((x) => scope.of(x)),
+      inverse === true
+    )
+    return [scope.out(first!, "float32", q.shape), scope.out(second!, "float32", k.shape), scope.share(v)]
   }
   const [queries, keys, values] = [q, k, v].map((x) => matrix(x, scope)) as [Handle, Handle, Handle]
   const shapes = { heads: q.shape[1]!, keyHeads: k.shape[1]!, width: q.shape[2]! }
@@ -68,31 +69,21 @@ const wideAngles = ({ cos, sin }: Angles, scope: KernelScope): readonly [Handle,
   wide(dense(sin, scope), scope)
 ]
 
-interface Columns {
-  /** Angles of a token: R/2. */
-  readonly half: number
-  /** [N, 1, R/2] each */
-  readonly cos: Handle
-  readonly sin: Handle
-}
-
-const columns = ({ cos, sin }: Angles, inverse: boolean, scope: KernelScope): Columns => ({
-  half: cos.shape[1]!,
-  cos: unsqueeze(scope.of(cos), 1),
-  sin: unsqueeze(inverse ? neg(scope.of(sin)) : scope.of(sin), 1)
+/**
+ * [cos, sin, x, …] → each x rotated. The angles are float32, so narrower values are rotated in float32 and rounded once.
+ */
+const composed = traced((scope, [cos, sin, ...xs], inverse: boolean) => {
+  const half = scope.backend.addon.shape(cos!)[1]!
+  const [c, s] = [unsqueeze(cos, 1), unsqueeze(inverse ? neg(sin) : sin, 1)]
+  return xs.map((x) => rotatedBy(x!, c, s, half, scope))
 })
 
-/** The angles are float32, so narrower values are rotated in float32 and rounded once. */
-const composed = (
-  value: Handle,
-  shape: ReadonlyArray<number>,
-  { cos, half, sin }: Columns,
-  scope: KernelScope
-): Handle => {
-  const rest = shape[2]! - 2 * half
-  const [first, second] = [narrow(value, 2, 0, half), narrow(value, 2, half, half)]
+/** x [N, H, d] by cosines and sines [N, 1, R/2]. */
+const rotatedBy = (x: Handle, cos: Handle, sin: Handle, half: number, scope: KernelScope): Handle => {
+  const rest = scope.backend.addon.shape(x)[2]! - 2 * half
+  const [first, second] = [narrow(x, 2, 0, half), narrow(x, 2, half, half)]
   const rotated = [sub(mul(first, cos), mul(second, sin)), add(mul(second, cos), mul(first, sin))]
-  const type = scope.backend.addon.scalarType(value)
+  const type = typeOf(x, scope)
   const parts = rotated.map((part) => cast(part, type, scope))
-  return cat(rest === 0 ? parts : [...parts, narrow(value, 2, 2 * half, rest)], 2)
+  return cat(rest === 0 ? parts : [...parts, narrow(x, 2, 2 * half, rest)], 2)
 }

@@ -7,12 +7,16 @@ export interface RowSpans {
   readonly lengths: Int32Array
 }
 
-export interface AttentionOptions {
-  readonly queries: RowSpans
-  readonly keys: RowSpans
+/** What attention within a row depends on. */
+export interface RowNumbers {
   readonly scale: number
   readonly window?: number | undefined
   readonly softCap?: number | undefined
+}
+
+export interface AttentionOptions extends RowNumbers {
+  readonly queries: RowSpans
+  readonly keys: RowSpans
 }
 
 /** q [N, H, d], k and v [M, K, d]. */

@@ -4,12 +4,7 @@ import { aten } from "../aten.ts"
 import { type KernelScope, sizeOf } from "../kernel.ts"
 import { FLOAT32, STORAGE_TYPES } from "../scalar-type.ts"
 
-const [to, contiguous, empty, zeros] = [
-  aten("to.dtype"),
-  aten("contiguous"),
-  aten("empty.memory_format"),
-  aten("zeros")
-]
+const [to, contiguous, zeros] = [aten("to.dtype"), aten("contiguous"), aten("zeros")]
 
 export const typeOf = (handle: Handle, scope: KernelScope): number => scope.backend.addon.scalarType(handle)
 
@@ -47,7 +42,7 @@ export const isHostFloat = (handle: Handle, scope: KernelScope): boolean =>
   scope.backend.device === "cpu" && typeOf(handle, scope) === FLOAT32
 
 export const emptyOf = (shape: ReadonlyArray<number>, type: number, scope: KernelScope): Handle =>
-  empty(shape, type, undefined, scope.backend.device)
+  scope.temporary(scope.backend.addon.empty(shape, type, scope.backend.deviceIndex))
 
 export const zerosOf = (shape: ReadonlyArray<number>, type: number, scope: KernelScope): Handle =>
   zeros(shape, type, undefined, scope.backend.device)

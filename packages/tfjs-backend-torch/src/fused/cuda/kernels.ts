@@ -58,7 +58,8 @@ export const sourceOf = (name: keyof typeof SOURCES, macros: Macros): string => 
 const compiled = new Map<string, CudaKernel>()
 
 const kernelOf = (name: keyof typeof SOURCES, macros: Macros, scope: KernelScope): CudaKernel => {
-  const key = `${scope.backend.device}/${name}/${JSON.stringify(macros)}`
+  let key = `${scope.backend.device}/${name}`
+  for (const macro in macros) key += `/${macro}=${macros[macro]}`
   const known = compiled.get(key)
   if (known !== undefined) return known
   const { capability } = scope.backend.cuda!
