@@ -135,6 +135,7 @@ const refused: ReadonlyArray<readonly [string, string, string, string]> = [
   ["remax", "asked.jsonl", "--reward exact_answer --clip-range 0.1", "--clip-range: is not read by remax"],
   ["xpo", "pairs.jsonl", "--reward exact_answer", "pairs.jsonl:1 has no answer to judge by"],
   ["nash-md", "pairs.jsonl", "--reward exact_answer", "pairs.jsonl:1 has no answer to judge by"],
+  ["a2po", "pairs.jsonl", "--reward exact_answer", "pairs.jsonl:1 has no answer to judge by"],
   ["self-rewarding", "pairs.jsonl", "--reward exact_answer", "pairs.jsonl:1 has no answer to judge by"],
   ["alphapo", "pairs.jsonl", "--alpha 0", "at 0 it is simpo"],
   ["rm", "pairs.jsonl", "--loss scaled_bt", "pairs.jsonl:1 does not say"],

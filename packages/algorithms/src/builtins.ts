@@ -5,6 +5,7 @@ import { metaRewardingCommand } from "./iterative/meta-rewarding/meta-rewarding-
 import { onlineDpoCommand } from "./iterative/online-dpo-command.ts"
 import { rejectionSamplingCommand } from "./iterative/rejection-sampling-command.ts"
 import { selfRewardingCommand } from "./iterative/self-rewarding-command.ts"
+import { a2poCommand } from "./iterative/a2po-command.ts"
 import { nashMdCommand } from "./iterative/nash-md-command.ts"
 import { xpoCommand } from "./iterative/xpo-command.ts"
 import { spinCommand } from "./iterative/spin-command.ts"
@@ -58,6 +59,7 @@ export const builtins: ReadonlyArray<AnyBuiltin> = [
   metaRewardingCommand,
   xpoCommand,
   nashMdCommand,
+  a2poCommand,
   distillCommand,
   steerLmCommand,
   steerLm2Command

@@ -82,8 +82,13 @@ export { gmpo } from "./policy-gradient/surrogates/gmpo.ts"
 export { cispo, logLikelihood, vespo } from "./policy-gradient/surrogates/likelihood.ts"
 export { sapo } from "./policy-gradient/surrogates/sapo.ts"
 export type { Surrogate, SurrogateTokens, TokenLosses } from "./policy-gradient/surrogates/surrogate.ts"
-export { negativeLogLikelihood, type SupervisedBatch } from "./supervised/negative-log-likelihood.ts"
+export {
+  negativeLogLikelihood,
+  type SupervisedBatch,
+  supervisedObjective
+} from "./supervised/negative-log-likelihood.ts"
 export { sft } from "./supervised/sft.ts"
+export { dft, nll, type TokenLoss } from "./supervised/token-loss.ts"
 export { SupervisedData, type SupervisedUnit } from "./supervised/supervised-data.ts"
 export { alphaPo, type AlphaPoOptions } from "./reference-free/alpha-po.ts"
 export { cpo, cpoHinge, cpoIpo, type CpoOptions, type CpoSigmoidOptions } from "./reference-free/cpo.ts"
@@ -141,6 +146,7 @@ export { selfJudge, type SelfJudgeOptions } from "./iterative/self-judge.ts"
 export { selfRewarding, type SelfRewardingOptions } from "./iterative/self-rewarding.ts"
 export { OpponentGenerator } from "./iterative/opponent-generator.ts"
 export { better, bradleyTerry, type DuelPreference, shareWon } from "./iterative/duel-preference.ts"
+export { a2po, type A2poOptions, softValue } from "./iterative/a2po.ts"
 export { nashMd, type NashMdOptions } from "./iterative/nash-md.ts"
 export { xpo, type XpoOptions } from "./iterative/xpo.ts"
 export { spin, type SpinOptions } from "./iterative/spin.ts"

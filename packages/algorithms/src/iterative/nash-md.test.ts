@@ -10,7 +10,8 @@ import { late, runOnline } from "../testing/online-case.ts"
 import { expectClose, onWasm } from "../testing/preference-case.ts"
 import { row, smallModel, unevenRows } from "../testing/small-models.ts"
 import { better, bradleyTerry, shareWon } from "./duel-preference.ts"
-import { nashMd, type NashMdBatch, nashMdObjective } from "./nash-md.ts"
+import { nashMd, nashMdObjective } from "./nash-md.ts"
+import type { OwnBatch } from "./own-responses.ts"
 
 type Table = ReadonlyArray<ReadonlyArray<number>>
 
@@ -18,11 +19,11 @@ const batchOf = (
   responses: ReadonlyArray<ReturnType<typeof row>>,
   preferences: ReadonlyArray<number>,
   reference: ReadonlyArray<number>
-): NashMdBatch => ({
+): OwnBatch => ({
   responses,
   rows: collate(responses, { layout: "packed", padId: 0 }),
   referenceLogProbs: Float32Array.from(reference),
-  preferences: Float32Array.from(preferences),
+  values: Float32Array.from(preferences),
   tokens: responses.reduce((sum, { ids }) => sum + ids.length, 0),
   origins: responses.map((_, i) => `row ${i}`)
 })
@@ -30,7 +31,7 @@ const batchOf = (
 /** A policy whose next token depends on the current one alone. @param logits [V, V] */
 const tabular = (logits: Tensor2D): CausalLM =>
   ({
-    tokenLogProbs: ({ scored, tokens }: NashMdBatch["rows"]) =>
+    tokenLogProbs: ({ scored, tokens }: OwnBatch["rows"]) =>
       tokenLogProbs(
         embedding(
           logits,
@@ -48,7 +49,7 @@ const softmax = (logits: ReadonlyArray<number>): ReadonlyArray<number> => {
 }
 
 /** Σ_y weight(y)·L(y) and its slope in the logits, flat; the objective's own losses. */
-const expectedLoss = (beta: number, logits: Table, batch: NashMdBatch, weights: ReadonlyArray<number>) =>
+const expectedLoss = (beta: number, logits: Table, batch: OwnBatch, weights: ReadonlyArray<number>) =>
   tf.tidy(() => {
     const loss = (given: Tensor) => {
       const { terms } = nashMdObjective({ beta }).loss(

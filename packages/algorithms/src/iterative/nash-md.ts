@@ -1,28 +1,20 @@
-import { collate, type TokenizedRow, type Tokenizer } from "@plumbline/data"
+import type { Tokenizer } from "@plumbline/data"
 import { type CausalLM, Policy } from "@plumbline/models"
 import { constant, sumByRow } from "@plumbline/numerics"
 import type { Reward, RewardError } from "@plumbline/reward-model"
 import type { GenerationError, Generator } from "@plumbline/rollout-generation"
 import { tf, type Tensor1D } from "@plumbline/runtime"
-import {
-  type Algorithm,
-  type Dataset,
-  type DataUnit,
-  type LossSums,
-  type MicroBatch,
-  type Objective,
-  splitUnits
-} from "@plumbline/training"
+import { type Algorithm, type Dataset, type LossSums, type Objective, splitUnits } from "@plumbline/training"
 import { Effect } from "effect"
 import { responseSums } from "../preference/pair-log-probs.ts"
-import { ReferenceLogProbs, type ReferenceLogProbsShape } from "../preference/reference-log-probs.ts"
+import { ReferenceLogProbs } from "../preference/reference-log-probs.ts"
 import { PromptData, type PromptUnit } from "../responses/prompt-data.ts"
 import type { ResponseOptions } from "../responses/responses.ts"
 import { writtenBatches } from "../responses/written-batches.ts"
-import type { ReferencedRows } from "../unpaired/unpaired-batch.ts"
 import type { DuelPreference } from "./duel-preference.ts"
 import { type Duel, writeDuels } from "./duels.ts"
 import type { OpponentGenerator } from "./opponent-generator.ts"
+import { type OwnBatch, ownBatch, type OwnUnit } from "./own-responses.ts"
 import { type Reported, reporting, withReport } from "./reported.ts"
 import { rolloutReport } from "../responses/rollout-report.ts"
 
@@ -31,12 +23,6 @@ export interface NashMdOptions extends Omit<ResponseOptions, "samples"> {
   readonly beta: number
   /** What the rewards of two responses say of which is preferred. */
   readonly preference: DuelPreference
-}
-
-/** R responses of the policy. */
-export interface NashMdBatch extends MicroBatch, ReferencedRows {
-  /** [R] P(y ≻ y′), y′ the opponent's response to the same prompt */
-  readonly preferences: Float32Array
 }
 
 /**
@@ -54,7 +40,7 @@ export const nashMd = (
   options: NashMdOptions
 ): Algorithm<
   { readonly policy: CausalLM },
-  NashMdBatch & Reported,
+  OwnBatch & Reported,
   GenerationError | RewardError,
   Policy | PromptData | Generator | OpponentGenerator | Reward | ReferenceLogProbs | Tokenizer
 > => ({
@@ -67,12 +53,13 @@ export const nashMd = (
   objective: reporting(nashMdObjective(options))
 })
 
+/** `values` of a batch are P(y ≻ y′), y′ the opponent's response to the same prompt. */
 export const nashMdObjective = ({
   beta
-}: Pick<NashMdOptions, "beta">): Objective<{ readonly policy: CausalLM }, NashMdBatch> => ({
-  counts: ({ preferences, rows }) => ({ response: preferences.length, token: rows.scored.targets.length }),
+}: Pick<NashMdOptions, "beta">): Objective<{ readonly policy: CausalLM }, OwnBatch> => ({
+  counts: ({ rows, values }) => ({ response: values.length, token: rows.scored.targets.length }),
   loss: ({ policy }, batch): LossSums => {
-    const { preferences, referenceLogProbs, rows } = batch
+    const { referenceLogProbs, rows, values: preferences } = batch
     const scored = policy.tokenLogProbs(rows)
     const logProbs = responseSums(scored.logProbs, batch)
     const logRatios = constant(tf.sub<Tensor1D>(logProbs, tf.tensor1d(referenceLogProbs)))
@@ -89,12 +76,6 @@ export const nashMdObjective = ({
   }
 })
 
-/** A response of the policy, and how it did. */
-interface FoughtUnit extends DataUnit {
-  readonly row: TokenizedRow
-  readonly preference: number
-}
-
 const fought = Effect.fnUntraced(function* (
   data: Dataset<PromptUnit>,
   units: ReadonlyArray<PromptUnit>,
@@ -104,28 +85,12 @@ const fought = Effect.fnUntraced(function* (
   const reference = yield* ReferenceLogProbs
   const duels = yield* writeDuels(data, units, step, options)
   const known = duels.flatMap((duel) => foughtUnit(duel, options.preference))
-  const report = { ...rolloutReport(duels), preference: Float32Array.from(known, ({ preference }) => preference) }
-  return withReport(splitUnits(known, data.split), (part) => foughtBatch(data, part, reference), report)
+  const report = { ...rolloutReport(duels), preference: Float32Array.from(known, ({ value }) => value) }
+  return withReport(splitUnits(known, data.split), (part) => ownBatch(data, part, reference), report)
 })
 
-const foughtUnit = ({ samples: [own, other], unit }: Duel, preference: DuelPreference): ReadonlyArray<FoughtUnit> => {
+const foughtUnit = ({ samples: [own, other], unit }: Duel, preference: DuelPreference): ReadonlyArray<OwnUnit> => {
   if (own.reward === undefined || other.reward === undefined) return []
   const { row } = own
-  return [{ row, preference: preference.of(own.reward, other.reward), tokens: row.ids.length, origin: unit.origin }]
-}
-
-const foughtBatch = (
-  data: Dataset<PromptUnit>,
-  units: ReadonlyArray<FoughtUnit>,
-  reference: ReferenceLogProbsShape
-): NashMdBatch => {
-  const responses = units.map(({ row }) => row)
-  const batch = { responses, rows: collate(responses, data) }
-  return {
-    ...batch,
-    referenceLogProbs: units.length === 0 ? new Float32Array(0) : reference.of(batch),
-    preferences: Float32Array.from(units, ({ preference }) => preference),
-    tokens: units.reduce((total, { tokens }) => total + tokens, 0),
-    origins: units.map(({ origin }) => origin)
-  }
+  return [{ row, value: preference.of(own.reward, other.reward), tokens: row.ids.length, origin: unit.origin }]
 }

@@ -1,21 +1,21 @@
 import type { ScoredRows } from "@plumbline/data"
 import type { CausalLM } from "@plumbline/models"
 import { sumByRow } from "@plumbline/numerics"
-import { tf } from "@plumbline/runtime"
 import type { MicroBatch, Objective } from "@plumbline/training"
+import { nll, type TokenLoss } from "./token-loss.ts"
 
 export interface SupervisedBatch extends MicroBatch {
   readonly rows: ScoredRows
 }
 
 /**
- * Negative log-likelihood of the scored tokens, every token of the global batch weighing the same:
+ * A loss of the scored tokens, every token of the global batch weighing the same:
  *
- *   L = −Σ_rows Σ_t log π(y_t | y_<t) / tokens
- *
- * A uniform policy costs ln V.
+ *   L = Σ_rows Σ_t loss(log π(y_t | y_<t)) / tokens
  */
-export const negativeLogLikelihood: Objective<{ readonly policy: CausalLM }, SupervisedBatch> = {
+export const supervisedObjective = ({
+  perToken
+}: TokenLoss): Objective<{ readonly policy: CausalLM }, SupervisedBatch> => ({
   counts: ({ rows }) => ({ token: rows.scored.targets.length }),
   loss: ({ policy }, { origins, rows }) => {
     const { correct, entropy, logProbs } = policy.tokenLogProbs(rows)
@@ -24,8 +24,11 @@ export const negativeLogLikelihood: Objective<{ readonly policy: CausalLM }, Sup
       values: sumByRow(values, rows.scored.rows, origins.length)
     })
     return {
-      terms: [perRow(tf.neg(logProbs))],
+      terms: [perRow(perToken(logProbs))],
       metrics: { entropy: perRow(entropy), mean_token_accuracy: perRow(correct) }
     }
   }
-}
+})
+
+/** The negative log-likelihood of the scored tokens, a mean over the tokens of the global batch. */
+export const negativeLogLikelihood = supervisedObjective(nll)

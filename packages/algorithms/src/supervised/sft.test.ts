@@ -1,11 +1,13 @@
 import { collate, type RowLayout } from "@plumbline/data"
 import type { CausalLM } from "@plumbline/models"
+import { tf, type Tensor1D } from "@plumbline/runtime"
 import { evaluate } from "@plumbline/training"
 import { objectiveLaws } from "@plumbline/training/testing"
 import { describe } from "vitest"
 import { expectClose, onWasm } from "../testing/preference-case.ts"
 import { row, smallModel, transitionModel, unevenRows } from "../testing/small-models.ts"
-import { negativeLogLikelihood, type SupervisedBatch } from "./negative-log-likelihood.ts"
+import { negativeLogLikelihood, type SupervisedBatch, supervisedObjective } from "./negative-log-likelihood.ts"
+import { dft, nll } from "./token-loss.ts"
 
 const batch = (rows: typeof unevenRows, layout: RowLayout = "packed"): SupervisedBatch => ({
   rows: collate(rows, { layout, padId: 0 }),
@@ -32,16 +34,35 @@ describe("sft", () => {
     expectClose([metrics["entropy"]!], [expected], 1e-6)
   })
 
-  objectiveLaws("negative log-likelihood", {
-    objective: negativeLogLikelihood,
-    models: () => ({ policy: smallModel() }),
-    splits: () => [
-      [batch(unevenRows)],
-      unevenRows.map((one) => batch([one])),
-      [batch(unevenRows.slice(0, 2)), batch(unevenRows.slice(2))],
-      [batch(unevenRows, "padded-right")],
-      [batch(unevenRows, "padded-left")],
-      [batch(unevenRows.slice(0, 4), "padded-left"), batch(unevenRows.slice(4), "padded-right")]
-    ]
+  onWasm("with dynamic fine-tuning is −p·log p of each token, whose slope is that of the probability", () => {
+    // p = 0.5, 0.1: (0.5·ln 2 + 0.1·ln 10)/2 = 0.2884160 (objectives of TRL 1.13, computed in float64)
+    const policy = transitionModel([
+      [0.2, 0.5, 0.3],
+      [0.6, 0.1, 0.3],
+      [0.1, 0.1, 0.8]
+    ])
+    const { metrics } = evaluate(supervisedObjective(dft), { policy: policy as CausalLM }, [batch([row([0, 1, 1], 1)])])
+    expectClose([metrics["loss"]!], [0.288416], 1e-6)
+    const slopes = tf.tidy(() => [
+      ...tf
+        .grad((logProbs) => tf.sum(dft.perToken(logProbs as Tensor1D)))(tf.tensor1d([Math.log(0.5), Math.log(0.1)]))
+        .dataSync()
+    ])
+    expectClose(slopes, [-0.5, -0.1], 1e-6)
   })
+
+  for (const loss of [nll, dft]) {
+    objectiveLaws(loss.name, {
+      objective: supervisedObjective(loss),
+      models: () => ({ policy: smallModel() }),
+      splits: () => [
+        [batch(unevenRows)],
+        unevenRows.map((one) => batch([one])),
+        [batch(unevenRows.slice(0, 2)), batch(unevenRows.slice(2))],
+        [batch(unevenRows, "padded-right")],
+        [batch(unevenRows, "padded-left")],
+        [batch(unevenRows.slice(0, 4), "padded-left"), batch(unevenRows.slice(4), "padded-right")]
+      ]
+    })
+  }
 })
