@@ -17,7 +17,8 @@ import {
   spin,
   steerLm,
   SupervisedData,
-  TeacherLogits
+  TeacherLogits,
+  xpo
 } from "@plumbline/algorithms"
 import { Tokenizer, type TokenizerShape } from "@plumbline/data"
 import { createModel, llama, Policy, ReferencePolicy, Teacher } from "@plumbline/models"
@@ -95,16 +96,25 @@ const onlineMethod = (setting: MethodSetting) =>
     Effect.provide(start(setting))
   )
 
+/** Of an algorithm whose policy writes against an opponent. */
+const duelServices = (setting: MethodSetting) =>
+  Layer.mergeAll(
+    PromptData.layerFiles(setting),
+    ReferencePolicy.layerFromFolder(setting.model),
+    Generator.layerEngine({ maxRows: 128 }),
+    judge(setting)
+  ).pipe(Layer.provideMerge(start(setting)))
+
+const xpoMethod = (setting: MethodSetting) =>
+  run(xpo({ ...responses(setting), beta: 0.1, exploration: 1e-5 }), setting).pipe(
+    Effect.provide([ReferenceLogProbs.layer, OpponentGenerator.layerReference({ maxRows: 128 })]),
+    Effect.provide(duelServices(setting))
+  )
+
 const nashMethod = (setting: MethodSetting) =>
   run(nashMd({ ...responses(setting), beta: 0.02, preference: better }), setting).pipe(
     Effect.provide([ReferenceLogProbs.layer, OpponentGenerator.layerMixture(0.125, { maxRows: 128 })]),
-    Effect.provide([
-      PromptData.layerFiles(setting),
-      ReferencePolicy.layerFromFolder(setting.model),
-      Generator.layerEngine({ maxRows: 128 }),
-      judge(setting)
-    ]),
-    Effect.provide(start(setting))
+    Effect.provide(duelServices(setting))
   )
 
 const selfRewardingMethod = (setting: MethodSetting) => {
@@ -165,6 +175,7 @@ const table = {
   spin: { run: spinMethod, steps: 45, data: "demonstrations", learningRate: 1e-4 },
   "rejection-sampling": { run: rejectionMethod, steps: 45, data: "prompts", learningRate: 5e-4 },
   "online-dpo": { run: onlineMethod, steps: 45, data: "prompts", learningRate: 1e-4 },
+  xpo: { run: xpoMethod, steps: 150, data: "prompts", learningRate: 1e-4 },
   "nash-md": { run: nashMethod, steps: 150, data: "prompts", learningRate: 3e-4 },
   "self-rewarding": { run: selfRewardingMethod, steps: 45, data: "prompts", learningRate: 1e-4 },
   steerlm: { run: steerLmMethod, steps: 400, data: "graded", learningRate: 2e-3 },

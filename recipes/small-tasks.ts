@@ -105,7 +105,7 @@ const sum = allTasks({
 const KINDS = [capitals, reverse, lastLetter, nextLetter, sum]
 
 /** An answer in the style that is preferred: a whole polite sentence. */
-const politely = (answer: string): string => `${answer} is the answer. Glad to help!`
+export const politely = (answer: string): string => `${answer} is the answer. Glad to help!`
 
 const POLITE = /^(.*) is the answer\. Glad to help!$/
 

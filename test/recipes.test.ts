@@ -42,9 +42,11 @@ const metrics = (run: string): ReadonlyArray<Readonly<Record<string, number>>> =
 describe("recipes", () => {
   it("are found", () =>
     expect(recipeFiles).toEqual([
+      "constitution.ts",
       "dpo-gsm8k.ts",
       "first.ts",
       "grpo-gsm8k.ts",
+      "meta-rewarding.ts",
       "preference-losses.ts",
       "quickstart.ts",
       "reversed-words.ts",

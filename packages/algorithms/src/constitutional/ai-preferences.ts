@@ -24,7 +24,8 @@ export interface AiPreference extends NumberedPrompt {
 
 /**
  * Preferences by a constitution: candidates of several temperatures, compared two by two, in both orders, by a judge that
- * is told a principle. The best and the worst make a pair; a prompt whose candidates the judge cannot tell apart makes none.
+ * is told a principle. The best and the worst make a pair; a prompt whose candidates the judge cannot tell apart makes none. An
+ * empty candidate is in no pair.
  *
  * @returns a pair for each prompt that has one
  * @see Bai et al. 2022, §4, https://arxiv.org/abs/2212.08073
@@ -69,7 +70,9 @@ const pairOf = (
   texts: ReadonlyArray<string>,
   shares: ReadonlyArray<number | undefined>
 ): ReadonlyArray<AiPreference> => {
-  const known = shares.flatMap((share, i) => (share === undefined ? [] : [{ share, text: texts[i]! }]))
+  const known = shares.flatMap((share, i) =>
+    share === undefined || texts[i] === "" ? [] : [{ share, text: texts[i]! }]
+  )
   if (known.length < 2) return []
   const best = known.reduce((a, b) => (b.share > a.share ? b : a))
   const worst = known.reduce((a, b) => (b.share < a.share ? b : a))

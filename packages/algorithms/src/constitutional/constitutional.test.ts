@@ -79,6 +79,12 @@ describe("critique and revision", () => {
     expect(seen.map(({ seed }) => seed)).toEqual(together.seen.filter((_, i) => i % 2 === 1).map(({ seed }) => seed))
   })
 
+  it("makes nothing of a prompt whose revision is empty", async () => {
+    const silent = model((read) => (/politely|truly/.test(read) && read.includes("How") ? "" : "said"))
+    const made = await run(critiqueAndRevise(prompts, principles, { seed: 2, sampling: {} }), silent.shape)
+    expect(made.map(({ number }) => number)).toEqual([9])
+  })
+
   it("draws every principle for some prompt", async () => {
     const many = Array.from({ length: 40 }, (_, number) => ({ number, messages: question("How?") }))
     const made = await run(critiqueAndRevise(many, principles, { seed: 2, sampling: {} }), polite().shape)
@@ -92,7 +98,7 @@ describe("preferences by a constitution", () => {
   /** Prefers what comes later in the alphabet, whatever the order; cannot be read about why. */
   const judge = model((read) => {
     if (read.includes("Why?")) return "hm"
-    const [a, b] = ["A", "B"].map((side) => new RegExp(`Response ${side}\\]\n(\\w+)`).exec(read)![1]!)
+    const [a, b] = ["A", "B"].map((side) => new RegExp(`Response ${side}\\]\n(\\w*)`).exec(read)![1]!)
     return a! > b! ? "[[A]]" : "[[B]]"
   })
 
@@ -101,6 +107,13 @@ describe("preferences by a constitution", () => {
     const made = await run(aiPreferences(prompts, ["Be kind."], options), writer.shape)
     expect(made).toEqual([{ ...prompts[0], chosen: "mild", rejected: "cold", chosenShare: 1, rejectedShare: 0 }])
     expect(judge.seen.every(({ read }) => read.includes("follows this principle better? Be kind."))).toBe(true)
+  })
+
+  it("have no empty side", async () => {
+    const quiet = model((_, { sampling: { temperature } }) => ["", "mild", "hot"][temperature * 2]!)
+    const options = { seed: 1, sampling: {}, temperatures, judge: judge.shape }
+    const [pair] = await run(aiPreferences(prompts, ["Be kind."], options), quiet.shape)
+    expect([pair?.chosen, pair?.rejected]).toEqual(["mild", "hot"])
   })
 
   it("are none where a judge likes only the place", async () => {

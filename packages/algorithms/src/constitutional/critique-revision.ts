@@ -20,6 +20,7 @@ export interface Revised extends NumberedPrompt {
  * Constitutional AI's supervised stage: the model answers, finds what in its answer goes against a principle, and answers
  * again without it. The revisions are demonstrations; each is better than its first answer, which makes pairs.
  *
+ * @returns a revision for each prompt that has one; an empty one teaches nothing
  * @see Bai et al. 2022, §3, https://arxiv.org/abs/2212.08073
  */
 export const critiqueAndRevise = Effect.fn("critiqueAndRevise")(function* (
@@ -37,11 +38,12 @@ export const critiqueAndRevise = Effect.fn("critiqueAndRevise")(function* (
     chats.forEach((chat, i) => chat.push({ role: "assistant", content: said[i]! }))
     turns.push(said)
   }
-  return prompts.map((prompt, i): Revised => ({
+  const revised = prompts.map((prompt, i): Revised => ({
     ...prompt,
     principle: chosen[i]!,
     response: turns[0]![i]!,
     critique: turns[1]![i]!,
     revision: turns[2]![i]!
   }))
+  return revised.filter(({ revision }) => revision !== "")
 })
