@@ -17,10 +17,14 @@ const TRANSIENT: ReadonlySet<number> = new Set([408, 425, 429, 500, 502, 503, 50
 /** Statuses by which a server refuses a request for what it says. */
 const REFUSED: ReadonlySet<number> = new Set([400, 413, 422])
 
-/** Sends a request; every status but 2xx is a failure. The answer's body lives as long as the scope. */
+/**
+ * Sends a request; every status but 2xx is a failure. The answer's body lives as long as the scope.
+ *
+ * @param body as data, or as JSON already; without one the request is a GET
+ */
 export type Send = (
   path: string,
-  body?: Readonly<Record<string, unknown>>
+  body?: Readonly<Record<string, unknown>> | string
 ) => Effect.Effect<HttpClientResponse.HttpClientResponse, Unanswered, Scope.Scope>
 
 export const sender = (
@@ -29,15 +33,19 @@ export const sender = (
 ): Send => {
   const scoped = HttpClient.withScope(client)
   return Effect.fnUntraced(function* (path, body) {
-    const url = `${baseUrl}${path}`
-    const bare =
-      body === undefined
-        ? HttpClientRequest.get(url)
-        : HttpClientRequest.bodyJsonUnsafe(HttpClientRequest.post(url), body)
+    const bare = requestOf(`${baseUrl}${path}`, body)
     const request = token === undefined ? bare : HttpClientRequest.bearerToken(bare, token)
     const response = yield* scoped.execute(request).pipe(Effect.mapError(disconnected))
     return response.status >= 200 && response.status < 300 ? response : yield* refusal(response)
   })
+}
+
+const requestOf = (url: string, body: Parameters<Send>[1]): HttpClientRequest.HttpClientRequest => {
+  if (body === undefined) return HttpClientRequest.get(url)
+  const post = HttpClientRequest.post(url)
+  return typeof body === "string"
+    ? HttpClientRequest.bodyText(post, body, "application/json")
+    : HttpClientRequest.bodyJsonUnsafe(post, body)
 }
 
 /** The connection could not be made, or broke. */

@@ -8,6 +8,7 @@ import {
   PositiveInt
 } from "@plumbline/training"
 import { Effect, Layer, Schema } from "effect"
+import { FetchHttpClient } from "effect/http"
 import { UnitShare } from "../../command-fields.ts"
 import { generalizedAdvantage } from "../advantages/generalized.ts"
 import { tokenMean } from "../aggregation.ts"
@@ -65,7 +66,12 @@ export const ppoCommand = onlineCommand({
           ? yield* Layer.build(
               criticFolder(flags.critic ?? flags.model, { ...flags, learningRate: flags.criticLearningRate })
             )
-          : yield* Layer.build(remoteCriticLayer({ url, token: process.env["PLUMBLINE_TOKEN"], deadlineSeconds }))
+          : yield* Layer.build(
+              Layer.provide(
+                remoteCriticLayer({ url, token: process.env["PLUMBLINE_TOKEN"], deadlineSeconds }),
+                FetchHttpClient.layer
+              )
+            )
       return {
         ...shared,
         name: "ppo",

@@ -1,4 +1,6 @@
-import { Effect, Layer, Schedule } from "effect"
+import { jsonOf, persistently, sender } from "@plumbline/rollout-generation"
+import { Effect, Layer } from "effect"
+import { HttpClient } from "effect/http"
 import { Critic, CriticFailed, type CriticShape } from "./critic.ts"
 import { CRITIC_PATH, decodeWire, encodeWire } from "./wire.ts"
 
@@ -6,20 +8,28 @@ export interface RemoteCriticOptions {
   /** `http://127.0.0.1:8001` */
   readonly url: string
   readonly token?: string | undefined
-  /** Seconds after which a critic that has not answered is taken for dead; 600 when absent. */
+  /** Seconds for an answer, retries included, after which a critic is taken for dead; 600 when absent. */
   readonly deadlineSeconds?: number | undefined
-  /** Times that a question is asked again after a lost connection; lessons are not. 3 when absent. */
+  /** Times that a question is asked again after a lost connection, 408, 429 or 5xx; lessons are not. 3 when absent. */
   readonly maxRetries?: number | undefined
 }
 
 /** A critic that `plumb serve-critic` serves. */
-export const remoteCritic = (options: RemoteCriticOptions): CriticShape => {
-  const ask = (during: string, path: string, body: unknown, retries = 0) =>
-    post(options, during, path, body).pipe(
-      Effect.retry({ schedule: Schedule.exponential(250), times: retries, while: ({ lost }) => lost }),
-      Effect.mapError(({ reason }) => new CriticFailed({ during, reason: `${options.url}: ${reason}` }))
+export const remoteCritic = (client: HttpClient.HttpClient, options: RemoteCriticOptions): CriticShape => {
+  const { deadlineSeconds = 600, maxRetries: again = 3, token, url } = options
+  const send = sender(client, {
+    baseUrl: `${url.replace(/\/$/, "")}${CRITIC_PATH}`,
+    ...(token !== undefined && { token })
+  })
+  const ask = (during: string, path: string, body: unknown, maxRetries = 0) =>
+    persistently(Effect.scoped(Effect.flatMap(send(path, encodeWire(body)), jsonOf)), { maxRetries }).pipe(
+      Effect.flatMap(decoded),
+      Effect.timeoutOrElse({
+        duration: deadlineSeconds * 1000,
+        orElse: () => Effect.fail({ reason: `no answer in ${deadlineSeconds} s` })
+      }),
+      Effect.mapError(({ reason }) => new CriticFailed({ during, reason: `${url}: ${reason}` }))
     )
-  const again = options.maxRetries ?? 3
   return {
     values: Effect.fnUntraced(function* (rows) {
       const { values } = yield* ask(
@@ -49,48 +59,20 @@ export const remoteCritic = (options: RemoteCriticOptions): CriticShape => {
 }
 
 /** The same as a layer, once it has answered: one that is down is found before there is anything to lose. */
-export const remoteCriticLayer = (options: RemoteCriticOptions): Layer.Layer<Critic, CriticFailed> =>
+export const remoteCriticLayer = (
+  options: RemoteCriticOptions
+): Layer.Layer<Critic, CriticFailed, HttpClient.HttpClient> =>
   Layer.effect(
     Critic,
-    Effect.suspend(() => {
-      const critic = remoteCritic(options)
+    Effect.flatMap(HttpClient.HttpClient, (client) => {
+      const critic = remoteCritic(client, options)
       return Effect.as(critic.values([]), critic)
     })
   )
 
-interface Lost {
-  readonly reason: string
-  /** Whether the connection was lost before there was an answer. */
-  readonly lost: boolean
-}
-
-const post = (
-  { deadlineSeconds = 600, token, url }: RemoteCriticOptions,
-  during: string,
-  path: string,
-  body: unknown
-) =>
-  Effect.tryPromise({
-    try: async (signal) => {
-      const response = await fetch(`${url.replace(/\/$/, "")}${CRITIC_PATH}${path}`, {
-        method: "POST",
-        body: encodeWire(body),
-        headers: {
-          "content-type": "application/json",
-          ...(token !== undefined && { authorization: `Bearer ${token}` })
-        },
-        signal: AbortSignal.any([signal, AbortSignal.timeout(deadlineSeconds * 1000)])
-      })
-      const answer = (await response.json()) as { readonly error?: { readonly message?: string } }
-      if (!response.ok) throw new Refusal(`${response.status}: ${answer.error?.message ?? "no reason given"}`)
-      return decodeWire(answer)
-    },
-    catch: (cause): Lost => {
-      if (cause instanceof Refusal || cause instanceof SyntaxError) return { reason: cause.message, lost: false }
-      const { cause: inner, message, name } = cause as Error & { readonly cause?: { readonly code?: string } }
-      if (name === "TimeoutError") return { reason: `no answer to ${during} in ${deadlineSeconds} s`, lost: false }
-      return { reason: inner?.code === undefined ? message : `${message} (${inner.code})`, lost: true }
-    }
+/** @returns an answer with its typed arrays; one that has none to read will have none the next time */
+const decoded = (body: unknown) =>
+  Effect.try({
+    try: () => decodeWire(body),
+    catch: (cause) => ({ reason: `it answered what cannot be read: ${cause instanceof Error ? cause.message : cause}` })
   })
-
-class Refusal extends Error {}
