@@ -8,8 +8,13 @@
  * form now and then, or there is nothing to learn from: `frac_reward_zero_std` is 1 then.
  *
  * Settings of DeepSeekMath (https://arxiv.org/abs/2402.03300, §4.2) at a smaller batch, with DAPO's mean over tokens: 8
- * responses a prompt, KL 0.04 in the loss, learning rate 10⁻⁶. No figure yet: seen here is only that it runs, on a tiny
- * model from recipes/sft-gsm8k.ts, which answers no question right (reward 0, two steps of 4 prompts in 6 s, wasm).
+ * responses a prompt, KL 0.04 in the loss, learning rate 10⁻⁶.
+ *
+ * No figure of a model that can reason yet. Seen on 2 busy cores of a Xeon server CPU (torch, float32), seed 0 alone, 16 s a step: a model
+ * of 3.7 million weights from recipes/sft-gsm8k.ts (--size small, 458 of 900 steps, then 120 of plumb sft on answers cut to their
+ * "#### N") answers 2.0 % of the 1,319 test questions right, greedily. With --prompts 16 --samples 8 --max-new-tokens 12 --max-length 320
+ * --learning-rate 1e-4 --kl-coefficient 0.01 its reward is 0.009 ± 0.003 over steps 1 to 10 and 0.016 ± 0.003 over steps 27 to 36, where it
+ * was stopped: no more than a hint, from a model that can only guess.
  */
 import { fixedKl, grpo, heldOutRewards, PromptData } from "@plumbline/algorithms"
 import { loadTokenizer, Tokenizer } from "@plumbline/data"
