@@ -140,6 +140,35 @@ describe.skipIf(!hasGolden)("a reward model trained through an adapter", () => {
   })
 })
 
+const virtual: ReadonlyArray<readonly [string, string]> = [
+  ["dpo", "--adapter-type prefix --virtual-tokens 4"],
+  ["sft", "--adapter-type prompt --virtual-tokens 6 --virtual-token-text answer"],
+  ["grpo", "--adapter-type prefix --virtual-tokens 4 --reward think_format --samples 2 --max-new-tokens 6"]
+]
+
+describe.skipIf(!hasGolden)("virtual tokens before every row", () => {
+  it.each(virtual)("%s %s trains them, and they cannot be merged", async (command, flags) => {
+    const output = await train(command, `virtual-${command}`, flags)
+    const steps = metrics(output)
+    if (command !== "grpo") expect(steps.at(-1)!["loss"]).toBeLessThan(steps[0]!["loss"]!)
+    if (command === "dpo") expect(steps[0]).toMatchObject({ loss: Math.fround(Math.LN2), "rewards/margins": 0 })
+    const final = ["--model", llama, "--adapter", join(output, "final")]
+    expect(worst(await ofBase(), await score(...final))).toBeGreaterThan(1e-3)
+    const merged = await plumb(["merge", ...final, "--output", join(output, "merged"), ...WASM])
+    expect([merged.code, existsSync(join(output, "merged"))]).toEqual([1, false])
+    expect(merged.stderr).toContain("no weights say what they do: use it as an adapter")
+  })
+
+  it("go before a reward model's rows, too", async () => {
+    const output = await train("rm", "virtual-rm", "--adapter-type prompt --virtual-tokens 4")
+    const input = join(folder, "judged.jsonl")
+    writeFileSync(input, JSON.stringify({ prompt: "How many?\n", response: "Three" }))
+    const final = ["--model", llama, "--adapter", join(output, "final")]
+    const { reward } = JSON.parse(await run("reward", ...final, "--input", input, "--json"))
+    expect(Math.abs(reward)).toBeGreaterThan(1e-3)
+  })
+})
+
 // what writes its own experience, from a generator over the adapted weights
 const online: ReadonlyArray<readonly [string, string]> = [
   ["grpo", "--reward think_format --samples 2 --max-new-tokens 6 --kl-coefficient 0.1"],
@@ -164,6 +193,9 @@ const refused: ReadonlyArray<readonly [string, number, string]> = [
   ["--lora-rank 3 --lora-init orthogonal", 1, "orthogonal initialisation needs even ranks"],
   ["--adapter-type ia3 --lora-rank 2", 1, "--lora-rank: is not read by --adapter-type ia3"],
   ["--quantised true", 1, "--quantised: is for the model below an adapter"],
+  ["--adapter-type prompt", 1, "--virtual-tokens: must be given with --adapter-type prompt"],
+  ["--adapter-type prefix --virtual-tokens 4 --lora-rank 2", 1, "--lora-rank: is not read by --adapter-type prefix"],
+  ["--adapter-type prefix --virtual-tokens 4096", 1, "4096 virtual tokens leave no room"],
   ["--adapter-type vera", 1, "--lora-rank: must be given with --adapter-type vera"],
   [`--adapter ${adapter} --lora-rank 2`, 1, "--lora-rank: begins a new adapter, and --adapter goes on with one"],
   [`--adapter ${join(golden, "models")}`, 1, "it has no adapter_config.json"],

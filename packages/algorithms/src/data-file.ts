@@ -10,7 +10,7 @@ import {
   type TokenizedRow,
   type TokenizerShape
 } from "@plumbline/data"
-import { type DecoderConfig, Policy } from "@plumbline/models"
+import { type Model, Policy } from "@plumbline/models"
 import { type Dataset, type DataUnit, type MicroBatching, Progress, type TrainingOptions } from "@plumbline/training"
 import { Effect } from "effect"
 import { basename } from "node:path"
@@ -93,17 +93,17 @@ export const unitLengths = <Row>(
  * Rows are at most `maxLength` tokens, and never longer than the policy's context.
  */
 export const dataFromFiles = <Row>(kind: DataKind<Row>, options: DataFileOptions) =>
-  Effect.flatMap(Policy, ({ config }) => modelDataFromFiles(kind, options, config))
+  Effect.flatMap(Policy, (policy) => modelDataFromFiles(kind, options, policy))
 
 /** The same for a model that is no policy. */
 export const modelDataFromFiles = Effect.fn("dataFromFiles")(function* <Row>(
   kind: DataKind<Row>,
   options: DataFileOptions,
-  config: DecoderConfig
+  { config, contextTokens }: Pick<Model, "config" | "contextTokens">
 ) {
   const tokenizer = yield* Tokenizer
   yield* checkVocabulary(tokenizer, config.vocabulary)
-  const limit = { maxLength: Math.min(options.maxLength, config.maxPositions), policy: options.overlong }
+  const limit = { maxLength: Math.min(options.maxLength, contextTokens), policy: options.overlong }
   const units = yield* readUnits(kind, options.train, limit)
   const heldOut = options.eval === undefined ? [] : yield* readUnits(kind, options.eval, limit)
   const { batchSize, seed, shuffle } = options

@@ -40,7 +40,7 @@ export class RowUnusable extends Schema.TaggedError<RowUnusable>()("RowUnusable"
 
 /** Fails on the first row that the model cannot read. @param room tokens that must stay free behind a row */
 export const checkRows = (
-  { config }: CausalLM,
+  { config, contextTokens }: CausalLM,
   records: ReadonlyArray<PromptRecord>,
   rows: ReadonlyArray<Int32Array>,
   room: number
@@ -49,7 +49,7 @@ export const checkRows = (
     rows,
     (ids, i) => {
       const refuse = (reason: string) => Effect.fail(new RowUnusable({ place: placeOf(records[i]!), reason }))
-      const most = config.maxPositions - room
+      const most = contextTokens - room
       const unknown = ids.find((id) => id < 0 || id >= config.vocabulary)
       if (ids.length === 0) return refuse("has no tokens")
       if (ids.length > most) return refuse(`has ${ids.length} tokens, and the model's context leaves room for ${most}`)

@@ -27,8 +27,9 @@ export const causalLM = (parts: CausalLMParts): CausalLM => {
     rateOf: parts.rateOf,
     copy: parts.copy,
     bare: parts.bare,
-    rebuilt: (others) => causalLM({ ...others, config, generationConfig }),
+    rebuilt: (others) => causalLM({ prefix: parts.prefix, ...others, config, generationConfig }),
     config,
+    contextTokens: config.maxPositions - (parts.prefix?.length ?? 0),
     generationConfig,
     endTokens: endTokens(generationConfig?.["eos_token_id"] ?? config.source["eos_token_id"]),
     variables,
@@ -52,6 +53,7 @@ export const causalLM = (parts: CausalLMParts): CausalLM => {
       tf.tidy(() => chunkByChunk(gatherRows(body.hiddenStates(rows), rows.scored.index), outputMatrix, perChunk)),
     logits: (rows, index) => tf.tidy(() => logitsAt(body.hiddenStates(rows), index)),
     createCache: body.createCache,
+    prefix: parts.prefix && { length: parts.prefix.length, fill: body.fillPrefix },
     step: (rows, cache, index) =>
       tf.tidy(() => {
         if (!isRecordable(rows, index)) {

@@ -22,14 +22,21 @@ export const geometricMixture = (a: SteppedModel, b: SteppedModel, share: number
   if (a.config.vocabulary !== b.config.vocabulary) {
     throw new RangeError(`vocabularies of ${a.config.vocabulary} and ${b.config.vocabulary} tokens cannot be mixed`)
   }
+  // places before the rows of one alone would shift its tokens' positions against the other's
+  if (a.prefix?.length !== b.prefix?.length) throw new RangeError("models of a mixture have as much before every row")
   return {
     config: {
       ...a.config,
       layers: a.config.layers + b.config.layers,
       maxPositions: Math.min(a.config.maxPositions, b.config.maxPositions)
     },
+    contextTokens: Math.min(a.contextTokens, b.contextTokens),
     // either's step makes it another mixture
     version: { current: () => a.version.current() + b.version.current() },
+    prefix: a.prefix && {
+      length: a.prefix.length,
+      fill: (cache, pages) => (cache as MixedCache).parts.forEach((part, i) => [a, b][i]!.prefix!.fill(part, pages))
+    },
     createCache: (pages, pageSize) => mixedCache(a.createCache(pages, pageSize), b.createCache(pages, pageSize)),
     step: (rows, cache, index) =>
       tf.tidy(() => {

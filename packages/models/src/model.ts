@@ -2,6 +2,7 @@ import type { ScoredRows, TokenRows } from "@plumbline/data"
 import type { Tensor, Tensor1D, Tensor2D, TokenLogProbs, TokenLogProbsOptions, Variable } from "@plumbline/runtime"
 import type { DecoderConfig, JsonObject } from "./config/decoder-config.ts"
 import type { CachedRows, KeyValueCache } from "./decoder/key-value-cache.ts"
+import type { Prefix } from "./decoder/prefix.ts"
 import type { Weights } from "./decoder/weights.ts"
 import type { WeightsVersion } from "./weights-version.ts"
 
@@ -28,6 +29,8 @@ export interface ModelParts {
   readonly recomputing?: boolean | undefined
   /** The whole model, when absent. */
   readonly contents?: FolderContents | undefined
+  /** What stands before the tokens of every row; what stood there before when absent. */
+  readonly prefix?: Prefix | undefined
   /** Factor on the learning rate of each variable; 1 when absent. */
   readonly rateOf?: ((variable: Variable) => number) | undefined
   /** How a copy is made, where that is not a copy of every parameter. */
@@ -51,6 +54,8 @@ export interface Model {
   /** By Hugging Face name. */
   readonly parameters: ReadonlyMap<string, Tensor>
   readonly config: DecoderConfig
+  /** Tokens that a row may have: the positions there are, less what stands before every row. */
+  readonly contextTokens: number
   /** generation_config.json, where the model came with one. */
   readonly generationConfig: JsonObject | undefined
   /** Advanced by whatever changes the weights: an optimizer's step, `assign`. */
@@ -75,9 +80,20 @@ export interface ScoredTokens extends TokenLogProbs {
   readonly logCollision?: Tensor1D
 }
 
+/** Places before every row that no token stands for, whose keys and values rows share. */
+export interface PrefixPlaces {
+  readonly length: number
+  /** Writes them into pages of the cache by the weights as they are. @param pages in the order of the places */
+  readonly fill: (cache: KeyValueCache, pages: Int32Array) => void
+}
+
 /** A model as far as an engine that writes text needs it. */
 export interface SteppedModel {
+  /** What stands before the tokens of every row, where there is something. */
+  readonly prefix?: PrefixPlaces | undefined
   readonly config: DecoderConfig
+  /** Tokens that a row may have. */
+  readonly contextTokens: number
   readonly version: Pick<WeightsVersion, "current">
   /** Room for keys and values of `pages · pageSize` tokens. */
   readonly createCache: (pages: number, pageSize: number) => KeyValueCache

@@ -6,6 +6,7 @@ import { type Adapter, makeAdapter, newValues } from "./adapter.ts"
 import { architectureOf } from "./file/check-base.ts"
 import { rowDropout } from "./dropout.ts"
 import type { AdapterMethod } from "./method.ts"
+import type { Selection } from "./targets.ts"
 
 export const CONFIG_FILE = "adapter_config.json"
 export const WEIGHTS_FILE = "adapter_model.safetensors"
@@ -40,6 +41,7 @@ export const adapt = <M extends Model>(base: M, adapter: Adapter, options: Adapt
   for (const [stored, tensor] of adapter.tensors) if (!replaced.has(tensor)) parameters.set(stored, tensor)
   const parts: ModelParts = {
     name,
+    ...(adapter.prefix === undefined ? {} : { prefix: adapter.prefix }),
     parameters,
     variables: [...adapter.rates.keys()],
     weights: weightsOf(base, adapter, () => model.version.current()),
@@ -104,6 +106,7 @@ const contentsOf = (
   json: {
     [CONFIG_FILE]: {
       ...adapter.method.config,
+      ...adapter.method.prefix?.fields(config),
       ...selectionConfig(adapter.method),
       auto_mapping: { base_model_class: architectureOf(config), parent_library: libraryOf(config) },
       task_type: TASKS.find(([ending]) => architectureOf(config).endsWith(ending))?.[1] ?? null,
@@ -126,9 +129,16 @@ const TASKS = [
 const libraryOf = ({ family: { modelType } }: DecoderConfig): string =>
   `transformers.models.${modelType}.modeling_${modelType}`
 
-const selectionConfig = ({ selection: { exclude, layers, targets }, trainedModules }: AdapterMethod) => ({
+const selectionConfig = ({ selection, trainedModules }: AdapterMethod): JsonObject => ({
+  ...(selection === undefined ? {} : targetFields(selection)),
+  // PEFT's configurations of kinds without layers have no such field unless it is needed
+  ...(selection === undefined && trainedModules.length === 0
+    ? {}
+    : { modules_to_save: trainedModules.length === 0 ? null : trainedModules })
+})
+
+const targetFields = ({ exclude, layers, targets }: Selection): JsonObject => ({
   target_modules: targets,
   ...(exclude === undefined ? {} : { exclude_modules: exclude }),
-  ...(layers === undefined ? {} : { layers_to_transform: layers }),
-  modules_to_save: trainedModules.length === 0 ? null : trainedModules
+  ...(layers === undefined ? {} : { layers_to_transform: layers })
 })

@@ -8,10 +8,11 @@ import {
   Policy,
   ReferencePolicy
 } from "@plumbline/models"
+import { loadTokenizer } from "@plumbline/data"
 import type { ModelRuntime } from "@plumbline/runtime"
 import { Effect, Layer, type Scope } from "effect"
 import { adaptNew, type Adapted } from "./adapt.ts"
-import { adapterChoice, type AdapterOptions } from "./adapter-options.ts"
+import { adapterChoice, type AdapterOptions, isAdapted } from "./adapter-options.ts"
 import type { AdapterUnfit } from "./errors.ts"
 import type { AdapterMethod } from "./method.ts"
 import { type AdapterError, fitting, loadAdapter } from "./file/load-adapter.ts"
@@ -27,13 +28,18 @@ export interface AdaptedFolder {
   readonly configFields?: JsonObject
 }
 
+/** What reading or beginning an adapter can fail with. */
+type AdaptedError = AdapterError | Effect.Error<ReturnType<typeof loadTokenizer>>
+
 /** Puts the adapter that options ask for on a frozen base; it goes with the scope. The base itself where they ask for none. */
 export const adaptedBy = Effect.fnUntraced(function* <M extends Model>(
   base: M,
   options: AdapterOptions,
   { alsoTrained = [], baseFolder, configFields = {}, seed }: AdaptedFolder
-): Effect.fn.Return<M, AdapterError | AdapterUnfit, Scope.Scope> {
-  const choice = yield* adapterChoice(options)
+): Effect.fn.Return<M, AdaptedError, Scope.Scope> {
+  const { virtualTokenText: text } = options
+  const textIds = text === undefined ? undefined : (yield* loadTokenizer(baseFolder)).encode(text)
+  const choice = yield* adapterChoice(options, textIds)
   if (choice === undefined) return base
   const described = { baseFolder, configFields }
   const made: Effect.Effect<Adapted<M>, AdapterError | AdapterUnfit> = "folder" in choice
@@ -61,11 +67,11 @@ export const adaptedPolicy = (
   folder: string,
   options: AdapterOptions,
   seed: number
-): Layer.Layer<Policy, LoadError | AdapterError, ModelRuntime> =>
+): Layer.Layer<Policy, LoadError | AdaptedError, ModelRuntime> =>
   Layer.effect(
     Policy,
     Effect.gen(function* () {
-      const trainable = (yield* adapterChoice(options)) === undefined
+      const trainable = !isAdapted(options)
       const base: CausalLM = yield* Effect.acquireRelease(
         loadCausalLM(folder, { name: "policy", trainable, quantised: options.quantised === true }),
         (model) => Effect.sync(model.dispose)

@@ -6,12 +6,14 @@ import type { AdapterMethod } from "./method.ts"
 import { bitFit } from "./methods/bit-fit.ts"
 import { ia3 } from "./methods/ia3.ts"
 import { lora } from "./methods/lora.ts"
+import { prefixTuning } from "./methods/prefix-tuning.ts"
+import { promptTuning } from "./methods/prompt-tuning.ts"
 import { vera } from "./methods/vera.ts"
 import { ALL_LINEAR } from "./targets.ts"
 
 const Numbers = <S extends typeof PositiveInt | typeof Positive>(schema: S) => Schema.Record(Schema.String, schema)
 
-const AdapterType = Schema.Literals(["lora", "ia3", "vera", "bitfit"])
+const AdapterType = Schema.Literals(["lora", "ia3", "vera", "bitfit", "prompt", "prefix"])
 
 /** What to train beside a frozen model, as flags. */
 export const adapterFields = {
@@ -30,6 +32,18 @@ export const adapterFields = {
   dora: option(Schema.Boolean, false, "learn the magnitude of each output apart (DoRA)"),
   loraInit: optional(Schema.Literals(["kaiming", "gaussian", "orthogonal"]), "how matrices begin (default: kaiming)"),
   loraPlusRatio: optional(Positive, "learning rate of the adapter's second matrix over that of its first (LoRA+)"),
+  virtualTokens: optional(
+    PositiveInt,
+    "virtual tokens before every row: embeddings (--adapter-type prompt) or keys and values of every layer (prefix)"
+  ),
+  virtualTokenInit: optional(
+    Schema.Literals(["vocabulary", "random"]),
+    "what virtual tokens begin as: any tokens of the vocabulary, or N(0, 1) as PEFT's (default: vocabulary)"
+  ),
+  virtualTokenText: optional(
+    Schema.NonEmptyString,
+    "text whose tokens virtual tokens begin as, said again where it is short"
+  ),
   quantised: option(Schema.Boolean, false, "keep the model below the adapter in 4 bits (QLoRA)"),
   trainModules: optional(
     Schema.Array(Schema.NonEmptyString),
@@ -48,10 +62,24 @@ type Field = keyof AdapterOptions
 
 /** What each kind reads besides `adapterType`. */
 const READS: Readonly<Record<Kind, ReadonlyArray<Field>>> = {
-  lora: (Object.keys(adapterFields) as ReadonlyArray<Field>).filter((field) => field !== "adapter"),
+  lora: (Object.keys(adapterFields) as ReadonlyArray<Field>).filter(
+    (field) => field !== "adapter" && !field.startsWith("virtual")
+  ),
   vera: ["loraRank", "loraDropout", "loraTargets", "trainModules"],
   ia3: ["loraTargets", "trainModules"],
-  bitfit: ["trainModules"]
+  bitfit: ["trainModules"],
+  prompt: ["virtualTokens", "virtualTokenInit", "virtualTokenText", "trainModules"],
+  prefix: ["virtualTokens", "virtualTokenInit", "virtualTokenText", "trainModules"]
+}
+
+/** What each kind cannot do without. */
+const NEEDS: Readonly<Record<Kind, Field | undefined>> = {
+  lora: "loraRank",
+  vera: "loraRank",
+  ia3: undefined,
+  bitfit: undefined,
+  prompt: "virtualTokens",
+  prefix: "virtualTokens"
 }
 
 const flag = (field: string): string => `--${field.replace(/[A-Z]/g, (letter) => `-${letter.toLowerCase()}`)}`
@@ -62,7 +90,7 @@ const targetsOf = (targets: ReadonlyArray<string> = [ALL_LINEAR]): string | Read
   return only !== undefined && others.length === 0 && (only === ALL_LINEAR || !/^[\w.]+$/.test(only)) ? only : targets
 }
 
-const makers: Readonly<Record<Kind, (options: AdapterOptions) => AdapterMethod>> = {
+const makers: Readonly<Record<Kind, (options: AdapterOptions, textIds: Int32Array | undefined) => AdapterMethod>> = {
   lora: (options) =>
     lora({
       targets: targetsOf(options.loraTargets),
@@ -81,15 +109,29 @@ const makers: Readonly<Record<Kind, (options: AdapterOptions) => AdapterMethod>>
     vera({ targets: targetsOf(loraTargets), rank: loraRank!, dropout, trainedModules }),
   ia3: ({ loraTargets, trainModules: trainedModules }) =>
     ia3({ targets: loraTargets === undefined ? undefined : targetsOf(loraTargets), trainedModules }),
+  prompt: (options, textIds) => promptTuning(virtualTokensOf(options, textIds)),
+  prefix: (options, textIds) => prefixTuning(virtualTokensOf(options, textIds)),
   bitfit: ({ trainModules: trainedModules }) => bitFit({ ...(trainedModules && { trainedModules }) })
 }
+
+const virtualTokensOf = (
+  { trainModules: trainedModules, virtualTokenInit, virtualTokens }: AdapterOptions,
+  ids: Int32Array | undefined
+) => ({ tokens: virtualTokens!, init: ids === undefined ? virtualTokenInit : { ids }, trainedModules })
 
 /** Whether options ask for an adapter. */
 export const isAdapted = ({ adapter, adapterType, loraRank }: AdapterOptions): boolean =>
   adapter !== undefined || adapterType !== undefined || loraRank !== undefined
 
-/** What options ask for; those that nothing reads are refused. */
-export const adapterChoice = (options: AdapterOptions): Effect.Effect<AdapterChoice, AdapterUnfit> => {
+/**
+ * What options ask for; those that nothing reads are refused.
+ *
+ * @param textIds tokens of `virtualTokenText`, where that is given
+ */
+export const adapterChoice = (
+  options: AdapterOptions,
+  textIds?: Int32Array
+): Effect.Effect<AdapterChoice, AdapterUnfit> => {
   const given = (Object.keys(adapterFields) as ReadonlyArray<Field>).filter(
     (field) => field !== "quantised" && options[field] !== undefined && options[field] !== false
   )
@@ -110,11 +152,15 @@ export const adapterChoice = (options: AdapterOptions): Effect.Effect<AdapterCho
   const kind = options.adapterType ?? "lora"
   const unread = given.find((field) => field !== "adapterType" && !READS[kind].includes(field))
   if (unread !== undefined) return refuse(unread, `is not read by --adapter-type ${kind}`)
-  if (READS[kind].includes("loraRank") && options.loraRank === undefined) {
-    return refuse("loraRank", `must be given with --adapter-type ${kind}`)
+  const needed = NEEDS[kind]
+  if (needed !== undefined && options[needed] === undefined) {
+    return refuse(needed, `must be given with --adapter-type ${kind}`)
+  }
+  if (options.virtualTokenInit !== undefined && options.virtualTokenText !== undefined) {
+    return refuse("virtualTokenInit", "is read where no --virtual-token-text is given: leave one out")
   }
   return Effect.map(
-    fitting(() => makers[kind](options)),
+    fitting(() => makers[kind](options, textIds)),
     (method) => ({ method })
   )
 }

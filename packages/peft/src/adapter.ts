@@ -1,4 +1,4 @@
-import type { Model } from "@plumbline/models"
+import type { Model, Prefix } from "@plumbline/models"
 import { philoxStream, type Tensor, tf, type Variable } from "@plumbline/runtime"
 import { AdapterUnfit } from "./errors.ts"
 import type { AdapterMethod, AdapterTensor, LinearAdapter } from "./method.ts"
@@ -10,6 +10,8 @@ export interface Adapter {
   readonly layers: ReadonlyMap<string, LinearAdapter>
   /** Parameters of the model that the adapter has a copy of, by the model's name of them. */
   readonly replaced: ReadonlyMap<string, Tensor>
+  /** What it puts before every row. */
+  readonly prefix: Prefix | undefined
   /** All it is stored as, by name in adapter_model.safetensors. */
   readonly tensors: ReadonlyMap<string, Tensor>
   /** Those that are trained, with factors on the learning rate. */
@@ -23,16 +25,19 @@ export interface PlacedTensor extends AdapterTensor {
   readonly replaces?: string
 }
 
-/** What PEFT puts in front of every module's name. */
-export const PREFIX = "base_model.model."
+/** What PEFT puts in front of every module's name: the layers of an adapter that is on none are not wrapped. */
+export const modulePrefix = ({ selection }: Pick<AdapterMethod, "selection">): string =>
+  selection === undefined ? "base_model." : "base_model.model."
 
 /** Names and shapes of all tensors that the method puts on the model. Throws AdapterUnfit where it cannot. */
 export const adapterTensors = (method: AdapterMethod, model: Adaptable): ReadonlyArray<PlacedTensor> => {
   const modules = selectModules(model, method.selection)
+  const prefix = modulePrefix(method)
   return [
+    ...(method.prefix?.tensors(model) ?? []).map((tensor) => ({ ...tensor, name: tensor.suffix })),
     ...method.shared(modules).map((tensor) => ({ ...tensor, name: `base_model.${tensor.suffix}` })),
     ...modules.flatMap((module) =>
-      method.tensors(module).map((tensor) => ({ ...tensor, name: `${PREFIX}${module.name}.${tensor.suffix}` }))
+      method.tensors(module).map((tensor) => ({ ...tensor, name: `${prefix}${module.name}.${tensor.suffix}` }))
     ),
     ...replacedParameters(
       method,
@@ -44,10 +49,11 @@ export const adapterTensors = (method: AdapterMethod, model: Adaptable): Readonl
 
 /** Parameters that are trained in full: whole modules, and biases. */
 const replacedParameters = (
-  { biases, trainedModules }: AdapterMethod,
+  method: AdapterMethod,
   model: Adaptable,
   adapted: ReadonlyArray<string>
 ): ReadonlyArray<PlacedTensor> => {
+  const { biases, trainedModules } = method
   for (const end of trainedModules) refuseUntrainable(model, adapted, end)
   const isTrained = (parameter: string) => {
     const [module, part] = split(parameter)
@@ -58,7 +64,7 @@ const replacedParameters = (
   return [...model.parameters].flatMap(([parameter, { shape }]) => {
     if (!isTrained(parameter)) return []
     const values = () => tf.tidy(() => tf.clone(model.weights.tensor(parameter)).dataSync() as Float32Array)
-    const name = `${PREFIX}${storedName(parameter, adapted)}`
+    const name = `${modulePrefix(method)}${storedName(parameter, adapted)}`
     return { suffix: parameter, name, shape, initial: values, replaces: parameter }
   })
 }
@@ -126,6 +132,7 @@ export const makeAdapter = ({ method, model, name, trainable, value }: MakeAdapt
     method,
     layers: adaptedLayers(method, model, tensors),
     replaced: new Map(replaced),
+    prefix: method.prefix?.made(model.config, (suffix) => tensors.get(suffix)!),
     tensors,
     rates,
     dispose: () => tf.dispose([...tensors.values()])
@@ -137,7 +144,7 @@ const adaptedLayers = (method: AdapterMethod, model: Model, tensors: ReadonlyMap
   return new Map(
     selectModules(model, method.selection).map((module) => [
       module.name,
-      method.layer(module, found(`${PREFIX}${module.name}.`), found("base_model."))
+      method.layer(module, found(`${modulePrefix(method)}${module.name}.`), found("base_model."))
     ])
   )
 }

@@ -5,9 +5,14 @@ import { AdapterUnfit } from "./errors.ts"
 
 /**
  * A frozen model without an adapter that computes what the adapted one does. Weights that no adapter changes are shared
- * with the base, which stays as it is and is the caller's: going back is to use it again. Throws AdapterUnfit for a base in 4 bits.
+ * with the base, which stays as it is and is the caller's: going back is to use it again. Throws AdapterUnfit for a base
+ * in 4 bits, and for virtual tokens.
  */
 export const merged = <M extends Model>({ adapter, base, model }: Adapted<M>): M => {
+  if (adapter.prefix !== undefined) {
+    const reason = "virtual tokens stand before every row, and no weights say what they do: use it as an adapter"
+    throw new AdapterUnfit({ adapter: "merge", reason })
+  }
   const hidden = [...adapter.layers.keys()].find((name) => !base.parameters.has(`${name}.weight`))
   if (hidden !== undefined) {
     const reason = `${hidden} is in 4 bits, which have no room for it: merge into the model as it is stored`

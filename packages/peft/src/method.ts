@@ -1,6 +1,6 @@
-import type { JsonObject } from "@plumbline/models"
+import type { DecoderConfig, JsonObject, Prefix } from "@plumbline/models"
 import type { RandomStream, Tensor, Tensor1D, Tensor2D } from "@plumbline/runtime"
-import type { LinearModule, Selection } from "./targets.ts"
+import type { Adaptable, LinearModule, Selection } from "./targets.ts"
 
 /** What a linear layer computes with in the base: x·Wᵀ + b. */
 export interface BaseLinear {
@@ -44,7 +44,8 @@ export type Found = (suffix: string) => Tensor
 export interface AdapterMethod {
   /** `adapter_config.json`, as far as it does not depend on the model. */
   readonly config: JsonObject
-  readonly selection: Selection
+  /** undefined where it is on no layer. */
+  readonly selection: Selection | undefined
   /** Modules trained in full beside the adapter, by name or its end, such as heads and embeddings. */
   readonly trainedModules: ReadonlyArray<string>
   /** Biases trained in full: none, all of the model's, or those of adapted layers. */
@@ -58,6 +59,17 @@ export interface AdapterMethod {
   readonly tensors: (module: LinearModule) => ReadonlyArray<AdapterTensor>
   /** @param shared finds those of `shared` */
   readonly layer: (module: LinearModule, own: Found, shared: Found) => LinearAdapter
+  /** What it puts before the tokens of every row, where it does. */
+  readonly prefix?: PrefixMethod
+}
+
+/** What a kind of adapter puts before every row, and how that is stored. */
+export interface PrefixMethod {
+  /** Fields of `adapter_config.json` that depend on the model. */
+  readonly fields: (config: DecoderConfig) => JsonObject
+  /** Suffixes are whole names. */
+  readonly tensors: (model: Adaptable) => ReadonlyArray<AdapterTensor>
+  readonly made: (config: DecoderConfig, found: Found) => Prefix
 }
 
 /** Fields of `AdapterMethod` that most kinds leave alone. */

@@ -41,7 +41,7 @@ const logProbs = (model: CausalLM, { input_ids }: Expected) =>
   tf.tidy(() => model.tokenLogProbs(wholeRows(input_ids)).logProbs.dataSync())
 
 describe.for(adapters)("peft's %s", (name) => {
-  it.effect("gives peft's log-probs, gradients, and log-probs after a step, and the same merged", () =>
+  it.effect("gives peft's log-probs, gradients, and log-probs after a step, and the same merged where it can be", () =>
     Effect.gen(function* () {
       const { adapted, expected, rows } = yield* opened(name)
       const { adapter, model } = adapted
@@ -64,7 +64,8 @@ describe.for(adapters)("peft's %s", (name) => {
       const after = logProbs(model, expected)
       expect(worst(after, expected.token_logprobs_after_step)).toBeLessThanOrEqual(1e-5)
       expect(worst(after, expected.token_logprobs)).toBeGreaterThan(1e-3)
-      expect(worst(logProbs(merged(adapted), expected), after)).toBeLessThanOrEqual(1e-5)
+      if (adapter.prefix !== undefined) expect(() => merged(adapted)).toThrow("no weights say what they do")
+      else expect(worst(logProbs(merged(adapted), expected), after)).toBeLessThanOrEqual(1e-5)
     }).pipe(Effect.provide(ModelRuntime.layerWasm))
   )
 

@@ -73,11 +73,10 @@ const matcher = (wanted: string | ReadonlyArray<string>): ((name: string) => boo
 /** Whether `end` is the module's name or its last parts. */
 export const endsIn = (name: string, end: string): boolean => name === end || name.endsWith(`.${end}`)
 
-/** The linear layers that a selection names. Throws AdapterUnfit where a part of it names none. */
-export const selectModules = (
-  model: Adaptable,
-  { exclude, layers, targets }: Selection
-): ReadonlyArray<LinearModule> => {
+/** The linear layers that a selection names, where there is one. Throws AdapterUnfit where a part of it names none. */
+export const selectModules = (model: Adaptable, selection: Selection | undefined): ReadonlyArray<LinearModule> => {
+  if (selection === undefined) return []
+  const { exclude, layers, targets } = selection
   const modules = linearModules(model)
   refuseUnknown(model, modules, targets)
   const wanted = targets === ALL_LINEAR ? undefined : matcher(targets)

@@ -19,7 +19,7 @@ import { pairFiles, PreferenceData } from "../preference/preference-data.ts"
 export const rewardPairs = (options: DataFileOptions) =>
   Layer.effect(
     PreferenceData,
-    Effect.flatMap(RewardModel, ({ config }) => modelDataFromFiles({ ...pairFiles, judged: true }, options, config))
+    Effect.flatMap(RewardModel, (model) => modelDataFromFiles({ ...pairFiles, judged: true }, options, model))
   )
 
 export interface GradedUnit extends DataUnit {
@@ -52,9 +52,10 @@ export class GradedData extends Context.Service<
     Layer.effect(
       GradedData,
       Effect.gen(function* () {
-        const { config, head } = yield* RewardModel
-        const data = yield* modelDataFromFiles(gradedFiles(head.attributes), options, config)
-        return { ...data, attributes: head.attributes }
+        const model = yield* RewardModel
+        const { attributes } = model.head
+        const data = yield* modelDataFromFiles(gradedFiles(attributes), options, model)
+        return { ...data, attributes }
       })
     )
 }
@@ -79,8 +80,6 @@ export class StepwiseData extends Context.Service<StepwiseData, Dataset<Stepwise
   static readonly layerFiles = (options: DataFileOptions & { readonly stepSeparator: string }) =>
     Layer.effect(
       StepwiseData,
-      Effect.flatMap(RewardModel, ({ config }) =>
-        modelDataFromFiles(stepwiseFiles(options.stepSeparator), options, config)
-      )
+      Effect.flatMap(RewardModel, (model) => modelDataFromFiles(stepwiseFiles(options.stepSeparator), options, model))
     )
 }

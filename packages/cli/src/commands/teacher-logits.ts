@@ -48,7 +48,7 @@ export const teacherLogitsCommand: CommandRun = (argv) =>
 const writeAll = Effect.fnUntraced(function* (options: Options) {
   const { model, tokenizer } = yield* openModel(options)
   const records = yield* loadSupervised(options.train)
-  const limit = { maxLength: Math.min(options.maxLength, model.config.maxPositions), policy: options.overlong }
+  const limit = { maxLength: Math.min(options.maxLength, model.contextTokens), policy: options.overlong }
   const { rows } = yield* supervisedDataset(tokenizer, records.slice(options.start, options.end), limit)
   const results = yield* openResults(
     { ...options, samples: 1 },

@@ -12,9 +12,16 @@ import {
 import type { TokenRows } from "@plumbline/data"
 import type { DecoderConfig } from "../config/decoder-config.ts"
 import { type Attend, attentionLayer } from "./attention-layer.ts"
-import { attendThroughCache, type CachedRows, createKeyValueCache, type KeyValueCache } from "./key-value-cache.ts"
+import {
+  attendThroughCache,
+  type CachedRows,
+  createKeyValueCache,
+  type KeyValueCache,
+  writeHeads
+} from "./key-value-cache.ts"
 import { recordedStart, type StepShape } from "./recorded-step.ts"
 import type { NormedSum } from "./norm.ts"
+import { plainRows, type Prefix, prefixRows } from "./prefix.ts"
 import type { Weights } from "./weights.ts"
 
 /** Embeddings, blocks and final norm; what a head sits on. All functions are synchronous and leak no tensor. */
@@ -25,6 +32,12 @@ export interface Decoder {
   readonly createCache: (pages: number, pageSize: number) => KeyValueCache
   /** Hidden states of new tokens, [N, D], which the cache then holds; not differentiable. */
   readonly step: (rows: CachedRows, cache: KeyValueCache) => Tensor2D
+  /**
+   * Writes the keys and values of what stands before every row into pages of the cache, which rows then begin with.
+   *
+   * @param pages in the order of its places
+   */
+  readonly fillPrefix: (cache: KeyValueCache, pages: Int32Array) => void
   /** The same of one token a row, all of whose numbers are in a tensor: what is recorded. */
   readonly recordedStep: (numbers: Tensor1D, shape: StepShape, cache: KeyValueCache) => Tensor2D
 }
@@ -32,33 +45,50 @@ export interface Decoder {
 export interface DecoderOptions {
   /** Whether gradients of the hidden states compute each block again from its input; false when absent. */
   readonly recomputing?: boolean | undefined
+  /** What stands before the tokens of every row; nothing when absent. */
+  readonly prefix?: Prefix | undefined
 }
 
 export const decoder = (
   config: DecoderConfig,
   weights: Weights,
-  { recomputing = false }: DecoderOptions = {}
+  { prefix, recomputing = false }: DecoderOptions = {}
 ): Decoder => {
   const { windows } = config
   const scale = 1 / Math.sqrt(config.headWidth)
   return {
     config,
     hiddenStates: (rows) => {
-      const seen = weights.forRows?.(rows) ?? weights
-      return forward(config, seen, startOf(config, seen, rows), {
+      const { enter, extend, keys, leave, rows: queries } = prefix?.before(rows) ?? plainRows(rows)
+      const seen = weights.forRows?.(queries) ?? weights
+      const start = startOf(config, seen, rows, queries.positions)
+      const states = forward(config, seen, () => entered(start(), enter), {
         attend: (layer, heads, angles) => {
-          const { k, q, v } = rotaryHeads(heads, angles)
-          return attention(q, k, v, { queries: rows, keys: rows, scale, window: windows[layer] })
+          const { q, ...own } = rotaryHeads(heads, angles)
+          const { k, v } = extend(layer, own)
+          return attention(q, k, v, { queries, keys, scale, window: windows[layer] })
         },
         run: recomputing ? remade : taped
       })
+      return leave(states)
     },
     createCache: (pages, pageSize) => createKeyValueCache(config, pages, pageSize),
     step: (rows, cache) =>
       tf.tidy(() => {
         const attend = attendThroughCache({ scale, windows }, cache, rows)
-        return forward(config, weights, startOf(config, weights, rows), { attend, run: taped })
+        return forward(config, weights, startOf(config, weights, rows, rows.positions), { attend, run: taped })
       }),
+    fillPrefix: (cache, pages) => {
+      if (prefix === undefined) return
+      const { keysValues, length, states } = prefix
+      const rows = prefixRows(pages, length)
+      if (keysValues !== undefined) return writeHeads(cache, rows, keysValues)
+      tf.tidy(() => {
+        const attend = attendThroughCache({ scale, windows }, cache, rows)
+        const start = () => ({ x: states!(), angles: anglesOf(config, rows.positions) })
+        return forward(config, weights, start, { attend, run: taped })
+      })
+    },
     recordedStep: (numbers, shape, cache) => {
       const { angles, attend, x } = recordedStart(config, weights, numbers, shape, cache)
       return forward(config, weights, () => ({ x, angles }), { attend, run: taped })
@@ -98,16 +128,25 @@ const remade: Pass["run"] = (body, { x }, { cos, sin }) => ({
 })
 
 /** What the first block is given. */
-type Start = () => { readonly x: Tensor2D; readonly angles: RotaryAngles }
+interface Started {
+  readonly x: Tensor2D
+  readonly angles: RotaryAngles
+}
 
+/** @param positions of the states that go through the blocks */
 const startOf =
-  ({ family: { names }, rope }: DecoderConfig, weights: Weights, { positions, tokens }: TokenRows): Start =>
-  () => ({
-    x: embedding(weights.tensor(`${names.embedding}.weight`) as Tensor2D, tokens),
-    angles: rotaryAngles(positions, rope.inverseFrequencies, rope.scale)
+  (config: DecoderConfig, weights: Weights, { tokens }: TokenRows, positions: Int32Array) =>
+  (): Started => ({
+    x: embedding(weights.tensor(`${config.family.names.embedding}.weight`) as Tensor2D, tokens),
+    angles: anglesOf(config, positions)
   })
 
-const forward = (config: DecoderConfig, weights: Weights, start: Start, { attend, run }: Pass): Tensor2D => {
+const anglesOf = ({ rope }: DecoderConfig, positions: Int32Array): RotaryAngles =>
+  rotaryAngles(positions, rope.inverseFrequencies, rope.scale)
+
+const entered = ({ angles, x }: Started, enter: (x: Tensor2D) => Tensor2D): Started => ({ angles, x: enter(x) })
+
+const forward = (config: DecoderConfig, weights: Weights, start: () => Started, { attend, run }: Pass): Tensor2D => {
   const { family, layers } = config
   return tf.tidy(() => {
     const { angles, x } = start()

@@ -58,6 +58,12 @@ export interface DrawnTokens {
   readonly source: Int32Array
 }
 
+/** Keys, already turned, and values: [N, K, d] each. */
+export interface KeysValues {
+  readonly k: Tensor3D
+  readonly v: Tensor3D
+}
+
 export const createKeyValueCache = (config: DecoderConfig, pages: number, pageSize: number): KeyValueCache => {
   const shape: [number, number, number] = [pages * pageSize, config.keyValueHeads, config.headWidth]
   const empty = (): Tensor3D => tf.keep(tf.zeros(shape) as Tensor3D)
@@ -108,6 +114,17 @@ export const attendThroughCache = (
     return pagedAttention(q, held.keys, held.values, { rows: paged, scale, window: windows[layer] })
   }
 }
+
+/** Writes keys and values of tokens that no block computed. */
+export const writeHeads = (cache: KeyValueCache, rows: CachedRows, of: (layer: number) => KeysValues): void =>
+  tf.tidy(() => {
+    const { slots } = newSlots(cache, rows)
+    cache.layers.forEach((held, layer) => {
+      const { k, v } = of(layer)
+      held.keys = tf.keep(updateRows(held.keys, slots, k))
+      held.values = tf.keep(updateRows(held.values, slots, v))
+    })
+  })
 
 /** Copies whole pages: page `from[i]` to page `to[i]`, in all layers. */
 export const copyPages = (cache: KeyValueCache, from: ReadonlyArray<number>, to: ReadonlyArray<number>): void => {

@@ -8,6 +8,8 @@ import type { AdapterMethod } from "../method.ts"
 import { bitFit } from "../methods/bit-fit.ts"
 import { ia3 } from "../methods/ia3.ts"
 import { lora } from "../methods/lora.ts"
+import { prefixTuning } from "../methods/prefix-tuning.ts"
+import { promptTuning } from "../methods/prompt-tuning.ts"
 import { vera } from "../methods/vera.ts"
 
 const Names = Schema.Array(Schema.String)
@@ -40,6 +42,9 @@ const Lora = Schema.Struct({
 const Ia3 = Schema.Struct({ feedforward_modules: orNull(Schema.Union([Schema.String, Names])) })
 
 const Vera = Schema.Struct({ r: Schema.Int, vera_dropout: orNull(Schema.Finite), d_initial: orNull(Schema.Finite) })
+
+/** The tensor that is stored has been through PEFT's second network already, where there was one. */
+const VirtualTokens = Schema.Struct({ num_virtual_tokens: Schema.Int })
 
 /** Fields of PEFT's that change what an adapter computes, and that nothing here reads: they must be off. */
 const UNREAD = [
@@ -86,6 +91,11 @@ const made = (make: () => AdapterMethod) =>
 
 const BIASES = { none: "none", all: "all", lora_only: "adapted" } as const
 
+const virtualTokens = (fields: Fields, common: Common, make: typeof promptTuning) =>
+  Effect.flatMap(Schema.decodeUnknownEffect(VirtualTokens)(fields), ({ num_virtual_tokens: tokens }) =>
+    made(() => make({ tokens, trainedModules: trainedModules(common) }))
+  )
+
 /** By `peft_type`. */
 const readers: Readonly<Record<string, Reader>> = {
   LORA: (fields, common) =>
@@ -112,6 +122,8 @@ const readers: Readonly<Record<string, Reader>> = {
     Effect.flatMap(Schema.decodeUnknownEffect(Vera)(fields), ({ d_initial, r, vera_dropout }) =>
       made(() => vera({ ...selected(common), rank: r, dropout: vera_dropout ?? 0, dInitial: d_initial ?? 0.1 }))
     ),
+  PROMPT_TUNING: (fields, common) => virtualTokens(fields, common, promptTuning),
+  PREFIX_TUNING: (fields, common) => virtualTokens(fields, common, prefixTuning),
   BITFIT: (_, common) => made(() => bitFit({ trainedModules: trainedModules(common) }))
 }
 

@@ -4,7 +4,7 @@ import { Effect, Schema } from "effect"
 import { existsSync } from "node:fs"
 import { join } from "node:path"
 import { WEIGHTS_FILE } from "../adapt.ts"
-import { PREFIX } from "../adapter.ts"
+import { modulePrefix } from "../adapter.ts"
 import type { AdapterInvalid } from "../errors.ts"
 import { readMethod } from "./adapter-config.ts"
 
@@ -20,11 +20,11 @@ export const headFields = ({ attributes, pooling }: Head) =>
 export const adapterHead = Effect.fn("adapterHead")(function* (
   folder: string
 ): Effect.fn.Return<Head | undefined, AdapterInvalid | CheckpointInvalid> {
-  const { fields } = yield* readMethod(folder)
+  const { fields, method } = yield* readMethod(folder)
   const file = join(folder, WEIGHTS_FILE)
   if (!existsSync(file)) return undefined
   const tensors = yield* readTensors(file)
-  const count = tensors.get(`${PREFIX}${HEAD_WEIGHT}`)?.shape[0]
+  const count = tensors.get(`${modulePrefix(method)}${HEAD_WEIGHT}`)?.shape[0]
   tf.dispose([...tensors.values()])
   if (count === undefined) return undefined
   const told = Schema.decodeUnknownOption(Stored)(fields)

@@ -12,6 +12,8 @@ import type { AdapterMethod } from "../method.ts"
 import { bitFit } from "../methods/bit-fit.ts"
 import { ia3 } from "../methods/ia3.ts"
 import { lora } from "../methods/lora.ts"
+import { prefixTuning } from "../methods/prefix-tuning.ts"
+import { promptTuning } from "../methods/prompt-tuning.ts"
 import { vera } from "../methods/vera.ts"
 import { loadAdapter } from "./load-adapter.ts"
 import { mergedFields } from "./merged-adapters.ts"
@@ -36,6 +38,8 @@ const methods: ReadonlyArray<readonly [string, () => AdapterMethod]> = [
   ["rsLoRA with a head in full", () => lora({ rank: 3, rankStabilized: true, trainedModules: ["lm_head"] })],
   ["DoRA", () => lora({ rank: 3, decomposed: true, targets: ".*q_proj" })],
   ["(IA)³", () => ia3()],
+  ["prompt tuning", () => promptTuning({ tokens: 5 })],
+  ["prefix tuning", () => prefixTuning({ tokens: 5 })],
   ["VeRA", () => vera({ rank: 4 })],
   ["BitFit", () => bitFit({ trainedModules: ["norm"] })]
 ]

@@ -59,10 +59,10 @@ const packed = (rows: ReadonlyArray<Int32Array>): TokenRows =>
   )
 
 /** Why a model cannot read a row; undefined where it can. */
-export const unreadable = ({ config }: ScalarModel, ids: Int32Array): string | undefined => {
+export const unreadable = ({ config, contextTokens }: ScalarModel, ids: Int32Array): string | undefined => {
   if (ids.length === 0) return "has no tokens"
-  if (ids.length > config.maxPositions) {
-    return `has ${ids.length} tokens, and the reward model's context is ${config.maxPositions}`
+  if (ids.length > contextTokens) {
+    return `has ${ids.length} tokens, and the reward model's context is ${contextTokens}`
   }
   const unknown = ids.find((id) => id < 0 || id >= config.vocabulary)
   return unknown === undefined

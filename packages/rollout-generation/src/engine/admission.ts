@@ -1,5 +1,5 @@
-import { type Group, isScored, knownTokens, pendingRows } from "./group.ts"
-import { dropPrefix, type Ledger, pagesFor, startFromPrefix, startRow } from "./ledger.ts"
+import { type Group, isScored, pendingRows, placesBefore, type PrefixRow } from "./group.ts"
+import { dropPrefix, type Ledger, originOf, pagesFor, pagesToStart, startAlone, startFromPrefix } from "./ledger.ts"
 
 /** Starts rows, oldest group first, while there is room for them. */
 export const admitRows = (ledger: Ledger, maxRows: number): void => {
@@ -18,25 +18,25 @@ const startNext = (ledger: Ledger, group: Group): boolean => {
   const pending = pendingRows(group)
   const prompt = group.request.promptIds.length - 1
   const shares = prompt > 0 && pending.length > 1 && canShare(ledger, group)
-  if (group.prefix === undefined && (shares || !isScored(group))) return startPrefix(ledger, group, prompt)
+  if (group.prefix === undefined && (shares || !isScored(group))) return startPrefix(ledger, group)
   if (group.prefix !== undefined && pending.length > 1 && !shares) dropPrefix(ledger, group)
   const [next] = pending
   if (next === undefined) return false
   const { prefix } = group
-  const shared = prefix === undefined ? 0 : Math.floor(prefix.held / ledger.pageSize)
-  if (ledger.pool.free() < pagesFor(ledger, knownTokens(next)) - shared) return false
-  if (prefix === undefined) startRow(ledger, next)
+  if (ledger.pool.free() < pagesToStart(ledger, next, originOf(ledger, group))) return false
+  if (prefix === undefined) startAlone(ledger, next)
   else startFromPrefix(ledger, next, prefix, pending.length === 1)
   return true
 }
 
-const startPrefix = (ledger: Ledger, group: Group, prompt: number): boolean => {
-  if (ledger.pool.free() < pagesFor(ledger, prompt)) return false
-  group.prefix = { kind: "prefix", group, held: 0, pages: [], state: "filling" }
-  startRow(ledger, group.prefix)
+const startPrefix = (ledger: Ledger, group: Group): boolean => {
+  const prefix: PrefixRow = { kind: "prefix", group, held: 0, pages: [], state: "filling" }
+  if (ledger.pool.free() < pagesToStart(ledger, prefix, originOf(ledger, group))) return false
+  group.prefix = prefix
+  startAlone(ledger, prefix)
   return true
 }
 
 /** Whether a prompt that is kept leaves pages for a whole response beside it, and one for the copy of its last page. */
-const canShare = (ledger: Ledger, { request, room }: Group): boolean =>
-  ledger.pool.size > pagesFor(ledger, request.promptIds.length + room)
+const canShare = (ledger: Ledger, group: Group): boolean =>
+  ledger.room > pagesFor(ledger, placesBefore(group) + group.request.promptIds.length + group.room)

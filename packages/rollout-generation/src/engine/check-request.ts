@@ -7,6 +7,8 @@ export interface RequestLimits extends GeneratorLimits {
   /** Tokens that the cache holds. */
   readonly cacheTokens: number
   readonly pageSize: number
+  /** Places before every row's tokens, which take pages, too. */
+  readonly prefixTokens: number
   readonly tokenizer: Pick<TokenizerShape, "decode"> | undefined
 }
 
@@ -62,9 +64,10 @@ const checks: ReadonlyArray<readonly [field: string, Check]> = [
   ],
   [
     "maxNewTokens",
-    ({ promptIds, sampling }, { cacheTokens, contextTokens, pageSize }) => {
+    ({ promptIds, sampling }, { cacheTokens, contextTokens, pageSize, prefixTokens }) => {
       const most = Math.min(promptIds.length + sampling.maxNewTokens, contextTokens)
-      return Math.ceil(most / pageSize) * pageSize > cacheTokens
+      // full pages of the prefix are everybody's
+      return Math.ceil(((prefixTokens % pageSize) + most) / pageSize) * pageSize > cacheTokens
         ? `and the prompt take ${most} tokens, the key-value cache holds ${cacheTokens}; cacheTokens sets its size`
         : undefined
     }

@@ -3,7 +3,7 @@ import { Cause, Effect, Latch, Queue, type Scope, Semaphore, Stream } from "effe
 import { type FinishedResponse, type GenerationError, GenerationTimedOut, GeneratorFailed } from "../errors.ts"
 import type { GeneratorShape } from "../generator-shape.ts"
 import type { GeneratedGroup, GenerationEvent, GenerationRequest } from "../request.ts"
-import { refusal } from "./check-request.ts"
+import { refusal, type RequestLimits } from "./check-request.ts"
 import { type Engine, type EngineModels, type EngineOptions, makeEngine } from "./engine.ts"
 
 type OnEvent = (event: GenerationEvent) => void
@@ -36,9 +36,10 @@ export const engineGenerators = (
     const { died, queued, workOn } = yield* startEngine(engine, options.queueRequests ?? 1024)
     return models.map((model): GeneratorShape => {
       const work = workOn(model)
+      const limits = engine.limitsOf(model)
       return {
         colocated: true,
-        limits: { contextTokens: engine.limits.contextTokens, vocabulary: engine.limits.vocabulary },
+        limits: { contextTokens: limits.contextTokens, vocabulary: limits.vocabulary },
         policyVersion: Effect.suspend(() => {
           const reason = died()
           if (reason === undefined) return Effect.succeed(model.version.current())
@@ -48,8 +49,8 @@ export const engineGenerators = (
           const load = engine.load()
           return { ...load, waiting: load.waiting + queued() }
         }),
-        generate: (requests) => generateAll(engine, work, requests),
-        stream: (request) => streamOne(engine, work, request)
+        generate: (requests) => generateAll(limits, work, requests),
+        stream: (request) => streamOne(limits, work, request)
       }
     })
   })
@@ -118,12 +119,12 @@ const reasonOf = (cause: Cause.Cause<unknown>): string => {
 }
 
 const generateAll = Effect.fnUntraced(function* (
-  engine: Engine,
+  limits: RequestLimits,
   work: Work,
   requests: ReadonlyArray<GenerationRequest>
 ) {
   for (const request of requests) {
-    const refused = refusal(request, engine.limits)
+    const refused = refusal(request, limits)
     if (refused !== undefined) return yield* refused
   }
   const finished: Array<FinishedResponse> = []
@@ -134,9 +135,9 @@ const generateAll = Effect.fnUntraced(function* (
   )
 })
 
-const streamOne = (engine: Engine, work: Work, request: GenerationRequest) =>
+const streamOne = (limits: RequestLimits, work: Work, request: GenerationRequest) =>
   Stream.callback<GenerationEvent, GenerationError>((queue) => {
-    const refused = refusal(request, engine.limits)
+    const refused = refusal(request, limits)
     if (refused !== undefined) return Effect.fail(refused)
     return attempt(request, [], 0, (onEvent) =>
       work(request, (event) => {

@@ -6,6 +6,7 @@ import type { GenerationRequest } from "../request.ts"
 import { type RequestLimits } from "./check-request.ts"
 import type { Group, GroupListener } from "./group.ts"
 import { pagePool } from "./page-pool.ts"
+import { commonPages, makeRoots } from "./roots.ts"
 import { makeScheduler } from "./scheduler.ts"
 import { makeStepper } from "./stepper.ts"
 
@@ -33,7 +34,7 @@ export type EngineModels = readonly [SteppedModel, ...ReadonlyArray<SteppedModel
 
 /** The engine itself: synchronous, and somebody calls `step` again and again. */
 export interface Engine {
-  readonly limits: RequestLimits
+  readonly limitsOf: (model: SteppedModel) => RequestLimits
   /** @param model one of the engine's */
   readonly add: (request: GenerationRequest, model: SteppedModel, listener: GroupListener) => Group
   readonly drop: (group: Group) => void
@@ -55,11 +56,11 @@ export const makeEngine = (models: EngineModels, options: EngineOptions): Engine
   if (models.some(({ config }) => config !== model.config)) throw new TypeError("models of one engine share their base")
   const { maxBatchTokens = 2048, maxRows = 64, pageSize = 16, tokenizer } = options
   const pages = Math.ceil((options.cacheTokens ?? defaultCacheTokens(model, maxRows, pageSize)) / pageSize)
-  const contextTokens = model.config.maxPositions
-  const pool = pagePool(pages)
-  const cache = model.createCache(pages, pageSize)
-  const scheduler = makeScheduler(pool, {
-    contextTokens,
+  const common = commonPages(models, pageSize)
+  const pool = pagePool(pages + common)
+  const roots = makeRoots(models, pool, pageSize)
+  const cache = model.createCache(pool.size, pageSize)
+  const scheduler = makeScheduler(pool, roots, {
     tokenizer,
     maxRows,
     maxBatchTokens: Math.max(maxBatchTokens, maxRows),
@@ -67,7 +68,7 @@ export const makeEngine = (models: EngineModels, options: EngineOptions): Engine
   })
   const counters = { promptTokens: 0, sampledTokens: 0, finishedResponses: 0 }
   const goAhead = options.goAhead ?? computesOnItsOwn()
-  const stepper = makeStepper(models, cache, scheduler, goAhead, ({ promptTokens, sampledTokens }) => {
+  const stepper = makeStepper(models, cache, roots, scheduler, goAhead, ({ promptTokens, sampledTokens }) => {
     counters.promptTokens += promptTokens
     counters.sampledTokens += sampledTokens
   })
@@ -79,7 +80,14 @@ export const makeEngine = (models: EngineModels, options: EngineOptions): Engine
     }
   })
   return {
-    limits: { contextTokens, vocabulary: model.config.vocabulary, cacheTokens: pages * pageSize, pageSize, tokenizer },
+    limitsOf: ({ config: { vocabulary }, contextTokens, prefix }) => ({
+      contextTokens,
+      vocabulary,
+      cacheTokens: pages * pageSize,
+      pageSize,
+      prefixTokens: prefix?.length ?? 0,
+      tokenizer
+    }),
     add: (request, of, listener) => scheduler.add(request, of, counting(listener)),
     drop: scheduler.drop,
     step: stepper.step,
@@ -94,7 +102,7 @@ export const makeEngine = (models: EngineModels, options: EngineOptions): Engine
       const rows = scheduler.groups.flatMap((group) => group.rows)
       const running = rows.filter(({ state }) => state === "running").length
       const waiting = rows.filter(({ state }) => state === "waiting").length
-      return { running, waiting, cacheUse: 1 - pool.free() / pool.size, ...counters }
+      return { running, waiting, cacheUse: 1 - pool.free() / pages, ...counters }
     },
     dispose: () => {
       stepper.dispose()

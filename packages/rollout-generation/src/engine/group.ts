@@ -39,7 +39,7 @@ export interface Group {
 /** Something whose tokens are in the cache, or will be. */
 interface Sequence {
   readonly group: Group
-  /** Tokens whose keys and values its pages hold. */
+  /** Places whose keys and values its pages hold: those before its tokens, and tokens. */
   held: number
   /** In the order of its tokens. */
   pages: Array<number>
@@ -74,9 +74,12 @@ interface Scores extends PromptScores {
   known: number
 }
 
-/** Tokens that a row is to have in the cache before the next token can be drawn, or before others may start from it. */
+/** Places before the first token of every row of the group. */
+export const placesBefore = ({ model }: Group): number => model.prefix?.length ?? 0
+
+/** Places that a row is to have in the cache before the next token can be drawn, or before others may start from it. */
 export const knownTokens = (row: Row): number => {
-  const { length } = row.group.request.promptIds
+  const length = placesBefore(row.group) + row.group.request.promptIds.length
   return row.kind === "prefix" ? length - 1 : length + drawnTokens(row)
 }
 
@@ -86,9 +89,10 @@ export const drawnTokens = ({ ahead, ids }: SampleRow): number => ids.length + a
 /** Whether no token is to be drawn after those that have been; where the newest is not read, its row has not ended yet. */
 export const isFull = (row: SampleRow): boolean => drawnTokens(row) >= row.group.room
 
-/** @returns 0 for a token that only the device knows */
-export const tokenAt = (row: Row, t: number): number => {
+/** @returns the token at a place of the row, 0 where only the device knows it */
+export const tokenAt = (row: Row, place: number): number => {
   const { promptIds } = row.group.request
+  const t = place - placesBefore(row.group)
   return t < promptIds.length ? promptIds[t]! : ((row as SampleRow).ids[t - promptIds.length] ?? 0)
 }
 

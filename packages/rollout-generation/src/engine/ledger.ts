@@ -1,9 +1,13 @@
 import { type Group, knownTokens, type PrefixRow, type Row, type SampleRow } from "./group.ts"
 import type { PagePool } from "./page-pool.ts"
+import type { Root, Roots } from "./roots.ts"
 
 /** Who is at work, and on which pages. */
 export interface Ledger {
   readonly pool: PagePool
+  readonly roots: Roots
+  /** Pages that rows may have to themselves. */
+  readonly room: number
   /** Tokens of a page. */
   readonly pageSize: number
   /** By age, the oldest first. */
@@ -15,8 +19,10 @@ export interface Ledger {
   readonly copies: Map<Row, readonly [from: number, to: number]>
 }
 
-export const makeLedger = (pool: PagePool, pageSize: number): Ledger => ({
+export const makeLedger = (pool: PagePool, roots: Roots, pageSize: number): Ledger => ({
   pool,
+  roots,
+  room: pool.free(),
   pageSize,
   groups: [],
   running: new Set(),
@@ -26,8 +32,23 @@ export const makeLedger = (pool: PagePool, pageSize: number): Ledger => ({
 
 export const pagesFor = ({ pageSize }: Ledger, tokens: number): number => Math.ceil(tokens / pageSize)
 
+/** What a row can begin with: its group's prompt, or what stands before all rows of its model. */
+export const originOf = ({ roots }: Ledger, { model, prefix }: Group): PrefixRow | Root | undefined =>
+  prefix ?? roots.get(model)
+
+/** Pages that a row must find free to begin: those of an origin are shared but for its last, where that has room. */
+export const pagesToStart = (ledger: Ledger, row: Row, origin: PrefixRow | Root | undefined): number =>
+  pagesFor(ledger, knownTokens(row)) - (origin === undefined ? 0 : Math.floor(origin.held / ledger.pageSize))
+
+/** Starts a row that begins with nothing but what stands before all rows of its model. */
+export const startAlone = (ledger: Ledger, row: Row): void => {
+  const root = ledger.roots.get(row.group.model)
+  if (root !== undefined) sharePages(ledger, row, root)
+  startRow(ledger, row)
+}
+
 /** A row takes part in steps from now on; pages for all that is known of it must be free, and become its own. */
-export const startRow = (ledger: Ledger, row: Row): void => {
+const startRow = (ledger: Ledger, row: Row): void => {
   ledger.running.add(row)
   if (row.kind === "sample") row.state = "running"
   takePages(ledger, row, pagesFor(ledger, knownTokens(row)))
@@ -89,20 +110,22 @@ const makeRoom = (ledger: Ledger, row: Row, count: number): boolean => {
 
 /** Gives a row the pages of its group's prompt: full ones are shared, the last is copied unless nobody else needs it. */
 export const startFromPrefix = (ledger: Ledger, row: SampleRow, prefix: PrefixRow, last: boolean): void => {
-  const { copies, pageSize, pool } = ledger
-  row.held = prefix.held
   if (last) {
+    row.held = prefix.held
     row.pages = prefix.pages
     row.group.prefix = undefined
-  } else {
-    const full = Math.floor(prefix.held / pageSize)
-    row.pages = prefix.pages.slice(0, full)
-    row.pages.forEach(pool.share)
-    if (full < prefix.pages.length) {
-      const copy = pool.take(row.pages.at(-1))!
-      row.pages.push(copy)
-      copies.set(row, [prefix.pages[full]!, copy])
-    }
-  }
+  } else sharePages(ledger, row, prefix)
   startRow(ledger, row)
+}
+
+/** Full pages are shared, the last is copied where it has room. */
+const sharePages = ({ copies, pageSize, pool }: Ledger, row: Row, { held, pages }: Root): void => {
+  const full = Math.floor(held / pageSize)
+  row.held = held
+  row.pages = pages.slice(0, full)
+  row.pages.forEach(pool.share)
+  if (full === pages.length) return
+  const copy = pool.take(row.pages.at(-1))!
+  row.pages.push(copy)
+  copies.set(row, [pages[full]!, copy])
 }

@@ -6,8 +6,6 @@ import type { Group, GroupListener, SampleRow } from "./group.ts"
 import { tokenRules } from "./token-rules.ts"
 
 export interface GroupContext {
-  /** Tokens of prompt and response together. */
-  readonly contextTokens: number
   /** Needed where there are stop strings. */
   readonly tokenizer: Pick<TokenizerShape, "decode"> | undefined
 }
@@ -17,7 +15,7 @@ export const makeGroup = (
   model: SteppedModel,
   listener: GroupListener,
   age: number,
-  { contextTokens, tokenizer }: GroupContext
+  { tokenizer }: GroupContext
 ): Group => {
   const { promptIds, promptLogProbs = false, samples = 1, sampling, seed } = request
   const rows: Array<SampleRow> = []
@@ -26,7 +24,7 @@ export const makeGroup = (
     model,
     listener,
     age,
-    room: Math.min(sampling.maxNewTokens, contextTokens - promptIds.length),
+    room: Math.min(sampling.maxNewTokens, model.contextTokens - promptIds.length),
     rows,
     prefix: undefined,
     // the first token has nothing before it

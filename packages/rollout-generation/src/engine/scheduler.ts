@@ -17,6 +17,7 @@ import {
 import { dropPrefix, holders, type Ledger, makeLedger, preempt, reserve, stopRow } from "./ledger.ts"
 import { type GroupContext, makeGroup } from "./make-group.ts"
 import type { PagePool } from "./page-pool.ts"
+import type { Roots } from "./roots.ts"
 
 export interface SchedulerOptions extends GroupContext {
   /** Rows in a step at most. */
@@ -62,8 +63,8 @@ const SCORED_CHUNK = 128
  * row that needs a page takes it from the youngest, which begins again later with all the tokens that it has. So the
  * oldest always gets on, and nobody waits for ever.
  */
-export const makeScheduler = (pool: PagePool, options: SchedulerOptions): Scheduler => {
-  const ledger = makeLedger(pool, options.pageSize)
+export const makeScheduler = (pool: PagePool, roots: Roots, options: SchedulerOptions): Scheduler => {
+  const ledger = makeLedger(pool, roots, options.pageSize)
   let arrivals = 0
   const finish = (group: Group): void => {
     if (!isWhole(group)) return

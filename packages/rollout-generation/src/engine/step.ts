@@ -8,7 +8,7 @@ import {
   type Tensor2D,
   tf
 } from "@plumbline/runtime"
-import { knownTokens, type PrefixRow, type Row, type SampleRow, tokenAt } from "./group.ts"
+import { knownTokens, placesBefore, type PrefixRow, type Row, type SampleRow, tokenAt } from "./group.ts"
 import { samplingRows } from "./sampling-rows.ts"
 import type { Plan } from "./scheduler.ts"
 
@@ -148,7 +148,7 @@ const wantedLogits = (feeds: Plan["feeds"], starts: Int32Array): Wanted => {
       places.push(starts[r]! + count - 1)
     } else if (row.group.scores !== undefined) {
       for (let i = 0; i < count; i++) {
-        scored.push({ prefix: row, t: row.held + i + 1 })
+        scored.push({ prefix: row, t: row.held + i + 1 - placesBefore(row.group) })
         scoredPlaces.push(starts[r]! + i)
       }
     }

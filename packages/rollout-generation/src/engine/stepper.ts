@@ -1,5 +1,6 @@
 import type { SteppedModel, KeyValueCache } from "@plumbline/models"
 import { type Committed, commitStep } from "./commit.ts"
+import type { Roots } from "./roots.ts"
 import type { Scheduler } from "./scheduler.ts"
 import { type Flight, launchStep } from "./step.ts"
 
@@ -17,11 +18,12 @@ export interface Stepper {
 export const makeStepper = (
   models: ReadonlyArray<SteppedModel>,
   cache: KeyValueCache,
+  roots: Roots,
   scheduler: Scheduler,
   goAhead: boolean,
   onCommitted: (committed: Committed) => void
 ): Stepper => {
-  const weights = new Map(models.map((model) => [model, model.version.current()]))
+  const weights = new Map<SteppedModel, number>()
   let unread: Flight | undefined
   const launch = (before: Flight | undefined): Flight | undefined => {
     const plan = scheduler.plan()
@@ -47,6 +49,7 @@ export const makeStepper = (
       for (const model of changed) {
         // keys and values of other weights are of no use to these
         scheduler.startOver(model)
+        model.prefix?.fill(cache, Int32Array.from(roots.get(model)!.pages))
         weights.set(model, model.version.current())
       }
       const before = unread

@@ -112,7 +112,7 @@ const description = ({ created, id, model }: ServedReward) => ({
   object: "model",
   created,
   owned_by: "plumbline",
-  max_model_len: model.config.maxPositions,
+  max_model_len: model.contextTokens,
   vocabulary: model.config.vocabulary,
   attributes: model.head.attributes
 })
