@@ -55,4 +55,18 @@ describe("the tape", () => {
     })
     expect(tf.memory().numTensors).toBe(before)
   })
+
+  it("takes one tensor as the gradient of two inputs, each of which goes on", () => {
+    const before = tf.memory().numTensors
+    tf.tidy(() => {
+      const sum = tf.customGrad((a, b) => ({
+        value: tf.add(a as Tensor, b as Tensor),
+        gradFunc: (dy: Tensor) => [dy, dy]
+      }))
+      // x² + x³: 2x + 3x² at 2
+      const slope = tf.grad((x: Tensor) => sum(tf.square(x), tf.pow(x, 3)))
+      expect(slope(tf.scalar(2)).dataSync()[0]).toBeCloseTo(16, 5)
+    })
+    expect(tf.memory().numTensors).toBe(before)
+  })
 })

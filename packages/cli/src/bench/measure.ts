@@ -87,10 +87,17 @@ export interface Dispatch {
   readonly secondsPerStep: number
   /** What of it was computing on the host and no dispatch: within a library's operators that return when they are done. */
   readonly computingSeconds: number
-  /** By operation of the engine: those on the tape, those of the backward pass and of the optimizer. */
+  /** What of it passed within a library's operators and launches, whether they compute or queue, or wait for room in the queue. */
+  readonly librarySeconds: number
+  /** What of it passed waiting for values that the device had yet to compute. */
+  readonly waitingSeconds: number
+  /** All but computing and waiting, by operation of the engine: those on the tape, those of the backward pass and of the optimizer. */
   readonly secondsPerOperation: number
-  /** All of it by those on the tape alone. */
+  /** The same by those on the tape alone. */
   readonly secondsPerTapedOperation: number
+  /** What of that is ours: without the library's operators and launches. */
+  readonly ownSecondsPerOperation: number
+  readonly ownSecondsPerTapedOperation: number
   readonly operations: Operations
 }
 
@@ -109,20 +116,28 @@ export const measureDispatch = (workload: (task: Task) => Workload, task: Task, 
   for (let i = 0; i < DISPATCH_WARMUP; i++) small.step()
   const steps = Array.from({ length: DISPATCH_STEPS }, () => {
     const before = gauges.calls?.()
-    const seconds = secondsOf(() => void small.step())
+    let operations: Operations | undefined
+    const seconds = secondsOf(() => void (operations = countOperations(() => void small.step())))
     const calls = before === undefined ? undefined : callsSince(before, gauges.calls!())
-    return { seconds, computing: calls === undefined || calls.queued ? 0 : calls.seconds }
+    const computing = calls === undefined || calls.queued ? 0 : calls.seconds
+    // on the CPU values are there when they are read
+    const waiting = calls?.queued === true ? operations!.waited : 0
+    return { seconds, computing, waiting, library: calls?.seconds ?? 0, operations: operations! }
   })
-  const operations = countOperations(() => void small.step())
   small.dispose()
-  const hostOf = ({ computing, seconds }: (typeof steps)[number]) => seconds - computing
+  const hostOf = ({ computing, seconds, waiting }: (typeof steps)[number]) => seconds - computing - waiting
   const quickest = steps.reduce((best, step) => (hostOf(step) < hostOf(best) ? step : best))
-  const host = hostOf(quickest)
+  const { computing, library, operations, seconds, waiting } = quickest
+  const [host, own] = [hostOf(quickest), seconds - waiting - library]
   return {
-    secondsPerStep: quickest.seconds,
-    computingSeconds: quickest.computing,
+    secondsPerStep: seconds,
+    computingSeconds: computing,
+    librarySeconds: library,
+    waitingSeconds: waiting,
     secondsPerOperation: host / operations.total,
     secondsPerTapedOperation: host / operations.taped,
+    ownSecondsPerOperation: own / operations.total,
+    ownSecondsPerTapedOperation: own / operations.taped,
     operations
   }
 }

@@ -19,8 +19,12 @@ const result: BenchResult = {
   dispatch: {
     secondsPerStep: 0.004,
     computingSeconds: 0.001,
+    librarySeconds: 0.001,
+    waitingSeconds: 0,
     secondsPerTapedOperation: 0.00002,
     secondsPerOperation: 0.000008,
+    ownSecondsPerTapedOperation: 0.00002,
+    ownSecondsPerOperation: 0.000008,
     operations: { taped: 150, tapeEntries: 150, total: 375, waited: 0 }
   },
   peak: { flopsPerSecond: 100e12, source: "given" }
@@ -41,7 +45,10 @@ it("takes every rate from the median step", () => {
     dispatch: {
       seconds_per_step: 0.004,
       computing_seconds_per_step: 0.001,
+      library_seconds_per_step: 0.001,
+      waiting_seconds_per_step: 0,
       operations: 375,
+      taped_operations: 150,
       microseconds_per_taped_operation: 20,
       microseconds_per_operation: 8
     },
@@ -57,4 +64,21 @@ it("says the same in words", () => {
   expect(text).toContain("2 MiB of tensors")
   expect(text).toContain("750 launched a step, if each of 700 operators is one (50 are our own)")
   expect(text).toContain("1 ms of it inside the library's operators: 8.0 µs each of 375 operations, or 20.0 µs")
+})
+
+it("says of calls that only queue how much of the host's time passes in the library, and how much waiting", () => {
+  const { dispatch } = result
+  const queued = {
+    ...dispatch,
+    computingSeconds: 0,
+    waitingSeconds: 0.0005,
+    ownSecondsPerOperation: 0.000005,
+    ownSecondsPerTapedOperation: 0.0000125
+  }
+  const text = benchText({ ...result, dispatch: queued })
+  expect(text).toContain(
+    "4 ms a step of next to no work, 1 ms of it inside the library's operators, 0.5 ms waiting: 8.0 µs"
+  )
+  expect(text).toContain("without what is inside, 5.0 µs each of 375 operations, or 12.5 µs each of 150 taped")
+  expect(benchText(result)).not.toContain("without what is inside")
 })

@@ -53,9 +53,14 @@ export const benchJson = (result: BenchResult) => {
     dispatch: {
       seconds_per_step: dispatch.secondsPerStep,
       computing_seconds_per_step: dispatch.computingSeconds,
+      library_seconds_per_step: dispatch.librarySeconds,
+      waiting_seconds_per_step: dispatch.waitingSeconds,
       operations: dispatch.operations.total,
+      taped_operations: dispatch.operations.taped,
       microseconds_per_operation: dispatch.secondsPerOperation * 1e6,
-      microseconds_per_taped_operation: dispatch.secondsPerTapedOperation * 1e6
+      microseconds_per_taped_operation: dispatch.secondsPerTapedOperation * 1e6,
+      own_microseconds_per_operation: dispatch.ownSecondsPerOperation * 1e6,
+      own_microseconds_per_taped_operation: dispatch.ownSecondsPerTapedOperation * 1e6
     },
     loss: measurement.losses
   }
@@ -120,11 +125,22 @@ const callsText = ({ kernels, operators, reads, uploads, views }: NativeCalls): 
   `${views} views, ${uploads} uploads, ${reads} reads`
 
 const dispatchText = (dispatch: Dispatch): string => {
-  const { computingSeconds, operations, secondsPerOperation, secondsPerStep, secondsPerTapedOperation } = dispatch
-  const apart = computingSeconds === 0 ? "" : `, ${milliseconds(computingSeconds)} of it inside the library's operators`
+  const { computingSeconds, librarySeconds, operations, secondsPerStep, waitingSeconds } = dispatch
+  const { ownSecondsPerOperation, ownSecondsPerTapedOperation, secondsPerOperation, secondsPerTapedOperation } =
+    dispatch
+  const inside = librarySeconds === 0 ? "" : `, ${milliseconds(librarySeconds)} of it inside the library's operators`
+  const waiting = waitingSeconds === 0 ? "" : `, ${milliseconds(waitingSeconds)} waiting`
+  const each = (perOperation: number, perTaped: number) =>
+    `${microseconds(perOperation)} each of ${operations.total} operations, or ${microseconds(perTaped)} each of ${operations.taped} taped`
+  // where they compute, what is inside them is no dispatch; where they queue it is, though not ours
+  const own =
+    computingSeconds > 0 || librarySeconds === 0
+      ? ""
+      : `; without what is inside, ${each(ownSecondsPerOperation, ownSecondsPerTapedOperation)}`
   return (
-    `${milliseconds(secondsPerStep)} a step of next to no work${apart}: ${microseconds(secondsPerOperation)} ` +
-    `each of ${operations.total} operations, or ${microseconds(secondsPerTapedOperation)} each of ${operations.taped} taped`
+    `${milliseconds(secondsPerStep)} a step of next to no work${inside}${waiting}: ` +
+    each(secondsPerOperation, secondsPerTapedOperation) +
+    own
   )
 }
 
