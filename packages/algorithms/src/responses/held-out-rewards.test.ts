@@ -84,6 +84,9 @@ it("draws the same numbers each time, within the length, as it is told to", () =
   evaluated([unit(1), unit(3)], asked, 2)
   expect(asked).toHaveLength(4)
   expect(asked.slice(2)).toEqual(asked.slice(0, 2))
+  const resumed: Array<GenerationRequest> = []
+  evaluated([unit(1), unit(3)], resumed)
+  expect(resumed).toEqual(asked.slice(0, 2))
   expect(asked[0]!.seed).not.toBe(asked[1]!.seed)
   expect(asked[0]!).toMatchObject({ samples: 2, sampling: { temperature: 0.5, maxNewTokens: 7 } })
 })
