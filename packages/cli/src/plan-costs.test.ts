@@ -138,6 +138,13 @@ describe("costsOf", () => {
     // the embedding in 16 bits, 12 numbers of norms in 32, the adapter's with a copy of what is trained
     expect(memory.weights).toBe(folded + 2 * 40 + 4 * 12 + 6 * 30 + 4 * 10)
     expect(memory.unfolded).toBe(2 * 32)
+    // an adapter on every layer, and what the down projection is given is made again
+    const modules = ["q", "gate", "down"].map(
+      (name) => `model.layers.0.${name === "q" ? "self_attn" : "mlp"}.${name}_proj`
+    )
+    const everywhere = { ...adapted, adapter: { ...adapter, modules } }
+    expect(costsOf(config, rows, everywhere).memory.activations).toBe(8 * 4 * 80)
+    expect(costsOf(config, rows, { ...everywhere, quantised: true }).memory.activations).toBe(8 * 4 * (80 - 8))
   })
 
   it("keeps the newest checkpoints, the best beside them where there are evaluations, and the final model", () => {

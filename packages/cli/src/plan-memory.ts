@@ -96,9 +96,10 @@ const referenceBytes = (
  * Numbers that a token leaves behind for the backward pass, and the slopes in one block's MLP. With activation
  * checkpointing those of one block at a time, and each block's input.
  */
-const activationFeatures = (config: DecoderConfig, { activationCheckpointing, adapter }: Training): number => {
+const activationFeatures = (config: DecoderConfig, training: Training): number => {
+  const { activationCheckpointing } = training
   const { layers, width } = config
-  const blocks = Array.from({ length: layers }, (_, layer) => blockFeatures(config, layer, adapter))
+  const blocks = Array.from({ length: layers }, (_, layer) => blockFeatures(config, layer, training))
   const kept = activationCheckpointing ? Math.max(...blocks) + layers * width : sum(blocks)
   return kept + matricesOfMlp(config) * config.mlpWidth
 }
@@ -110,7 +111,7 @@ const matricesOfMlp = ({ mlp, mlpWidth, width }: DecoderConfig): number =>
  * In each block both sums that are normed, queries, keys, values, what attention gives, and what the MLP's activation is
  * given; besides, the input of each group of linear layers that has a gradient of weights, its own or of an adapter.
  */
-const blockFeatures = (config: DecoderConfig, layer: number, adapter: AdapterSize | undefined): number => {
+const blockFeatures = (config: DecoderConfig, layer: number, { adapter, quantised }: Training): number => {
   const { family, headWidth, heads, keyValueHeads, mlpWidth, width } = config
   const { names } = family
   const prefix = names.layer(layer)
@@ -123,7 +124,9 @@ const blockFeatures = (config: DecoderConfig, layer: number, adapter: AdapterSiz
   const heard = [names.query, names.key, names.value].map((part) => `${prefix}.${part}`)
   const attention = 2 * headWidth * (heads + keyValueHeads)
   const norms = 2 + onInput(heard) + onInput(before)
-  return norms * width + attention + (before.length + onInput(last)) * mlpWidth
+  // below 4 bits a gated activation is made again
+  const activated = quantised && before.length === 2 ? 0 : onInput(last)
+  return norms * width + attention + (before.length + activated) * mlpWidth
 }
 
 /** Bytes that a chunk of logits may take, as the backends choose it. */

@@ -17,6 +17,7 @@ export const replacedWeights = (
     return [tensor(`${name}.weight`) as Tensor2D, bias] as const
   }
   return {
+    remakesActivations: base.remakesActivations,
     tensor,
     linear: (x, name) => (isTouched(name) ? linear(x, ...layer(name)) : base.linear(x, name)),
     linears: (x, names) => (names.some(isTouched) ? linears(x, names.map(layer)) : base.linears(x, names))
@@ -47,6 +48,7 @@ export const adaptedWeights = (base: Weights, adapted: AdaptedLayers, dropout: D
     })
   }
   return {
+    remakesActivations: base.remakesActivations,
     tensor: (name) => {
       const module = name.replace(/\.weight$/, "")
       const layer = module === name ? undefined : layers.get(module)

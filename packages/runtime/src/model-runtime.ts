@@ -17,10 +17,11 @@ import type { DeviceFailure } from "./device-failure.ts"
 import { registerGradients } from "./kernels/gradients.ts"
 import { hostKernels } from "./kernels/host-kernels.ts"
 import { registerKernels } from "./kernels/host-memory.ts"
-import { tapeRules } from "./kernels/tape-rules.ts"
+import { tapeRemakes, tapeRules } from "./kernels/tape-rules.ts"
 import { wasmKernels } from "./kernels/wasm/kernels.ts"
 import { loadNative } from "./kernels/wasm/native.ts"
 import { followVariables } from "./tape-reach.ts"
+import { remakeOutputs } from "./tape-remade.ts"
 import { freeTapeOfFailures } from "./tape-failure.ts"
 import { tf } from "./tf.ts"
 
@@ -151,6 +152,7 @@ const start = (backend: Backend): Effect.Effect<void, BackendUnavailable> =>
     registerGradients()
     replaceBackwardPass()
     followVariables(tapeRules)
+    remakeOutputs(tapeRemakes)
     freeTapeOfFailures()
     if (!started.has(backend)) prepare[backend]()
     started.add(backend)

@@ -23,7 +23,8 @@ export const gatedMlp = (activation: GateFunction): Mlp => ({
   ],
   apply: (weights, prefix, x) => {
     const [gate, up] = weights.linears(x, [`${prefix}.gate_proj`, `${prefix}.up_proj`])
-    return weights.linear(gatedActivation(gate!, up!, activation), `${prefix}.down_proj`)
+    const gated = gatedActivation(gate!, up!, activation, weights.remakesActivations)
+    return weights.linear(gated, `${prefix}.down_proj`)
   }
 })
 

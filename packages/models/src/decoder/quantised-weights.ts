@@ -72,6 +72,8 @@ const quantisedWeights = (
       return matrix === undefined ? plain.tensor(name) : dequantised(matrix)
     },
     linear,
+    // who saves memory on weights saves it here for a hundredth of the time
+    remakesActivations: true,
     linears: (x, names) => names.map((name) => linear(x, name))
   }
 }

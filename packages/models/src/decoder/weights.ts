@@ -9,6 +9,8 @@ export interface Weights {
   readonly linear: (x: Tensor2D, name: string) => Tensor2D
   /** The linear layers `names` on one x: what `linear` gives for each, in fewer products where the backend can. */
   readonly linears: (x: Tensor2D, names: ReadonlyArray<string>) => ReadonlyArray<Tensor2D>
+  /** Whether the backward pass makes cheap activations again in place of keeping them; false when absent. */
+  readonly remakesActivations?: boolean | undefined
   /** Weights for one pass over these rows, where something in them depends on the rows, as dropout does. */
   readonly forRows?: ((rows: TokenRows) => Weights) | undefined
 }

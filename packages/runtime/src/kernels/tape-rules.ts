@@ -1,5 +1,16 @@
 import type { TapeRule } from "../tape-reach.ts"
-import { ADD_RMS_NORM, EMBEDDING, LAYER_NORM, LINEAR, LINEARS, RMS_NORM, TOKEN_LOG_PROBS } from "./names.ts"
+import type { Remake } from "../tape-remade.ts"
+import {
+  ADD_RMS_NORM,
+  EMBEDDING,
+  fused,
+  GATED_ACTIVATION,
+  LAYER_NORM,
+  LINEAR,
+  LINEARS,
+  RMS_NORM,
+  TOKEN_LOG_PROBS
+} from "./names.ts"
 
 /** Gradients look at shapes alone. */
 const shapes: TapeRule = { reads: () => false }
@@ -31,3 +42,8 @@ export const tapeRules: ReadonlyMap<string, TapeRule> = new Map([
   // that of the hidden states was made in the forward pass
   [TOKEN_LOG_PROBS, { reads: (_, asked) => asked.has("weight") }]
 ])
+
+/** Operations that cost next to nothing beside the products around them. */
+export const tapeRemakes: Readonly<Record<string, Remake>> = {
+  [GATED_ACTIVATION]: ([gate, up], { activation }) => fused(GATED_ACTIVATION, { gate: gate!, up: up! }, { activation })
+}

@@ -6,14 +6,15 @@ export type GateFunction = "silu" | "gelu" | "gelu_tanh"
 /**
  * act(gate) · up.
  *
+ * @param remade whether the backward pass makes the result again where it reads it, in place of keeping it
  * @param gate [N, F] float32
  * @param up   [N, F] float32
  * @returns    [N, F] float32
  * @see Shazeer 2020, https://arxiv.org/abs/2002.05202
  */
-export const gatedActivation = (gate: Tensor2D, up: Tensor2D, activation: GateFunction): Tensor2D =>
+export const gatedActivation = (gate: Tensor2D, up: Tensor2D, activation: GateFunction, remade = false): Tensor2D =>
   hasKernel(GATED_ACTIVATION)
-    ? fused(GATED_ACTIVATION, { gate, up }, { activation })
+    ? fused(GATED_ACTIVATION, { gate, up }, { activation, remade })
     : tf.tidy(() => tf.mul(composedActivations[activation](gate), up))
 
 export const composedActivations: Readonly<Record<GateFunction, (x: Tensor2D) => Tensor2D>> = {
