@@ -1,6 +1,6 @@
-import { addonPath } from "@plumbline/tfjs-backend-torch"
 import { expect, it } from "@effect/vitest"
 import { ModelRuntime } from "@plumbline/runtime"
+import { float32Backends } from "@plumbline/runtime/testing"
 import { Effect } from "effect"
 import { mkdtempSync, rmSync } from "node:fs"
 import { tmpdir } from "node:os"
@@ -22,7 +22,9 @@ const saved = Effect.gen(function* () {
   return folder
 }).pipe(Effect.provide(ModelRuntime.layerWasm))
 
-it.effect.skipIf(addonPath() === undefined)("a model is packed to 4 bits matrix by matrix, never whole in memory", () =>
+const torch = float32Backends.find(({ name }) => name === "torch")!
+
+it.effect.skipIf(!torch.isThere)("a model is packed to 4 bits matrix by matrix, never whole in memory", () =>
   Effect.gen(function* () {
     const folder = yield* saved
     yield* Effect.gen(function* () {
@@ -35,7 +37,7 @@ it.effect.skipIf(addonPath() === undefined)("a model is packed to 4 bits matrix 
       // beside them one matrix of 256·512 in float32 and what packing it takes, a few times as much
       expect(peakBytes! - before).toBeLessThan(0.6 * NUMBERS + 6 * 4 * 256 * 512)
       model.dispose()
-    }).pipe(Effect.provide(ModelRuntime.layerTorch({ device: "cpu" })))
+    }).pipe(Effect.provide(torch.layer))
     rmSync(folder, { recursive: true })
   })
 )
