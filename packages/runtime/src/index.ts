@@ -65,3 +65,4 @@ export { type Heads, rotary, type RotaryAngles, rotaryAngles, rotaryHeads } from
 export { tokenEntropies } from "./ops/token-entropies.ts"
 export { tokenLogProbs, type TokenLogProbs, type TokenLogProbsOptions } from "./ops/token-log-probs.ts"
 export { updateRows } from "./ops/update-rows.ts"
+export { writeValues } from "./ops/write-values.ts"

@@ -106,7 +106,7 @@ inline Napi::Value Write(const Napi::CallbackInfo& info) {
     c10::InferenceMode inference;
     auto& tensor = TensorOf(info.Env(), info[0]);
     const auto blob = Blob(HostArrayOf(info.Env(), info[1]), tensor.sizes().vec(), tensor.scalar_type());
-    if (!tensor.is_cuda() || blob.nbytes() == 0) {
+    if (!tensor.is_cuda() || blob.nbytes() > kMostPinned || blob.nbytes() == 0) {
       tensor.copy_(blob);
     } else {
       Pinned pinned(blob.sizes(), blob.options());

@@ -1,7 +1,7 @@
-import { assign, type CausalLM } from "@plumbline/models"
+import type { CausalLM } from "@plumbline/models"
 import { adaptNew, lora } from "@plumbline/peft"
 import { engineGenerators, type GeneratorShape, promptRequests, samplingOptions } from "@plumbline/rollout-generation"
-import { philoxStream, tf } from "@plumbline/runtime"
+import { philoxStream, writeValues } from "@plumbline/runtime"
 import { Effect } from "effect"
 import { randomModel } from "./random-model.ts"
 import type { Shape } from "./shapes.ts"
@@ -86,22 +86,17 @@ const stepSeconds = Effect.fnUntraced(function* (task: AdapterTask, of: Readonly
 
 /** New values for an adapter by turns with none, before a request of one row and two tokens. */
 const swaps = Effect.fnUntraced(function* (task: AdapterTask, model: CausalLM, generator: GeneratorShape) {
-  const values = new Map(
-    [...model.parameters].flatMap(([name, tensor]) =>
-      model.variables.some((variable) => variable === tensor)
-        ? [[name, { shape: tensor.shape, data: (tensor.dataSync() as Float32Array).map((x) => x + 0.01) }] as const]
-        : []
-    )
-  )
-  const swap = Effect.sync(() =>
-    tf.tidy(() => assign(model, new Map([...values].map(([name, { data, shape }]) => [name, tf.tensor(data, shape)]))))
-  )
+  const values = model.variables.map((variable) => (variable.dataSync() as Float32Array).map((x) => x + 0.01))
+  const swap = Effect.sync(() => {
+    model.variables.forEach((variable, i) => writeValues(variable, values[i]!))
+    model.version.advance()
+  })
   const one = { ...task, batch: 1 }
   const first = (before: Effect.Effect<void>) =>
     Effect.gen(function* () {
       const begun = performance.now()
       yield* before
-      // the second token's step is the one that CUDA records
+      // the second token's step is the one that is recorded, where it is not yet
       yield* timed(one, [generator], 2)
       return (performance.now() - begun) / 1000
     })

@@ -1,4 +1,4 @@
-import { tf, type Tensor, type Variable } from "@plumbline/runtime"
+import { tf, type Tensor, type Variable, writeValues } from "@plumbline/runtime"
 import { Effect } from "effect"
 import { join } from "node:path"
 import {
@@ -21,10 +21,8 @@ export const restoreWeights = Effect.fn("restoreWeights")(function* (
 ): Effect.fn.Return<void, LoadError> {
   if (model.contents !== undefined) return yield* restoreContents(model.contents, folder)
   const specs = [...model.parameters].map(([name, { shape }]) => ({ name, shape }))
-  yield* readParameters(folder, model.config, specs, ({ name, shape }, values) => {
-    const tensor = tf.tensor(values, [...shape])
-    ;(model.parameters.get(name) as Variable).assign(tensor)
-    tensor.dispose()
+  yield* readParameters(folder, model.config, specs, ({ name }, values) => {
+    writeValues(model.parameters.get(name) as Variable, values)
   })
 })
 
@@ -40,9 +38,7 @@ const restoreContents = Effect.fnUntraced(function* ({ tensors, weightsFile }: F
           return yield* new TensorMissing({ folder, tensor: name, expected: tensor.shape, unexpected: [] })
         if (found.join() !== tensor.shape.join())
           return yield* new TensorShapeMismatch({ folder, tensor: name, expected: tensor.shape, found })
-        const values = tf.tensor(yield* file.read(name), tensor.shape)
-        tensor.assign(values)
-        values.dispose()
+        writeValues(tensor, yield* file.read(name))
       }
     })
   )

@@ -10,6 +10,7 @@ import { narrowed as keptNarrow } from "../ops/narrowed.ts"
 import { addRmsNorm, rmsNorm } from "../ops/norms.ts"
 import { adamwUpdate } from "../ops/optimizer.ts"
 import { tokenLogProbs } from "../ops/token-log-probs.ts"
+import { writeValues } from "../ops/write-values.ts"
 import type { FusedCase } from "../testing/fused-case.ts"
 import { fusedCases } from "../testing/random-suite.ts"
 import { gradientsOf, leavesNothing, noise, type Op, wave } from "../testing/tensors.ts"
@@ -132,7 +133,7 @@ describe.skipIf(addonPath() === undefined)("torch with bfloat16 storage", () => 
     exact.forEach((values, i) => expect(distance(narrow[i]!, values), `of ${i}`).toBeLessThanOrEqual(2e-2))
   })
 
-  it("reads a weight's new values after an optimizer step and after an assignment, and steps in float32", () => {
+  it("reads a weight's new values after an optimizer step, an assignment and values from the host, and steps in float32", () => {
     leavesNothing(() => {
       const x = tf.tensor2d([[1]])
       const weight = tf.variable(tf.tensor2d([[1]]))
@@ -149,6 +150,13 @@ describe.skipIf(addonPath() === undefined)("torch with bfloat16 storage", () => 
       expect(product()).toBeLessThan(0.9)
       weight.assign(tf.tensor2d([[3]]))
       expect(product()).toBe(3)
+      const { dataId: shared } = weight
+      // the assigned tensor shares its memory until the end of the scope; what comes after is written where it lies
+      writeValues(weight, Float32Array.of(5))
+      expect([product(), weight.dataId === shared]).toEqual([5, false])
+      const { dataId: own } = weight
+      writeValues(weight, Float32Array.of(7))
+      expect([product(), weight.dataId === own]).toEqual([7, true])
       tf.dispose([weight, first, second])
     })
   })

@@ -34,7 +34,8 @@ import {
   TAKE_ROWS,
   TOKEN_LOG_PROBS,
   TOKEN_LOG_PROBS_WEIGHT_GRADIENT,
-  UPDATE_ROWS
+  UPDATE_ROWS,
+  WRITE_VALUES
 } from "../kernels/names.ts"
 import { type DeviceFailure, DeviceLost, OutOfMemory } from "../device-failure.ts"
 import { shortenKernelCalls } from "../kernel-calls.ts"
@@ -83,6 +84,7 @@ const namedKernels = ({ fusedKernels }: typeof Torch): Readonly<Record<string, T
   [SAMPLE_TOKENS]: fusedKernels.sampleTokens,
   [SCALE_ROWS]: fusedKernels.scaleRows,
   [UPDATE_ROWS]: fusedKernels.updateRows,
+  [WRITE_VALUES]: fusedKernels.writeValues,
   [GLOBAL_NORM]: fusedKernels.globalNorm,
   [ADAMW_ALL]: fusedKernels.adamw,
   BatchMatMul: fusedKernels.batchMatMul

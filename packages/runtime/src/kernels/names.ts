@@ -79,6 +79,8 @@ export const NARROW = "PlumblineNarrow"
 export const SCALE_ROWS = "PlumblineScaleRows"
 /** {target, source}, {index} → target with those rows replaced, in place where nothing shares its memory */
 export const UPDATE_ROWS = "PlumblineUpdateRows"
+/** {target}, {values} → the target where it was written in place, else a tensor of the values */
+export const WRITE_VALUES = "PlumblineWriteValues"
 /** {x} → [2]: √Σx² and what its rounding to float32 left */
 export const TENSOR_NORM = "PlumblineTensorNorm"
 /** {0, 1, …} → [2]: the norm of all tensors together, √Σ over all of x², in the same two parts */

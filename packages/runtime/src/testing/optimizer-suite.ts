@@ -1,7 +1,9 @@
 import { describe, expect, it } from "vitest"
 import { type AdamwItem, adamwUpdate, composedAdamwUpdate, normOf, normParts } from "../ops/optimizer.ts"
 import { composedUpdateRows, updateRows } from "../ops/update-rows.ts"
-import { tf, type Tensor, type Variable } from "../tf.ts"
+import { writeValues } from "../ops/write-values.ts"
+import { linear } from "../ops/linear.ts"
+import { tf, type Tensor, type Tensor2D, type Variable } from "../tf.ts"
 import { expectClose, leavesNothing, noise } from "./tensors.ts"
 
 const options = { learningRate: 0.1, beta1: 0.9, beta2: 0.95, epsilon: 1e-8, gradientScale: 1 }
@@ -100,6 +102,27 @@ const adamwSuite = () =>
     })
   })
 
+const writeValuesSuite = () =>
+  describe("writeValues", () => {
+    it("sets a variable and what products read of it, and nothing that shares its memory", () => {
+      leavesNothing(() => {
+        const start = tf.tensor2d([1, 2, 3, 4], [2, 2])
+        const weight = tf.variable(start)
+        const unit = tf.eye(2)
+        const product = () => [...tf.tidy(() => linear(unit as Tensor2D, weight as unknown as Tensor2D)).dataSync()]
+        for (let k = 1; k <= 3; k++) {
+          writeValues(weight, Float32Array.of(k, 2 * k, 3 * k, 4 * k))
+          expectClose(weight, [k, 2 * k, 3 * k, 4 * k], 0)
+          // W transposed
+          expect(product()).toEqual([k, 3 * k, 2 * k, 4 * k])
+          expectClose(start, [1, 2, 3, 4], 0)
+        }
+        expect(() => writeValues(weight, new Float32Array(3))).toThrow("3 values for 4 numbers")
+        tf.dispose([start, weight as Tensor, unit])
+      })
+    })
+  })
+
 const globalNorm = (gradients: ReadonlyArray<Tensor>): number =>
   tf.tidy(() => normOf(normParts(gradients).dataSync()) as never)
 
@@ -162,6 +185,7 @@ const updateRowsSuite = () =>
 
 export const optimizerSuite = (): void => {
   adamwSuite()
+  writeValuesSuite()
   globalNormSuite()
   updateRowsSuite()
 }

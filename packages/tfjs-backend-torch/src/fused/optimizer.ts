@@ -5,7 +5,7 @@ import { type Kernel, type KernelScope, sizeOf } from "../kernel.ts"
 import { BFLOAT16, FLOAT32, FLOAT64 } from "../scalar-type.ts"
 import { cudaStorage, launch, spread } from "./cuda/kernels.ts"
 import { cudaNorm } from "./cuda/launches.ts"
-import { dense, isHostFloat, typeOf, wide } from "./storage.ts"
+import { dense, isHostFloat, renewCopy, typeOf, wide } from "./storage.ts"
 
 const [vectorNorm, to, sub, nanToNum, stack, clone, mul] = [
   aten("linalg_vector_norm"),
@@ -17,8 +17,7 @@ const [vectorNorm, to, sub, nanToNum, stack, clone, mul] = [
   aten("mul.Scalar")
 ]
 const full = atenOwned("full")
-const reshape = aten("reshape")
-const [fusedAdamw, copyInto] = [atenInPlace("_fused_adamw_"), atenInPlace("copy_")]
+const fusedAdamw = atenInPlace("_fused_adamw_")
 
 /** A float64 number as float32 and what the rounding left. */
 const twoParts = (exact: Handle): Handle => {
@@ -142,12 +141,8 @@ const atenAdamw = (items: ReadonlyArray<Item>, attrs: AdamwAttributes, scope: Ke
   const [parameters, firsts, seconds] = [0, 1, 2].map((i) => items.map(({ updated }) => updated[i]!))
   const lists = [parameters, slopes, firsts, seconds, [], items.map(() => lateStep)]
   fusedAdamw(...lists, rate, beta1, beta2, weightDecay, epsilon / denominatorScale, false, false)
-  for (const { copy, updated } of items) if (copy !== undefined) renew(copy, updated[0], scope)
+  for (const { copy, updated } of items) if (copy !== undefined) renewCopy(copy, updated[0], scope)
 }
-
-/** Gives the copy that products read the parameter's new values. */
-const renew = (copy: Handle, parameter: Handle, scope: KernelScope): void =>
-  copyInto(copy, reshape(parameter, scope.backend.addon.shape(copy)))
 
 const cudaAdamw = (
   { copy, decay, gradient, size, stepSize, updated }: Item,
@@ -161,5 +156,5 @@ const cudaAdamw = (
   const numbers = [size / W, beta1, beta2, epsilon, decay, stepSize, denominatorScale, gradientScale]
   const args = [parameter, gradient, first, second, narrow, ...numbers]
   launch("adamw", { ...spread(size / W), macros: { T: cudaStorage([gradient], scope)!, W }, args }, scope)
-  if (copy !== undefined && narrow === null) renew(copy, parameter, scope)
+  if (copy !== undefined && narrow === null) renewCopy(copy, parameter, scope)
 }

@@ -1,10 +1,11 @@
 import type { TensorInfo } from "@tensorflow/tfjs-core"
 import type { Handle } from "../addon.ts"
-import { aten } from "../aten.ts"
+import { aten, atenInPlace } from "../aten.ts"
 import { type KernelScope, sizeOf } from "../kernel.ts"
 import { FLOAT32, STORAGE_TYPES } from "../scalar-type.ts"
 
-const [to, contiguous, zeros] = [aten("to.dtype"), aten("contiguous"), aten("zeros")]
+const [to, contiguous, zeros, reshape] = [aten("to.dtype"), aten("contiguous"), aten("zeros"), aten("reshape")]
+const copyInto = atenInPlace("copy_")
 
 export const typeOf = (handle: Handle, scope: KernelScope): number => scope.backend.addon.scalarType(handle)
 
@@ -46,3 +47,7 @@ export const emptyOf = (shape: ReadonlyArray<number>, type: number, scope: Kerne
 
 export const zerosOf = (shape: ReadonlyArray<number>, type: number, scope: KernelScope): Handle =>
   zeros(shape, type, undefined, scope.backend.device)
+
+/** Gives the copy of a weight that products read the weight's new values. */
+export const renewCopy = (copy: Handle, weight: Handle, scope: KernelScope): void =>
+  copyInto(copy, reshape(weight, scope.backend.addon.shape(copy)))
