@@ -175,7 +175,7 @@ inline Napi::Value RowProduct(const Napi::CallbackInfo& info) {
     const auto x = Used(TensorOf(info.Env(), info[0]));
     const auto weight = Used(TensorOf(info.Env(), info[1]));
     if (!MultipliesHere(x, weight)) return info.Env().Null();
-    const auto out = Made(at::empty({x.size(0), weight.size(0)}, x.options()));
+    const auto out = OutputOf({x, weight}, [&] { return at::empty({x.size(0), weight.size(0)}, x.options()); });
     Do([=] { MultiplyAll({Data(x), Data(weight), Data(out), x.size(0), x.size(1), weight.size(0)}); });
     return Wrap(info.Env(), out, 2);
   });

@@ -8,6 +8,7 @@
 #include <initializer_list>
 
 #include "cpu-loops.h"
+#include "operator.h"
 #include "recording.h"
 
 namespace plumbline {
@@ -32,6 +33,17 @@ inline at::Tensor DenseOrNone(const Napi::CallbackInfo& info, size_t i, at::Scal
 inline void CheckSizes(const at::Tensor& like, std::initializer_list<at::Tensor> others) {
   for (const auto& other : others) {
     if (other.numel() != like.numel()) throw ArgumentError("a CPU kernel takes tensors of one size");
+  }
+}
+
+/** A new tensor of the recording, if there is one; where there is no room for it, the error tells of the inputs. */
+template <typename Make>
+at::Tensor OutputOf(std::initializer_list<at::Tensor> inputs, Make make) {
+  try {
+    return Made(make());
+  } catch (...) {
+    CurrentActivity().shapes = Describe({inputs.begin(), inputs.end()});
+    throw;
   }
 }
 

@@ -93,7 +93,14 @@ inline Napi::Value Empty(const Napi::CallbackInfo& info) {
     const auto shape = ShapeOf(info[0]);
     CallsOf().views += 1;
     const Stopwatch stopwatch;
-    return Wrap(info.Env(), Made(at::empty(shape, at::TensorOptions().dtype(type).device(device))));
+    try {
+      return Wrap(info.Env(), Made(at::empty(shape, at::TensorOptions().dtype(type).device(device))));
+    } catch (...) {
+      std::ostringstream text;
+      text << type << at::IntArrayRef(shape);
+      CurrentActivity().shapes = text.str();
+      throw;
+    }
   });
 }
 
