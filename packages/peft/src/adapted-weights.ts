@@ -37,11 +37,12 @@ export interface AdaptedLayers {
 export const adaptedWeights = (base: Weights, adapted: AdaptedLayers, dropout: Dropout | undefined): Weights => {
   const { layers } = adapted
   const many: Weights["linears"] = (x, names) => {
-    const products = baseProducts(base, layers, x, names)
     const matrices = names.map((name) => layers.get(name)?.down() ?? [])
     const reduced = matrices.some(({ length }) => length > 0)
       ? reducedProducts(dropout === undefined ? x : dropout.apply(x, names[0]!), matrices.flat())
       : []
+    // after the narrow ones, so that the backward pass has these gradients first, and adds the narrow ones to them
+    const products = baseProducts(base, layers, x, names)
     return names.map((name, i) => {
       const seen = reduced.splice(0, matrices[i]!.length)
       return layers.get(name)?.output(products[i]!, seen, () => adapted.base(name)) ?? products[i]!

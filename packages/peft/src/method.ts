@@ -17,7 +17,7 @@ export interface LinearAdapter {
   /**
    * The layer's output [N, O].
    *
-   * @param y       what the base gives
+   * @param y       what the base gives, which nothing else reads: it may be written over
    * @param reduced [N, R] each, in the order of `down`
    */
   readonly output: (y: Tensor2D, reduced: ReadonlyArray<Tensor2D>, base: () => BaseLinear) => Tensor2D

@@ -1,6 +1,17 @@
 import { tf, type Tensor } from "./tf.ts"
 
-type Thunks = Readonly<Record<string, () => Tensor>>
+/** Makes the gradient of an input. */
+interface Thunk {
+  (): Tensor
+  /** The sum of the gradient and what others gave this input, in whose memory it may lie where nothing shares that. */
+  readonly addedTo?: (sum: Tensor) => Tensor
+}
+
+type Thunks = Readonly<Record<string, Thunk>>
+
+/** A gradient that can be added to others of its input as it is made. */
+export const addable = (make: () => Tensor, addedTo: (sum: Tensor) => Tensor): (() => Tensor) =>
+  Object.assign(() => make(), { addedTo })
 
 /** An operation that the tape recorded. */
 interface TapeNode {
@@ -116,8 +127,16 @@ const passBack = ({ names, node }: Step, slopes: Slopes): void => {
     slopes.delete(id)
     return dy ?? (tf.fill(shape, 0) as Tensor)
   })
-  const results = tf.tidy(() => resultsOf(node, names, dys) as Array<Tensor>)
-  for (const held of [...dys, ...node.saved]) if (!results.includes(held)) held.dispose()
+  const added: Array<Tensor> = []
+  const taken = (name: string): Tensor | undefined => {
+    const { id } = node.inputs[name]!
+    const sum = slopes.get(id)
+    if (sum !== undefined) added.push(sum)
+    slopes.delete(id)
+    return sum
+  }
+  const results = tf.tidy(() => resultsOf(node, names, dys, taken) as Array<Tensor>)
+  for (const held of [...dys, ...node.saved, ...added]) if (!results.includes(held)) held.dispose()
   names.forEach((name, i) => {
     const result = results[i]!
     check(node, name, result)
@@ -126,7 +145,13 @@ const passBack = ({ names, node }: Step, slopes: Slopes): void => {
   })
 }
 
-const resultsOf = (node: TapeNode, names: ReadonlyArray<string>, dys: ReadonlyArray<Tensor>): ReadonlyArray<Tensor> => {
+/** Gradients of a node's inputs. @param taken gives what an input has been given so far, which then is in the result */
+const resultsOf = (
+  node: TapeNode,
+  names: ReadonlyArray<string>,
+  dys: ReadonlyArray<Tensor>,
+  taken: (name: string) => Tensor | undefined
+): ReadonlyArray<Tensor> => {
   const { gradient, kernelName } = node
   if (gradient === undefined) {
     throw new Error(`Cannot compute gradient: gradient function not found for ${kernelName}.`)
@@ -134,6 +159,8 @@ const resultsOf = (node: TapeNode, names: ReadonlyArray<string>, dys: ReadonlyAr
   const thunks = gradient(dys)
   return names.map((name) => {
     const thunk = thunks[name]
+    const sum = thunk?.addedTo === undefined ? undefined : taken(name)
+    if (sum !== undefined) return thunk!.addedTo!(sum)
     if (thunk !== undefined) return thunk()
     throw new Error(
       `Cannot backprop through input ${name} of ${kernelName}. Available gradients found: ${Object.keys(thunks)}.`

@@ -41,6 +41,7 @@ export {
 } from "./ops/paged-attention.ts"
 export { recomputed } from "./ops/recomputed.ts"
 export { addByRow } from "./ops/add-by-row.ts"
+export { addProduct } from "./ops/add-product.ts"
 export {
   DRAW_WIDTH,
   type LogitEdits,

@@ -1,4 +1,4 @@
-import { detached, linear, type Tensor, type Tensor1D, type Tensor2D, tf } from "@plumbline/runtime"
+import { addProduct, detached, type Tensor, type Tensor1D, type Tensor2D, tf } from "@plumbline/runtime"
 import type { AdapterTensor, BaseLinear, LinearAdapter } from "../method.ts"
 import type { LinearModule } from "../targets.ts"
 
@@ -35,8 +35,8 @@ export const dora = {
     down: () => [a],
     output: (y, [reduced], base) => {
       const { bias, weight } = base()
-      const straight = bias === undefined ? y : tf.sub(y, bias)
-      const direction = tf.add(straight, linear(tf.mul(reduced!, scale), b))
+      const straight = bias === undefined ? y : (tf.sub(y, bias) as Tensor2D)
+      const direction = addProduct(straight, reduced!, b, scale)
       const turned = tf.mul(direction, factors(magnitude, { weight, bias }, a, b, scale)) as Tensor2D
       return bias === undefined ? turned : tf.add(turned, bias)
     },

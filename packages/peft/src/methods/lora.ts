@@ -1,5 +1,5 @@
 import type { JsonObject } from "@plumbline/models"
-import { linear, type Tensor2D, tf } from "@plumbline/runtime"
+import { addProduct, type Tensor2D, tf } from "@plumbline/runtime"
 import { AdapterUnfit } from "../errors.ts"
 import { type AdapterMethod, type AdapterTensor, type LinearAdapter, plainMethod, zeros } from "../method.ts"
 import { ALL_LINEAR, type LinearModule, type Selection, wholePattern } from "../targets.ts"
@@ -59,11 +59,9 @@ export const lora = (options: LoraOptions): AdapterMethod => {
 /** The layer plus scale·B·A. */
 export const lowRank = (a: Tensor2D, b: Tensor2D, scale: number): LinearAdapter => ({
   down: () => [a],
-  output: (y, [reduced]) => tf.add(y, linear(scaled(reduced!, scale), b)),
+  output: (y, [reduced]) => addProduct(y, reduced!, b, scale),
   merge: ({ bias, weight }) => ({ weight: tf.add(weight, tf.mul(tf.matMul(b, a), scale)), bias })
 })
-
-const scaled = (x: Tensor2D, scale: number): Tensor2D => (scale === 1 ? x : tf.mul(x, scale))
 
 const matrices = (module: LinearModule, options: LoraOptions): ReadonlyArray<AdapterTensor> => {
   const { rank } = numbersOf(module, options)

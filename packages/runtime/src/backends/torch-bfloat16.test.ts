@@ -2,6 +2,8 @@ import { addonPath } from "@plumbline/tfjs-backend-torch"
 import { Effect } from "effect"
 import { beforeAll, describe, expect, it } from "vitest"
 import { ModelRuntime } from "../model-runtime.ts"
+import { fused, LINEARS_INPUT_GRADIENT } from "../kernels/names.ts"
+import { addProduct } from "../ops/add-product.ts"
 import { gatedActivation } from "../ops/activation.ts"
 import { attention } from "../ops/attention.ts"
 import { embedding } from "../ops/embedding.ts"
@@ -158,6 +160,38 @@ describe.skipIf(addonPath() === undefined)("torch with bfloat16 storage", () => 
       writeValues(weight, Float32Array.of(7))
       expect([product(), weight.dataId === own]).toEqual([7, true])
       tf.dispose([weight, first, second])
+    })
+  })
+
+  it("adds products where the sum lies: in columns of a joint product, in gradients, and nowhere that another tensor is", () => {
+    leavesNothing(() => {
+      const x = noise<Tensor2D>([13, 32], "x")
+      const [first, second, up] = [
+        noise<Tensor2D>([24, 32], "first"),
+        noise<Tensor2D>([8, 32], "second"),
+        noise<Tensor2D>([24, 8], "up")
+      ]
+      const [sum, narrow] = linears(x, [
+        [first, undefined],
+        [second, undefined]
+      ])
+      const [before, beside] = [sum!.dataSync(), narrow!.dataSync()]
+      const held = tf.clone(sum!)
+      const apart = addProduct(sum!, narrow!, up, 0.5)
+      expect(sum!.dataSync()).toEqual(before)
+      held.dispose()
+      const added = addProduct(sum!, narrow!, up, 0.5)
+      expect([apart.dataId === sum!.dataId, added.dataId === sum!.dataId]).toEqual([false, true])
+      expect([added.dataSync(), narrow!.dataSync()]).toEqual([apart.dataSync(), beside])
+      const slope = linear(added, tf.transpose(first))
+      const addedTo = () => fused<Tensor>(LINEARS_INPUT_GRADIENT, [added, first, slope])
+      const other = tf.clone(slope)
+      const elsewhere = addedTo()
+      other.dispose()
+      const inPlace = addedTo()
+      expect([elsewhere.dataId === slope.dataId, inPlace.dataId === slope.dataId]).toEqual([false, true])
+      // the one is rounded once, the other twice
+      expect(distance(inPlace.dataSync(), elsewhere.dataSync())).toBeLessThan(2 ** -7)
     })
   })
 

@@ -1,6 +1,7 @@
 import type * as Torch from "@plumbline/tfjs-backend-torch"
 import {
   ADAMW_ALL,
+  ADD_PRODUCT,
   ADD_RMS_NORM,
   ADD_RMS_NORM_GRADIENT,
   ATTENTION,
@@ -56,6 +57,7 @@ export interface TorchSettings {
 const namedKernels = ({ fusedKernels }: typeof Torch): Readonly<Record<string, Torch.Kernel>> => ({
   [LINEAR]: fusedKernels.linear,
   [LINEARS]: fusedKernels.linears,
+  [ADD_PRODUCT]: fusedKernels.addProduct,
   [LINEARS_INPUT_GRADIENT]: fusedKernels.linearsInputGradient,
   [LINEARS_WEIGHT_GRADIENTS]: fusedKernels.linearsWeightGradients,
   [ATTENTION]: fusedKernels.attention,

@@ -1,5 +1,7 @@
 import { isAsked } from "../tape-reach.ts"
 import { tf, type Tensor, type Tensor2D } from "../tf.ts"
+import type { Gradient, Gradients } from "./gradient.ts"
+import { productGradients } from "./product-gradients.ts"
 import {
   ADD_RMS_NORM,
   ADD_RMS_NORM_GRADIENT,
@@ -12,10 +14,6 @@ import {
   GATED_ACTIVATION_GRADIENT,
   LAYER_NORM,
   LAYER_NORM_GRADIENT,
-  LINEAR,
-  LINEARS,
-  LINEARS_INPUT_GRADIENT,
-  LINEARS_WEIGHT_GRADIENTS,
   RMS_NORM,
   RMS_NORM_GRADIENT,
   ROTARY,
@@ -28,49 +26,12 @@ import {
   TOKEN_LOG_PROBS_WEIGHT_GRADIENT
 } from "./names.ts"
 
-type Saved = ReadonlyArray<Tensor>
-
-/** A kernel's gradients, by input, each made only when something below that input is trained. */
-type Gradients = Readonly<Record<string, () => Tensor>>
-
-interface Gradient {
-  readonly inputsToSave?: ReadonlyArray<string>
-  /** For kernels whose inputs are a list. */
-  readonly saveAllInputs?: boolean
-  readonly outputsToSave?: ReadonlyArray<boolean>
-  /** `dy` holds one gradient an output. */
-  readonly gradients: (dy: ReadonlyArray<Tensor>, saved: Saved, attrs: Record<string, unknown>) => Gradients
-}
-
 /**
  * Gradients that come from one kernel are made at once, before tfjs asks for the first: it runs every thunk in a tidy of
  * its own, which would free the second gradient at the end of the first.
  */
 const together = (names: ReadonlyArray<string>, tensors: ReadonlyArray<Tensor>): Gradients =>
   Object.fromEntries(names.map((name, i) => [name, () => tensors[i]!]))
-
-const linear: Gradient = {
-  inputsToSave: ["x", "weight"],
-  gradients: ([dy], [x, weight]) => ({
-    x: () => tf.matMul(dy!, weight!),
-    weight: () => tf.matMul(dy!, x!, true)
-  })
-}
-
-const linears: Gradient = {
-  saveAllInputs: true,
-  gradients: (dys, [x, ...weights], attrs) => {
-    const alone = weights.map((_, i) => () => tf.matMul(dys[i]!, x!, true) as Tensor)
-    const trained = weights.every((_, i) => isAsked(attrs, String(i + 1)))
-    const whole = trained ? fused<Array<Tensor>>(LINEARS_WEIGHT_GRADIENTS, [...dys, x!]) : undefined
-    const ofWeights = whole === undefined ? alone : whole.map((gradient) => () => gradient)
-    return { 0: () => fused(LINEARS_INPUT_GRADIENT, [...dys, ...weights]), ...shifted(ofWeights) }
-  }
-}
-
-/** Inputs of a list are named by their places; the first one is x. */
-const shifted = (thunks: ReadonlyArray<() => Tensor>): Gradients =>
-  Object.fromEntries(thunks.map((thunk, i) => [i + 1, thunk]))
 
 const attention: Gradient = {
   inputsToSave: ["q", "k", "v"],
@@ -165,8 +126,7 @@ const tokenLogProbs: Gradient = {
 }
 
 const gradients: Readonly<Record<string, Gradient>> = {
-  [LINEAR]: linear,
-  [LINEARS]: linears,
+  ...productGradients,
   [ATTENTION]: attention,
   [EMBEDDING]: embedding,
   [EMBEDDING_GRADIENT]: rowSums,

@@ -7,7 +7,9 @@ import { tf, type NamedTensorMap, type Tensor } from "../tf.ts"
 export const LINEAR = "PlumblineLinear"
 /** [x, weight, weight, …] → [x·Wᵀ, x·Wᵀ, …] */
 export const LINEARS = "PlumblineLinears"
-/** [dy, dy, …, weight, weight, …] → dx, the sum of all dy·W */
+/** {sum, x, weight}, {scale} → sum + scale·x·Wᵀ, in the sum's memory where that is its own */
+export const ADD_PRODUCT = "PlumblineAddProduct"
+/** [dy, dy, …, weight, weight, …] → dx, the sum of all dy·W; a sum at the end is added, in place where it is unshared */
 export const LINEARS_INPUT_GRADIENT = "PlumblineLinearsInputGradient"
 /** [dy, dy, …, x] → [dweight, dweight, …] */
 export const LINEARS_WEIGHT_GRADIENTS = "PlumblineLinearsWeightGradients"

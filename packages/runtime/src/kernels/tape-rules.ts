@@ -1,6 +1,7 @@
 import type { TapeRule } from "../tape-reach.ts"
 import type { Remake } from "../tape-remade.ts"
 import {
+  ADD_PRODUCT,
   ADD_RMS_NORM,
   EMBEDDING,
   fused,
@@ -24,6 +25,9 @@ const onOneInput: TapeRule = {
   isTold: true
 }
 
+/** The gradients of x and weight read each other, and that of the sum nothing. */
+const ontoSum: TapeRule = { reads: (saved, asked) => asked.has(saved === "x" ? "weight" : "x") }
+
 const all: TapeRule = { reads: () => true, isTold: true }
 
 /** Of operations that save more than the gradients asked for read. */
@@ -36,6 +40,7 @@ export const tapeRules: ReadonlyMap<string, TapeRule> = new Map([
   ["Multiply", other],
   [LINEAR, other],
   [LINEARS, onOneInput],
+  [ADD_PRODUCT, ontoSum],
   [RMS_NORM, all],
   [ADD_RMS_NORM, all],
   [LAYER_NORM, all],

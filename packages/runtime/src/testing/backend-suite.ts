@@ -1,6 +1,7 @@
 import { Effect, type Layer } from "effect"
 import { beforeAll, describe, expect, it } from "vitest"
 import { type BackendUnavailable, ModelRuntime } from "../model-runtime.ts"
+import { addProductSuite } from "./add-product-suite.ts"
 import { attentionSuite } from "./attention-suite.ts"
 import { blockSuite } from "./block-suite.ts"
 import { layerSuite } from "./layer-suite.ts"
@@ -27,6 +28,7 @@ export const backendSuite = (name: string, layer: Layer.Layer<ModelRuntime, Back
     attentionSuite()
     layerSuite()
     blockSuite()
+    addProductSuite()
     logProbSuite()
     optimizerSuite()
     pagedAttentionSuite()

@@ -1,13 +1,19 @@
 import { describe, it } from "vitest"
 import { hasKernel } from "../kernels/names.ts"
 import type { FusedCase } from "./fused-case.ts"
+import { addProductCases } from "./add-product-suite.ts"
 import { attentionCases } from "./random-attention.ts"
 import { layerCases } from "./random-layers.ts"
 import { tokenLayerCases } from "./random-token-layers.ts"
 import { expectClose, gradientsOf, leavesNothing, noise } from "./tensors.ts"
 
 /** Every fused operation, on shapes drawn at random and on those that chance rarely finds. */
-export const fusedCases: ReadonlyArray<FusedCase> = [...attentionCases, ...layerCases, ...tokenLayerCases]
+export const fusedCases: ReadonlyArray<FusedCase> = [
+  ...attentionCases,
+  ...layerCases,
+  ...addProductCases,
+  ...tokenLayerCases
+]
 
 /** Fused against composed on the same backend: 1e-5, forward and gradients. */
 export const randomSuite = () =>

@@ -12,6 +12,7 @@ import { activation, cast, typeOf } from "./storage.ts"
 
 const [mm, t, cat, narrow] = [aten("mm"), aten("t"), aten("cat"), aten("narrow")]
 const [catOwned, narrowOwned] = [atenOwned("cat"), atenOwned("narrow")]
+const addTo = aten("add.Tensor")
 const addProduct = atenInPlace("addmm_")
 
 /** Tensors as a kernel of a list gets them. */
@@ -78,30 +79,47 @@ export const products = traced((scope, [x, ...weights]) =>
 
 /** [dy, …, W, …] → [Σ dy·W] in the storage of the first dy */
 const summedProducts = traced((scope, tensors) => {
-  const [count, type] = [tensors.length / 2, typeOf(tensors[0]!, scope)]
-  const pairs = Array.from({ length: count }, (_, i) =>
-    [tensors[i]!, tensors[count + i]!].map((each) => cast(each, type, scope))
-  )
-  const [[slope, matrix], ...rest] = pairs as [Array<Handle>, ...Array<Array<Handle>>]
+  const [[slope, matrix], ...rest] = pairsOf(tensors, scope)
   const total = mm(slope, matrix)
   for (const pair of rest) addProduct(total, ...pair)
   return [total]
 })
 
+/** [sum, dy, …, W, …]: sum += Σ dy·W */
+const addProducts = traced((scope, [sum, ...tensors]) => {
+  for (const pair of pairsOf(tensors, scope)) addProduct(sum, ...pair)
+  return []
+})
+
+/** [dy, …, W, …] → [[dy, W], …] in the storage of the first dy */
+const pairsOf = (tensors: ReadonlyArray<Handle | undefined>, scope: KernelScope) => {
+  const [count, type] = [tensors.length / 2, typeOf(tensors[0]!, scope)]
+  return Array.from({ length: count }, (_, i) =>
+    [tensors[i]!, tensors[count + i]!].map((each) => cast(each, type, scope))
+  ) as [[Handle, Handle], ...Array<[Handle, Handle]>]
+}
+
 /** [x, dy, …] → [dyᵀ·x, …] */
 const outerProducts = traced((_, [x, ...slopes]) => slopes.map((slope) => mm(t(slope), x)))
 
-/** [dy, …, W, …] → Σ dy·W */
+/** [dy, …, W, …] → Σ dy·W, and a sum before it where one is at the end: in that one's memory where it is its own */
 export const linearsInputGradient: Kernel = (inputs: List, _, scope) => {
-  const count = inputs.length / 2
-  const [dys, weights] = [inputs.slice(0, count), inputs.slice(count)]
+  const count = Math.floor(inputs.length / 2)
+  const [dys, weights, sum] = [inputs.slice(0, count), inputs.slice(count, 2 * count), inputs[2 * count]]
   const slopes = dys.map((dy) => activation(dy, scope))
   const type = typeOf(slopes[0]!, scope)
   const shape = [dys[0]!.shape[0]!, weights[0]!.shape[1]!]
-  const joint = jointWeights(weights, type, scope)
-  if (joint !== undefined) return scope.out(mm(columnsOf(slopes, scope), joint), "float32", shape)
-  const matrices = weights.map((weight) => scope.backend.compute(weight))
-  return scope.out(summedProducts(scope, [...slopes, ...matrices])[0]!, "float32", shape)
+  const joint = weights.length === 1 ? undefined : jointWeights(weights, type, scope)
+  const operands =
+    joint === undefined
+      ? [...slopes, ...weights.map((weight) => scope.backend.compute(weight))]
+      : [columnsOf(slopes, scope), joint]
+  if (sum === undefined) return scope.out(summedProducts(scope, operands)[0]!, "float32", shape)
+  if (typeOf(scope.of(sum), scope) !== type || scope.backend.isShared(sum)) {
+    return scope.out(addTo(scope.of(sum), summedProducts(scope, operands)[0]!), "float32", shape)
+  }
+  addProducts(scope, [scope.of(sum), ...operands])
+  return scope.written(sum)
 }
 
 /** [dy, …, x] → [dyᵀ·x, …] */

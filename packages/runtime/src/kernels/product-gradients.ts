@@ -1,0 +1,62 @@
+import { addable } from "../backward-pass.ts"
+import { isAsked } from "../tape-reach.ts"
+import { tf, type Tensor } from "../tf.ts"
+import type { Gradient, Gradients } from "./gradient.ts"
+import {
+  ADD_PRODUCT,
+  fused,
+  hasKernel,
+  LINEAR,
+  LINEARS,
+  LINEARS_INPUT_GRADIENT,
+  LINEARS_WEIGHT_GRADIENTS
+} from "./names.ts"
+
+const linear: Gradient = {
+  inputsToSave: ["x", "weight"],
+  gradients: ([dy], [x, weight]) => ({
+    x: addable(
+      () => tf.matMul(dy!, weight!),
+      (sum) =>
+        hasKernel(LINEARS_INPUT_GRADIENT)
+          ? fused(LINEARS_INPUT_GRADIENT, [dy!, weight!, sum])
+          : tf.add(sum, tf.matMul(dy!, weight!))
+    ),
+    weight: () => tf.matMul(dy!, x!, true)
+  })
+}
+
+const linears: Gradient = {
+  saveAllInputs: true,
+  gradients: (dys, [x, ...weights], attrs) => {
+    const alone = weights.map((_, i) => () => tf.matMul(dys[i]!, x!, true) as Tensor)
+    const trained = weights.every((_, i) => isAsked(attrs, String(i + 1)))
+    const whole = trained ? fused<Array<Tensor>>(LINEARS_WEIGHT_GRADIENTS, [...dys, x!]) : undefined
+    const ofWeights = whole === undefined ? alone : whole.map((gradient) => () => gradient)
+    const ofInput = (...sum: ReadonlyArray<Tensor>): Tensor =>
+      fused(LINEARS_INPUT_GRADIENT, [...dys, ...weights, ...sum])
+    return { 0: addable(ofInput, ofInput), ...shifted(ofWeights) }
+  }
+}
+
+/** Inputs of a list are named by their places; the first one is x. */
+const shifted = (thunks: ReadonlyArray<() => Tensor>): Gradients =>
+  Object.fromEntries(thunks.map((thunk, i) => [i + 1, thunk]))
+
+const addProduct: Gradient = {
+  inputsToSave: ["x", "weight"],
+  gradients: ([dy], [x, weight], { scale }) => ({
+    sum: () => tf.clone(dy!),
+    x: () => scaled(tf.matMul(dy!, weight!), scale),
+    weight: () => scaled(tf.matMul(dy!, x!, true), scale)
+  })
+}
+
+const scaled = (x: Tensor, scale: unknown): Tensor => (scale === 1 ? x : tf.mul(x, scale as number))
+
+/** Of linear layers. */
+export const productGradients: Readonly<Record<string, Gradient>> = {
+  [LINEAR]: linear,
+  [LINEARS]: linears,
+  [ADD_PRODUCT]: addProduct
+}

@@ -1,0 +1,34 @@
+import type { TensorInfo } from "@tensorflow/tfjs-core"
+import { aten, atenInPlace } from "../aten.ts"
+import type { Kernel } from "../kernel.ts"
+import { traced } from "../traced.ts"
+import { product } from "./product.ts"
+import { activation, cast, isHostFloat, typeOf } from "./storage.ts"
+
+const [t, clone] = [aten("t"), aten("clone")]
+const [addProductTo, addTo] = [atenInPlace("addmm_"), atenInPlace("add_.Tensor")]
+
+/** [sum, x, W]: sum += scale·x·Wᵀ */
+const add = traced((scope, [sum, x, weight], scale: number) => {
+  const [type, matrix] = [typeOf(x!, scope), cast(weight!, typeOf(x!, scope), scope)]
+  // on the CPU a row is to have the same bits whatever rows are beside it, which ATen's product does not promise
+  if (typeOf(sum!, scope) !== type || isHostFloat(x!, scope)) addTo(sum, product(x!, matrix, scope), scale)
+  else addProductTo(sum, x, t(matrix), 1, scale)
+  return []
+})
+
+/** {sum, x, weight}, {scale} → sum + scale·x·Wᵀ: in place where no other tensor is on the sum's values. */
+export const addProduct: Kernel = (
+  { sum, weight, x }: Record<"sum" | "weight" | "x", TensorInfo>,
+  { scale }: { readonly scale: number },
+  scope
+) => {
+  const { backend } = scope
+  // columns of a joint product share memory, but no numbers, with those beside them
+  const isOwn = backend.refCount(sum.dataId) === 1
+  const total = isOwn ? scope.of(sum) : clone(scope.of(sum))
+  add(scope, [total, activation(x, scope), backend.compute(weight)], scale)
+  if (!isOwn) return scope.out(total, "float32", sum.shape)
+  backend.setCompanion(sum, undefined)
+  return scope.written(sum)
+}
