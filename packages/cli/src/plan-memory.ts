@@ -101,32 +101,50 @@ const activationFeatures = (config: DecoderConfig, training: Training): number =
   const { layers, width } = config
   const blocks = Array.from({ length: layers }, (_, layer) => blockFeatures(config, layer, training))
   const kept = activationCheckpointing ? Math.max(...blocks) + layers * width : sum(blocks)
-  return kept + matricesOfMlp(config) * config.mlpWidth
+  return kept + Math.max(...blocks.map((_, layer) => slopesOfMlp(config, layer)))
 }
 
-const matricesOfMlp = ({ mlp, mlpWidth, width }: DecoderConfig): number =>
-  mlp.parameters("", { width, mlpWidth, bias: false }).length
+const slopesOfMlp = (config: DecoderConfig, layer: number): number => {
+  const { copies, expert, width } = mlpOf(config, layer)
+  return copies * expert.length * width
+}
+
+/** The linear layers of a block's MLP, or of each of its experts; how many of those a token goes through, and how wide they are. */
+const mlpOf = ({ family: { names }, mlpWidth, mlps, width }: DecoderConfig, layer: number) => {
+  const { mixture, parameters } = mlps[layer]!
+  const modules = parameters(`${names.layer(layer)}.${names.mlp}`, { width, mlpWidth, bias: false })
+    .map(({ name }) => name.replace(/\.weight$/, ""))
+    .slice(mixture === undefined ? 0 : 1)
+  const size = modules.length / (mixture?.experts ?? 1)
+  return {
+    copies: mixture?.perToken ?? 1,
+    width: mixture?.expertWidth ?? mlpWidth,
+    expert: modules.slice(0, size),
+    /** Those of all experts that read their input, and those that read what is within them. */
+    before: modules.filter((_, i) => i % size < size - 1),
+    last: modules.filter((_, i) => i % size === size - 1)
+  }
+}
 
 /**
  * In each block both sums that are normed, queries, keys, values, what attention gives, and what the MLP's activation is
  * given; besides, the input of each group of linear layers that has a gradient of weights, its own or of an adapter.
  */
 const blockFeatures = (config: DecoderConfig, layer: number, { adapter, quantised }: Training): number => {
-  const { family, headWidth, heads, keyValueHeads, mlpWidth, width } = config
+  const { family, headWidth, heads, keyValueHeads, width } = config
   const { names } = family
   const prefix = names.layer(layer)
   const onInput = (modules: ReadonlyArray<string>) =>
     adapter === undefined || modules.some((module) => adapter.modules.includes(module)) ? 1 : 0
-  const projections = config.mlp
-    .parameters(`${prefix}.${names.mlp}`, { width, mlpWidth, bias: false })
-    .map(({ name }) => name.replace(/\.weight$/, ""))
-  const [before, last] = [projections.slice(0, -1), projections.slice(-1)]
+  const mlp = mlpOf(config, layer)
   const heard = [names.query, names.key, names.value].map((part) => `${prefix}.${part}`)
   const attention = 2 * headWidth * (heads + keyValueHeads)
-  const norms = 2 + onInput(heard) + onInput(before)
+  // experts have copies of their tokens, and what they give is weighed
+  const seen = mlp.copies > 1 ? mlp.copies * (onInput(mlp.before) + 1) : onInput(mlp.before)
+  const projected = mlp.expert.length - 1
   // below 4 bits a gated activation is made again
-  const activated = quantised && before.length === 2 ? 0 : onInput(last)
-  return norms * width + attention + (before.length + activated) * mlpWidth
+  const activated = quantised && projected === 2 ? 0 : onInput(mlp.last)
+  return (2 + onInput(heard) + seen) * width + attention + mlp.copies * (projected + activated) * mlp.width
 }
 
 /** Bytes that a chunk of logits may take, as the backends choose it. */

@@ -5,9 +5,10 @@ import { fileURLToPath } from "node:url"
 import { assign, blend, freeze } from "./copy-weights.ts"
 import { createModel, decoderConfig } from "./create-model.ts"
 import { llama } from "./families/llama.ts"
+import { mixtral } from "./families/mixtral.ts"
 import { mistral } from "./families/mistral.ts"
 import { qwen2 } from "./families/qwen2.ts"
-import { flopsPerToken, parameterCount } from "./numbers.ts"
+import { activeParameterCount, flopsPerToken, parameterCount } from "./numbers.ts"
 import type { CausalLM } from "./model.ts"
 import { Policy, ReferencePolicy } from "./policy.ts"
 import { tinyModel, tinyTable, wholeRows } from "./testing/index.ts"
@@ -157,6 +158,17 @@ describe("numbers", () => {
     expect(parameterCount(oneBillion)).toBe(1235814400)
     const untied = decoderConfig({ ...table, mlpWidth: 8192, maxPositions: 4096 })
     expect(parameterCount(untied)).toBe(1235814400 + 128256 * 2048)
+  })
+
+  it("counts of experts those that a token goes to", () => {
+    const shape = { vocabulary: 32000, width: 4096, layers: 32, heads: 32, keyValueHeads: 8, mlpWidth: 14336 }
+    const config = decoderConfig({ family: mixtral, ...shape, maxPositions: 32768 })
+    // Mixtral 8x7B has 46.7 B, of which experts have 32 · 8 · 3 · 4096 · 14336; a token uses 2 of 8
+    const experts = 32 * 8 * 3 * 4096 * 14336
+    expect(parameterCount(config)).toBe(46702792704)
+    expect(activeParameterCount(config)).toBe(46702792704 - 0.75 * experts)
+    const withoutKeys = flopsPerToken(config, 1) - 6 * 32 * 4096
+    expect(withoutKeys).toBe(6 * (46702792704 - 0.75 * experts - 32000 * 4096))
   })
 
   it("6·N + 6·layers·width·T for full attention, N without a looked-up matrix", () => {

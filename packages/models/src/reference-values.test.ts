@@ -36,10 +36,23 @@ const norm = (gradient: Tensor) => tf.tidy(() => tf.norm(gradient).dataSync()[0]
 const gradientNorms = (model: CausalLM, ids: ReadonlyArray<number>) => {
   const { grads, value } = tf.variableGrads(() => meanLoss(model, ids), [...model.variables])
   const names = new Map([...model.parameters].map(([name, variable]) => [(variable as tf.Variable).name, name]))
-  const norms = Object.entries(grads).map(([name, gradient]) => [names.get(name), norm(gradient)])
+  const norms = Object.entries(grads).map(([name, gradient]) => [names.get(name)!, norm(gradient)] as const)
   const loss = value.dataSync()[0]!
   tf.dispose([value, ...Object.values(grads)])
-  return { loss, norms: Object.fromEntries(norms) as Record<string, number> }
+  return { loss, norms: withFusedExperts(norms) }
+}
+
+/** transformers holds the experts of a layer in two tensors, whose norms those of the parts add up to, and calls it `mlp`. */
+const withFusedExperts = (norms: ReadonlyArray<readonly [string, number]>): Record<string, number> => {
+  const squares: Record<string, number> = {}
+  for (const [name, value] of norms) {
+    const fused = name
+      .replace("block_sparse_moe", "mlp")
+      .replace(/experts\.\d+\.(w1|w3|gate_proj|up_proj)\.weight$/, "experts.gate_up_proj")
+      .replace(/experts\.\d+\.(w2|down_proj)\.weight$/, "experts.down_proj")
+    squares[fused] = (squares[fused] ?? 0) + value ** 2
+  }
+  return Object.fromEntries(Object.entries(squares).map(([name, square]) => [name, Math.sqrt(square)]))
 }
 
 const checkFolder = (folder: string) => {
@@ -89,7 +102,7 @@ const checkFolderOn = (layer: (typeof float32Backends)[number]["layer"], folder:
   )
 }
 
-describe.for(["llama", "llama-spm", "nemotron"])("golden %s", (name) => {
+describe.for(["llama", "llama-spm", "mixtral", "nemotron"])("golden %s", (name) => {
   describe.skipIf(!existsSync(`${golden}/${name}`))("equals transformers 5.17", () => checkFolder(`${golden}/${name}`))
 })
 
@@ -102,5 +115,10 @@ describe.for([
   "qwen2",
   "qwen2-old-config",
   "qwen3",
-  "nemotron-old-config"
+  "nemotron-old-config",
+  "mixtral",
+  "mixtral-fused",
+  "qwen2-moe",
+  "qwen3-moe",
+  "qwen3-moe-fused"
 ])("family %s equals transformers 5.18", (name) => checkFolder(`${fixtures}/${name}`))

@@ -56,7 +56,8 @@ export const adaptedWeights = (base: Weights, adapted: AdaptedLayers, dropout: D
       return layer === undefined ? base.tensor(name) : layer.merge(adapted.base(module)).weight
     },
     linear: (x, name) => (layers.has(name) ? many(x, [name])[0]! : base.linear(x, name)),
-    linears: many
+    linears: many,
+    forTokens: dropout && ((tokens) => adaptedWeights(base, adapted, dropout.at(tokens)))
   }
 }
 

@@ -6,6 +6,8 @@ import { createHash } from "node:crypto"
 export interface Dropout {
   /** x [N, I] with each number 0 at the odds of the share, else divided by what is left. @param layer has draws of its own */
   readonly apply: (x: Tensor2D, layer: string) => Tensor2D
+  /** The same for rows of x that are these tokens of the pass. */
+  readonly at: (tokens: Int32Array) => Dropout
 }
 
 /**
@@ -17,19 +19,27 @@ export interface Dropout {
  * @see Srivastava et al. 2014, https://jmlr.org/papers/v15/srivastava14a.html
  */
 export const rowDropout = (share: number, step: number, rows: TokenRows): Dropout => {
-  const draws = tokenDraws(step, rows)
-  return {
-    apply: (x, layer) =>
-      tf.tidy(() => {
-        const [count, width] = x.shape
-        const { uint32 } = philoxStream(step, `dropout/${layer}`)
-        const byFeature = Float32Array.from({ length: width }, (_, i) => unit(uint32(i)))
-        const sum = tf.add(tf.tensor2d(draws, [count, 1]), tf.tensor1d(byFeature) as Tensor1D)
-        const kept = tf.cast(tf.greaterEqual(tf.sub(sum, tf.floor(sum)), share), "float32")
-        return tf.mul(x, tf.mul(kept, 1 / (1 - share))) as Tensor2D
-      })
-  }
+  return dropout(share, step, tokenDraws(step, rows))
 }
+
+/** @param draws [N] of each row of x */
+const dropout = (share: number, step: number, draws: Float32Array): Dropout => ({
+  at: (tokens) =>
+    dropout(
+      share,
+      step,
+      Float32Array.from(tokens, (token) => draws[token]!)
+    ),
+  apply: (x, layer) =>
+    tf.tidy(() => {
+      const [count, width] = x.shape
+      const { uint32 } = philoxStream(step, `dropout/${layer}`)
+      const byFeature = Float32Array.from({ length: width }, (_, i) => unit(uint32(i)))
+      const sum = tf.add(tf.tensor2d(draws, [count, 1]), tf.tensor1d(byFeature) as Tensor1D)
+      const kept = tf.cast(tf.greaterEqual(tf.sub(sum, tf.floor(sum)), share), "float32")
+      return tf.mul(x, tf.mul(kept, 1 / (1 - share))) as Tensor2D
+    })
+})
 
 /** [0, 1) on the grid of float32. */
 const unit = (word: number): number => (word >>> 8) / 2 ** 24

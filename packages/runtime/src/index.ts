@@ -40,7 +40,7 @@ export {
   type PagedSpans
 } from "./ops/paged-attention.ts"
 export { recomputed } from "./ops/recomputed.ts"
-export { addByRow } from "./ops/add-by-row.ts"
+export { addByRow, addRowsById } from "./ops/add-by-row.ts"
 export { addProduct } from "./ops/add-product.ts"
 export {
   DRAW_WIDTH,

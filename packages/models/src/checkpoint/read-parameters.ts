@@ -2,7 +2,8 @@ import { Effect } from "effect"
 import type { DecoderConfig } from "../config/decoder-config.ts"
 import type { ParameterSpec } from "../decoder/parameter.ts"
 import { CheckpointInvalid, type LoadError, TensorMissing, TensorShapeMismatch, TensorUnexpected } from "../errors.ts"
-import { openWeights, type StoredTensors } from "./weights-files.ts"
+import { withSplitExperts } from "./fused-experts.ts"
+import { openWeights, shapeOf, type StoredTensors } from "./weights-files.ts"
 
 /** A tensor that must be there, and its shape. */
 type Expected = Pick<ParameterSpec, "name" | "shape">
@@ -25,11 +26,12 @@ export const readParameters = Effect.fn("readParameters")(function* (
 ): Effect.fn.Return<void, LoadError> {
   yield* Effect.scoped(
     Effect.gen(function* () {
-      const stored = yield* withTiedMatrix(yield* openWeights(folder), config)
+      const opened = yield* withSplitExperts(folder, yield* openWeights(folder), config)
+      const stored = yield* withTiedMatrix(opened, config)
       yield* checkTensors(folder, specs, stored, unread)
       for (const spec of specs) {
-        const { file, tensor } = stored.get(spec.name)!
-        take(spec, yield* file.read(tensor))
+        const { file, part, tensor } = stored.get(spec.name)!
+        take(spec, yield* file.read(tensor, part))
       }
     })
   )
@@ -66,7 +68,7 @@ const checkTensors = Effect.fnUntraced(function* (
   for (const { name, shape } of specs) {
     const place = stored.get(name)
     if (place === undefined) return yield* new TensorMissing({ folder, tensor: name, expected: shape, unexpected })
-    const found = place.file.tensors.get(place.tensor)!.shape
+    const found = shapeOf(place)
     if (found.length !== shape.length || found.some((size, axis) => size !== shape[axis])) {
       return yield* new TensorShapeMismatch({ folder, tensor: name, expected: shape, found })
     }

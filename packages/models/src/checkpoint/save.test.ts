@@ -56,7 +56,10 @@ describe("save, then load", () => {
 
   for (const [name, dtype] of [
     ["mistral-window", "bfloat16"],
-    ["llama-old-config", "float16"]
+    ["llama-old-config", "float16"],
+    ["mixtral", "bfloat16"],
+    ["qwen2-moe", "bfloat16"],
+    ["qwen3-moe", "bfloat16"]
   ] as const) {
     onWasm(`gives the same bytes of a ${dtype} checkpoint`, () =>
       Effect.gen(function* () {

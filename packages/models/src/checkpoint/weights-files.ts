@@ -2,17 +2,21 @@ import { Effect, Schema, type Scope } from "effect"
 import { access, readdir } from "node:fs/promises"
 import { basename, join } from "node:path"
 import { CheckpointInvalid, type ConfigInvalid, type ModelNotFound } from "../errors.ts"
-import { openSafetensors, type SafetensorsFile } from "../safetensors/reader.ts"
+import { openSafetensors, type SafetensorsFile, type TensorPart } from "../safetensors/reader.ts"
 import { readJson } from "./folder.ts"
 
 export const WEIGHTS_FILE = "model.safetensors"
 export const INDEX_FILE = "model.safetensors.index.json"
 
-/** Where a tensor lies: an open file, and its name there. */
+/** Where a tensor lies: an open file, and its name there; or the part of that tensor that it is. */
 export interface StoredTensor {
   readonly file: SafetensorsFile
   readonly tensor: string
+  readonly part?: TensorPart & { readonly shape: ReadonlyArray<number> }
 }
+
+export const shapeOf = ({ file, part, tensor }: StoredTensor): ReadonlyArray<number> =>
+  part?.shape ?? file.tensors.get(tensor)!.shape
 
 /** The tensors of a model folder by name. */
 export type StoredTensors = ReadonlyMap<string, StoredTensor>

@@ -23,7 +23,7 @@ export const ConfigSchema = Schema.Struct({
   attention_bias: optional(Schema.Boolean),
   mlp_bias: optional(Schema.Boolean),
   attention_dropout: optional(Schema.NullOr(Schema.Finite)),
-  sliding_window: optional(Schema.NullOr(Count)),
+  sliding_window: optional(Schema.NullOr(Schema.Int.check(Schema.isGreaterThanOrEqualTo(0)))),
   use_sliding_window: optional(Schema.Boolean),
   max_window_layers: optional(Schema.Int),
   layer_types: optional(Schema.NullOr(Schema.Array(Schema.String))),
@@ -32,6 +32,18 @@ export const ConfigSchema = Schema.Struct({
   rope_scaling: optional(Schema.NullOr(Schema.Record(Schema.String, Schema.Unknown))),
   rope_parameters: optional(Schema.NullOr(Schema.Record(Schema.String, Schema.Unknown))),
   original_max_position_embeddings: optional(Schema.NullOr(Count)),
+  num_local_experts: optional(Count),
+  num_experts: optional(Count),
+  num_experts_per_tok: optional(Count),
+  norm_topk_prob: optional(Schema.Boolean),
+  moe_intermediate_size: optional(Count),
+  shared_expert_intermediate_size: optional(Count),
+  decoder_sparse_step: optional(Count),
+  mlp_only_layers: optional(Schema.NullOr(Schema.Array(Schema.Int))),
+  qkv_bias: optional(Schema.Boolean),
+  router_jitter_noise: optional(Schema.NullOr(Schema.Finite)),
+  router_aux_loss_coef: optional(Schema.Finite.check(Schema.isGreaterThanOrEqualTo(0))),
+  output_router_logits: optional(Schema.Boolean),
   quantization_config: optional(Schema.Unknown)
 })
 

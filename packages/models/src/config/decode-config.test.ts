@@ -148,7 +148,12 @@ describe("rotary parameters", () => {
 
 describe("faults", () => {
   it.for([
-    [{ model_type: "gpt2" }, "model_type", "gpt2", ["llama", "mistral", "qwen2", "qwen3", "nemotron"]],
+    [
+      { model_type: "gpt2" },
+      "model_type",
+      "gpt2",
+      ["llama", "mistral", "mixtral", "qwen2", "qwen2_moe", "qwen3", "qwen3_moe", "nemotron"]
+    ],
     [
       { ...small, hidden_act: "relu" },
       "hidden_act",
@@ -157,6 +162,7 @@ describe("faults", () => {
     ],
     [{ ...small, quantization_config: { bits: 4 } }, "quantization_config", `{"bits":4}`, ["unquantized weights"]],
     [{ ...small, attention_dropout: 0.1 }, "attention_dropout", "0.1", ["0"]],
+    [{ ...small, model_type: "mixtral", router_jitter_noise: 0.1 }, "router_jitter_noise", "0.1", ["0"]],
     [
       { ...small, rope_scaling: { type: "dynamic", factor: 2 } },
       "rope_scaling.rope_type",
@@ -190,6 +196,10 @@ describe("faults", () => {
     [{ ...small, rope_parameters: { rope_theta: "x" } }, "rope_parameters.rope_theta"],
     [{ ...small, rope_scaling: { type: "linear" } }, "rope_scaling.factor"],
     [{ ...small, layer_types: ["full_attention"] }, "layer_types"],
+    [
+      { ...small, model_type: "mixtral", num_key_value_heads: 2, num_local_experts: 2, num_experts_per_tok: 3 },
+      "num_experts_per_tok"
+    ],
     [
       { ...small, model_type: "qwen2", layer_types: ["sliding_attention", "full_attention", "full_attention"] },
       "layer_types"

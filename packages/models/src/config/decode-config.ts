@@ -5,6 +5,7 @@ import type { Family } from "../families/family.ts"
 import { FULL, SLIDING } from "../families/windows.ts"
 import { ConfigSchema, type FullConfig } from "./config-schema.ts"
 import type { DecoderConfig, JsonObject } from "./decoder-config.ts"
+import { decodeMlps } from "./decode-mlps.ts"
 import { type Rope, RopeParameters, ropeTypes } from "./rope.ts"
 
 type Decoded<A> = Effect.Effect<A, ConfigInvalid | UnsupportedModel>
@@ -45,7 +46,7 @@ export const decodeConfig = Effect.fn("decodeConfig")(function* (
     headWidth,
     mlpWidth: config.intermediate_size,
     maxPositions: config.max_position_embeddings,
-    mlp: family.mlps[config.hidden_act]!,
+    mlps: yield* decodeMlps(folder, config, family),
     normEpsilon: config[family.epsilonField]!,
     rope: yield* decodeRope(folder, config, family, headWidth),
     windows: family.windows(config),
@@ -70,6 +71,9 @@ const refuse = Effect.fnUntraced(function* (folder: string, config: FullConfig, 
   }
   if ((config.attention_dropout ?? 0) !== 0) {
     return yield* unsupported("attention_dropout", config.attention_dropout, ["0"])
+  }
+  if ((config.router_jitter_noise ?? 0) !== 0) {
+    return yield* unsupported("router_jitter_noise", config.router_jitter_noise, ["0"])
   }
   yield* refuseLayerTypes(folder, config, family)
 })

@@ -23,7 +23,8 @@ export interface DecoderConfig {
   readonly headWidth: number
   readonly mlpWidth: number
   readonly maxPositions: number
-  readonly mlp: Mlp
+  /** [layers] */
+  readonly mlps: ReadonlyArray<Mlp>
   readonly normEpsilon: number
   readonly rope: Rope
   /** [layers] tokens a query of the layer sees, itself included; undefined sees all before it */

@@ -91,7 +91,7 @@ export const decoder = (
     },
     recordedStep: (numbers, shape, cache) => {
       const { angles, attend, x } = recordedStart(config, weights, numbers, shape, cache)
-      return forward(config, weights, () => ({ x, angles }), { attend, run: taped })
+      return forward(config, weights, () => ({ x, angles }), { attend, isRecorded: true, run: taped })
     }
   }
 }
@@ -107,6 +107,8 @@ type Block = (stream: Residual, angles: RotaryAngles) => Residual
 /** What differs between the ways through the blocks. */
 interface Pass {
   readonly attend: Attend
+  /** Whether the pass is recorded, to run again on other values; false when absent. */
+  readonly isRecorded?: boolean
   /** Runs one block. */
   readonly run: (block: Block, stream: Residual, angles: RotaryAngles) => Residual
 }
@@ -146,14 +148,14 @@ const anglesOf = ({ rope }: DecoderConfig, positions: Int32Array): RotaryAngles 
 
 const entered = ({ angles, x }: Started, enter: (x: Tensor2D) => Tensor2D): Started => ({ angles, x: enter(x) })
 
-const forward = (config: DecoderConfig, weights: Weights, start: () => Started, { attend, run }: Pass): Tensor2D => {
+const forward = (config: DecoderConfig, weights: Weights, start: () => Started, pass: Pass): Tensor2D => {
   const { family, layers } = config
   return tf.tidy(() => {
     const { angles, x } = start()
     let stream: Residual = { x }
     for (let layer = 0; layer < layers; layer++) {
       const before = stream
-      stream = run((state, turn) => block(config, weights, layer, state, turn, attend), before, angles)
+      stream = pass.run((state, turn) => block(config, weights, layer, state, turn, pass), before, angles)
       tf.dispose({ ...before })
     }
     return normed(config, weights, family.names.finalNorm, stream).normed
@@ -178,15 +180,18 @@ const block = (
   layer: number,
   stream: Residual,
   angles: RotaryAngles,
-  attend: Attend
+  { attend, isRecorded = false }: Pass
 ): Residual => {
   const {
     family: { names },
-    mlp
+    mlps
   } = config
   const prefix = names.layer(layer)
   const before = normed(config, weights, `${prefix}.${names.attentionNorm}`, stream)
   const attended = attentionLayer(config, weights, layer, before.normed, angles, attend)
   const between = normed(config, weights, `${prefix}.${names.mlpNorm}`, { x: before.sum, addend: attended })
-  return { x: between.sum, addend: mlp.apply(weights, `${prefix}.${names.mlp}`, between.normed) }
+  return {
+    x: between.sum,
+    addend: mlps[layer]!.apply(weights, `${prefix}.${names.mlp}`, between.normed, { isRecorded })
+  }
 }

@@ -1,4 +1,5 @@
 import { gatedActivation, type GateFunction, squaredRelu, type Tensor2D } from "@plumbline/runtime"
+import type { MixtureSize } from "./mixture.ts"
 import { linearParameters, type ParameterSpec } from "./parameter.ts"
 import type { Weights } from "./weights.ts"
 
@@ -8,23 +9,40 @@ export interface MlpSize {
   readonly bias: boolean
 }
 
+export interface MlpPass {
+  /** Whether the same operations are to serve other values, as those of a recorded step do; false when absent. */
+  readonly isRecorded?: boolean
+}
+
 /** The token-wise part of a block: its parameters below `prefix`, and itself on [N, D]. */
 export interface Mlp {
   readonly parameters: (prefix: string, size: MlpSize) => ReadonlyArray<ParameterSpec>
-  readonly apply: (weights: Weights, prefix: string, x: Tensor2D) => Tensor2D
+  readonly apply: (weights: Weights, prefix: string, x: Tensor2D, pass?: MlpPass) => Tensor2D
+  /** What it is a mixture of, where it is one. */
+  readonly mixture?: MixtureSize
 }
 
+/** What a family calls the linear layers of a gated MLP. */
+export interface GatedNames {
+  readonly gate: string
+  readonly up: string
+  readonly down: string
+}
+
+/** The names that most families give them. */
+export const PROJECTIONS: GatedNames = { gate: "gate_proj", up: "up_proj", down: "down_proj" }
+
 /** W_down(act(W_gate·x) · W_up·x). */
-export const gatedMlp = (activation: GateFunction): Mlp => ({
+export const gatedMlp = (activation: GateFunction, { down, gate, up } = PROJECTIONS): Mlp => ({
   parameters: (prefix, { bias, mlpWidth, width }) => [
-    ...linearParameters(`${prefix}.gate_proj`, mlpWidth, width, bias),
-    ...linearParameters(`${prefix}.up_proj`, mlpWidth, width, bias),
-    ...linearParameters(`${prefix}.down_proj`, width, mlpWidth, bias)
+    ...linearParameters(`${prefix}.${gate}`, mlpWidth, width, bias),
+    ...linearParameters(`${prefix}.${up}`, mlpWidth, width, bias),
+    ...linearParameters(`${prefix}.${down}`, width, mlpWidth, bias)
   ],
   apply: (weights, prefix, x) => {
-    const [gate, up] = weights.linears(x, [`${prefix}.gate_proj`, `${prefix}.up_proj`])
-    const gated = gatedActivation(gate!, up!, activation, weights.remakesActivations)
-    return weights.linear(gated, `${prefix}.down_proj`)
+    const [gates, ups] = weights.linears(x, [`${prefix}.${gate}`, `${prefix}.${up}`])
+    const gated = gatedActivation(gates!, ups!, activation, weights.remakesActivations)
+    return weights.linear(gated, `${prefix}.${down}`)
   }
 })
 

@@ -26,12 +26,12 @@ export const outputMatrixName = ({ family: { names }, tiedEmbeddings }: DecoderC
   `${tiedEmbeddings ? names.embedding : names.output}.weight`
 
 const layerParameters = (config: DecoderConfig, layer: number): ReadonlyArray<ParameterSpec> => {
-  const { biases, family, mlp, mlpWidth, width } = config
+  const { biases, family, mlps, mlpWidth, width } = config
   const { names, norm } = family
   const prefix = names.layer(layer)
   return [
     ...attentionParameters(config, layer),
-    ...mlp.parameters(`${prefix}.${names.mlp}`, { width, mlpWidth, bias: biases.mlp }),
+    ...mlps[layer]!.parameters(`${prefix}.${names.mlp}`, { width, mlpWidth, bias: biases.mlp }),
     ...norm.parameters(`${prefix}.${names.attentionNorm}`, width),
     ...norm.parameters(`${prefix}.${names.mlpNorm}`, width)
   ]

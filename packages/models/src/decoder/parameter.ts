@@ -4,6 +4,10 @@ export interface ParameterSpec {
   readonly shape: ReadonlyArray<number>
   /** normal: N(0, initializerRange²) */
   readonly initial: "normal" | "ones" | "zeros"
+  /** Share of tokens that are computed with it; 1 when absent. */
+  readonly use?: number
+  /** Whether it stays as it is where linear layers are kept in 4 bits; false when absent. */
+  readonly isExact?: boolean
 }
 
 /** `name.weight` [outputs, inputs], and `name.bias` [outputs] where the layer has one. */

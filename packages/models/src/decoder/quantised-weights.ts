@@ -17,7 +17,8 @@ export interface QuantisedStore {
 /** Names of the matrices that are quantised: all of the blocks, neither the embedding nor a head. */
 export const quantisedMatrices = (config: DecoderConfig): ReadonlySet<string> => {
   const embedding = `${config.family.names.embedding}.weight`
-  const isMatrix = ({ name, shape }: ParameterSpec) => shape.length === 2 && name !== embedding
+  const isMatrix = ({ isExact, name, shape }: ParameterSpec) =>
+    shape.length === 2 && name !== embedding && isExact !== true
   return new Set(
     decoderParameters(config)
       .filter(isMatrix)

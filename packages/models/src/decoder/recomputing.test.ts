@@ -5,7 +5,9 @@ import { Effect } from "effect"
 import { causalLM } from "../causal-lm.ts"
 import { createModel, type DecoderTable } from "../create-model.ts"
 import { mistral } from "../families/mistral.ts"
+import { mixtral } from "../families/mixtral.ts"
 import { nemotron } from "../families/nemotron.ts"
+import { qwen2Moe } from "../families/qwen2-moe.ts"
 import { qwen3 } from "../families/qwen3.ts"
 import type { CausalLM } from "../model.ts"
 import { tinyModel, tinyTable } from "../testing/index.ts"
@@ -22,6 +24,8 @@ const models: ReadonlyArray<readonly [string, () => CausalLM]> = [
   ["five layers", () => made({ layers: 5 })],
   ["mistral with a window of 3", () => made({ family: mistral, settings: { sliding_window: 3 } })],
   ["qwen3", () => made({ family: qwen3 })],
+  ["mixtral", () => made({ family: mixtral, settings: { num_local_experts: 4 } })],
+  ["qwen2-moe", () => made({ family: qwen2Moe, settings: { num_experts: 5, moe_intermediate_size: 12 } })],
   ["nemotron", () => made({ family: nemotron })]
 ]
 

@@ -4,7 +4,9 @@ import { ModelRuntime, type Tensor, tf } from "@plumbline/runtime"
 import { Effect } from "effect"
 import { createModel } from "../create-model.ts"
 import { mistral } from "../families/mistral.ts"
+import { mixtral } from "../families/mixtral.ts"
 import { nemotron } from "../families/nemotron.ts"
+import { qwen2Moe } from "../families/qwen2-moe.ts"
 import { qwen3 } from "../families/qwen3.ts"
 import type { Family } from "../families/family.ts"
 import type { CausalLM } from "../model.ts"
@@ -17,11 +19,15 @@ const check = (name: string, body: () => void) =>
 const familyModel = (family: Family, settings: Readonly<Record<string, unknown>> = {}) =>
   createModel({ ...tinyTable, family, settings: { initializer_range: 0.3, ...settings } }, 5)
 
+const qwenMixture = { moe_intermediate_size: 12, shared_expert_intermediate_size: 8, mlp_only_layers: [0] }
+
 /** Models in which a token's position, window or norm could leak from another row. */
 const models: ReadonlyArray<readonly [string, () => CausalLM]> = [
   ["llama", () => tinyModel(5)],
   ["mistral with a window of 3", () => familyModel(mistral, { sliding_window: 3 })],
   ["qwen3", () => familyModel(qwen3)],
+  ["mixtral", () => familyModel(mixtral, { num_local_experts: 4 })],
+  ["qwen2-moe", () => familyModel(qwen2Moe, { ...qwenMixture, num_experts: 3, num_experts_per_tok: 2 })],
   ["nemotron", () => familyModel(nemotron)]
 ]
 

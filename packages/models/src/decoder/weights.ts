@@ -13,6 +13,8 @@ export interface Weights {
   readonly remakesActivations?: boolean | undefined
   /** Weights for one pass over these rows, where something in them depends on the rows, as dropout does. */
   readonly forRows?: ((rows: TokenRows) => Weights) | undefined
+  /** Those for some tokens of that pass, by flat position, where something in them depends on the token. */
+  readonly forTokens?: ((tokens: Int32Array) => Weights) | undefined
 }
 
 /** The parameters themselves, by name; looked up at every use, so replaced tensors are seen. */

@@ -1,6 +1,7 @@
 import type { Biases } from "../config/decoder-config.ts"
 import type { ConfigDefaults, FullConfig } from "../config/config-schema.ts"
-import type { Mlp } from "../decoder/mlp.ts"
+import type { MixtureOptions } from "../decoder/mixture.ts"
+import type { GatedNames, Mlp } from "../decoder/mlp.ts"
 import type { Norm } from "../decoder/norm.ts"
 
 /** Hugging Face names of a decoder's parts; those of a layer are relative to `layer(i)`, those of an MLP to `mlp`. */
@@ -20,6 +21,16 @@ export interface ParameterNames {
   readonly output: string
 }
 
+/** The mixtures of experts of a family, whose experts are its MLPs. */
+export interface Mixtures {
+  readonly isMixture: (config: FullConfig, layer: number) => boolean
+  readonly of: (config: FullConfig) => Omit<MixtureOptions, "expert">
+  /** Of an expert's linear layers. */
+  readonly names: GatedNames
+  /** What stands for an MLP's name where the experts of a layer are stored in one tensor, as transformers 5 holds them. */
+  readonly fusedMlp: string
+}
+
 /** A decoder family: the properties in which its blocks differ from others', and how its config.json states them. */
 export interface Family {
   /** `model_type` of config.json. */
@@ -33,6 +44,8 @@ export interface Family {
   readonly queryKeyNorm?: Norm
   /** By `hidden_act`. */
   readonly mlps: Readonly<Record<string, Mlp>>
+  /** Where some layers have mixtures of such MLPs. */
+  readonly mixtures?: Mixtures
   /** Whether `partial_rotary_factor` may rotate only a part of each head. */
   readonly partialRotary: boolean
   readonly biases: (config: FullConfig) => Biases

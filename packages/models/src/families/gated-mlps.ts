@@ -1,10 +1,12 @@
-import { gatedMlp, type Mlp } from "../decoder/mlp.ts"
+import { type GatedNames, gatedMlp, type Mlp, PROJECTIONS } from "../decoder/mlp.ts"
 
 /** Gated MLPs by transformers' names of their activation. */
-export const gatedMlps: Readonly<Record<string, Mlp>> = {
-  silu: gatedMlp("silu"),
-  swish: gatedMlp("silu"),
-  gelu: gatedMlp("gelu"),
-  gelu_new: gatedMlp("gelu_tanh"),
-  gelu_pytorch_tanh: gatedMlp("gelu_tanh")
-}
+export const gatedMlpsNamed = (names: GatedNames): Readonly<Record<string, Mlp>> => ({
+  silu: gatedMlp("silu", names),
+  swish: gatedMlp("silu", names),
+  gelu: gatedMlp("gelu", names),
+  gelu_new: gatedMlp("gelu_tanh", names),
+  gelu_pytorch_tanh: gatedMlp("gelu_tanh", names)
+})
+
+export const gatedMlps = gatedMlpsNamed(PROJECTIONS)

@@ -5,12 +5,18 @@ import { elementCount } from "../decoder/parameter.ts"
 import { readableTypes } from "./dtype.ts"
 import { MAX_HEADER, parseHeader, type TensorEntry } from "./header.ts"
 
+/** Numbers of a tensor that lie side by side. */
+export interface TensorPart {
+  readonly first: number
+  readonly count: number
+}
+
 /** An open safetensors file whose header is valid. */
 export interface SafetensorsFile {
   readonly file: string
   readonly tensors: ReadonlyMap<string, TensorEntry>
-  /** One tensor's values, widened to float32; nothing else of the file is held. */
-  readonly read: (tensor: string) => Effect.Effect<Float32Array, CheckpointInvalid>
+  /** One tensor's values, or a part of them, widened to float32; nothing else of the file is held. */
+  readonly read: (tensor: string, part?: TensorPart) => Effect.Effect<Float32Array, CheckpointInvalid>
 }
 
 /** Opens a safetensors file for as long as the scope lasts and validates its header. */
@@ -27,15 +33,19 @@ export const openSafetensors = Effect.fn("openSafetensors")(function* (
   const dataStart = 8 + headerBytes
   const tensors = parseHeader(new TextDecoder().decode(header), size - dataStart)
   if (!(tensors instanceof Map)) return yield* new CheckpointInvalid({ file, ...(tensors as { reason: string }) })
-  const read = Effect.fnUntraced(function* (tensor: string) {
+  const read = Effect.fnUntraced(function* (tensor: string, part?: TensorPart) {
     const { dtype, end, shape, start } = tensors.get(tensor) as TensorEntry
     const type = readableTypes[dtype]
     if (type === undefined) {
       const reason = `is stored as ${dtype}; weights are read from ${Object.keys(readableTypes).join(", ")}`
       return yield* new CheckpointInvalid({ file, tensor, reason })
     }
-    if (elementCount(shape) === 0) return new Float32Array(0)
-    return type.widen(yield* attempt(file, () => readExactly(handle, dataStart + start, end - start), tensor))
+    const numbers = elementCount(shape)
+    if (numbers === 0) return new Float32Array(0)
+    const { count, first } = part ?? { first: 0, count: numbers }
+    const bytes = (end - start) / numbers
+    const from = dataStart + start + first * bytes
+    return type.widen(yield* attempt(file, () => readExactly(handle, from, count * bytes), tensor))
   })
   return { file, tensors, read }
 })

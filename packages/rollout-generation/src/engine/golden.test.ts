@@ -15,15 +15,18 @@ interface Expected {
 }
 
 /** Of transformers 5.17, beside the repository; of 5.18, in it, made by its make.py. */
-const golden = ["llama", "llama-spm", "nemotron"].map((name) => fromRoot(`../shared/golden/models/${name}`))
+const golden = ["llama", "llama-spm", "mixtral", "nemotron"].map((name) => fromRoot(`../shared/golden/models/${name}`))
 const fixtures = [
   "llama-biased",
   "llama3-tied",
   "mistral-full",
   "mistral-window",
+  "mixtral",
   "nemotron-old-config",
   "qwen2",
-  "qwen3"
+  "qwen2-moe",
+  "qwen3",
+  "qwen3-moe"
 ].map((name) => fromRoot(`test/fixtures/families/${name}`))
 
 onEveryBackend("greedy continuations", (layer) => {

@@ -1,5 +1,5 @@
 import { EMBEDDING_GRADIENT, fused, hasKernel } from "../kernels/names.ts"
-import { tf, type Tensor1D } from "../tf.ts"
+import { tf, type Tensor, type Tensor1D, type Tensor2D } from "../tf.ts"
 
 /**
  * The sum of each row's values, in their order; rows without any are 0.
@@ -9,12 +9,20 @@ import { tf, type Tensor1D } from "../tf.ts"
  * @returns      [rows] float32
  */
 export const addByRow = (values: Tensor1D, ids: Int32Array, rows: number): Tensor1D =>
-  tf.tidy(() => {
-    if (!hasKernel(EMBEDDING_GRADIENT)) return composedAddByRow(values, ids, rows)
-    const columns = tf.reshape(values, [-1, 1])
-    return tf.reshape(fused(EMBEDDING_GRADIENT, { dy: columns }, { ids, rows }), [rows])
-  })
+  tf.tidy(() => tf.reshape(addRowsById(tf.reshape(values, [-1, 1]), ids, rows), [rows]))
+
+/**
+ * Rows with equal ids added up, in their order; ids without any are 0.
+ *
+ * @param x   [N, D] float32
+ * @param ids [N] in [0, rows), host data
+ * @returns   [rows, D] float32
+ */
+export const addRowsById = (x: Tensor2D, ids: Int32Array, rows: number): Tensor2D =>
+  hasKernel(EMBEDDING_GRADIENT)
+    ? fused(EMBEDDING_GRADIENT, { dy: x }, { ids, rows })
+    : tf.tidy(() => composedAddRowsById(x, ids, rows))
 
 /** Its gradient reads the device for the least and the largest id. */
-export const composedAddByRow = (values: Tensor1D, ids: Int32Array, rows: number): Tensor1D =>
-  tf.unsortedSegmentSum(values, tf.tensor1d(ids, "int32"), rows)
+export const composedAddRowsById = <T extends Tensor>(x: T, ids: Int32Array, rows: number): T =>
+  tf.unsortedSegmentSum(x, tf.tensor1d(ids, "int32"), rows)

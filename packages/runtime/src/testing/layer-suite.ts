@@ -20,7 +20,7 @@ import { composedEmbedding, embedding, gatherRows } from "../ops/embedding.ts"
 import { composedLinear, linear } from "../ops/linear.ts"
 import { composedLayerNorm, composedRmsNorm, layerNorm, rmsNorm } from "../ops/norms.ts"
 import { composedRotary, rotary, type RotaryAngles, rotaryAngles } from "../ops/rotary.ts"
-import { composedAddByRow, addByRow } from "../ops/add-by-row.ts"
+import { composedAddRowsById, addByRow } from "../ops/add-by-row.ts"
 import { tf, type Tensor, type Tensor1D, type Tensor2D, type Tensor3D } from "../tf.ts"
 import { type DifferentiableCase, differentiableSuite } from "./differentiable-suite.ts"
 import { expectClose, gradientsOf, leavesNothing, noise, type Op, wave } from "./tensors.ts"
@@ -114,7 +114,7 @@ const sumCase: DifferentiableCase = {
   kernel: EMBEDDING_GRADIENT,
   inputs: () => [noise([6], "values")],
   op: (values: Tensor1D) => addByRow(values, repeated, 6),
-  composed: (values: Tensor1D) => composedAddByRow(values, repeated, 6),
+  composed: (values: Tensor1D) => composedAddRowsById(values, repeated, 6),
   small: true
 }
 

@@ -1,5 +1,5 @@
 import { EMBEDDING, EMBEDDING_GRADIENT, ROTARY, ROTARY_HEADS, TOKEN_LOG_PROBS } from "../kernels/names.ts"
-import { addByRow, composedAddByRow } from "../ops/add-by-row.ts"
+import { addByRow, composedAddRowsById } from "../ops/add-by-row.ts"
 import { composedEmbedding, embedding } from "../ops/embedding.ts"
 import { composedRotary, rotary, rotaryAngles, rotaryHeads } from "../ops/rotary.ts"
 import { composedTokenLogProbs, tokenLogProbs } from "../ops/token-log-probs.ts"
@@ -78,7 +78,7 @@ const rowSums: Make = (draw) => {
     activations: 0,
     inputs: () => [noise([tokens], "values")],
     op: (values: Tensor1D) => addByRow(values, ids, rows),
-    composed: (values: Tensor1D) => composedAddByRow(values, ids, rows)
+    composed: (values: Tensor1D) => composedAddRowsById(values, ids, rows)
   }
 }
 
