@@ -13,8 +13,8 @@
  * Seen on 2 cores of a busy Xeon server CPU (wasm, one thread; 1 to 3 minutes a run), polite style, seed 0 / 1 / 2:
  *
  *   start         51.3 / 41.0 / 49.7 %
- *   revisions     97.0 / 97.7 / 97.7 %   control 47.7 / 39.3 / – %
- *   preferences   89.3 / 90.0 / 93.0 %   control 51.3 / – / – %
+ *   revisions     97.0 / 97.7 / 97.7 %   control 47.7 / 39.3 / 49.3 %
+ *   preferences   89.3 / 90.0 / 93.0 %   control 51.3 / 45.0 / 59.7 %
  *
  * and right answers 53.7 / 52.7 / 47.3 % at the start, 54.3 / 51.7 / 50.0 % after revisions, 52.0 / 48.7 / 46.3 % after preferences.
  */

@@ -8,13 +8,15 @@
  * 2. meta-rewarding: three iterations on prompts alone. The control is asked about another answer.
  * 3. Both models answer 300 held-out prompts and rate 600 held-out answers, at temperature 1; code checks both.
  *
- * Seen on 2 cores of a busy Xeon server CPU (wasm, one thread; 5 to 10 minutes a run), seed 0, right answers, polite style, right ratings:
+ * Seen on 2 cores of a busy Xeon server CPU (wasm, one thread; 2 to 10 minutes a run), seed 0 / 1 / 2:
  *
- *   taught           52.0 %, 45.3 %, 50.0 %
- *   meta-rewarding   48.3 %, 96.3 %, 60.0 %
- *   control          53.7 %, 34.7 %, 46.2 %
+ *                    right answers          polite style           right ratings
+ *   taught           52.0 / 51.7 / 44.7 %   45.3 / 40.0 / 41.7 %   50.0 / 53.7 / 50.3 %
+ *   meta-rewarding   48.3 / 49.7 / 42.7 %   96.3 / 96.7 / 95.7 %   60.0 / 63.2 / 16.3 %
+ *   control          53.7 / 48.0 / 45.0 %   34.7 / 36.0 / 53.3 %   46.2 / 48.2 / 42.7 %
  *
- * The judge can tell politeness, and correctness hardly: so it is politeness that the actor learns.
+ * The judge can tell politeness, and correctness hardly: so it is politeness that the actor learns. With seed 2 the judge
+ * gets lost in the third iteration, when every answer is polite already: a fifth of its ratings cannot be read from then on.
  */
 import {
   dpo,

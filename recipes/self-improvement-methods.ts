@@ -1,4 +1,5 @@
 import {
+  a2po,
   attributedFiles,
   better,
   dataFromFiles,
@@ -21,7 +22,7 @@ import {
   xpo
 } from "@plumbline/algorithms"
 import { Tokenizer, type TokenizerShape } from "@plumbline/data"
-import { createModel, llama, Policy, ReferencePolicy, Teacher } from "@plumbline/models"
+import { Policy, ReferencePolicy, Teacher } from "@plumbline/models"
 import { Reward, type RewardRule } from "@plumbline/reward-model"
 import { Generator } from "@plumbline/rollout-generation"
 import { philoxStream } from "@plumbline/runtime"
@@ -34,6 +35,7 @@ import {
   type TrainingOptions
 } from "@plumbline/training"
 import { Effect, Layer } from "effect"
+import { randomTeacher } from "./random-teacher.ts"
 import { readResponse } from "./small-tasks.ts"
 
 /** What all methods start from. */
@@ -97,24 +99,30 @@ const onlineMethod = (setting: MethodSetting) =>
   )
 
 /** Of an algorithm whose policy writes against an opponent. */
-const duelServices = (setting: MethodSetting) =>
-  Layer.mergeAll(
-    PromptData.layerFiles(setting),
-    ReferencePolicy.layerFromFolder(setting.model),
-    Generator.layerEngine({ maxRows: 128 }),
-    judge(setting)
-  ).pipe(Layer.provideMerge(start(setting)))
+const duelServices = <E, R>(setting: MethodSetting, opponent: Layer.Layer<OpponentGenerator, E, R>) =>
+  Layer.merge(ReferenceLogProbs.layer, opponent).pipe(
+    Layer.provideMerge([
+      PromptData.layerFiles(setting),
+      ReferencePolicy.layerFromFolder(setting.model),
+      Generator.layerEngine({ maxRows: 128 }),
+      judge(setting)
+    ]),
+    Layer.provideMerge(start(setting))
+  )
 
 const xpoMethod = (setting: MethodSetting) =>
   run(xpo({ ...responses(setting), beta: 0.1, exploration: 1e-5 }), setting).pipe(
-    Effect.provide([ReferenceLogProbs.layer, OpponentGenerator.layerReference({ maxRows: 128 })]),
-    Effect.provide(duelServices(setting))
+    Effect.provide(duelServices(setting, OpponentGenerator.layerReference({ maxRows: 128 })))
   )
 
 const nashMethod = (setting: MethodSetting) =>
   run(nashMd({ ...responses(setting), beta: 0.02, preference: better }), setting).pipe(
-    Effect.provide([ReferenceLogProbs.layer, OpponentGenerator.layerMixture(0.125, { maxRows: 128 })]),
-    Effect.provide(duelServices(setting))
+    Effect.provide(duelServices(setting, OpponentGenerator.layerMixture(0.125, { maxRows: 128 })))
+  )
+
+const a2poMethod = (setting: MethodSetting) =>
+  run(a2po({ ...responses(setting), beta: 1e-3, valueBeta: 0.5, referenceSamples: 8 }), setting).pipe(
+    Effect.provide(duelServices(setting, OpponentGenerator.layerReference({ maxRows: 256 })))
   )
 
 const selfRewardingMethod = (setting: MethodSetting) => {
@@ -148,26 +156,6 @@ const distillationMethod = (setting: MethodSetting) => {
   )
 }
 
-/** A teacher that knows nothing, of the student's shape. */
-const randomTeacher = ({ seed, tokenizer }: MethodSetting) =>
-  Layer.effect(
-    Teacher,
-    Effect.acquireRelease(
-      Effect.sync(() => {
-        const size = {
-          vocabulary: tokenizer.vocabSize,
-          width: 96,
-          layers: 2,
-          heads: 6,
-          mlpWidth: 288,
-          maxPositions: 96
-        }
-        return createModel({ family: llama, ...size }, seed, { name: "teacher", trainable: false })
-      }),
-      (model) => Effect.sync(model.dispose)
-    )
-  )
-
 /** What a method learns from: demonstrations, demonstrations with grades, or prompts with answers. */
 export type MethodData = "demonstrations" | "graded" | "prompts"
 
@@ -177,6 +165,7 @@ const table = {
   "online-dpo": { run: onlineMethod, steps: 45, data: "prompts", learningRate: 1e-4 },
   xpo: { run: xpoMethod, steps: 150, data: "prompts", learningRate: 1e-4 },
   "nash-md": { run: nashMethod, steps: 150, data: "prompts", learningRate: 3e-4 },
+  a2po: { run: a2poMethod, steps: 150, data: "prompts", learningRate: 3e-4 },
   "self-rewarding": { run: selfRewardingMethod, steps: 45, data: "prompts", learningRate: 1e-4 },
   steerlm: { run: steerLmMethod, steps: 400, data: "graded", learningRate: 2e-3 },
   distillation: { run: distillationMethod, steps: 45, data: "demonstrations", learningRate: 5e-4 }

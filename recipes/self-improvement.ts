@@ -10,6 +10,7 @@
  *   online-dpo           the best against the worst of 4, by a rule           pairs at random
  *   xpo                  its response against the reference's, by a rule       pairs at random
  *   nash-md              winning against a mixture of itself and the reference preference at random
+ *   a2po                 rewards over what its reference's responses are worth  rewards at random
  *   self-rewarding       the best against the worst of 4, by the last iteration's model              pairs at random
  *   steerlm              responses with grades, then asked for the best ones   grades shuffled
  *   distillation         what a teacher says of its own responses             a teacher of random weights
@@ -22,8 +23,9 @@
  *   spin                 62.3 / 61.7 / 54.3 %   control 53.7 / 53.3 / 45.3 %
  *   rejection-sampling   84.0 / 81.0 / 71.3 %   control 41.0 / 39.0 / 40.3 %
  *   online-dpo           63.0 / 63.0 / 56.7 %   control 54.3 / 50.7 / 46.3 %
- *   xpo                  74.3 %   control 50.3 % (seed 0, 150 steps)
+ *   xpo                  74.3 / 74.3 / 66.3 %   control 50.3 / 53.0 / 49.3 % (150 steps)
  *   nash-md              82.7 / 78.0 / 76.0 %   control 43.3 / 46.7 / 42.3 % (150 steps)
+ *   a2po                 84.0 / 81.3 / 77.7 %   control 48.3 / 48.3 / 18.7 % (150 steps)
  *   self-rewarding       63.3 / 63.7 / 57.0 %   control 54.3 / 52.7 / 47.0 %
  *   steerlm              77.0 / 77.7 / 80.3 %   control 43.3 / 34.7 / 33.0 %
  *   distillation         75.0 / 79.0 / 69.0 %   control 1.3 / 6.0 / 2.0 %
