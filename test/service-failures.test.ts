@@ -1,13 +1,10 @@
-import { loadTokenizer } from "@plumbline/data"
-import { loadScalarModel, saveModel } from "@plumbline/models"
-import { ModelRuntime } from "@plumbline/runtime"
-import { Effect } from "effect"
 import { type ChildProcess } from "node:child_process"
 import { mkdtempSync, rmSync, writeFileSync } from "node:fs"
 import { tmpdir } from "node:os"
 import { join } from "node:path"
 import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, it } from "vitest"
 import { plumb, WASM } from "./plumb.ts"
+import { writeRewardModel } from "./random-reward-model.ts"
 import { golden, hasGolden } from "./reference-files.ts"
 import { type Ended, expectSame, type Service, startService, struck } from "./services.ts"
 
@@ -17,19 +14,12 @@ const started: Array<ChildProcess> = []
 let folder: string
 let rewardModel: string
 
-/** A reward model with a random head. */
-const writeRewardModel = Effect.fnUntraced(function* (output: string) {
-  const head = { attributes: ["reward"], pooling: "last", seed: 3 } as const
-  const scored = yield* loadScalarModel(model, { name: "reward", trainable: false, head })
-  yield* saveModel(scored, output, { extraFiles: (yield* loadTokenizer(model)).files })
-})
-
 beforeAll(async () => {
   folder = mkdtempSync(join(tmpdir(), "plumbline-services-"))
   const rows = Array.from({ length: 16 }, (_, i) => ({ prompt: `Question ${i}:` }))
   writeFileSync(join(folder, "prompts.jsonl"), rows.map((row) => JSON.stringify(row)).join("\n"))
   rewardModel = join(folder, "reward-model")
-  if (hasGolden) await Effect.runPromise(Effect.provide(writeRewardModel(rewardModel), ModelRuntime.layerWasm))
+  if (hasGolden) await writeRewardModel(model, rewardModel)
 })
 afterAll(() => {
   for (const child of started) child.kill("SIGKILL")

@@ -17,9 +17,10 @@ export interface Service {
 export const startService = async (
   command: ReadonlyArray<string>,
   port: string,
-  started: Array<ChildProcess>
+  started: Array<ChildProcess>,
+  environment: Readonly<Record<string, string>> = {}
 ): Promise<Service> => {
-  const child = startPlumb([...command, "--port", port, ...WASM])
+  const child = startPlumb([...command, "--port", port, ...WASM], undefined, environment)
   started.push(child)
   const url = await new Promise<string>((resolve, reject) => {
     let said = ""

@@ -1,5 +1,6 @@
-import { type Tensor, tf, type Variable } from "@plumbline/runtime"
+import { type Tensor, tf } from "@plumbline/runtime"
 import type { Model } from "./model.ts"
+import { ownVariables } from "./own-variables.ts"
 import { parameterStore } from "./parameter-store.ts"
 
 /**
@@ -21,12 +22,7 @@ export const freeze = <M extends Model>(model: M, name = `${model.name}-frozen`)
  * shared, the tensors stay the caller's.
  */
 export const assign = (model: Model, tensors: ReadonlyMap<string, Tensor>): void => {
-  const variables = new Set<Tensor>(model.variables)
-  const own = new Map(
-    [...model.parameters].flatMap(([name, tensor]) =>
-      variables.has(tensor) ? [[name, tensor as Variable] as const] : []
-    )
-  )
+  const own = ownVariables(model)
   if (own.size === 0) throw new TypeError(`model ${model.name} is not trainable`)
   const unknown = [...tensors.keys()].find((name) => !own.has(name))
   if (unknown !== undefined) throw new RangeError(`model ${model.name} has no variable ${unknown}`)
@@ -41,12 +37,8 @@ export const assign = (model: Model, tensors: ReadonlyMap<string, Tensor>): void
 /** Moves what is variable of a model toward another of the same make: target := α·source + (1−α)·target. */
 export const blend = (target: Model, source: Model, share: number): void => {
   if (target.variables.length === 0) throw new TypeError(`model ${target.name} cannot be moved`)
-  const variables = new Set<Tensor>(target.variables)
-  for (const [name, variable] of target.parameters) {
-    if (!variables.has(variable)) continue
-    tf.tidy(() =>
-      (variable as Variable).assign(tf.add(tf.mul(1 - share, variable), tf.mul(share, source.parameters.get(name)!)))
-    )
+  for (const [name, variable] of ownVariables(target)) {
+    tf.tidy(() => variable.assign(tf.add(tf.mul(1 - share, variable), tf.mul(share, source.parameters.get(name)!))))
   }
   target.version.advance()
 }

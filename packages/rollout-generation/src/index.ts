@@ -6,7 +6,7 @@ export {
   GeneratorFailed
 } from "./errors.ts"
 export type { EngineModels, EngineOptions } from "./engine/engine.ts"
-export { engineGenerators } from "./engine/engine-generator.ts"
+export { type EngineGenerator, engineGenerators } from "./engine/engine-generator.ts"
 export { Generator } from "./generator.ts"
 export type { GeneratorLimits, GeneratorLoad, GeneratorShape } from "./generator-shape.ts"
 export { promptRequests, type SharedRequest } from "./prompt-requests.ts"
@@ -24,6 +24,8 @@ export { samplingFields, SamplingOptions, samplingOptions } from "./sampling/opt
 export { responseText } from "./response-text.ts"
 export { type RemoteOptions, UNKNOWN_VERSION } from "./remote/options.ts"
 export { remoteGenerator, remoteGeneratorLayer } from "./remote/remote-generator.ts"
+export { remotePolicyGenerator } from "./remote/policy-generator.ts"
+export { RUN_HEADER, type ServedWeights, type TakenWeights, WEIGHTS_PATH } from "./remote/weights-protocol.ts"
 export {
   agentLoop,
   type AgentOptions,

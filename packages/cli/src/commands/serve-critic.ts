@@ -91,7 +91,7 @@ const serving = Effect.fnUntraced(function* <A>(
   const { url } = yield* serveHttp({
     routes: [
       ...criticRoutes({ critic, folder: options.output, vocabulary, limits: options, admission: admitted }),
-      ...statusRoutes(metrics, Effect.void)
+      ...statusRoutes(metrics, Effect.succeed({}))
     ],
     limits: options,
     access: bearer === undefined ? loopbackAccess : bearerAccess(bearer),

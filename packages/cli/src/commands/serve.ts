@@ -13,7 +13,7 @@ import type { CommandLine } from "../command-line.ts"
 import type { CommandRun } from "../command.ts"
 import { engineFields } from "../engine-fields.ts"
 import { parseCommand } from "../parse-command.ts"
-import { scorerFields, ServeOptions, serverLimits, TOKEN_VARIABLE } from "../serve/serve-options.ts"
+import { scorerFields, ServeOptions, serverLimits, TOKEN_VARIABLE, weightsFields } from "../serve/serve-options.ts"
 import { nameOf, serviceOf } from "../serve/services.ts"
 import { listenForStop, type StopSignal } from "../stop-listener.ts"
 import { remark } from "../terminal.ts"
@@ -28,6 +28,7 @@ const line: CommandLine<typeof ServeOptions> = {
   options: ServeOptions,
   group: (field) => {
     if (field in scorerFields) return "Reward models"
+    if (field in weightsFields) return "Weights of a run that trains them"
     if (field in machineFields || field in engineFields) return "Machine"
     return field in serverLimits ? "Limits" : "Options"
   },
@@ -39,6 +40,11 @@ export const serveCommand: CommandRun = (argv) =>
   Effect.gen(function* () {
     const { options } = yield* parseCommand(line, argv)
     const token = yield* tokenOf(options)
+    if (options.acceptWeights && token === undefined) {
+      return yield* refused(
+        `--accept-weights needs a token, in ${TOKEN_VARIABLE} or with --token: weights are set by who has it`
+      )
+    }
     yield* Effect.scoped(
       Effect.gen(function* () {
         const stopped = yield* stopSignal

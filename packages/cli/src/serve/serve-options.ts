@@ -1,5 +1,6 @@
 import { WeightedName } from "@plumbline/algorithms"
 import { NonNegative, NonNegativeInt, option, optional, PositiveInt } from "@plumbline/data"
+import { adapterFields } from "@plumbline/peft"
 import { limitFields } from "@plumbline/serving"
 import { Schema } from "effect"
 import { machineFields } from "../backend.ts"
@@ -30,6 +31,24 @@ export const scorerFields = {
   batchDelay: option(NonNegative, 2, "milliseconds that a row waits for others to be scored with")
 } as const
 
+const { adapter: _oneOrSeveral, ...ofNewAdapters } = adapterFields
+export const newAdapterFields = ofNewAdapters
+
+/** What a trainer sets. */
+export const weightsFields = {
+  acceptWeights: option(
+    Schema.Boolean,
+    false,
+    "lets clients with the token set the weights, as plumb grpo --generator-url does: of the adapter below alone, where there is one"
+  ),
+  ...newAdapterFields,
+  adapterSeed: option(
+    NonNegativeInt,
+    0,
+    "--seed of the run, which decides the tensors of a new adapter that it does not train"
+  )
+} as const
+
 export const ServeOptions = Schema.Struct({
   ...modelFields,
   adapter: optional(
@@ -40,6 +59,7 @@ export const ServeOptions = Schema.Struct({
   host: option(Schema.NonEmptyString, "127.0.0.1", "address to listen on; any but loopback needs a token"),
   token: optional(Schema.NonEmptyString, `bearer token that clients must send; better in ${TOKEN_VARIABLE}`),
   name: optional(Schema.NonEmptyString, "the model's name for clients; the folder's by default"),
+  ...weightsFields,
   ...serverLimits,
   ...engineFields,
   ...scorerFields,

@@ -5,8 +5,9 @@ import { engineGenerators } from "@plumbline/rollout-generation"
 import { ModelRuntime } from "@plumbline/runtime"
 import {
   type Admission,
-  fingerprint,
+  generatorDown,
   type MetricsPage,
+  noWeightsRoutes,
   openaiRoutes,
   type RequestRefused,
   rewardRoutes,
@@ -15,20 +16,23 @@ import {
   type ServedModels,
   type ServedReward,
   watchGenerator,
-  watchScorer
+  watchScorer,
+  weightsReceiver,
+  weightsRoutes
 } from "@plumbline/serving"
 import { OptionsInvalid } from "@plumbline/training"
 import { Effect } from "effect"
 import { basename, resolve } from "node:path"
-import { openModel } from "../model-input.ts"
 import { givesScores, weightsFor } from "../reward-input.ts"
 import { type ServedAdapters, servedAdapters } from "./served-adapters.ts"
+import { servedModel } from "./served-model.ts"
 import type { ServeOptions } from "./serve-options.ts"
 
 /** What a model does for clients: its routes, and whether it can still do it. */
 export interface Service {
   readonly routes: ReadonlyArray<Route>
-  readonly working: Effect.Effect<unknown, RequestRefused>
+  /** What `/health` says of it. */
+  readonly working: Effect.Effect<Readonly<Record<string, unknown>>, RequestRefused>
 }
 
 export const nameOf = ({ model, name }: ServeOptions): string => name ?? basename(resolve(model))
@@ -62,7 +66,7 @@ const generationService = Effect.fnUntraced(function* (
     const reason = "are a reward model's, and this is a language model"
     return yield* new OptionsInvalid({ option: "--attribute-weights", reason })
   }
-  const { model, tokenizer } = yield* openModel({ model: options.model, adapter: own })
+  const { model, tokenizer } = yield* servedModel(options, own)
   const adapted = yield* Effect.forEach(named.values(), (folder) => adaptedForUse(model, folder))
   const { cacheTokens, maxConcurrency, maxQueue, maxResponses, maxRows } = options
   const engine = { maxRows, tokenizer, queueRequests: maxQueue + maxConcurrency, cacheTokens }
@@ -77,8 +81,11 @@ const generationService = Effect.fnUntraced(function* (
   }))
   const served: ServedModels = [parent, ...others]
   watchGenerator(served[0], metrics, (yield* ModelRuntime).memory)
-  const routes = openaiRoutes({ models: served, limits: options, admission: admitted, metrics, maxResponses })
-  return { routes, working: fingerprint(served[0]) } as Service
+  const receiver = options.acceptWeights ? weightsReceiver(model, generators[0]!) : undefined
+  const api = { models: served, limits: options, admission: admitted, metrics, maxResponses, weightsRun: receiver?.run }
+  const routes = [...openaiRoutes(api), ...(receiver ? weightsRoutes(receiver, options) : noWeightsRoutes)]
+  const working = Effect.map(generators[0]!.policyVersion, (version) => ({ policy_version: version }))
+  return { routes, working: Effect.mapError(working, ({ reason }) => generatorDown(reason)) } as Service
 })
 
 const rewardService = Effect.fnUntraced(function* (
@@ -87,6 +94,10 @@ const rewardService = Effect.fnUntraced(function* (
   admitted: Admission,
   metrics: MetricsPage
 ) {
+  if (options.acceptWeights) {
+    const reason = "is for a language model, which responses are written by, and this is a reward model"
+    return yield* new OptionsInvalid({ option: "--accept-weights", reason })
+  }
   if (named.size > 0) {
     const reason = "names are for adapters of a language model, and this is a reward model: give --adapter DIR"
     return yield* new OptionsInvalid({ option: "--adapter", reason })
@@ -103,5 +114,5 @@ const rewardService = Effect.fnUntraced(function* (
   }
   watchScorer(served, metrics, (yield* ModelRuntime).memory)
   const routes = rewardRoutes({ served, limits: options, admission: admitted, metrics, maxRows: options.maxResponses })
-  return { routes, working: Effect.void } as Service
+  return { routes, working: Effect.succeed({}) } as Service
 })

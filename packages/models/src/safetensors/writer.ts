@@ -24,7 +24,7 @@ const valuesOf = async (tensor: Tensor): Promise<Float32Array> => {
   }
 }
 
-export const storedBytes = ({ shape }: WrittenTensor, type: WeightType): number =>
+export const storedBytes = ({ shape }: Pick<WrittenTensor, "shape">, type: WeightType): number =>
   elementCount(shape) * writtenTypes[type].bytes
 
 /** Writes a safetensors file, one tensor in memory at a time, and waits until it is on the disk. */
@@ -43,8 +43,17 @@ export const writeSafetensors = async (
   }
 }
 
+/** The bytes of a safetensors file of these tensors as float32, all in memory. */
+export const encodeSafetensors = (
+  tensors: ReadonlyArray<Pick<WrittenTensor, "name" | "shape"> & { readonly values: Float32Array }>
+): Uint8Array<ArrayBuffer> =>
+  Buffer.concat([
+    header(tensors, "float32"),
+    ...tensors.map(({ values }) => new Uint8Array(values.buffer, values.byteOffset, values.byteLength))
+  ])
+
 /** Eight bytes of length, then JSON padded with spaces so that the data begin at a multiple of eight. */
-const header = (tensors: ReadonlyArray<WrittenTensor>, type: WeightType): Uint8Array => {
+const header = (tensors: ReadonlyArray<Pick<WrittenTensor, "name" | "shape">>, type: WeightType): Uint8Array => {
   const entries: Record<string, unknown> = { __metadata__: { format: "pt" } }
   let end = 0
   for (const tensor of tensors) {

@@ -1,5 +1,5 @@
 import type { SteppedModel } from "@plumbline/models"
-import { Cause, Effect, Latch, Queue, type Scope, Semaphore, Stream } from "effect"
+import { Cause, Effect, Exit, Fiber, Latch, Queue, type Scope, Semaphore, Stream } from "effect"
 import { type FinishedResponse, type GenerationError, GenerationTimedOut, GeneratorFailed } from "../errors.ts"
 import type { GeneratorShape } from "../generator-shape.ts"
 import type { GeneratedGroup, GenerationEvent, GenerationRequest } from "../request.ts"
@@ -10,6 +10,15 @@ type OnEvent = (event: GenerationEvent) => void
 
 /** Work on one request: fails with the reason, where there is one, and frees what it holds when it is interrupted. */
 type Work = (request: GenerationRequest, onEvent: OnEvent) => Effect.Effect<GeneratedGroup, string>
+
+/** The service over an engine of this process. */
+export interface EngineGenerator extends GeneratorShape {
+  /**
+   * Runs work that sets weights while no step is made. Nothing that was computed with others is used after it. Where it
+   * breaks, what the weights are is not known, and the engine is dead.
+   */
+  readonly betweenSteps: <A, E, R>(work: Effect.Effect<A, E, R>) => Effect.Effect<A, E, R>
+}
 
 /** The service over an engine of this process, whose steps run on a fiber of the scope. */
 export const engineGenerator = (
@@ -27,18 +36,19 @@ export const engineGenerator = (
 export const engineGenerators = (
   models: EngineModels,
   options: EngineOptions = {}
-): Effect.Effect<ReadonlyArray<GeneratorShape>, never, Scope.Scope> =>
+): Effect.Effect<ReadonlyArray<EngineGenerator>, never, Scope.Scope> =>
   Effect.gen(function* () {
     const engine = yield* Effect.acquireRelease(
       Effect.sync(() => makeEngine(models, options)),
       (made) => Effect.sync(made.dispose)
     )
-    const { died, queued, workOn } = yield* startEngine(engine, options.queueRequests ?? 1024)
-    return models.map((model): GeneratorShape => {
+    const { betweenSteps, died, queued, workOn } = yield* startEngine(engine, options.queueRequests ?? 1024)
+    return models.map((model): EngineGenerator => {
       const work = workOn(model)
       const limits = engine.limitsOf(model)
       return {
         colocated: true,
+        betweenSteps,
         limits: { contextTokens: limits.contextTokens, vocabulary: limits.vocabulary },
         policyVersion: Effect.suspend(() => {
           const reason = died()
@@ -58,17 +68,28 @@ export const engineGenerators = (
 const startEngine = Effect.fnUntraced(function* (engine: Engine, queueRequests: number) {
   const room = yield* Semaphore.make(queueRequests)
   const wake = yield* Latch.make()
+  const stepping = yield* Semaphore.make(1)
   let deathReason: string | undefined
   let queued = 0
-  yield* stepForever(engine, wake).pipe(
-    Effect.onExit((exit) =>
-      Effect.sync(() => {
-        deathReason = exit._tag === "Failure" ? reasonOf(exit.cause) : "its steps came to an end"
-        engine.failAll(deathReason)
-      })
-    ),
+  const die = (exit: Exit.Exit<unknown, unknown>) =>
+    Effect.sync(() => {
+      if (Exit.isSuccess(exit)) return
+      deathReason ??= reasonOf(exit.cause)
+      engine.failAll(deathReason)
+    })
+  const steps = yield* stepForever(engine, wake, stepping).pipe(
+    Effect.onExit(die),
     Effect.forkScoped({ startImmediately: true })
   )
+  const betweenSteps: EngineGenerator["betweenSteps"] = (work) =>
+    Effect.sync(engine.forgetWeights).pipe(
+      Effect.andThen(work),
+      Effect.onExit((exit) =>
+        Effect.tap(die(exit), () => (Exit.isFailure(exit) ? Fiber.interrupt(steps) : Effect.void))
+      ),
+      Effect.uninterruptible,
+      stepping.withPermit
+    )
   const enter = (model: SteppedModel, request: GenerationRequest, onEvent: OnEvent): ReturnType<Work> =>
     Effect.callback((resume) => {
       queued -= request.samples ?? 1
@@ -91,21 +112,22 @@ const startEngine = Effect.fnUntraced(function* (engine: Engine, queueRequests: 
         const leave = Effect.sync(() => void (queued -= entered ? 0 : (request.samples ?? 1)))
         return room.withPermit(counted).pipe(Effect.ensuring(leave))
       })
-  return { workOn, died: () => deathReason, queued: () => queued }
+  return { betweenSteps, workOn, died: () => deathReason, queued: () => queued }
 })
 
 /** A turn of the event loop between two steps: signals, sockets and other fibers live there. */
 const turn = Effect.promise(() => new Promise<void>((resume) => setImmediate(resume)))
 
-const stepForever = (engine: Engine, wake: Latch.Latch) =>
+const stepForever = (engine: Engine, wake: Latch.Latch, stepping: Semaphore.Semaphore) =>
   Effect.gen(function* () {
+    const step = Effect.sync(() => {
+      const something = engine.step()
+      // closed in the same breath: what is added from here on opens it
+      if (!something) wake.closeUnsafe()
+      return something
+    })
     for (;;) {
-      const worked = yield* Effect.sync(() => {
-        const something = engine.step()
-        // closed in the same breath: what is added from here on opens it
-        if (!something) wake.closeUnsafe()
-        return something
-      })
+      const worked = yield* stepping.withPermit(step)
       if (!worked) yield* wake.await
       // requests of the same moment begin together
       yield* turn

@@ -40,6 +40,8 @@ export interface Engine {
   readonly drop: (group: Group) => void
   /** One step of the model over the rows there are. @returns whether there was anything to do */
   readonly step: () => boolean
+  /** To be called where weights were set from outside, before which no step may be on its way. */
+  readonly forgetWeights: () => void
   /** Tells everyone who waits that it is over. */
   readonly failAll: (reason: string) => void
   readonly load: () => GeneratorLoad
@@ -91,6 +93,7 @@ export const makeEngine = (models: EngineModels, options: EngineOptions): Engine
     add: (request, of, listener) => scheduler.add(request, of, counting(listener)),
     drop: scheduler.drop,
     step: stepper.step,
+    forgetWeights: stepper.forgetWeights,
     failAll: (reason) => {
       // dropping takes a group out of the list
       for (const group of scheduler.groups.slice()) {

@@ -8,6 +8,8 @@ import { type Flight, launchStep } from "./step.ts"
 export interface Stepper {
   /** @returns whether there was anything to do */
   readonly step: () => boolean
+  /** The weights may be others, whatever their versions say. */
+  readonly forgetWeights: () => void
   readonly dispose: () => void
 }
 
@@ -58,6 +60,10 @@ export const makeStepper = (
       commit(before)
       if (!goAhead || !scheduler.canGoAhead()) catchUp()
       return worked || launched
+    },
+    forgetWeights: () => {
+      catchUp()
+      weights.clear()
     },
     dispose: () => unread?.passes.forEach(({ ids }) => ids.dispose())
   }

@@ -8,6 +8,8 @@ export interface RemoteOptions {
   readonly model?: string
   /** Sent as `Authorization: Bearer`. */
   readonly token?: string
+  /** Sent with every request. */
+  readonly headers?: Readonly<Record<string, string>>
   /** Requests on their way at the same time; 64 when absent. */
   readonly maxConcurrency?: number
   /** Times a request is sent again after a lost connection, 408, 429 or 5xx; 6 when absent. */

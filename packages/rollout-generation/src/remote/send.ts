@@ -20,20 +20,20 @@ const REFUSED: ReadonlySet<number> = new Set([400, 413, 422])
 /**
  * Sends a request; every status but 2xx is a failure. The answer's body lives as long as the scope.
  *
- * @param body as data, or as JSON already; without one the request is a GET
+ * @param body as data, as JSON already, or bytes; without one the request is a GET
  */
 export type Send = (
   path: string,
-  body?: Readonly<Record<string, unknown>> | string
+  body?: Readonly<Record<string, unknown>> | string | Uint8Array
 ) => Effect.Effect<HttpClientResponse.HttpClientResponse, Unanswered, Scope.Scope>
 
 export const sender = (
   client: HttpClient.HttpClient,
-  { baseUrl, token }: Pick<RemoteOptions, "baseUrl" | "token">
+  { baseUrl, headers = {}, token }: Pick<RemoteOptions, "baseUrl" | "headers" | "token">
 ): Send => {
   const scoped = HttpClient.withScope(client)
   return Effect.fnUntraced(function* (path, body) {
-    const bare = requestOf(`${baseUrl}${path}`, body)
+    const bare = HttpClientRequest.setHeaders(requestOf(`${baseUrl}${path}`, body), headers)
     const request = token === undefined ? bare : HttpClientRequest.bearerToken(bare, token)
     const response = yield* scoped.execute(request).pipe(Effect.mapError(disconnected))
     return response.status >= 200 && response.status < 300 ? response : yield* refusal(response)
@@ -43,6 +43,7 @@ export const sender = (
 const requestOf = (url: string, body: Parameters<Send>[1]): HttpClientRequest.HttpClientRequest => {
   if (body === undefined) return HttpClientRequest.get(url)
   const post = HttpClientRequest.post(url)
+  if (body instanceof Uint8Array) return HttpClientRequest.bodyUint8Array(post, body, "application/octet-stream")
   return typeof body === "string"
     ? HttpClientRequest.bodyText(post, body, "application/json")
     : HttpClientRequest.bodyJsonUnsafe(post, body)

@@ -7,6 +7,7 @@ import type { Limits } from "../shell/limits.ts"
 import type { MetricsPage } from "../shell/metrics.ts"
 import { badField, type RequestRefused } from "../shell/request-refused.ts"
 import type { Route } from "../shell/route.ts"
+import { checkRun } from "../weights/weights-routes.ts"
 import { answerJob } from "./answer-job.ts"
 import { chatJob } from "./chat-request.ts"
 import { completionJob } from "./completion-request.ts"
@@ -21,6 +22,8 @@ export interface OpenAIOptions {
   readonly metrics: MetricsPage
   /** Most responses that one request may ask for, over all its prompts. */
   readonly maxResponses: number
+  /** Whose weights the models have, where they may be set from outside. */
+  readonly weightsRun?: (() => string | undefined) | undefined
 }
 
 /** OpenAI's API; the `model` of a request selects among the models. */
@@ -34,12 +37,13 @@ export const openaiRoutes = (options: OpenAIOptions): ReadonlyArray<Route> => [
 type ReadJob = (models: ServedModels, body: unknown) => Effect.Effect<Job, RequestRefused>
 
 const complete = (
-  { admission, limits, maxResponses, metrics, models }: OpenAIOptions,
+  { admission, limits, maxResponses, metrics, models, weightsRun = () => undefined }: OpenAIOptions,
   request: HttpServerRequest.HttpServerRequest,
   readJob: ReadJob
 ): Effect.Effect<HttpServerResponse.HttpServerResponse, RequestRefused, Scope.Scope> =>
   Effect.gen(function* () {
     const since = performance.now()
+    yield* checkRun(request, weightsRun)
     yield* admission.enter
     const body = yield* jsonBody(request, limits)
     const job = yield* readJob(models, body)
@@ -51,7 +55,10 @@ const complete = (
       )
     }
     yield* admission.turn
-    return yield* answerJob({ metrics, limits, since }, job)
+    const answer = yield* answerJob({ metrics, limits, since }, job)
+    // others may have come while it was written
+    yield* checkRun(request, weightsRun)
+    return answer
   })
 
 const describe = ({ created, generator, id, parent }: ServedModel) =>

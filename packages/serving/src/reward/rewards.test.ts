@@ -46,7 +46,7 @@ beforeAll(async () => {
     watchScorer(served, metrics, (yield* ModelRuntime).memory)
     const routes = [
       ...rewardRoutes({ served, limits, admission: admitted, metrics, maxRows: 8 }),
-      ...statusRoutes(metrics, Effect.void)
+      ...statusRoutes(metrics, Effect.succeed({}))
     ]
     const listening = yield* serveHttp({
       routes,

@@ -8,13 +8,13 @@ import type { Route } from "./route.ts"
  * `/health`: the process is alive and what it needs works. `/ready`: it takes requests, too; not so while it drains.
  * `/metrics`: the numbers of the server.
  *
- * @param working fails where the server can do no more work
+ * @param working fails where the server can do no more work; what else `/health` says
  */
 export const statusRoutes = (
   metrics: MetricsPage,
-  working: Effect.Effect<unknown, RequestRefused>
+  working: Effect.Effect<Readonly<Record<string, unknown>>, RequestRefused>
 ): ReadonlyArray<Route> => {
-  const ok = () => Effect.as(working, HttpServerResponse.jsonUnsafe({ status: "ok" }))
+  const ok = () => Effect.map(working, (more) => HttpServerResponse.jsonUnsafe({ status: "ok", ...more }))
   return [
     { method: "GET", path: "/health", open: true, drains: true, handle: ok },
     { method: "GET", path: "/ready", open: true, handle: ok },

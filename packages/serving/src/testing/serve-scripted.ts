@@ -31,7 +31,7 @@ export const serveScripted = async (script: Partial<Script> = {}, speaks = token
   const admitted = admission(limits)
   const routes = [
     ...openaiRoutes({ models: [model], limits, admission: admitted, metrics, maxResponses: 64 }),
-    ...statusRoutes(metrics, Effect.void)
+    ...statusRoutes(metrics, Effect.succeed({}))
   ]
   const scope = Scope.makeUnsafe()
   const options = { routes, limits, admission: admitted, metrics, access: loopbackAccess, host: "127.0.0.1", port: 0 }

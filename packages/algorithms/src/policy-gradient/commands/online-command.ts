@@ -1,8 +1,7 @@
-import { Tokenizer } from "@plumbline/data"
+import type { Tokenizer } from "@plumbline/data"
 import type { HeadMissing, LoadError } from "@plumbline/models"
 import type { ModelRuntime } from "@plumbline/runtime"
 import { overlong, Reward } from "@plumbline/reward-model"
-import { Generator } from "@plumbline/rollout-generation"
 import { OptionsInvalid, runTraining } from "@plumbline/training"
 import { Effect, Layer, Schema, type Scope } from "effect"
 import type { Builtin } from "../../builtin.ts"
@@ -13,6 +12,7 @@ import { type OnlineOptions, policyGradient, type PolicyGradientOptions } from "
 import { PromptData, promptFiles, type PromptRow } from "../../responses/prompt-data.ts"
 import { evaluationFrom } from "../../responses/evaluation-fields.ts"
 import { rewardLayer } from "../../responses/reward-fields.ts"
+import { generatorLayer } from "./generator-layer.ts"
 import { onlineOptions, type OnlineFlags } from "./online-options.ts"
 import { loopFields, penaltyFields, rolloutFields } from "./rollout-fields.ts"
 
@@ -68,7 +68,7 @@ export const onlineCommand = <Own extends Schema.Struct.Fields>({
         })
       }).pipe(
         Effect.scoped,
-        Effect.provide([engine(flags), rewards(name, flags).pipe(Layer.provideMerge(promptData(flags)))]),
+        Effect.provide([generatorLayer(flags), rewards(name, flags).pipe(Layer.provideMerge(promptData(flags)))]),
         Effect.provide(policyFolder(flags))
       )
     }
@@ -90,16 +90,3 @@ const rewards = (name: string, flags: OnlineFlags): ReturnType<typeof rewardLaye
   const reason = `${buffer} tokens are more than --max-new-tokens ${maxLength}`
   return Layer.effect(Reward, Effect.fail(new OptionsInvalid({ option: "--overlong-margin", reason })))
 }
-
-const MOST_ROWS = 256
-
-const engine = ({ batchSize, cacheTokens, maxRows, rolloutBatches, samples }: OnlineFlags) =>
-  Layer.unwrap(
-    Effect.map(Tokenizer, (tokenizer) =>
-      Generator.layerEngine({
-        maxRows: maxRows ?? Math.min(MOST_ROWS, batchSize * rolloutBatches * samples),
-        cacheTokens,
-        tokenizer
-      })
-    )
-  )

@@ -1,0 +1,77 @@
+import { type CausalLM, fixedDigest, ownVariables, shapesOf, unlikeness } from "@plumbline/models"
+import { Effect, Schema, Semaphore, Stream } from "effect"
+import { HttpClient } from "effect/http"
+import { randomUUID } from "node:crypto"
+import { GeneratorFailed } from "../errors.ts"
+import type { GeneratorShape } from "../generator-shape.ts"
+import type { RemoteOptions } from "./options.ts"
+import { remoteGenerator } from "./remote-generator.ts"
+import { jsonOf, persistently, type Send, sender, type Unanswered } from "./send.ts"
+import { RUN_HEADER, ServedWeights, WEIGHTS_PATH } from "./weights-protocol.ts"
+import { sendWeights, snapshot } from "./weights-sender.ts"
+
+/**
+ * The service over a `plumb serve --accept-weights`, which writes with the policy's weights: before it is asked for
+ * responses it is sent those that have changed since, all of a policy that is trained whole, of an adapted one the
+ * adapter's values alone. Responses that are being written go on with the new ones.
+ *
+ * Fails at once where the server takes no weights, or has no place for these. vLLM and SGLang have endpoints of their own
+ * for files on a common disk, and no way to be sent values: they are refused.
+ */
+export const remotePolicyGenerator = Effect.fn("remotePolicyGenerator")(function* (
+  policy: CausalLM,
+  options: RemoteOptions
+): Effect.fn.Return<GeneratorShape, GeneratorFailed, HttpClient.HttpClient> {
+  const run = randomUUID()
+  const addressed = { ...options, headers: { ...options.headers, [RUN_HEADER]: run } }
+  const send = sender(yield* HttpClient.HttpClient, addressed)
+  yield* checkPlace(send, policy, options)
+  const far = yield* remoteGenerator(addressed)
+  const turn = Semaphore.makeUnsafe(1)
+  let sent: number | undefined
+  const transfer = Effect.suspend(() => {
+    const version = policy.version.current()
+    if (version === sent) return Effect.void
+    return snapshot(ownVariables(policy)).pipe(
+      Effect.flatMap((kept) => sendWeights(send, kept, { version, run, retries: retriesOf(options) })),
+      Effect.tap(() => Effect.sync(() => (sent = version))),
+      Effect.scoped,
+      Effect.mapError(({ reason }) =>
+        failed(`${options.baseUrl} did not take the weights of version ${version}: ${reason}`)
+      )
+    )
+  })
+  const current = Effect.suspend(() => (policy.version.current() === sent ? Effect.void : turn.withPermit(transfer)))
+  return {
+    ...far,
+    policyVersion: Effect.sync(() => policy.version.current()),
+    generate: (requests) => Effect.andThen(current, far.generate(requests)),
+    stream: (request) => Stream.unwrap(Effect.as(current, far.stream(request)))
+  }
+})
+
+const failed = (reason: string) => new GeneratorFailed({ reason, finished: [] })
+
+const retriesOf = ({ maxRetries = 3, retryDelay = 250 }: RemoteOptions) => ({ maxRetries, retryDelay })
+
+/** Refuses a server whose weights would not become the policy's. */
+const checkPlace = Effect.fnUntraced(function* (send: Send, policy: CausalLM, options: RemoteOptions) {
+  const { baseUrl } = options
+  const body = yield* persistently(Effect.scoped(Effect.flatMap(send(WEIGHTS_PATH), jsonOf)), retriesOf(options)).pipe(
+    Effect.mapError((failure) => failed(`${baseUrl}${WEIGHTS_PATH}: ${reasonOf(failure)}`))
+  )
+  if (!Schema.is(ServedWeights)(body)) return yield* failed(`${baseUrl}${WEIGHTS_PATH} says nothing of weights`)
+  const place = new Map(Object.entries(body.tensors))
+  const reason =
+    unlikeness(place, shapesOf(ownVariables(policy))) ??
+    (body.fixed === (yield* fixedDigest(policy)) ? undefined : "its adapter has other fixed tensors")
+  if (reason !== undefined) {
+    return yield* failed(`${baseUrl} serves another model, or another adapter, than the one that is trained: ${reason}`)
+  }
+})
+
+/** Another server than ours has no such place. */
+const reasonOf = ({ reason }: Unanswered): string =>
+  reason.startsWith("status 404")
+    ? `${reason}; it is no plumb serve, and its weights would stay what they are while the policy learns`
+    : reason
