@@ -36,7 +36,11 @@ export { batchBaseline, greedyBaseline, lengthWeightedBaseline } from "./policy-
 export { bestOfGroup } from "./policy-gradient/advantages/best-of-group.ts"
 export { type ByRewardOptions, normalizedByReward } from "./policy-gradient/advantages/by-reward.ts"
 export { generalizedAdvantage, type GeneralizedAdvantageOptions } from "./policy-gradient/advantages/generalized.ts"
-export { groupNormalized, type GroupNormalizedOptions } from "./policy-gradient/advantages/group-normalized.ts"
+export {
+  groupCentred,
+  groupNormalized,
+  type GroupNormalizedOptions
+} from "./policy-gradient/advantages/group-normalized.ts"
 export { leaveOneOut, type LeaveOneOutOptions } from "./policy-gradient/advantages/leave-one-out.ts"
 export { whitenedGroups, whitenedReturns } from "./policy-gradient/advantages/reinforce-plus-plus.ts"
 export {
@@ -77,7 +81,13 @@ export {
   truncateSequences,
   truncateTokens
 } from "./policy-gradient/sampler-correction.ts"
-export { clip, type ClipOptions, geometricClip, sequenceClip } from "./policy-gradient/surrogates/clip.ts"
+export {
+  clip,
+  type ClipOptions,
+  geometricClip,
+  geometricTokenClip,
+  sequenceClip
+} from "./policy-gradient/surrogates/clip.ts"
 export { gmpo } from "./policy-gradient/surrogates/gmpo.ts"
 export { cispo, logLikelihood, vespo } from "./policy-gradient/surrogates/likelihood.ts"
 export { sapo } from "./policy-gradient/surrogates/sapo.ts"

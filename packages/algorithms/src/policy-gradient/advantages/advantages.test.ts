@@ -5,7 +5,7 @@ import { batchBaseline, greedyBaseline, lengthWeightedBaseline } from "./baselin
 import { bestOfGroup } from "./best-of-group.ts"
 import { normalizedByReward } from "./by-reward.ts"
 import { generalizedAdvantage } from "./generalized.ts"
-import { groupNormalized } from "./group-normalized.ts"
+import { groupCentred, groupNormalized } from "./group-normalized.ts"
 import { leaveOneOut } from "./leave-one-out.ts"
 import { whitenedGroups, whitenedReturns } from "./reinforce-plus-plus.ts"
 import { rewardsByToken } from "./token-rewards.ts"
@@ -60,6 +60,12 @@ describe("advantages of [1, 0, 0, 1] and [0, 0, 0, 1]", () => {
   })
   it("REINFORCE++-baseline: ±1 and −½, −½, −½, 1½", () => {
     expectClose(of(whitenedGroups()), [1, -0.5, -1, -0.5, -1, -0.5, 1, 1.5], 1e-6)
+  })
+  it("GPG: the group's mean, twice as much where one of two groups teaches nothing", () => {
+    expectClose(of(groupCentred()), [0.5, -0.25, -0.5, -0.25, -0.5, -0.25, 0.5, 0.75], 1e-12)
+    const half = responses([1, 0.3, 0, 0.3], { groups: [0, 1, 0, 1] })
+    expectClose(firsts(groupCentred(), half), [1, 0, -1, 0], 1e-12)
+    expectClose(firsts(groupCentred(), responses([2, 2])), [0, 0], 1e-12)
   })
   it("REINFORCE: the mean of all", () => {
     expectClose(

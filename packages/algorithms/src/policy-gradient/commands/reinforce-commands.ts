@@ -6,11 +6,14 @@ import { whitenedGroups, whitenedReturns } from "../advantages/reinforce-plus-pl
 import { sequenceMean, tokenMean } from "../aggregation.ts"
 import { clip, sequenceClip } from "../surrogates/clip.ts"
 import { logLikelihood } from "../surrogates/likelihood.ts"
-import { checkedSurrogate, type LossFlags } from "./loss-table.ts"
+import { CLIP_RANGE } from "./loss-fields.ts"
+import { checkedSurrogate, firstStepOnly, type LossFlags } from "./loss-table.ts"
 import { onlineCommand } from "./online-command.ts"
 import { groupFields } from "./rollout-fields.ts"
 
-const bounds = ({ clipRange: low, clipRangeHigh: high = low, dualClip }: Omit<LossFlags, "gmpoClip">) => ({
+type Bounds = Pick<LossFlags, "clipRange" | "clipRangeHigh" | "dualClip">
+
+const bounds = ({ clipRange: low, clipRangeHigh: high = low, dualClip }: Bounds) => ({
   low,
   high,
   ...(dualClip !== undefined && { dual: dualClip })
@@ -86,22 +89,18 @@ export const reinforcePlusPlusCommand = onlineCommand({
     )
 })
 
-/** A loss without a ratio fits the first step on a rollout alone, and reads no bounds. */
+/** A loss without a ratio reads no bounds, either. */
 const onceOnly = Effect.fnUntraced(function* (
   name: string,
-  flags: Omit<LossFlags, "gmpoClip"> & { readonly innerEpochs: number; readonly rolloutBatches: number }
+  flags: Bounds & { readonly innerEpochs: number; readonly rolloutBatches: number }
 ) {
-  const { clipRange, clipRangeHigh, dualClip, innerEpochs, rolloutBatches } = flags
+  const { clipRange, clipRangeHigh, dualClip } = flags
   const problems: ReadonlyArray<readonly [boolean, string]> = [
-    [clipRange !== 0.2, "--clip-range"],
+    [clipRange !== CLIP_RANGE, "--clip-range"],
     [clipRangeHigh !== undefined, "--clip-range-high"],
     [dualClip !== undefined, "--dual-clip"]
   ]
   const unread = problems.find(([given]) => given)
   if (unread !== undefined) return yield* new OptionsInvalid({ option: unread[1], reason: `is not read by ${name}` })
-  if (innerEpochs * rolloutBatches > 1) {
-    const option = innerEpochs > 1 ? "--inner-epochs" : "--rollout-batches"
-    const reason = `${name} has no ratio, so a second step on a rollout would not know that the policy has moved: take rloo or grpo`
-    return yield* new OptionsInvalid({ option, reason })
-  }
+  yield* firstStepOnly(name, flags)
 })

@@ -14,6 +14,7 @@ import {
 import { Schema } from "effect"
 import { trainFields } from "../../command-fields.ts"
 import { evaluationFields } from "../../responses/evaluation-fields.ts"
+import { CLIP_RANGE } from "./loss-fields.ts"
 import { rewardFields } from "../../responses/reward-fields.ts"
 
 /** Where prompts, responses and rewards come from. */
@@ -84,7 +85,7 @@ export const penaltyFields = {
     "weights of tokens whose sampler gave them other odds than the model has"
   ),
   samplerCap: option(Positive, 2, "most that such a weight is; masks drop what is beyond it, and below its inverse"),
-  clipRange: option(Positive, 0.2, "ε: ratios gain nothing beyond 1 ± ε"),
+  clipRange: option(Positive, CLIP_RANGE, "ε: ratios gain nothing beyond 1 ± ε"),
   clipRangeHigh: optional(Positive, "ε above 1 (clip-higher; default: --clip-range)"),
   dualClip: optional(Positive, "a token with a negative advantage costs at most this times it; above 1")
 } as const

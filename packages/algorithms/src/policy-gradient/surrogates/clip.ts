@@ -1,3 +1,4 @@
+import { constant } from "@plumbline/numerics"
 import { tf, type Tensor1D } from "@plumbline/runtime"
 import { LossInvalid } from "../../loss-invalid.ts"
 import { both, rowMeans, rowSums, type Surrogate, type SurrogateTokens, type TokenLosses } from "./surrogate.ts"
@@ -36,6 +37,24 @@ export const geometricClip = (options: ClipOptions): Surrogate => ({
   name: "geometric-clip",
   options: checked(options),
   perToken: (tokens) => clipped(tf.exp(rowMeans(tokens.logRatios, tokens)), tokens, options)
+})
+
+/**
+ * GSPO-token: the same value, of which each token has the gradient of its own log-prob. It differs from GSPO where tokens of
+ * a response have different advantages:
+ *
+ *   s_t = sg(s)·π_t / sg(π_t),   s the geometric mean of the response's ratios
+ *
+ * @see Zheng et al. 2025, eq. 13–15, https://arxiv.org/abs/2507.18071
+ */
+export const geometricTokenClip = (options: ClipOptions): Surrogate => ({
+  name: "geometric-token-clip",
+  options: checked(options),
+  perToken: (tokens) => {
+    const { logProbs, logRatios } = tokens
+    const own = tf.sub(logProbs, constant(logProbs))
+    return clipped(tf.exp(tf.add<Tensor1D>(own, constant(rowMeans(logRatios, tokens)))), tokens, options)
+  }
 })
 
 /** The same with the ratio of the whole response, the product of its tokens' ratios, as TRL's RLOO has it. */

@@ -3,7 +3,7 @@ import { describe, expect } from "vitest"
 import { batchOf, lossAndGradients, tableBatch, tableLogProbs, tableOld } from "../../testing/policy-gradient-case.ts"
 import { expectClose, onWasm } from "../../testing/preference-case.ts"
 import { type Aggregation, constantLength, sequenceMean, sequenceSum, tokenMean } from "../aggregation.ts"
-import { clip, geometricClip, sequenceClip } from "./clip.ts"
+import { clip, geometricClip, geometricTokenClip, sequenceClip } from "./clip.ts"
 import { gmpo } from "./gmpo.ts"
 import { cispo, logLikelihood, vespo } from "./likelihood.ts"
 import { sapo } from "./sapo.ts"
@@ -21,6 +21,7 @@ const table: ReadonlyArray<readonly [string, Surrogate, Aggregation, number]> = 
   ["clip-higher over responses", higher, sequenceMean(), -0.0404301935],
   ["clip-higher over tokens", higher, tokenMean(), -0.2208730494],
   ["GSPO", geometricClip({ low: 0.2, high: 0.2 }), sequenceMean(), -0.0220647208],
+  ["GSPO-token", geometricTokenClip({ low: 0.2, high: 0.2 }), sequenceMean(), -0.0220647208],
   ["CISPO with a cap of 5", cispo({ least: 0, cap: 5 }), tokenMean(), 0.2637201963],
   ["CISPO in [.8, 1.28]", cispo({ least: 0.8, cap: 1.28 }), tokenMean(), 0.3411079324],
   ["SAPO", sapo({ positive: 1, negative: 1.05 }), sequenceMean(), -0.0885763142],
@@ -29,7 +30,7 @@ const table: ReadonlyArray<readonly [string, Surrogate, Aggregation, number]> = 
 ]
 
 /** The weight of a token is no part of its gradient there: differences of the value are no reference. */
-const detached = new Set(["CISPO with a cap of 5", "CISPO in [.8, 1.28]", "VESPO"])
+const detached = new Set(["CISPO with a cap of 5", "CISPO in [.8, 1.28]", "VESPO", "GSPO-token"])
 
 describe("surrogates", () => {
   for (const [name, surrogate, aggregation, expected] of table) {
@@ -53,6 +54,22 @@ describe("surrogates", () => {
       1e-6
     )
   })
+
+  onWasm(
+    "GSPO-token has GSPO's gradient where a response has one advantage, and each token its own where it has not",
+    () => {
+      const options = { low: 0.2, high: 0.2 }
+      const tokenwise = { surrogate: geometricTokenClip(options), aggregation: sequenceMean() }
+      const [whole, own] = [{ ...tokenwise, surrogate: geometricClip(options) }, tokenwise].map(
+        (loss) => lossAndGradients(loss).gradient
+      )
+      expectClose(own!, whole!, 1e-6)
+      // ratio e^.1, mean of .5 and −.3; advantages 1 and −2, so −s/2 and 2s/2 apart, and not −s/2·(1 − 2)/2 each
+      const apart = batchOf([2], { advantages: [1, -2], old: [-1.5, -0.7] })
+      const s = Math.exp(0.1)
+      expectClose(lossAndGradients(tokenwise, apart, [-1, -1]).gradient, [-s / 2, s], 1e-6)
+    }
+  )
 
   onWasm("VESPO's gradient is −φ·A / tokens, φ = 1.194282203 and .6827432253", () => {
     const { gradient } = lossAndGradients({ surrogate: vespo({ better: [2, 3], worse: [3, 2] }) })
