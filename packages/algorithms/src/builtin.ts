@@ -11,8 +11,8 @@ export interface Builtin<Options extends Schema.Struct<Schema.Struct.Fields>, Ro
   readonly summary: string
   /** Every field is a flag. */
   readonly options: Options
-  /** How it reads its files. */
-  readonly data: DataKind<Row>
+  /** How a run with these options reads its files. */
+  readonly data: (options: Options["Type"]) => DataKind<Row>
   /** Whether it writes responses of its own, whose cost no plan knows; false when absent. */
   readonly generates?: boolean
   readonly referenceUse: (options: Options["Type"]) => ReferenceUse

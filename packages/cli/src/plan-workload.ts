@@ -26,7 +26,7 @@ export const workloadOf = Effect.fnUntraced(function* (
 ) {
   const tokenizer = yield* loadTokenizer(folder)
   const limit = { maxLength: Math.min(options.maxLength, context), policy: options.overlong }
-  const read = (file: string) => unitLengths(builtin.data, tokenizer, file, limit)
+  const read = (file: string) => unitLengths(builtin.data(options as never), tokenizer, file, limit)
   const units = yield* read(options.train)
   const heldOut = options.eval === undefined ? [] : yield* read(options.eval)
   const { stepsPerEpoch } = yield* attempt(() => batchSampler({ ...options, rows: units.length }))

@@ -69,6 +69,7 @@ export {
   gradedDataset,
   type LengthLimit,
   openedPreferenceDataset,
+  openedUnpairedDataset,
   preferenceDataset,
   stepwiseDataset,
   supervisedDataset,

@@ -83,7 +83,7 @@ export const distillCommand: Builtin<typeof DistillOptions, TaughtRow> = {
   summary:
     "distillation from a teacher's distributions, stored or asked for, on given rows or on the student's own responses",
   options: DistillOptions,
-  data: taughtFiles,
+  data: () => taughtFiles,
   referenceUse: ({ teacher }) => (teacher === undefined ? "never" : "every step"),
   run: (options: DistillOptions) =>
     Effect.gen(function* () {

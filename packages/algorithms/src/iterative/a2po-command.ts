@@ -18,7 +18,7 @@ export const a2poCommand: Builtin<typeof A2poCommandOptions, PromptRow> = {
   name: "a2po",
   summary: "A*-PO: regresses log-ratios on advantages over the best policy near the reference",
   options: A2poCommandOptions,
-  data: promptFiles,
+  data: () => promptFiles,
   generates: true,
   referenceUse: () => "every step",
   run: ({ beta, referenceSamples, valueBeta, ...options }: A2poCommandOptions) =>

@@ -27,7 +27,7 @@ export const nashMdCommand: Builtin<typeof NashMdCommandOptions, PromptRow> = {
   name: "nash-md",
   summary: "policy gradient of winning against a mixture of the policy and its reference, to the Nash equilibrium",
   options: NashMdCommandOptions,
-  data: promptFiles,
+  data: () => promptFiles,
   generates: true,
   referenceUse: () => "every step",
   run: ({ beta, mixture, preference, ...options }: NashMdCommandOptions) =>

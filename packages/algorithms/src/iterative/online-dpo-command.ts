@@ -48,7 +48,7 @@ export const onlineDpoCommand: Builtin<typeof OnlineDpoCommandOptions, PromptRow
   name: "online-dpo",
   summary: "DPO and its relatives on pairs of the policy's own responses, judged during training",
   options: OnlineDpoCommandOptions,
-  data: promptFiles,
+  data: () => promptFiles,
   generates: true,
   referenceUse: () => "every step",
   run: (options: OnlineDpoCommandOptions) =>

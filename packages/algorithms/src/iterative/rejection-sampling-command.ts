@@ -36,7 +36,7 @@ export const rejectionSamplingCommand: Builtin<typeof RejectionSamplingCommandOp
   name: "rejection-sampling",
   summary: "imitates the best of the model's own responses to prompts",
   options: RejectionSamplingCommandOptions,
-  data: promptFiles,
+  data: () => promptFiles,
   generates: true,
   referenceUse: () => "never",
   run: (options: RejectionSamplingCommandOptions) =>

@@ -39,7 +39,7 @@ export const selfRewardingCommand: Builtin<typeof SelfRewardingCommandOptions, P
   name: "self-rewarding",
   summary: "the model writes responses, judges them itself, and learns from its judgement, iteration by iteration",
   options: SelfRewardingCommandOptions,
-  data: promptFiles,
+  data: () => promptFiles,
   generates: true,
   referenceUse: () => "every step",
   run: (options: SelfRewardingCommandOptions) =>

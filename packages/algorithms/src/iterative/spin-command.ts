@@ -42,7 +42,7 @@ export const spinCommand: Builtin<typeof SpinCommandOptions, TokenizedRow> = {
   name: "spin",
   summary: "self-play: demonstrations against what the model itself writes, iteration by iteration",
   options: SpinCommandOptions,
-  data: demonstrationFiles,
+  data: () => demonstrationFiles,
   generates: true,
   referenceUse: () => "every step",
   run: (options: SpinCommandOptions) =>

@@ -17,7 +17,7 @@ export const xpoCommand: Builtin<typeof XpoCommandOptions, PromptRow> = {
   name: "xpo",
   summary: "online DPO of the policy's against the reference's responses, with a bonus for exploring",
   options: XpoCommandOptions,
-  data: promptFiles,
+  data: () => promptFiles,
   generates: true,
   referenceUse: () => "every step",
   run: ({ beta, exploration, ...options }: XpoCommandOptions) =>

@@ -48,7 +48,7 @@ export const dpoCommand: Builtin<typeof DpoOptions, TokenizedPreference> = {
   name: "dpo",
   summary: "direct preference optimization and its relatives on chosen and rejected responses",
   options: DpoOptions,
-  data: pairFiles,
+  data: () => pairFiles,
   referenceUse: ({ precomputeReference }) => (precomputeReference ? "once" : "every step"),
   run: (options: DpoOptions) =>
     Effect.gen(function* () {

@@ -30,12 +30,18 @@ interface DivergenceChoice {
   readonly reads: SomeRead
 }
 
+/** Distance of α from 1 below which float32 holds nothing of the score but rounding; TRL's, too. */
+const NEAR_LIMIT = 1e-6
+
 /** What `--f-divergence` can name. */
 const divergences = {
   reverse_kl: { make: () => reverseKl, reads: [] },
   forward_kl: { make: () => forwardKl, reads: [] },
   js_divergence: { make: () => jensenShannon, reads: [] },
-  alpha_divergence: { make: (alpha) => (alpha === 1 ? reverseKl : alphaDivergence(alpha)), reads: ["alpha"] }
+  alpha_divergence: {
+    make: (alpha) => (Math.abs(alpha - 1) < NEAR_LIMIT ? reverseKl : alphaDivergence(alpha)),
+    reads: ["alpha"]
+  }
 } satisfies Readonly<Record<string, DivergenceChoice>>
 
 export const DivergenceName = Schema.Literals(Object.keys(divergences) as ReadonlyArray<keyof typeof divergences>)

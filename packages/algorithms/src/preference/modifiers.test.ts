@@ -16,6 +16,15 @@ describe("modifiers of a loss", () => {
     expect(() => lengthDesensitized(dpo({ beta: 0.1 }), { alpha })).toThrow(/between 0 \(not at all\) and 1/)
   })
 
+  it("WPO refuses losses that set pairs against one another, in a mix, too", () => {
+    const sorted = aot({ beta: 0.1 })
+    const mixed = mix([
+      { loss: dpo({ beta: 0.1 }), weight: 1 },
+      { loss: sorted, weight: 1 }
+    ])
+    for (const loss of [sorted, mixed]) expect(() => onPolicyWeighted(loss)).toThrow(/no part of it is one pair's/)
+  })
+
   it("apply to a whole mix: a part that brings one is refused", () => {
     const parts = (loss: ReturnType<typeof dpo>) => [{ loss, weight: 1 }] as const
     expect(() => mix(parts(onPolicyWeighted(dpo({ beta: 0.1 }))))).toThrow(/apply it to the mix/)

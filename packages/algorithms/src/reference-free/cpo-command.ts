@@ -36,7 +36,7 @@ export const cpoCommand: Builtin<typeof CpoCommandOptions, TokenizedPreference> 
   name: "cpo",
   summary: "contrastive preference optimization on chosen and rejected responses, without a reference",
   options: CpoCommandOptions,
-  data: openedPairFiles,
+  data: () => openedPairFiles,
   referenceUse: () => "never",
   run: (options: CpoCommandOptions) =>
     Effect.gen(function* () {

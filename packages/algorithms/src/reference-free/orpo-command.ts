@@ -17,7 +17,7 @@ export const orpoCommand: Builtin<typeof OrpoCommandOptions, TokenizedPreference
   name: "orpo",
   summary: "odds ratio preference optimization: imitation and preference in one, without a reference",
   options: OrpoCommandOptions,
-  data: openedPairFiles,
+  data: () => openedPairFiles,
   referenceUse: () => "never",
   run: (options: OrpoCommandOptions) =>
     Effect.flatMap(

@@ -30,7 +30,7 @@ export const simpoCommand: Builtin<typeof SimpoCommandOptions, TokenizedPreferen
   name: "simpo",
   summary: "simple preference optimization: mean log-probs with a margin, without a reference",
   options: SimpoCommandOptions,
-  data: openedPairFiles,
+  data: () => openedPairFiles,
   referenceUse: () => "never",
   run: (options: SimpoCommandOptions) =>
     Effect.flatMap(
@@ -44,7 +44,7 @@ export const alphaPoCommand: Builtin<typeof AlphaPoCommandOptions, TokenizedPref
   name: "alphapo",
   summary: "SimPO with a bent reward of the mean probability (AlphaPO), without a reference",
   options: AlphaPoCommandOptions,
-  data: openedPairFiles,
+  data: () => openedPairFiles,
   referenceUse: () => "never",
   run: (options: AlphaPoCommandOptions) =>
     Effect.flatMap(

@@ -38,7 +38,7 @@ export const tpoCommand: Builtin<typeof TpoCommandOptions, TokenizedTriple> = {
   name: "tpo",
   summary: "triple preference optimization: pairs with a gold response in `reference`, without a reference policy",
   options: TpoCommandOptions,
-  data: tripleFiles,
+  data: () => tripleFiles,
   referenceUse: () => "never",
   run: (options: TpoCommandOptions) =>
     Effect.gen(function* () {

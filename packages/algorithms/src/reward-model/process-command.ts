@@ -25,7 +25,7 @@ export const processCommand: Builtin<typeof ProcessOptions, StepwiseRow> = {
   name: "prm",
   summary: "a process reward model from responses whose steps are right or wrong",
   options: ProcessOptions,
-  data: stepwiseFiles("\n"),
+  data: ({ stepSeparator }) => stepwiseFiles(stepSeparator),
   referenceUse: () => "never",
   run: (options: ProcessOptions) =>
     Effect.gen(function* () {

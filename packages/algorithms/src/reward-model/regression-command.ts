@@ -27,7 +27,7 @@ export const regressionCommand: Builtin<typeof RegressionOptions, GradedRow> = {
   name: "rm-regression",
   summary: "a reward model of several attributes from graded responses, as HelpSteer's and SteerLM's",
   options: RegressionOptions,
-  data: ungradedFiles,
+  data: () => ungradedFiles,
   referenceUse: () => "never",
   run: (options: RegressionOptions) =>
     Effect.gen(function* () {

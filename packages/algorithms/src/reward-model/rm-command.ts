@@ -40,7 +40,7 @@ export const rmCommand: Builtin<typeof RmOptions, TokenizedPreference> = {
   name: "rm",
   summary: "a reward model from chosen and rejected responses",
   options: RmOptions,
-  data: pairFiles,
+  data: () => pairFiles,
   referenceUse: () => "never",
   run: (options: RmOptions) =>
     Effect.gen(function* () {

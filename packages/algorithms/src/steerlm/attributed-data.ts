@@ -16,15 +16,12 @@ import { type DataKind, dataKind } from "../data-file.ts"
 import { gradesOf, labelIds, labelled } from "./attribute-label.ts"
 
 /** Demonstrations with grades as numbers at the top of their rows, each with its label before its answer. */
-export const attributedFiles = (names: ReadonlyArray<string> | undefined): DataKind<TokenizedRow> =>
+export const attributedFiles = (names: ReadonlyArray<string>): DataKind<TokenizedRow> =>
   dataKind({
     load: loadSupervised,
-    tokenize: (tokenizer, records, limit) => attributedDataset(tokenizer, records, names ?? namesIn(records), limit),
+    tokenize: (tokenizer, records, limit) => attributedDataset(tokenizer, records, names, limit),
     rows: (row) => [row]
   })
-
-/** Every number that the first row has. */
-const namesIn = (records: ReadonlyArray<SupervisedRecord>) => Object.keys(records[0]?.attributes ?? {})
 
 const attributedDataset = Effect.fnUntraced(function* (
   tokenizer: TokenizerShape,

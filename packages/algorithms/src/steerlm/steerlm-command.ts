@@ -27,7 +27,7 @@ export const steerLmCommand: Builtin<typeof SteerLmOptions, TokenizedRow> = {
   name: "steerlm",
   summary: "fine-tuning conditioned on grades of the responses; plumb generate --attributes steers what comes of it",
   options: SteerLmOptions,
-  data: attributedFiles(undefined),
+  data: ({ attributes }) => attributedFiles(attributes),
   referenceUse: () => "never",
   run: (options: SteerLmOptions) =>
     Effect.gen(function* () {

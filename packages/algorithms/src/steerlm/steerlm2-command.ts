@@ -15,7 +15,7 @@ export const steerLm2Command: Builtin<typeof SteerLm2Options, WeightedGroup> = {
   summary:
     "SteerLM 2.0 on sampled responses with their log-probs under attribute model, base model and sampling policy",
   options: SteerLm2Options,
-  data: weightedFiles,
+  data: () => weightedFiles,
   referenceUse: () => "never",
   run: (options: SteerLm2Options) =>
     Effect.gen(function* () {

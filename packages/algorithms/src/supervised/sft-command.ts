@@ -29,7 +29,7 @@ export const sftCommand: Builtin<typeof SftOptions, TokenizedRow> = {
   name: "sft",
   summary: "supervised fine-tuning on prompts with completions, chats or texts",
   options: SftOptions,
-  data: demonstrationFiles,
+  data: () => demonstrationFiles,
   referenceUse: () => "never",
   run: (options: SftOptions) =>
     Effect.gen(function* () {

@@ -10,27 +10,29 @@ import {
   runFields,
   runTraining
 } from "@plumbline/training"
-import { Effect, Schema } from "effect"
+import { Effect, Layer, Schema } from "effect"
 import type { Builtin } from "../builtin.ts"
 import { fileFields } from "../command-fields.ts"
+import { dataFromFiles, type DataKind } from "../data-file.ts"
 import { inputFiles, policyFolder, referenceFolder, tokenizerOutput } from "../model-folder.ts"
 import { apoZeroUnpaired } from "./apo-zero-unpaired.ts"
 import { bco } from "./bco.ts"
 import { kto, type KtoOptions } from "./kto.ts"
-import { UnpairedData, unpairedFiles } from "./unpaired-data.ts"
+import { openedUnpairedFiles, UnpairedData, unpairedFiles } from "./unpaired-data.ts"
 import type { UnpairedLoss } from "./unpaired-loss.ts"
 import { unpaired } from "./unpaired.ts"
 
 interface LossChoice {
   readonly make: (options: KtoOptions) => UnpairedLoss
   readonly weighsClasses: boolean
+  readonly data: DataKind<UnpairedRow>
 }
 
 /** What `--loss` can name. */
 const losses = {
-  kto: { make: kto, weighsClasses: true },
-  apo_zero_unpaired: { make: apoZeroUnpaired, weighsClasses: true },
-  bco: { make: bco, weighsClasses: false }
+  kto: { make: kto, weighsClasses: true, data: unpairedFiles },
+  apo_zero_unpaired: { make: apoZeroUnpaired, weighsClasses: true, data: unpairedFiles },
+  bco: { make: bco, weighsClasses: false, data: openedUnpairedFiles }
 } satisfies Readonly<Record<string, LossChoice>>
 
 const LossName = Schema.Literals(Object.keys(losses) as ReadonlyArray<keyof typeof losses>)
@@ -49,12 +51,14 @@ export const KtoCommandOptions = Schema.Struct({
 })
 export type KtoCommandOptions = typeof KtoCommandOptions.Type
 
+const filesOf = ({ loss }: KtoCommandOptions): DataKind<UnpairedRow> => losses[loss].data
+
 /** `plumb kto`: aligns the model of a folder with responses judged good or bad. */
 export const ktoCommand: Builtin<typeof KtoCommandOptions, UnpairedRow> = {
   name: "kto",
   summary: "Kahneman-Tversky optimization and its relatives on responses labelled desirable or not",
   options: KtoCommandOptions,
-  data: unpairedFiles,
+  data: filesOf,
   referenceUse: () => "every step",
   run: (options: KtoCommandOptions) =>
     Effect.gen(function* () {
@@ -69,7 +73,10 @@ export const ktoCommand: Builtin<typeof KtoCommandOptions, UnpairedRow> = {
         })
       })
       return yield* run.pipe(
-        Effect.provide([UnpairedData.layerFiles(options), referenceFolder(options)]),
+        Effect.provide([
+          Layer.effect(UnpairedData, dataFromFiles(filesOf(options), options)),
+          referenceFolder(options)
+        ]),
         Effect.provide(policyFolder(options))
       )
     })

@@ -1,4 +1,4 @@
-import { loadUnpaired, unpairedDataset, type UnpairedRow } from "@plumbline/data"
+import { loadUnpaired, openedUnpairedDataset, unpairedDataset, type UnpairedRow } from "@plumbline/data"
 import type { Dataset, DataUnit } from "@plumbline/training"
 import { Context, Layer } from "effect"
 import { dataFromFiles, type DataFileOptions, dataKind } from "../data-file.ts"
@@ -12,6 +12,13 @@ export interface UnpairedUnit extends DataUnit {
 export const unpairedFiles = dataKind({
   load: loadUnpaired,
   tokenize: unpairedDataset,
+  rows: (row: UnpairedRow) => [row]
+})
+
+/** The same, every row beginning with BOS where the tokenizer has one, as TRL's BCO reads them. */
+export const openedUnpairedFiles = dataKind({
+  load: loadUnpaired,
+  tokenize: openedUnpairedDataset,
   rows: (row: UnpairedRow) => [row]
 })
 

@@ -45,6 +45,12 @@ export const unpairedDataset = Effect.fn("unpairedDataset")(
     attempt(() => tokenizeAll(tokenizer, records, limit, labelled))
 )
 
+/** The same with BOS at the beginning of every row, where the tokenizer has one, whether it puts it there itself or not. */
+export const openedUnpairedDataset = Effect.fn("openedUnpairedDataset")(
+  (tokenizer: TokenizerShape, records: ReadonlyArray<UnpairedRecord>, limit: LengthLimit) =>
+    attempt(() => tokenizeAll(tokenizer, records, limit, opened(labelled)))
+)
+
 /** Pairs: both sides are cut alike, and a pair is dropped as a whole. */
 export const preferenceDataset = Effect.fn("preferenceDataset")(
   (tokenizer: TokenizerShape, records: ReadonlyArray<PreferenceRecord>, limit: LengthLimit) =>

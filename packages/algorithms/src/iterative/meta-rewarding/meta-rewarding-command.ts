@@ -55,7 +55,7 @@ export const metaRewardingCommand: Builtin<typeof MetaRewardingCommandOptions, P
   name: "meta-rewarding",
   summary: "self-rewarding in which the model also judges its judgements, and learns to judge from that",
   options: MetaRewardingCommandOptions,
-  data: promptFiles,
+  data: () => promptFiles,
   generates: true,
   referenceUse: () => "every step",
   run: (options: MetaRewardingCommandOptions) =>

@@ -49,7 +49,7 @@ export const onlineCommand = <Own extends Schema.Struct.Fields>({
     name,
     summary,
     options: schema,
-    data: promptFiles,
+    data: () => promptFiles,
     generates: true,
     referenceUse: (options) => ((options as OnlineFlags).klCoefficient > 0 ? "every step" : "never"),
     run: (options) => {
