@@ -3,7 +3,7 @@ import { describe, expect, it } from "vitest"
 import { costsOf } from "./plan-costs.ts"
 import type { Workload } from "./plan-workload.ts"
 
-const config = decoderConfig({
+const table = {
   family: llama,
   vocabulary: 10,
   width: 4,
@@ -12,7 +12,8 @@ const config = decoderConfig({
   mlpWidth: 8,
   maxPositions: 16,
   tiedEmbeddings: true
-})
+}
+const config = decoderConfig(table)
 
 /** 10·4 embeddings + 4·(4·4) attention + 3·(4·8) MLP + 3·4 norms */
 const N = 40 + 64 + 96 + 12
@@ -59,7 +60,7 @@ describe("costsOf", () => {
     const given = { ...options, activationCheckpointing: true }
     // a third of the blocks' share: all but the output matrix, 6·10·4 FLOPs a token
     expect(costsOf(config, rows, given).flopsPerStep).toBeCloseTo(8 * (perToken + (perToken - 6 * 40) / 3), 6)
-    const deep = { ...config, layers: 5 }
+    const deep = decoderConfig({ ...table, layers: 5 })
     // one layer's 56 features, as below, and five inputs of 4; and the slopes of an MLP
     expect(costsOf(deep, rows, given).memory.activations).toBe(8 * 4 * (56 + 5 * 4 + 24))
     expect(costsOf(deep, rows, options).memory.activations).toBe(8 * 4 * (5 * 56 + 24))
