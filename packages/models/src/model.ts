@@ -4,6 +4,7 @@ import type { DecoderConfig, JsonObject } from "./config/decoder-config.ts"
 import type { CachedRows, KeyValueCache } from "./decoder/key-value-cache.ts"
 import type { Prefix } from "./decoder/prefix.ts"
 import type { Weights } from "./decoder/weights.ts"
+import type { StoredTensor } from "./safetensors/stored-tensor.ts"
 import type { WeightsVersion } from "./weights-version.ts"
 
 /** What a folder of a model holds, where that is not the whole model. */
@@ -12,7 +13,7 @@ export interface FolderContents {
   readonly json: Readonly<Record<string, JsonObject>>
   readonly weightsFile: string
   /** By name in that file. */
-  readonly tensors: ReadonlyMap<string, Tensor>
+  readonly tensors: ReadonlyMap<string, StoredTensor>
 }
 
 /** What a model may be rebuilt on: other parameters, or the same seen in another way. */

@@ -38,14 +38,14 @@ export const misfit = (own: TensorShapes, name: string, shape: ReadonlyArray<num
 }
 
 /** SHA-256, hexadecimal, of what a model's folder holds and nothing trains, such as VeRA's projections. */
-export const fixedDigest = Effect.fn("fixedDigest")(function* ({ contents, variables }: Model) {
-  const trained = new Set<Tensor>(variables)
+export const fixedDigest = Effect.fn("fixedDigest")(function* ({ contents }: Model) {
   const hash = createHash("sha256")
-  for (const [name, tensor] of contents?.tensors ?? []) {
-    if (trained.has(tensor)) continue
-    const values = (yield* Effect.promise(() => tensor.data())) as Float32Array
-    hash.update(`${name} ${tensor.shape.join("x")}\n`)
-    hash.update(new Uint8Array(values.buffer, values.byteOffset, values.byteLength))
+  for (const [name, { frozen }] of contents?.tensors ?? []) {
+    for (const tensor of frozen) {
+      const values = (yield* Effect.promise(() => tensor.data())) as Float32Array
+      hash.update(`${name} ${tensor.shape.join("x")}\n`)
+      hash.update(new Uint8Array(values.buffer, values.byteOffset, values.byteLength))
+    }
   }
   return hash.digest("hex")
 })

@@ -116,7 +116,7 @@ const contentsOf = (
     }
   },
   weightsFile: WEIGHTS_FILE,
-  tensors: adapter.tensors
+  tensors: adapter.stored
 })
 
 /** PEFT's names of tasks by the end of transformers' class. */

@@ -30,7 +30,10 @@ export const adapterFields = {
   loraAlphaPattern: optional(Numbers(Positive), 'the same of --lora-alpha, as {"v_proj": 8}'),
   rslora: option(Schema.Boolean, false, "scale by the root of the rank (rsLoRA)"),
   dora: option(Schema.Boolean, false, "learn the magnitude of each output apart (DoRA)"),
-  loraInit: optional(Schema.Literals(["kaiming", "gaussian", "orthogonal"]), "how matrices begin (default: kaiming)"),
+  loraInit: optional(
+    Schema.Literals(["kaiming", "gaussian", "orthogonal", "pissa"]),
+    "how matrices begin; pissa: as the weights' largest singular values (default: kaiming)"
+  ),
   loraPlusRatio: optional(Positive, "learning rate of the adapter's second matrix over that of its first (LoRA+)"),
   virtualTokens: optional(
     PositiveInt,

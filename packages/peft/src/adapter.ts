@@ -1,4 +1,4 @@
-import type { Model, Prefix } from "@plumbline/models"
+import { type Model, type Prefix, storedTensor, type StoredTensor } from "@plumbline/models"
 import { philoxStream, type Tensor, tf, type Variable } from "@plumbline/runtime"
 import { AdapterUnfit } from "./errors.ts"
 import type { AdapterMethod, AdapterTensor, LinearAdapter } from "./method.ts"
@@ -12,8 +12,10 @@ export interface Adapter {
   readonly replaced: ReadonlyMap<string, Tensor>
   /** What it puts before every row. */
   readonly prefix: Prefix | undefined
-  /** All it is stored as, by name in adapter_model.safetensors. */
+  /** All it is made of, by name. */
   readonly tensors: ReadonlyMap<string, Tensor>
+  /** All it is stored as, by name in adapter_model.safetensors. */
+  readonly stored: ReadonlyMap<string, StoredTensor>
   /** Those that are trained, with factors on the learning rate. */
   readonly rates: ReadonlyMap<Variable, number>
   readonly dispose: () => void
@@ -134,19 +136,34 @@ export const makeAdapter = ({ method, model, name, trainable, value }: MakeAdapt
     replaced: new Map(replaced),
     prefix: method.prefix?.made(model.config, (suffix) => tensors.get(suffix)!),
     tensors,
+    stored: storedTensors(method, model, tensors),
     rates,
     dispose: () => tf.dispose([...tensors.values()])
   }
 }
 
-const adaptedLayers = (method: AdapterMethod, model: Model, tensors: ReadonlyMap<string, Tensor>) => {
-  const found = (prefix: string) => (suffix: string) => tensors.get(`${prefix}${suffix}`)!
-  return new Map(
-    selectModules(model, method.selection).map((module) => [
-      module.name,
-      method.layer(module, found(`${modulePrefix(method)}${module.name}.`), found("base_model."))
-    ])
+type Tensors = ReadonlyMap<string, Tensor>
+
+const foundIn = (tensors: Tensors, prefix: string) => (suffix: string) => tensors.get(`${prefix}${suffix}`)!
+
+const adaptedLayers = (method: AdapterMethod, model: Model, tensors: Tensors) =>
+  new Map(
+    selectModules(model, method.selection).map((module) => {
+      const own = foundIn(tensors, `${modulePrefix(method)}${module.name}.`)
+      return [module.name, method.layer(module, own, foundIn(tensors, "base_model."))]
+    })
   )
+
+const storedTensors = (method: AdapterMethod, model: Model, tensors: Tensors): ReadonlyMap<string, StoredTensor> => {
+  const stored = new Map([...tensors].map(([name, tensor]) => [name, storedTensor(tensor)]))
+  if (method.stored === undefined) return stored
+  for (const module of selectModules(model, method.selection)) {
+    const prefix = `${modulePrefix(method)}${module.name}.`
+    for (const { suffix } of method.tensors(module)) stored.delete(`${prefix}${suffix}`)
+    const made = Object.entries(method.stored(module, foundIn(tensors, prefix)))
+    for (const [suffix, tensor] of made) stored.set(`${prefix}${suffix}`, tensor)
+  }
+  return stored
 }
 
 /** Values of a new adapter: each tensor has a random stream of its own name, and one of its module's. */

@@ -75,6 +75,7 @@ const methods: ReadonlyArray<readonly [string, () => AdapterMethod]> = [
   ],
   ["DoRA", () => lora({ rank: 3, decomposed: true })],
   ["orthogonal LoRA", () => lora({ rank: 4, init: "orthogonal" })],
+  ["PiSSA", () => lora({ rank: 3, alpha: 5, init: "pissa", rankPattern: { v_proj: 2 } })],
   ["(IA)³", () => ia3()],
   ["VeRA", () => vera({ rank: 5 })],
   ["BitFit", () => bitFit()]

@@ -1,4 +1,4 @@
-import type { DecoderConfig, JsonObject, Prefix } from "@plumbline/models"
+import type { DecoderConfig, JsonObject, Prefix, StoredTensor } from "@plumbline/models"
 import type { RandomStream, Tensor, Tensor1D, Tensor2D } from "@plumbline/runtime"
 import type { Adaptable, LinearModule, Selection } from "./targets.ts"
 
@@ -59,6 +59,8 @@ export interface AdapterMethod {
   readonly tensors: (module: LinearModule) => ReadonlyArray<AdapterTensor>
   /** @param shared finds those of `shared` */
   readonly layer: (module: LinearModule, own: Found, shared: Found) => LinearAdapter
+  /** What a module's tensors are stored as, by the ends of their names, where they are not stored as they are. */
+  readonly stored?: (module: LinearModule, own: Found) => Readonly<Record<string, StoredTensor>>
   /** What it puts before the tokens of every row, where it does. */
   readonly prefix?: PrefixMethod
 }

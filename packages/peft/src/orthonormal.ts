@@ -24,7 +24,7 @@ export const orthonormalize = (vectors: ReadonlyArray<Float64Array>): void => {
   })
 }
 
-const dot = (a: Float64Array, b: Float64Array): number => {
+export const dot = (a: Float64Array, b: Float64Array): number => {
   let sum = 0
   for (let i = 0; i < a.length; i++) sum += a[i]! * b[i]!
   return sum

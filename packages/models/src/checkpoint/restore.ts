@@ -26,19 +26,19 @@ export const restoreWeights = Effect.fn("restoreWeights")(function* (
   })
 })
 
-/** Sets the tensors of `contents` that are variables; the others are what they were. */
+/** Sets what of `contents` is trained; the rest is what it was. */
 const restoreContents = Effect.fnUntraced(function* ({ tensors, weightsFile }: FolderContents, folder: string) {
   yield* Effect.scoped(
     Effect.gen(function* () {
       const file = yield* openSafetensors(join(folder, weightsFile))
-      for (const [name, tensor] of tensors) {
-        if (!(tensor instanceof tf.Variable)) continue
+      for (const [name, { restore, shape }] of tensors) {
+        if (restore === undefined) continue
         const found = file.tensors.get(name)?.shape
         if (found === undefined)
-          return yield* new TensorMissing({ folder, tensor: name, expected: tensor.shape, unexpected: [] })
-        if (found.join() !== tensor.shape.join())
-          return yield* new TensorShapeMismatch({ folder, tensor: name, expected: tensor.shape, found })
-        writeValues(tensor, yield* file.read(name))
+          return yield* new TensorMissing({ folder, tensor: name, expected: shape, unexpected: [] })
+        if (found.join() !== shape.join())
+          return yield* new TensorShapeMismatch({ folder, tensor: name, expected: shape, found })
+        restore(yield* file.read(name))
       }
     })
   )

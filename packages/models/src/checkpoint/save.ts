@@ -3,7 +3,7 @@ import { open } from "node:fs/promises"
 import { basename, join } from "node:path"
 import type { JsonObject } from "../config/decoder-config.ts"
 import { SaveFailed } from "../errors.ts"
-import type { Model } from "../model.ts"
+import type { FolderContents, Model } from "../model.ts"
 import type { WeightType } from "../safetensors/dtype.ts"
 import { storedBytes, writeSafetensors, type WrittenTensor, writtenTensors } from "../safetensors/writer.ts"
 import { replaceFolder } from "./replace-folder.ts"
@@ -36,13 +36,16 @@ export const saveModel = Effect.fn("saveModel")(function* (
   const fill = async (temporary: string) => {
     await (model.contents === undefined
       ? writeWeights(temporary, model, dtype, maxShardBytes)
-      : writeSafetensors(join(temporary, model.contents.weightsFile), writtenTensors(model.contents.tensors), dtype))
+      : writeSafetensors(join(temporary, model.contents.weightsFile), named(model.contents.tensors), dtype))
     for (const [name, content] of Object.entries({ ...jsonFiles(model, dtype, configFields), ...extraFiles })) {
       await writeSynced(join(temporary, name), content)
     }
   }
   yield* saving(folder, () => replaceFolder(folder, fill))
 })
+
+const named = (tensors: FolderContents["tensors"]): ReadonlyArray<WrittenTensor> =>
+  [...tensors].map(([name, tensor]) => ({ name, ...tensor }))
 
 const jsonFiles = (model: Model, dtype: WeightType, fields: JsonObject): Record<string, string> =>
   model.contents === undefined

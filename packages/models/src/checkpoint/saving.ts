@@ -1,6 +1,6 @@
 import { Effect } from "effect"
 import { SaveFailed } from "../errors.ts"
-import { TensorUnread } from "../safetensors/writer.ts"
+import { TensorUnread } from "../safetensors/stored-tensor.ts"
 
 /** Writes weights to `folder`, a file or folder. What the device throws when its tensors are read stays a defect of its own. */
 export const saving = (folder: string, write: () => Promise<void>): Effect.Effect<void, SaveFailed> =>

@@ -2,27 +2,15 @@ import type { Tensor } from "@plumbline/runtime"
 import { type FileHandle, open } from "node:fs/promises"
 import { elementCount } from "../decoder/parameter.ts"
 import { type WeightType, writtenTypes } from "./dtype.ts"
+import { storedTensor, type StoredTensor } from "./stored-tensor.ts"
 
 /** A tensor to be written; its values are asked for when their turn comes. */
-export interface WrittenTensor {
+export interface WrittenTensor extends Pick<StoredTensor, "shape" | "values"> {
   readonly name: string
-  readonly shape: ReadonlyArray<number>
-  readonly values: () => Promise<Float32Array>
 }
-
-/** A device that did not give its values: no fault of the file. `cause` is what it threw. */
-export class TensorUnread extends Error {}
 
 export const writtenTensors = (tensors: ReadonlyMap<string, Tensor>): ReadonlyArray<WrittenTensor> =>
-  [...tensors].map(([name, tensor]) => ({ name, shape: tensor.shape, values: () => valuesOf(tensor) }))
-
-const valuesOf = async (tensor: Tensor): Promise<Float32Array> => {
-  try {
-    return (await tensor.data()) as Float32Array
-  } catch (cause) {
-    throw new TensorUnread("a tensor cannot be read", { cause })
-  }
-}
+  [...tensors].map(([name, tensor]) => ({ name, ...storedTensor(tensor) }))
 
 export const storedBytes = ({ shape }: Pick<WrittenTensor, "shape">, type: WeightType): number =>
   elementCount(shape) * writtenTypes[type].bytes

@@ -37,6 +37,7 @@ const methods: ReadonlyArray<readonly [string, () => AdapterMethod]> = [
   ["LoRA", () => lora({ rank: 3, alpha: 5, rankPattern: { q_proj: 2 }, alphaPattern: { k_proj: 1 } })],
   ["rsLoRA with a head in full", () => lora({ rank: 3, rankStabilized: true, trainedModules: ["lm_head"] })],
   ["DoRA", () => lora({ rank: 3, decomposed: true, targets: ".*q_proj" })],
+  ["PiSSA", () => lora({ rank: 3, alpha: 5, init: "pissa", rankPattern: { q_proj: 2 }, alphaPattern: { k_proj: 1 } })],
   ["(IA)³", () => ia3()],
   ["prompt tuning", () => promptTuning({ tokens: 5 })],
   ["prefix tuning", () => prefixTuning({ tokens: 5 })],

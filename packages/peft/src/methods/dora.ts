@@ -1,6 +1,7 @@
 import { addProduct, detached, type Tensor, type Tensor1D, type Tensor2D, tf } from "@plumbline/runtime"
 import type { AdapterTensor, BaseLinear, LinearAdapter } from "../method.ts"
 import type { LinearModule } from "../targets.ts"
+import type { LoraPair } from "./lora-start.ts"
 
 const suffix = "lora_magnitude_vector"
 
@@ -31,18 +32,18 @@ export const dora = {
     shape: [outputs],
     initial: () => tf.tidy(() => rowNorms(weight()).dataSync() as Float32Array)
   }),
-  layer: (a: Tensor2D, b: Tensor2D, scale: number, magnitude: Tensor): LinearAdapter => ({
-    down: () => [a],
+  layer: ({ a, b }: LoraPair, scale: number, magnitude: Tensor): LinearAdapter => ({
+    down: () => [a()],
     output: (y, [reduced], base) => {
       const { bias, weight } = base()
       const straight = bias === undefined ? y : (tf.sub(y, bias) as Tensor2D)
-      const direction = addProduct(straight, reduced!, b, scale)
-      const turned = tf.mul(direction, factors(magnitude, { weight, bias }, a, b, scale)) as Tensor2D
+      const direction = addProduct(straight, reduced!, b(), scale)
+      const turned = tf.mul(direction, factors(magnitude, { weight, bias }, a(), b(), scale)) as Tensor2D
       return bias === undefined ? turned : tf.add(turned, bias)
     },
     merge: ({ bias, weight }) => {
-      const factor = factors(magnitude, { weight, bias }, a, b, scale)
-      return { weight: tf.mul(tf.reshape(factor, [-1, 1]), moved(weight, a, b, scale)), bias }
+      const factor = factors(magnitude, { weight, bias }, a(), b(), scale)
+      return { weight: tf.mul(tf.reshape(factor, [-1, 1]), moved(weight, a(), b(), scale)), bias }
     }
   })
 }

@@ -1,13 +1,11 @@
 import type { JsonObject } from "@plumbline/models"
-import { addProduct, type Tensor2D, tf } from "@plumbline/runtime"
+import { addProduct, tf } from "@plumbline/runtime"
 import { AdapterUnfit } from "../errors.ts"
-import { type AdapterMethod, type AdapterTensor, type LinearAdapter, plainMethod, zeros } from "../method.ts"
+import { type AdapterMethod, type LinearAdapter, plainMethod } from "../method.ts"
 import { ALL_LINEAR, type LinearModule, type Selection, wholePattern } from "../targets.ts"
 import { dora } from "./dora.ts"
-import { orthogonalPair } from "./orthogonal.ts"
-
-/** How the matrices of a new adapter begin. */
-export type LoraInit = "kaiming" | "gaussian" | "orthogonal"
+import type { LoraInit, LoraNumbers, LoraPair } from "./lora-start.ts"
+import { loraStarts } from "./lora-starts.ts"
 
 export interface LoraOptions extends Partial<Selection> {
   readonly rank: number
@@ -37,6 +35,8 @@ export interface LoraOptions extends Partial<Selection> {
  */
 export const lora = (options: LoraOptions): AdapterMethod => {
   const { biases = "none", decomposed = false, dropout = 0, init = "kaiming", trainedModules = [] } = options
+  const start = loraStarts[init]
+  const { stored } = start
   check(options)
   return {
     ...plainMethod,
@@ -46,69 +46,49 @@ export const lora = (options: LoraOptions): AdapterMethod => {
     biases,
     dropout,
     // the magnitudes of a decomposed one are norms of rows, and the bias is taken off and put back: equal up to rounding
-    startsNeutral: init !== "orthogonal" && !decomposed,
-    tensors: (module) => [...matrices(module, options), ...(decomposed ? [dora.magnitude(module)] : [])],
+    startsNeutral: start.isNeutral && !decomposed,
+    tensors: (module) => [
+      ...start.tensors(module, numbersOf(module, options)),
+      ...(decomposed ? [dora.magnitude(module)] : [])
+    ],
     layer: (module, own) => {
       const { scale } = numbersOf(module, options)
-      const [a, b] = [own("lora_A.weight") as Tensor2D, own("lora_B.weight") as Tensor2D]
-      return decomposed ? dora.layer(a, b, scale, own(dora.suffix)) : lowRank(a, b, scale)
-    }
+      const pair = start.pair(own)
+      return decomposed ? dora.layer(pair, scale, own(dora.suffix)) : lowRank(pair, scale)
+    },
+    ...(stored !== undefined && { stored: (module, own) => stored(module, numbersOf(module, options), own) })
   }
 }
 
 /** The layer plus scale·B·A. */
-export const lowRank = (a: Tensor2D, b: Tensor2D, scale: number): LinearAdapter => ({
-  down: () => [a],
-  output: (y, [reduced]) => addProduct(y, reduced!, b, scale),
-  merge: ({ bias, weight }) => ({ weight: tf.add(weight, tf.mul(tf.matMul(b, a), scale)), bias })
+const lowRank = ({ a, b }: LoraPair, scale: number): LinearAdapter => ({
+  down: () => [a()],
+  output: (y, [reduced]) => addProduct(y, reduced!, b(), scale),
+  merge: ({ bias, weight }) => ({ weight: tf.add(weight, tf.mul(tf.matMul(b(), a()), scale)), bias })
 })
 
-const matrices = (module: LinearModule, options: LoraOptions): ReadonlyArray<AdapterTensor> => {
-  const { rank } = numbersOf(module, options)
-  const [a, b] = [
-    [rank, module.inputs],
-    [module.outputs, rank]
-  ] as const
-  const { rate, ...start } = { rate: options.plusRatio ?? 1, ...STARTS[options.init ?? "kaiming"](module, rank) }
-  return [
-    { suffix: "lora_A.weight", shape: a, initial: start.a },
-    { suffix: "lora_B.weight", shape: b, initial: start.b, rate }
-  ]
-}
-
-type Start = Readonly<Record<"a" | "b", AdapterTensor["initial"]>>
-
-/** As PEFT starts them. */
-const STARTS: Readonly<Record<LoraInit, (module: LinearModule, rank: number) => Start>> = {
-  // nn.Linear's: uniform within 1/√I
-  kaiming: ({ inputs, outputs }, rank) => ({
-    a: ({ uniform }) => zeros([rank, inputs]).map((_, i) => (2 * uniform(i) - 1) / Math.sqrt(inputs)),
-    b: () => zeros([outputs, rank])
-  }),
-  gaussian: ({ inputs, outputs }, rank) => ({
-    a: ({ normal }) => zeros([rank, inputs]).map((_, i) => normal(i) / rank),
-    b: () => zeros([outputs, rank])
-  }),
-  orthogonal: orthogonalPair
-}
-
 /** Rank and scale of a module. */
-export const numbersOf = ({ name }: Pick<LinearModule, "name">, options: LoraOptions) => {
+export const numbersOf = ({ name }: Pick<LinearModule, "name">, options: LoraOptions): LoraNumbers => {
   const rank = matched(name, options.rankPattern) ?? options.rank
   const alpha = matched(name, options.alphaPattern) ?? options.alpha ?? options.rank
-  return { rank, scale: alpha / (options.rankStabilized === true ? Math.sqrt(rank) : rank) }
+  const scale = alpha / (options.rankStabilized === true ? Math.sqrt(rank) : rank)
+  return { rank, scale, plusRatio: options.plusRatio ?? 1 }
 }
 
 /** The value of the first pattern that the name, or an end of it, is. */
 const matched = (name: string, patterns: Readonly<Record<string, number>> = {}): number | undefined =>
   Object.entries(patterns).find(([pattern]) => wholePattern(`(?:.*\\.)?(?:${pattern})`).test(name))?.[1]
 
-const check = ({ alpha, dropout = 0, init, rank, rankPattern = {} }: LoraOptions): void => {
+const check = (options: LoraOptions): void => {
+  const { alpha, dropout = 0, init, rank, rankPattern = {} } = options
   const ranks = [rank, ...Object.values(rankPattern)]
   const wrong = ranks.find((one) => !Number.isInteger(one) || one < 1)
   if (wrong !== undefined) throw unfit(`rank ${wrong} is no whole number from 1 on`)
   if (alpha !== undefined && !Number.isFinite(alpha)) throw unfit(`alpha ${alpha} is no number`)
   if (!(dropout >= 0 && dropout < 1)) throw unfit(`dropout ${dropout} is not in [0, 1)`)
+  if (init === "pissa" && options.decomposed === true) {
+    throw unfit("PiSSA splits the weight that DoRA takes the magnitudes of: leave one out")
+  }
   const odd = init === "orthogonal" ? ranks.find((one) => one % 2 === 1) : undefined
   if (odd !== undefined) throw unfit(`orthogonal initialisation needs even ranks, and ${odd} is odd`)
 }
@@ -123,17 +103,26 @@ const selectionOf = ({ exclude, layers, targets = ALL_LINEAR }: LoraOptions): Se
 
 const BIASES = { none: "none", all: "all", adapted: "lora_only" } as const
 
-const configOf = (options: LoraOptions): JsonObject => ({
-  peft_type: "LORA",
-  r: options.rank,
-  lora_alpha: options.alpha ?? options.rank,
-  lora_dropout: options.dropout ?? 0,
-  use_rslora: options.rankStabilized ?? false,
-  use_dora: options.decomposed ?? false,
-  rank_pattern: options.rankPattern ?? {},
-  alpha_pattern: options.alphaPattern ?? {},
-  init_lora_weights: { kaiming: true, gaussian: "gaussian", orthogonal: "orthogonal" }[options.init ?? "kaiming"],
-  bias: BIASES[options.biases ?? "none"],
-  fan_in_fan_out: false,
-  lora_bias: false
-})
+/** Of what is stored, which may have a multiple of the rank at the same scale. */
+const configOf = (options: LoraOptions): JsonObject => {
+  const { alpha = options.rank, alphaPattern = {}, init = "kaiming", rank, rankPattern = {} } = options
+  const { named, storedRanks: times } = loraStarts[init]
+  const alphaTimes = options.rankStabilized === true ? Math.sqrt(times) : times
+  return {
+    peft_type: "LORA",
+    r: rank * times,
+    lora_alpha: alpha * alphaTimes,
+    lora_dropout: options.dropout ?? 0,
+    use_rslora: options.rankStabilized ?? false,
+    use_dora: options.decomposed ?? false,
+    rank_pattern: multiplied(rankPattern, times),
+    alpha_pattern: multiplied(alphaPattern, alphaTimes),
+    init_lora_weights: named,
+    bias: BIASES[options.biases ?? "none"],
+    fan_in_fan_out: false,
+    lora_bias: false
+  }
+}
+
+const multiplied = (pattern: Readonly<Record<string, number>>, times: number) =>
+  Object.fromEntries(Object.entries(pattern).map(([name, value]) => [name, value * times]))

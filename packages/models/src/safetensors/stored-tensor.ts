@@ -1,0 +1,47 @@
+import { type Tensor, tf, writeValues } from "@plumbline/runtime"
+
+/** A tensor of a file: one of a model's, or made of several of them. */
+export interface StoredTensor {
+  readonly shape: ReadonlyArray<number>
+  readonly values: () => Promise<Float32Array>
+  /** Sets what of it is trained; absent where nothing is. */
+  readonly restore?: (values: Float32Array) => void
+  /** What of it is not trained. */
+  readonly frozen: ReadonlyArray<Tensor>
+}
+
+/** A device that did not give its values: no fault of the file. `cause` is what it threw. */
+export class TensorUnread extends Error {}
+
+export const storedTensor = (tensor: Tensor): StoredTensor => ({
+  shape: tensor.shape,
+  values: () => valuesOf(tensor),
+  frozen: tensor instanceof tf.Variable ? [] : [tensor],
+  ...(tensor instanceof tf.Variable && { restore: (values) => writeValues(tensor, values) })
+})
+
+/** @param make the tensor as it is now; under `tidy` */
+export const composedTensor = (
+  make: () => Tensor,
+  { frozen, restore, shape }: Required<Omit<StoredTensor, "values">>
+): StoredTensor => ({
+  shape,
+  frozen,
+  values: async () => {
+    const whole = tf.tidy(make)
+    try {
+      return await valuesOf(whole)
+    } finally {
+      whole.dispose()
+    }
+  },
+  restore
+})
+
+const valuesOf = async (tensor: Tensor): Promise<Float32Array> => {
+  try {
+    return (await tensor.data()) as Float32Array
+  } catch (cause) {
+    throw new TensorUnread("a tensor cannot be read", { cause })
+  }
+}
