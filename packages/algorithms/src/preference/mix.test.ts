@@ -1,4 +1,4 @@
-import { describe, expect } from "vitest"
+import { describe, expect, it } from "vitest"
 import { expectClose, lossOf, onWasm, preferenceLossLaws, tablePair } from "../testing/preference-case.ts"
 import { dpo } from "./dpo.ts"
 import { hinge } from "./hinge.ts"
@@ -18,6 +18,15 @@ describe("mix", () => {
     expect(loss.crossEntropyWeight).toBe(0.25)
     expect(loss.beta).toBe(0.1)
     expect(mix([{ loss: dpo({ beta: 0.1 }), weight: 1 }]).crossEntropyWeight).toBe(0)
+  })
+
+  it("refuses weights that leave nothing to learn", () => {
+    const nothing = [
+      { loss: hinge({ beta: 0.1 }), weight: 0 },
+      { loss: chosenCrossEntropy, weight: 0 }
+    ] as const
+    expect(() => mix(nothing)).toThrow(/hinge\+sft: weighs nothing more than 0/)
+    expect(mix([nothing[0], { loss: chosenCrossEntropy, weight: 1 }]).crossEntropyWeight).toBe(1)
   })
 
   preferenceLossLaws(loss)

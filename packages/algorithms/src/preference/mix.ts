@@ -22,7 +22,7 @@ export const chosenCrossEntropy: PreferenceLoss = {
  * `mix([{ loss: dpo({ beta }), weight: 1 }, { loss: chosenCrossEntropy, weight: α }])` is the DPO + NLL loss.
  * Implicit rewards in the metrics use the first loss's β.
  *
- * @throws LossInvalid where a part weighs tokens or pairs (LD-DPO, WPO): that is for the whole mix
+ * @throws LossInvalid where a part weighs tokens or pairs (LD-DPO, WPO), which is for the whole mix, or all weights are 0
  * @see Pang et al. 2024 (iterative reasoning preference optimization), eq. 1, https://arxiv.org/abs/2404.19733
  */
 export const mix = (parts: readonly [WeightedLoss, ...ReadonlyArray<WeightedLoss>]): PreferenceLoss => {
@@ -31,8 +31,12 @@ export const mix = (parts: readonly [WeightedLoss, ...ReadonlyArray<WeightedLoss
     const reason = "weighs tokens or pairs, which a mix does as a whole: apply it to the mix"
     throw new LossInvalid({ loss: weighing.loss.name, reason })
   }
+  const name = parts.map(({ loss }) => loss.name).join("+")
+  if (parts.every(({ weight }) => weight === 0)) {
+    throw new LossInvalid({ loss: name, reason: "weighs nothing more than 0, so nothing would be learnt" })
+  }
   return {
-    name: parts.map(({ loss }) => loss.name).join("+"),
+    name,
     options: parts.map(({ loss, weight }) => ({ loss: loss.name, weight, options: loss.options })),
     beta: parts[0].loss.beta,
     perPair: (pairs) =>

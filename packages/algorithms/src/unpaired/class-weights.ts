@@ -19,7 +19,7 @@ export const classWeights = (desirable: Tensor1D, { desirableWeight, undesirable
 /**
  * The weights, 1 where none is given.
  *
- * @throws LossInvalid where one is negative or no number
+ * @throws LossInvalid where one is negative or no number, or both are 0
  */
 export const checkedWeights = (
   loss: string,
@@ -27,5 +27,8 @@ export const checkedWeights = (
 ): ClassWeights => {
   const wrong = [desirableWeight, undesirableWeight].find((weight) => !(weight >= 0 && weight < Infinity))
   if (wrong !== undefined) throw new LossInvalid({ loss, reason: `a class weighs 0 or more, not ${wrong}` })
+  if (desirableWeight === 0 && undesirableWeight === 0) {
+    throw new LossInvalid({ loss, reason: "both classes weigh 0, so nothing would be learnt" })
+  }
   return { desirableWeight, undesirableWeight }
 }

@@ -14,6 +14,7 @@ import { Effect, Layer, Schema } from "effect"
 import type { Builtin } from "../builtin.ts"
 import { fileFields } from "../command-fields.ts"
 import { dataFromFiles, type DataKind } from "../data-file.ts"
+import type { LossInvalid } from "../loss-invalid.ts"
 import { inputFiles, policyFolder, referenceFolder, tokenizerOutput } from "../model-folder.ts"
 import { apoZeroUnpaired } from "./apo-zero-unpaired.ts"
 import { bco } from "./bco.ts"
@@ -82,11 +83,11 @@ export const ktoCommand: Builtin<typeof KtoCommandOptions, UnpairedRow> = {
     })
 }
 
-const lossOf = (options: KtoCommandOptions): Effect.Effect<UnpairedLoss, OptionsInvalid> => {
+const lossOf = (options: KtoCommandOptions): Effect.Effect<UnpairedLoss, LossInvalid | OptionsInvalid> => {
   const { desirableWeight, loss, undesirableWeight } = options
   const choice = losses[loss]
   const weighed = desirableWeight !== 1 ? "--desirable-weight" : undesirableWeight !== 1 ? "--undesirable-weight" : ""
   return weighed === "" || choice.weighsClasses
-    ? Effect.sync(() => choice.make(options))
+    ? Effect.try({ try: () => choice.make(options), catch: (cause) => cause as LossInvalid })
     : Effect.fail(new OptionsInvalid({ option: weighed, reason: `is not read by --loss ${loss}` }))
 }

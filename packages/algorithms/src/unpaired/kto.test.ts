@@ -40,6 +40,11 @@ describe("kto", () => {
     expect(() => apoZeroUnpaired({ beta: 0.1, undesirableWeight: weight })).toThrow(/weighs 0 or more/)
   })
 
+  it("refuses two classes that weigh nothing", () => {
+    expect(() => kto({ beta: 0.1, desirableWeight: 0, undesirableWeight: 0 })).toThrow(/both classes weigh 0/)
+    expect(kto({ beta: 0.1, desirableWeight: 0 }).options).toMatchObject({ undesirableWeight: 1 })
+  })
+
   unpairedLossLaws(kto({ beta: 0.3, desirableWeight: 2 }))
 })
 

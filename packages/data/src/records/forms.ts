@@ -8,6 +8,8 @@ import type { Conversation, Origin } from "./records.ts"
 export interface Form<Records> {
   /** Fields whose presence tells the form. */
   readonly required: ReadonlyArray<string>
+  /** Fields that it reads where they are there. */
+  readonly optional: ReadonlyArray<string>
   readonly decode: (row: RawRow) => Records
 }
 
@@ -32,6 +34,7 @@ export const form = <Required extends Fields, Optional extends Fields, Records>(
   const decode = Schema.decodeUnknownResult(schema)
   return {
     required: names,
+    optional: optionalNames,
     decode: (row) => {
       const present = [...names, ...optionalNames].filter((name) => isPresent(row, name))
       const decoded = decode(Object.fromEntries(present.map((name) => [name, row.value[name]])))
@@ -50,9 +53,17 @@ export const decodeRow = <Records>(forms: ReadonlyArray<Form<Records>>, row: Raw
   const match = forms.find((candidate) => candidate.required.every((name) => isPresent(row, name)))
   if (match !== undefined) return match.decode(row)
   const accepted = forms.map((candidate) => candidate.required.join(" + ")).join(", ")
-  const nearest = forms.find((candidate) => candidate.required.some((name) => isPresent(row, name)))
-  const field = nearest?.required.find((name) => !isPresent(row, name)) ?? ""
-  throw new MalformedRecord({ ...originOf(row), field, reason: `missing; a row needs ${accepted}` })
+  const [field] = missingFields(forms, row)
+  throw new MalformedRecord({ ...originOf(row), field: field ?? "", reason: `missing; a row needs ${accepted}` })
+}
+
+/** What the nearest form lacks: of those that know a field of the row, the one that lacks least, and of such the longest. */
+const missingFields = <Records>(forms: ReadonlyArray<Form<Records>>, row: RawRow): ReadonlyArray<string> => {
+  const [nearest] = forms
+    .filter(({ optional, required }) => [...required, ...optional].some((name) => isPresent(row, name)))
+    .map(({ required }) => ({ required, missing: required.filter((name) => !isPresent(row, name)) }))
+    .toSorted((a, b) => a.missing.length - b.missing.length || b.required.length - a.required.length)
+  return nearest?.missing ?? []
 }
 
 export const originOf = ({ file, line }: RawRow): Origin => ({ file, line })

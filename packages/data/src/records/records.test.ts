@@ -179,6 +179,9 @@ describe("loadPreferences", () => {
       field: "rejected"
     })
     expect(await failure(loadPreferences, { prompt: "p", chosen: "c" })).toMatchObject({ field: "rejected" })
+    // a prompt belongs to every form: what the plainest lacks is named
+    expect(await failure(loadPreferences, { prompt: "p", label: true })).toMatchObject({ field: "chosen" })
+    expect(await failure(loadPreferences, { prompt: "p", response_1: "c" })).toMatchObject({ field: "response_2" })
     const row = { prompt: "p", chosen: "c", rejected: "r" }
     expect(await failure(loadPreferences, { ...row, chosen_reward: "high" })).toMatchObject({
       _tag: "MalformedRecord",

@@ -19,7 +19,8 @@ const goldForm: Form<Conversation> = form({ reference: ConversationField }, {}, 
   toConversation(reference)
 )
 
-const FORMS: ReadonlyArray<Form<TripleRecord>> = PREFERENCE_FORMS.map(({ decode, required }) => ({
+const FORMS: ReadonlyArray<Form<TripleRecord>> = PREFERENCE_FORMS.map(({ decode, optional, required }) => ({
+  optional,
   required: [...required, "reference"],
   decode: (row) => {
     const pair = decode(row)

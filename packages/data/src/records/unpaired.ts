@@ -34,8 +34,9 @@ const labelledForm = (completionName: string): Form<ReadonlyArray<UnpairedRecord
 const FORMS: ReadonlyArray<Form<ReadonlyArray<UnpairedRecord>>> = [
   labelledForm("completion"),
   labelledForm("response"),
-  ...PREFERENCE_FORMS.map(({ required, decode }) => ({
+  ...PREFERENCE_FORMS.map(({ decode, optional, required }) => ({
     required,
+    optional,
     decode: (row: RawRow): ReadonlyArray<UnpairedRecord> => {
       const { prompt, chosen, rejected } = decode(row)
       const origin = originOf(row)
