@@ -69,9 +69,10 @@ export const struck = async (
   args: ReadonlyArray<string>,
   output: string,
   step: number,
-  strike: () => void
+  strike: () => void,
+  environment: Readonly<Record<string, string>> = {}
 ): Promise<Ended> => {
-  const running = startPlumb(args)
+  const running = startPlumb(args, undefined, environment)
   let said = ""
   running.stderr!.on("data", (chunk) => (said += String(chunk)))
   const closed = once(running, "close")

@@ -39,4 +39,5 @@ export { tool, type Tool, type ToolOptions, type ToolOutcome } from "./agent/too
 export { type MalformedCall, taggedCalls, type ToolCall, toolInstructions } from "./agent/tool-calls.ts"
 export { type Transcript, type TranscriptPart, transcriptOf } from "./agent/transcript.ts"
 export { chatTurns, type TurnFormat } from "./agent/turn-format.ts"
+export { type LifeWatch, lifeWatch, type LifeWatchOptions, originOf, PULSE_HEADER } from "./remote/life-watch.ts"
 export { jsonOf, persistently, type Send, sender, Unanswered } from "./remote/send.ts"

@@ -26,7 +26,11 @@ export const rewardFields = {
     Schema.Array(WeightedName),
     "what each attribute of a reward model's folder counts, as helpfulness=0.65,verbosity=-0.4 (default: all the same, adding up to 1)"
   ),
-  rewardTimeout: option(Positive, 600, "seconds after which a prompt whose responses have no reward ends the run")
+  rewardTimeout: option(
+    Positive,
+    600,
+    "seconds after which a prompt whose responses have no reward ends the run; a plumb serve that is stopped ends it sooner"
+  )
 } as const
 
 const RewardFlags = Schema.Struct(rewardFields)

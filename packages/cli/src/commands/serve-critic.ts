@@ -12,7 +12,7 @@ import { criticRoutes } from "../serve-critic/critic-routes.ts"
 import { remark } from "../terminal.ts"
 import { stopSignal, tokenOf } from "./serve.ts"
 
-const { host, port, token } = ServeOptions.fields
+const { host, port, pulsePort, token } = ServeOptions.fields
 const { adamBeta1, adamBeta2, adamEpsilon, maxGradNorm, weightDecay } = optimizationFields
 const { microBatchSize, microBatchTokens, packing, seed } = batchFields
 
@@ -35,6 +35,7 @@ const Options = Schema.Struct({
   output: needed(Schema.NonEmptyString, "folder for its checkpoints, named as those of the policy"),
   host,
   port,
+  pulsePort,
   token,
   ...trainingFields,
   ...serverLimits,
@@ -98,7 +99,8 @@ const serving = Effect.fnUntraced(function* <A>(
     admission: admitted,
     metrics,
     host: options.host,
-    port: options.port
+    port: options.port,
+    pulsePort: options.pulsePort
   })
   yield* remark(`critic of ${options.model} on ${url}${bearer === undefined ? "" : ", with a token"}; Ctrl-C stops it`)
   yield* Deferred.await(stopped)

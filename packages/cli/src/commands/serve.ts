@@ -98,7 +98,8 @@ const serveUntil = Effect.fnUntraced(function* (
     admission: admitted,
     metrics,
     host: options.host,
-    port: options.port
+    port: options.port,
+    pulsePort: options.pulsePort
   })
   yield* remark(
     `serving ${nameOf(options)} on ${url}/v1${token === undefined ? "" : ", with a token"}; Ctrl-C stops it`

@@ -57,6 +57,11 @@ export const ServeOptions = Schema.Struct({
   ),
   port: option(Port, 8000, "port to listen on; 0 takes a free one"),
   host: option(Schema.NonEmptyString, "127.0.0.1", "address to listen on; any but loopback needs a token"),
+  pulsePort: option(
+    Port,
+    0,
+    "port on which a second thread says that the process lives, to those who wait for its answers; 0 takes a free one"
+  ),
   token: optional(Schema.NonEmptyString, `bearer token that clients must send; better in ${TOKEN_VARIABLE}`),
   name: optional(Schema.NonEmptyString, "the model's name for clients; the folder's by default"),
   ...weightsFields,

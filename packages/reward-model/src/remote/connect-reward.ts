@@ -3,10 +3,10 @@ import { HttpClient } from "effect/http"
 import { type RewardError, RewardTimedOut, RewardUnavailable } from "../errors.ts"
 import type { RewardGroup } from "../reward-request.ts"
 import type { RewardShape } from "../reward-shape.ts"
-import { askRewards } from "./ask-rewards.ts"
+import { askRewards, rewardLife } from "./ask-rewards.ts"
 import { readResults } from "./read-results.ts"
 import type { RemoteRewardOptions } from "./remote-options.ts"
-import { partsOf, remoteReward } from "./remote-reward.ts"
+import { partsOf, rewardOver } from "./remote-reward.ts"
 
 /** Seconds within which a server must answer the trial. */
 const PATIENCE = 30
@@ -29,10 +29,13 @@ export const connectReward = Effect.fn("connectReward")(function* (
   const { url } = options
   const parts = partsOf(options)
   const seconds = Math.min(PATIENCE, options.deadlineSeconds ?? PATIENCE)
+  const client = yield* HttpClient.HttpClient
+  const life = rewardLife(client, options)
   const answer = yield* askRewards(
-    yield* HttpClient.HttpClient,
+    client,
     options,
-    parts[0]!.name
+    parts[0]!.name,
+    life
   )(trial).pipe(
     Effect.timeoutOrElse({
       duration: seconds * 1000,
@@ -42,7 +45,7 @@ export const connectReward = Effect.fn("connectReward")(function* (
   )
   const read = readResults(answer, { group: trial, parts, named: options.parts !== undefined, url })
   if (Result.isFailure(read)) return yield* new RewardUnavailable({ url, reason: reasonOf(read.failure, url) })
-  return yield* remoteReward({ ...options, tokenIds: knows(tokenizer)(answer) })
+  return rewardOver(client, { ...options, tokenIds: knows(tokenizer)(answer) }, life)
 })
 
 const knows = (tokenizer: string) => Schema.is(Schema.Struct({ tokenizer: Schema.Literal(tokenizer) }))

@@ -1,3 +1,4 @@
+import type { LifeWatch } from "@plumbline/rollout-generation"
 import { Effect } from "effect"
 import { HttpClient } from "effect/http"
 import { type RewardError, RewardTimedOut } from "../errors.ts"
@@ -16,22 +17,29 @@ import type { RemoteRewardOptions } from "./remote-options.ts"
  * names the row and the address, within the deadline.
  */
 export const remoteReward = (options: RemoteRewardOptions): Effect.Effect<RewardShape, never, HttpClient.HttpClient> =>
-  Effect.map(HttpClient.HttpClient, (client) => {
-    const parts = partsOf(options)
-    const ask = askRewards(client, options, parts[0]!.name)
-    const judgeOne = (group: RewardGroup) =>
-      ask(group).pipe(
-        Effect.flatMap((answer) =>
-          Effect.fromResult(readResults(answer, { group, parts, named: options.parts !== undefined, url: options.url }))
-        ),
-        Effect.map((responses) => ({ responses })),
-        inTime(group, parts[0]!.name, options)
-      )
-    return {
-      parts,
-      judge: (groups) => Effect.forEach(groups, judgeOne, { concurrency: options.maxConcurrency ?? 16 })
-    }
-  })
+  Effect.map(HttpClient.HttpClient, (client) => rewardOver(client, options))
+
+/** The same over a client. @param life of the server, where it has been asked already */
+export const rewardOver = (
+  client: HttpClient.HttpClient,
+  options: RemoteRewardOptions,
+  life?: LifeWatch
+): RewardShape => {
+  const parts = partsOf(options)
+  const ask = askRewards(client, options, parts[0]!.name, life)
+  const judgeOne = (group: RewardGroup) =>
+    ask(group).pipe(
+      Effect.flatMap((answer) =>
+        Effect.fromResult(readResults(answer, { group, parts, named: options.parts !== undefined, url: options.url }))
+      ),
+      Effect.map((responses) => ({ responses })),
+      inTime(group, parts[0]!.name, options)
+    )
+  return {
+    parts,
+    judge: (groups) => Effect.forEach(groups, judgeOne, { concurrency: options.maxConcurrency ?? 16 })
+  }
+}
 
 export const partsOf = ({ name = "remote", parts, weight = 1 }: RemoteRewardOptions): ReadonlyArray<PartName> =>
   parts ?? [{ name, weight }]

@@ -18,6 +18,8 @@ export interface RemoteOptions {
   readonly retryDelay?: number
   /** Seconds for `/models`, which costs a server nothing; 10 when absent. A request for responses has its own deadline. */
   readonly answerSeconds?: number
+  /** Seconds without a sign of life after which a server that is waited for is taken for stopped; 6 when absent. */
+  readonly silence?: number
   /** Where `/models` does not say it. */
   readonly contextTokens?: number
   /** Where `/models` does not say it. */

@@ -5,7 +5,7 @@ import { randomUUID } from "node:crypto"
 import { GeneratorFailed } from "../errors.ts"
 import type { GeneratorShape } from "../generator-shape.ts"
 import type { RemoteOptions } from "./options.ts"
-import { remoteGenerator } from "./remote-generator.ts"
+import { generatorLife, remoteGenerator } from "./remote-generator.ts"
 import { jsonOf, persistently, type Send, sender, type Unanswered } from "./send.ts"
 import { RUN_HEADER, ServedWeights, WEIGHTS_PATH } from "./weights-protocol.ts"
 import { sendWeights, snapshot } from "./weights-sender.ts"
@@ -24,7 +24,9 @@ export const remotePolicyGenerator = Effect.fn("remotePolicyGenerator")(function
 ): Effect.fn.Return<GeneratorShape, GeneratorFailed, HttpClient.HttpClient> {
   const run = randomUUID()
   const addressed = { ...options, headers: { ...options.headers, [RUN_HEADER]: run } }
-  const send = sender(yield* HttpClient.HttpClient, addressed)
+  const client = yield* HttpClient.HttpClient
+  const life = generatorLife(client, options)
+  const send = sender(client, addressed, life)
   yield* checkPlace(send, policy, options)
   const far = yield* remoteGenerator(addressed)
   const turn = Semaphore.makeUnsafe(1)
@@ -33,7 +35,7 @@ export const remotePolicyGenerator = Effect.fn("remotePolicyGenerator")(function
     const version = policy.version.current()
     if (version === sent) return Effect.void
     return snapshot(ownVariables(policy)).pipe(
-      Effect.flatMap((kept) => sendWeights(send, kept, { version, run, retries: retriesOf(options) })),
+      Effect.flatMap((kept) => life.over(sendWeights(send, kept, { version, run, retries: retriesOf(options) }))),
       Effect.tap(() => Effect.sync(() => (sent = version))),
       Effect.scoped,
       Effect.mapError(({ reason }) =>

@@ -11,6 +11,7 @@ import type { GeneratorShape } from "../generator-shape.ts"
 import { Generator } from "../generator.ts"
 import type { GeneratedGroup, GenerationEvent, GenerationRequest } from "../request.ts"
 import { completionBody } from "./completion-body.ts"
+import { type LifeWatch, lifeWatch, originOf } from "./life-watch.ts"
 import { type LoadCounter, loadCounter } from "./load-counter.ts"
 import type { KnownServer, RemoteOptions } from "./options.ts"
 import { decodeCompletion, readGroup } from "./read-answer.ts"
@@ -29,10 +30,13 @@ export const remoteGenerator = (
   options: RemoteOptions
 ): Effect.Effect<GeneratorShape, GeneratorFailed, HttpClient.HttpClient> =>
   Effect.gen(function* () {
-    const send = sender(yield* HttpClient.HttpClient, options)
+    const client = yield* HttpClient.HttpClient
+    const life = generatorLife(client, options)
+    const send = sender(client, options, life)
     const { id, limits } = yield* describeModel(send, options)
     const permits = Semaphore.makeUnsafe(options.maxConcurrency ?? 64)
-    const context: Context = { options: { ...options, ...limits }, send, model: id, permits, counter: loadCounter() }
+    const known = { ...options, ...limits }
+    const context: Context = { options: known, send, life, model: id, permits, counter: loadCounter() }
     return {
       colocated: false,
       limits,
@@ -43,6 +47,10 @@ export const remoteGenerator = (
     }
   })
 
+/** Who waits for responses: servers of OpenAI's API answer `/health` beside their engine. */
+export const generatorLife = (client: HttpClient.HttpClient, { baseUrl, silence }: RemoteOptions): LifeWatch =>
+  lifeWatch(client, { url: originOf(baseUrl), trustsHealth: true, silence })
+
 /** A layer of it. `FetchHttpClient` gives an answer five minutes to begin; other clients have no such limit. */
 export const remoteGeneratorLayer = (
   options: RemoteOptions
@@ -51,6 +59,7 @@ export const remoteGeneratorLayer = (
 interface Context {
   readonly options: KnownServer
   readonly send: Send
+  readonly life: LifeWatch
   readonly model: string
   readonly permits: Semaphore.Semaphore
   readonly counter: LoadCounter
@@ -78,7 +87,7 @@ const turn = ({ counter, permits }: Context, request: GenerationRequest) =>
   Effect.andThen(counter.waiting(request)(Semaphore.takeScoped(permits, 1)), counter.running(request))
 
 const postOne = (context: Context, request: GenerationRequest): Effect.Effect<GeneratedGroup, Unanswered> => {
-  const { counter, model, options, send } = context
+  const { counter, life, model, options, send } = context
   const once = Effect.scoped(
     Effect.gen(function* () {
       const response = yield* send("/completions", completionBody(request, model, options))
@@ -86,13 +95,13 @@ const postOne = (context: Context, request: GenerationRequest): Effect.Effect<Ge
       return yield* reading(() => readGroup(decodeCompletion(body), request, options))
     })
   )
-  return Effect.scoped(Effect.andThen(turn(context, request), persistently(once, options))).pipe(
+  return Effect.scoped(Effect.andThen(turn(context, request), life.over(persistently(once, options)))).pipe(
     Effect.tap((group) => Effect.sync(() => counter.noteGroup(group)))
   )
 }
 
 const streamOne = (context: Context, request: GenerationRequest): Stream.Stream<GenerationEvent, GenerationError> => {
-  const { counter, model, options, send } = context
+  const { counter, life, model, options, send } = context
   const body = { ...completionBody(request, model, options), stream: true }
   const events = Stream.unwrap(
     Effect.gen(function* () {
@@ -101,6 +110,7 @@ const streamOne = (context: Context, request: GenerationRequest): Stream.Stream<
       return streamEvents(response, request, options)
     })
   ).pipe(
+    Stream.merge(Stream.fromEffect(life.over(Effect.never)), { haltStrategy: "left" }),
     Stream.tap((event) => Effect.sync(() => counter.noteEvent(request, event))),
     Stream.mapError((failure): GenerationError => rowError(options, failure, 0, []))
   )

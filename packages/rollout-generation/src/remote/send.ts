@@ -1,5 +1,6 @@
 import { Data, Effect, type Scope } from "effect"
 import { HttpClient, type HttpClientError, HttpClientRequest, type HttpClientResponse } from "effect/http"
+import type { LifeWatch } from "./life-watch.ts"
 import type { RemoteOptions } from "./options.ts"
 
 /** A request that had no answer to use. */
@@ -27,15 +28,18 @@ export type Send = (
   body?: Readonly<Record<string, unknown>> | string | Uint8Array
 ) => Effect.Effect<HttpClientResponse.HttpClientResponse, Unanswered, Scope.Scope>
 
+/** @param life is told of every answer */
 export const sender = (
   client: HttpClient.HttpClient,
-  { baseUrl, headers = {}, token }: Pick<RemoteOptions, "baseUrl" | "headers" | "token">
+  { baseUrl, headers = {}, token }: Pick<RemoteOptions, "baseUrl" | "headers" | "token">,
+  life?: Pick<LifeWatch, "note">
 ): Send => {
   const scoped = HttpClient.withScope(client)
   return Effect.fnUntraced(function* (path, body) {
     const bare = HttpClientRequest.setHeaders(requestOf(`${baseUrl}${path}`, body), headers)
     const request = token === undefined ? bare : HttpClientRequest.bearerToken(bare, token)
     const response = yield* scoped.execute(request).pipe(Effect.mapError(disconnected))
+    if (life !== undefined) yield* life.note(response.headers)
     return response.status >= 200 && response.status < 300 ? response : yield* refusal(response)
   })
 }

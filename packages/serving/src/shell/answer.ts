@@ -1,4 +1,5 @@
 import * as NodeHttpServerRequest from "@effect/platform-node/NodeHttpServerRequest"
+import { PULSE_HEADER } from "@plumbline/rollout-generation"
 import { Cause, Effect, type Scope } from "effect"
 import { HttpBody, HttpServerRequest, HttpServerResponse } from "effect/http"
 import { randomUUID } from "node:crypto"
@@ -15,6 +16,8 @@ interface AnswerOptions {
   readonly limits: Limits
   readonly access: Access
   readonly metrics: MetricsPage
+  /** Port of the thread that says that the process lives. */
+  readonly pulseAt?: number | undefined
 }
 
 /** Answers one request; whatever goes wrong becomes an answer too. */
@@ -36,7 +39,12 @@ export const answer = (options: AnswerOptions, draining: () => boolean) =>
       Effect.catchTag("RequestRefused", (error) => Effect.succeed(errorAnswer(error))),
       Effect.catchCause(unexpected)
     )
-  }).pipe(Effect.map((made) => HttpServerResponse.setHeader(made, "x-request-id", randomUUID())))
+  }).pipe(Effect.map((made) => HttpServerResponse.setHeaders(made, headersOf(options))))
+
+const headersOf = ({ pulseAt }: AnswerOptions) => ({
+  "x-request-id": randomUUID(),
+  ...(pulseAt !== undefined && { [PULSE_HEADER]: String(pulseAt) })
+})
 
 /** Counts a request when its scope closes: its answer is handed over, or its client gone. */
 const measure = (

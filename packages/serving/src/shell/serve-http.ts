@@ -8,6 +8,7 @@ import { answer } from "./answer.ts"
 import type { Limits } from "./limits.ts"
 import { type MetricsPage, shellMetrics } from "./metrics.ts"
 import { nodeServer } from "./node-server.ts"
+import { pulse } from "./pulse.ts"
 import type { Route } from "./route.ts"
 
 export interface ServeOptions {
@@ -19,6 +20,8 @@ export interface ServeOptions {
   readonly host: string
   /** 0 takes any free one. */
   readonly port: number
+  /** Of the thread that says that the process lives, 0 for any free one; there is none when absent. */
+  readonly pulsePort?: number | undefined
 }
 
 /** The address cannot be listened on. */
@@ -62,8 +65,10 @@ export const serveHttp = (options: ServeOptions): Effect.Effect<Listening, Serve
     )
     // Finalizers run from the last to the first: drain, interrupt what still runs, cut what is still connected.
     yield* Effect.addFinalizer(() => Effect.sync(() => node.closeAllConnections()))
+    const { pulsePort } = options
+    const pulseAt = pulsePort === undefined ? undefined : yield* pulse(host, pulsePort)
     let draining = false
-    yield* server.serve(answer(options, () => draining))
+    yield* server.serve(answer({ ...options, pulseAt }, () => draining))
     yield* Effect.addFinalizer(() =>
       Effect.sync(() => {
         draining = true

@@ -29,7 +29,11 @@ const own = {
     Schema.NonEmptyString,
     "instead of a critic of this process one of plumb serve-critic, e.g. http://127.0.0.1:8001; its token in PLUMBLINE_TOKEN"
   ),
-  criticTimeout: option(Positive, 600, "seconds after which a served critic that does not answer ends the run"),
+  criticTimeout: option(
+    Positive,
+    600,
+    "seconds after which a served critic that does not answer ends the run; one that is stopped ends it sooner"
+  ),
   criticLearningRate: option(Positive, 9e-6, "learning rate of the critic's AdamW, constant"),
   criticWarmup: option(NonNegativeInt, 0, "rollouts that teach the critic alone, before the first step"),
   valueClip: option(NonNegative, 0.2, "values gain nothing beyond this distance from the old ones; 0 = off"),

@@ -1,4 +1,4 @@
-import { jsonOf, persistently, sender } from "@plumbline/rollout-generation"
+import { jsonOf, lifeWatch, originOf, persistently, sender } from "@plumbline/rollout-generation"
 import { Effect, Layer } from "effect"
 import { HttpClient } from "effect/http"
 import { Critic, CriticFailed, type CriticShape } from "./critic.ts"
@@ -8,7 +8,7 @@ export interface RemoteCriticOptions {
   /** `http://127.0.0.1:8001` */
   readonly url: string
   readonly token?: string | undefined
-  /** Seconds for an answer, retries included, after which a critic is taken for dead; 600 when absent. */
+  /** Seconds for an answer, retries included; 600 when absent. One that shows no sign of life meanwhile fails in seconds. */
   readonly deadlineSeconds?: number | undefined
   /** Times that a question is asked again after a lost connection, 408, 429 or 5xx; lessons are not. 3 when absent. */
   readonly maxRetries?: number | undefined
@@ -17,12 +17,11 @@ export interface RemoteCriticOptions {
 /** A critic that `plumb serve-critic` serves. */
 export const remoteCritic = (client: HttpClient.HttpClient, options: RemoteCriticOptions): CriticShape => {
   const { deadlineSeconds = 600, maxRetries: again = 3, token, url } = options
-  const send = sender(client, {
-    baseUrl: `${url.replace(/\/$/, "")}${CRITIC_PATH}`,
-    ...(token !== undefined && { token })
-  })
+  const life = lifeWatch(client, { url: originOf(url), trustsHealth: false })
+  const baseUrl = `${url.replace(/\/$/, "")}${CRITIC_PATH}`
+  const send = sender(client, { baseUrl, ...(token !== undefined && { token }) }, life)
   const ask = (during: string, path: string, body: unknown, maxRetries = 0) =>
-    persistently(Effect.scoped(Effect.flatMap(send(path, encodeWire(body)), jsonOf)), { maxRetries }).pipe(
+    life.over(persistently(Effect.scoped(Effect.flatMap(send(path, encodeWire(body)), jsonOf)), { maxRetries })).pipe(
       Effect.flatMap(decoded),
       Effect.timeoutOrElse({
         duration: deadlineSeconds * 1000,
