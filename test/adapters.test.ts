@@ -173,15 +173,18 @@ describe.skipIf(!hasGolden)("virtual tokens before every row", () => {
 const online: ReadonlyArray<readonly [string, string]> = [
   ["grpo", "--reward think_format --samples 2 --max-new-tokens 6 --kl-coefficient 0.1"],
   ["ppo", "--reward think_format --samples 2 --max-new-tokens 6"],
+  ["ppo", "--reward think_format --samples 2 --max-new-tokens 6 --critic-lora-rank 4"],
   ["spin", "--max-new-tokens 6 --iteration-steps 1"]
 ]
 
 describe.skipIf(!hasGolden)("what learns from its own responses", () => {
-  it.each(online)("%s trains an adapter", async (command, flags) => {
-    const output = await train(command, `online-${command}`, `--lora-rank 4 ${flags}`)
+  it.each(online)("%s %s trains an adapter", async (command, flags) => {
+    const output = await train(command, `online-${command}${flags.replaceAll(/\W+/g, "-")}`, `--lora-rank 4 ${flags}`)
     expect(metrics(output).map(({ step }) => step)).toEqual([1, 2, 3])
     expect(JSON.parse(readFileSync(join(output, "final", "adapter_config.json"), "utf8"))).toMatchObject({ r: 4 })
     expect(existsSync(join(output, "final", "model.safetensors"))).toBe(false)
+    const critic = join(output, "checkpoints", "step-3", "critic")
+    expect(existsSync(join(critic, "adapter_config.json"))).toBe(flags.includes("--critic-lora-rank"))
   })
 })
 
@@ -189,6 +192,7 @@ describe.skipIf(!hasGolden)("what learns from its own responses", () => {
 const refused: ReadonlyArray<readonly [string, number, string]> = [
   ["--lora-rank 0", 2, "--lora-rank: expected a value greater than 0"],
   ["--lora-alpha 8", 1, "--lora-alpha: is read with --lora-rank or --adapter-type only"],
+  ["--lora-rank 65 --lora-init pissa", 1, "has no 65 singular values"],
   ["--lora-rank 2 --lora-targets c_attn", 1, "the model has no linear layer c_attn"],
   ["--lora-rank 3 --lora-init orthogonal", 1, "orthogonal initialisation needs even ranks"],
   ["--adapter-type ia3 --lora-rank 2", 1, "--lora-rank: is not read by --adapter-type ia3"],

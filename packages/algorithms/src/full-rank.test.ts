@@ -7,6 +7,7 @@ import { accumulate, adamw, type MicroBatch, type Objective } from "@plumbline/t
 import { describe, expect } from "vitest"
 import { distillationObjective } from "./distillation/distillation-objective.ts"
 import { forwardDivergence } from "./distillation/divergence-loss.ts"
+import { valueBatch, valueObjective } from "./policy-gradient/critic/value-objective.ts"
 import { policyGradientObjective } from "./policy-gradient/policy-gradient-objective.ts"
 import { dpo } from "./preference/dpo.ts"
 import { preferenceObjective } from "./preference/preference-objective.ts"
@@ -143,6 +144,16 @@ describe("an adapter of full rank takes the steps of full-weight training", () =
       { attributes: ["reward"], pooling: "last" },
       5
     )
+  matches("PPO's critic", valueObjective(0), "critic", scalar, () => [
+    valueBatch(
+      unevenRows.map((row, r) => {
+        const counted = row.lossMask.reduce((sum, counts) => sum + counts, 0)
+        const returns = Float32Array.from({ length: counted }, (_, t) => Math.sin(2 * r + t))
+        return { row, origin: `row ${r}`, oldValues: new Float32Array(counted), returns }
+      }),
+      packed
+    )
+  ])
   matches("reward models", pairwiseObjective(bradleyTerry()), "reward", scalar, () => [
     scoredPairs(packed, unevenPairs)
   ])

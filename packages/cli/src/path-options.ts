@@ -15,6 +15,7 @@ const INPUTS = {
   teacher: (folder: string) => new ModelNotFound({ folder, reason: "no such folder" }),
   critic: (folder: string) => new ModelNotFound({ folder, reason: "no such folder" }),
   adapter: (folder: string) => new AdapterInvalid({ file: folder, reason: "there is no such folder" }),
+  criticAdapter: (folder: string) => new AdapterInvalid({ file: folder, reason: "there is no such folder" }),
   rewardModel: (folder: string) =>
     new ModelNotFound({ folder, reason: "no such folder, and no address of a server, which begins with http://" }),
   head: (file: string) => new FileMissing({ file }),

@@ -48,6 +48,7 @@ export { type IncomingTensors, incomingTensors, type StagedTensor } from "./safe
 export { encodeSafetensors } from "./safetensors/writer.ts"
 export { createScalarModel } from "./scalar/create-scalar-model.ts"
 export { type Head, HEAD_WEIGHT, headParameter, type Pooling, REWARD } from "./scalar/head.ts"
-export { hasHead, loadScalarModel, type LoadScalarOptions, type NewHead } from "./scalar/load-scalar-model.ts"
+export { hasHead, loadScalarModel, type LoadScalarOptions } from "./scalar/load-scalar-model.ts"
+export { headedModel, type HeadedOptions, type NewHead } from "./scalar/new-head.ts"
 export { type ScalarModel, scalarModel, type ScalarModelParts } from "./scalar/scalar-model.ts"
 export { readHead } from "./scalar/read-head.ts"

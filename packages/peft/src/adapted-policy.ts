@@ -29,7 +29,7 @@ export interface AdaptedFolder {
 }
 
 /** What reading or beginning an adapter can fail with. */
-type AdaptedError = AdapterError | Effect.Error<ReturnType<typeof loadTokenizer>>
+export type AdaptedError = AdapterError | Effect.Error<ReturnType<typeof loadTokenizer>>
 
 /** Puts the adapter that options ask for on a frozen base; it goes with the scope. The base itself where they ask for none. */
 export const adaptedBy = Effect.fnUntraced(function* <M extends Model>(

@@ -18,5 +18,12 @@ export { type AdapterError, fitting, loadAdapter, type LoadAdapterOptions } from
 export { mergedFields } from "./file/merged-adapters.ts"
 export { merged } from "./merge.ts"
 export { adapterChoice, adapterFields, type AdapterOptions, isAdapted } from "./adapter-options.ts"
-export { adaptedBy, adaptedForUse, adaptedPolicy, bareReference, movableReference } from "./adapted-policy.ts"
+export {
+  adaptedBy,
+  type AdaptedError,
+  adaptedForUse,
+  adaptedPolicy,
+  bareReference,
+  movableReference
+} from "./adapted-policy.ts"
 export { type AdapterSize, adapterSize } from "./adapter-size.ts"

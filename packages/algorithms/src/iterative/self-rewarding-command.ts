@@ -1,5 +1,6 @@
 import type { Reward } from "@plumbline/reward-model"
 import type { Generator } from "@plumbline/rollout-generation"
+import type { Policy } from "@plumbline/models"
 import type { ModelRuntime } from "@plumbline/runtime"
 import { option, optional, PositiveInt, runTraining, Share } from "@plumbline/training"
 import type { Tokenizer } from "@plumbline/data"
@@ -72,7 +73,7 @@ const judge = (
 ): Layer.Layer<
   Reward,
   Layer.Error<ReturnType<typeof rewardLayer>>,
-  Generator | PromptData | Tokenizer | ModelRuntime
+  Generator | Policy | PromptData | Tokenizer | ModelRuntime
 > => {
   if (flags.reward !== undefined || flags.rewardModel !== undefined) return rewardLayer("self-rewarding", flags)
   return selfJudgeFrom(flags)

@@ -5,7 +5,7 @@ import { DataUnfit } from "../data-unfit.ts"
 import { WeightedName } from "../reward-model/named-weights.ts"
 import { answerOf } from "./judged-responses.ts"
 import { PromptData } from "./prompt-data.ts"
-import { rewardModelTerms } from "./reward-models.ts"
+import { type PolicyFolder, rewardModelTerms } from "./reward-models.ts"
 import { RuleName, rewardRules } from "./reward-rules.ts"
 
 /** What judges the responses of a command. */
@@ -42,7 +42,11 @@ export type RewardFlags = typeof RewardFlags.Type
  *
  * @param algorithm names it in failures
  */
-export const rewardLayer = (algorithm: string, flags: RewardFlags, others: ReadonlyArray<RewardRule> = []) =>
+export const rewardLayer = (
+  algorithm: string,
+  flags: RewardFlags & PolicyFolder,
+  others: ReadonlyArray<RewardRule> = []
+) =>
   Layer.effect(
     Reward,
     Effect.gen(function* () {

@@ -1,4 +1,5 @@
 import { Tokenizer, type TokenizerShape } from "@plumbline/data"
+import { type CausalLM, Policy } from "@plumbline/models"
 import { AdapterInvalid, baseFolderOf, isAdapterFolder, readMethod } from "@plumbline/peft"
 import {
   connectReward,
@@ -11,6 +12,7 @@ import {
 import { OptionsInvalid } from "@plumbline/training"
 import { Effect } from "effect"
 import { FetchHttpClient } from "effect/http"
+import { type HeldBase, policyBase } from "../held-base.ts"
 import { namedWeights } from "../reward-model/named-weights.ts"
 import { openRewardModel } from "../reward-model/open-reward-model.ts"
 import { rewardGroup } from "./judged-responses.ts"
@@ -19,13 +21,19 @@ import { PromptData, type PromptUnit } from "./prompt-data.ts"
 /** Whether a reward model is named by the address of its server; by its folder otherwise. */
 export const isAddress = (place: string): boolean => /^https?:\/\//i.test(place)
 
+/** Where the policy is from. */
+export interface PolicyFolder {
+  readonly model: string
+  readonly quantised?: boolean | undefined
+}
+
 interface PlacedModel {
   /** A folder or an address. */
   readonly place: string
   readonly weight: number
 }
 
-interface JudgingOptions {
+interface JudgingOptions extends PolicyFolder {
   readonly attributeWeights?: ReadonlyArray<string> | undefined
   readonly rewardTimeout: number
 }
@@ -40,11 +48,12 @@ export const rewardModelTerms = Effect.fnUntraced(function* (
     const reason = "a server weighs its attributes itself: give it to plumb serve"
     return yield* new OptionsInvalid({ option: "--attribute-weights", reason })
   }
+  const held = exactBase(yield* Policy, options)
   const tokenizer = yield* Tokenizer
   const trial = trialGroup(tokenizer, (yield* PromptData).units[0]!)
   const open = Effect.fnUntraced(function* ({ place, weight }: PlacedModel, i: number) {
     const name = models.length === 1 ? "reward_model" : `reward_model_${i + 1}`
-    const opening = { ...options, place, name, tokenizer, trial }
+    const opening = { ...options, held, place, name, tokenizer, trial }
     const reward = isAddress(place) ? yield* servedReward(opening) : yield* folderReward(opening)
     const term: RewardTerm = { reward, weight }
     return term
@@ -52,7 +61,12 @@ export const rewardModelTerms = Effect.fnUntraced(function* (
   return yield* Effect.forEach(models, open)
 })
 
+/** The model below the policy's adapter, unless it is in 4 bits, in which a reward model was not trained. */
+const exactBase = (policy: CausalLM, { model, quantised }: PolicyFolder): HeldBase | undefined =>
+  quantised === true ? undefined : policyBase(policy, model)
+
 interface Opening extends JudgingOptions {
+  readonly held: HeldBase | undefined
   readonly place: string
   readonly name: string
   /** The policy's. */
@@ -79,8 +93,8 @@ const scoringAddress = (place: string): string => {
 }
 
 /** Rows are the policy's token ids where the model reads the same ones, else their texts. */
-const folderReward = Effect.fnUntraced(function* ({ attributeWeights, name, place, tokenizer }: Opening) {
-  const opened = yield* openRewardModel(yield* modelAndAdapter(place))
+const folderReward = Effect.fnUntraced(function* ({ attributeWeights, held, name, place, tokenizer }: Opening) {
+  const opened = yield* openRewardModel({ ...(yield* modelAndAdapter(place)), held })
   const { head } = opened.model
   const weights = yield* namedWeights(attributeWeights)
   const unfit = unfitWeights(head, weights ?? equalWeights(head))

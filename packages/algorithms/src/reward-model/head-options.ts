@@ -1,12 +1,11 @@
 import { loadTokenizer, Tokenizer } from "@plumbline/data"
 import { hasHead, type Head, type NewHead, readConfig, readHead } from "@plumbline/models"
-import { adaptedBy, type AdapterOptions, headFields as describedHead, isAdapted } from "@plumbline/peft"
+import { type AdapterOptions, isAdapted } from "@plumbline/peft"
 import { RewardModel } from "@plumbline/reward-model"
 import { batchFields, option, optional, OptionsInvalid, Overlong } from "@plumbline/training"
 import { Effect, Layer, Schema } from "effect"
 import { inputFiles } from "../model-folder.ts"
-
-const HEAD_MODULE = "score"
+import { adaptedScalar } from "./adapted-scalar.ts"
 
 /** How a command's head begins. */
 export const headFields = {
@@ -66,14 +65,7 @@ export const rewardFolder = (options: HeadOptions, attributes: ReadonlyArray<str
 const adaptedReward = (options: HeadOptions) =>
   Layer.effect(
     RewardModel,
-    Effect.flatMap(RewardModel, (base) =>
-      adaptedBy(base, options, {
-        seed: options.seed,
-        baseFolder: options.model,
-        alsoTrained: [HEAD_MODULE],
-        configFields: describedHead(base.head)
-      })
-    )
+    Effect.flatMap(RewardModel, (base) => adaptedScalar(base, options, { seed: options.seed, folder: options.model }))
   )
 
 /** The head to make; undefined where the folder's own goes on. */

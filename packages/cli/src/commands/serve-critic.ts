@@ -76,9 +76,7 @@ const serving = Effect.fnUntraced(function* <A>(
 ) {
   const { microBatchSize: count = 64, microBatchTokens: tokens } = options
   const tokenizer = yield* loadTokenizer(options.model)
-  const model = yield* Effect.acquireRelease(criticModel(options.model, options.seed, tokenizer.padId), ({ dispose }) =>
-    Effect.sync(dispose)
-  )
+  const model = yield* criticModel(options.model, { seed: options.seed, padId: tokenizer.padId })
   const critic = yield* modelCritic(model, {
     ...options,
     layout: options.packing ? "packed" : "padded-right",

@@ -1,23 +1,16 @@
-import { ModelRuntime, philoxStream, tf } from "@plumbline/runtime"
+import { ModelRuntime, tf } from "@plumbline/runtime"
 import { Effect, Exit } from "effect"
 import { type LoadOptions, narrowMatrix } from "../checkpoint/load.ts"
 import { readConfig, readGenerationConfig } from "../checkpoint/folder.ts"
 import { readParameters } from "../checkpoint/read-parameters.ts"
 import { openWeights } from "../checkpoint/weights-files.ts"
 import { decoderParameters, outputMatrixName } from "../decoder/parameter-table.ts"
-import { initialValues } from "../initial-values.ts"
 import { HeadMissing, type LoadError } from "../errors.ts"
 import { builtInFamilies } from "../families/families.ts"
 import { parameterStore } from "../parameter-store.ts"
-import { type Head, HEAD_WEIGHT, headOf, headParameter, withHead } from "./head.ts"
+import { HEAD_WEIGHT, headOf, headParameter, withHead } from "./head.ts"
+import { type NewHead, newHeadMatrix } from "./new-head.ts"
 import { type ScalarModel, scalarModel } from "./scalar-model.ts"
-
-/** A head to put on a decoder, instead of the one its folder may have. */
-export interface NewHead extends Head {
-  /** Its weights, [K, D] row-major; drawn from N(0, initializer_range²) by `seed` when absent. */
-  readonly weights?: Float32Array | undefined
-  readonly seed: number
-}
 
 export interface LoadScalarOptions extends Omit<LoadOptions, "quantised"> {
   /** Where it is given, the folder's own head or output matrix is left unread. */
@@ -53,10 +46,7 @@ export const loadScalarModel = Effect.fn("loadScalarModel")(function* (
     },
     [outputMatrixName(config), HEAD_WEIGHT]
   ).pipe(Effect.onExit((exit) => Effect.sync(() => Exit.isFailure(exit) && store.dispose())))
-  if (fresh !== undefined) {
-    const values = fresh.weights ?? initialValues(spec, config.initializerRange, philoxStream(fresh.seed, spec.name))
-    store.add(spec.name, tf.tensor(values, [...spec.shape]))
-  }
+  if (fresh !== undefined) store.add(spec.name, newHeadMatrix(config, fresh))
   const { dispose, parameters } = store
   return scalarModel({ name, config, head, generationConfig, parameters, variables: store.variables(), dispose })
 })

@@ -1,5 +1,6 @@
 import type { Tokenizer } from "@plumbline/data"
-import type { HeadMissing, LoadError } from "@plumbline/models"
+import type { HeadMissing, LoadError, Policy } from "@plumbline/models"
+import type { AdaptedError } from "@plumbline/peft"
 import type { ModelRuntime } from "@plumbline/runtime"
 import { overlong, Reward } from "@plumbline/reward-model"
 import { OptionsInvalid, runTraining } from "@plumbline/training"
@@ -31,8 +32,8 @@ interface OnlineCommand<Own extends Schema.Struct.Fields> {
     shared: OnlineOptions
   ) => Effect.Effect<
     PolicyGradientOptions,
-    OptionsInvalid | LossInvalid | LoadError | HeadMissing | CriticFailed,
-    PromptData | Reward | Tokenizer | ModelRuntime | Scope.Scope
+    OptionsInvalid | LossInvalid | LoadError | HeadMissing | CriticFailed | AdaptedError,
+    Policy | PromptData | Reward | Tokenizer | ModelRuntime | Scope.Scope
   >
 }
 

@@ -7,6 +7,8 @@ import {
   Positive,
   PositiveInt
 } from "@plumbline/training"
+import { type AdapterOptions, baseFolderOf, readMethod } from "@plumbline/peft"
+import { Policy } from "@plumbline/models"
 import { Effect, Layer, Schema } from "effect"
 import { FetchHttpClient } from "effect/http"
 import { UnitShare } from "../../command-fields.ts"
@@ -17,13 +19,23 @@ import { Critic } from "../critic/critic.ts"
 import { remoteCriticLayer } from "../critic/remote-critic.ts"
 import { clip } from "../surrogates/clip.ts"
 import { checkedSurrogate } from "./loss-table.ts"
+import { policyBase } from "../../held-base.ts"
 import { onlineCommand } from "./online-command.ts"
+import type { OnlineFlags } from "./online-options.ts"
 import { KlEstimatorName, KlPlace } from "./rollout-fields.ts"
 
 const own = {
   critic: optional(
     Schema.NonEmptyString,
     "folder of the model the critic starts from: a reward model, or one that gets a new head (default: --model)"
+  ),
+  criticLoraRank: optional(
+    PositiveInt,
+    "train as the critic an adapter of this rank and a head, on a model that stays as it is: where that is the one below the policy's adapter, it is held once"
+  ),
+  criticAdapter: optional(
+    Schema.NonEmptyString,
+    "the same from an adapter that is there, such as a reward model's (--critic is then by default the model that it names)"
   ),
   criticUrl: optional(
     Schema.NonEmptyString,
@@ -54,28 +66,13 @@ export const ppoCommand = onlineCommand({
   name: "ppo",
   summary: "proximal policy optimization with a critic, on prompts with a reward",
   own,
-  folders: ({ critic }) => (critic === undefined ? [] : [critic]),
+  folders: ({ critic, criticAdapter }) => [critic, criticAdapter].filter((folder) => folder !== undefined),
   algorithm: (flags, shared) =>
     Effect.gen(function* () {
       const { clipRange: low, clipRangeHigh: high = low, discount, dualClip, gaeLambda } = flags
       const dual = dualClip === undefined ? {} : { dual: dualClip }
       const surrogate = yield* checkedSurrogate(() => clip({ low, high, ...dual }))
-      if (flags.criticUrl !== undefined && flags.critic !== undefined) {
-        const reason = "the served critic has its own model: leave out this or --critic-url"
-        return yield* new OptionsInvalid({ option: "--critic", reason })
-      }
-      const { criticTimeout: deadlineSeconds, criticUrl: url } = flags
-      const services =
-        url === undefined
-          ? yield* Layer.build(
-              criticFolder(flags.critic ?? flags.model, { ...flags, learningRate: flags.criticLearningRate })
-            )
-          : yield* Layer.build(
-              Layer.provide(
-                remoteCriticLayer({ url, token: process.env["PLUMBLINE_TOKEN"], deadlineSeconds }),
-                FetchHttpClient.layer
-              )
-            )
+      const services = yield* criticLayer(flags)
       return {
         ...shared,
         name: "ppo",
@@ -86,4 +83,41 @@ export const ppoCommand = onlineCommand({
         criticWarmup: flags.criticWarmup
       }
     })
+})
+
+type PpoFlags = OnlineFlags & Schema.Struct<typeof own>["Type"]
+
+const criticLayer = Effect.fnUntraced(function* (flags: PpoFlags) {
+  const { criticAdapter, criticLoraRank, criticUrl: url, criticTimeout: deadlineSeconds } = flags
+  const refuse = (option: string, reason: string) => new OptionsInvalid({ option, reason })
+  if (url !== undefined) {
+    const given = ["critic", "criticLoraRank", "criticAdapter"] as const
+    const unread = given.find((field) => flags[field] !== undefined)
+    if (unread !== undefined) {
+      const option = { critic: "--critic", criticLoraRank: "--critic-lora-rank", criticAdapter: "--critic-adapter" }[
+        unread
+      ]
+      return yield* refuse(option, "the served critic has its own model: leave out this or --critic-url")
+    }
+    const options = { url, token: process.env["PLUMBLINE_TOKEN"], deadlineSeconds }
+    return yield* Layer.build(Layer.provide(remoteCriticLayer(options), FetchHttpClient.layer))
+  }
+  if (criticAdapter !== undefined && criticLoraRank !== undefined) {
+    return yield* refuse(
+      "--critic-lora-rank",
+      "begins a new adapter, and --critic-adapter goes on with one: leave one out"
+    )
+  }
+  const folder = flags.critic ?? (yield* baseOf(criticAdapter)) ?? flags.model
+  const held = policyBase(yield* Policy, flags.model)
+  const adapter: AdapterOptions = {
+    ...(criticAdapter !== undefined && { adapter: criticAdapter }),
+    ...(criticLoraRank !== undefined && { loraRank: criticLoraRank })
+  }
+  return yield* Layer.build(criticFolder(folder, { ...flags, learningRate: flags.criticLearningRate, adapter, held }))
+})
+
+/** The model that an adapter names, where it is there. */
+const baseOf = Effect.fnUntraced(function* (adapter: string | undefined) {
+  return adapter === undefined ? undefined : baseFolderOf((yield* readMethod(adapter)).fields, adapter)
 })
