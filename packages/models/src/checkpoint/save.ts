@@ -6,6 +6,7 @@ import { SaveFailed } from "../errors.ts"
 import type { FolderContents, Model } from "../model.ts"
 import type { WeightType } from "../safetensors/dtype.ts"
 import { storedBytes, writeSafetensors, type WrittenTensor, writtenTensors } from "../safetensors/writer.ts"
+import { jsonText } from "./json-text.ts"
 import { replaceFolder } from "./replace-folder.ts"
 import { saving } from "./saving.ts"
 import { INDEX_FILE, WEIGHTS_FILE } from "./weights-files.ts"
@@ -50,18 +51,16 @@ const named = (tensors: FolderContents["tensors"]): ReadonlyArray<WrittenTensor>
 const jsonFiles = (model: Model, dtype: WeightType, fields: JsonObject): Record<string, string> =>
   model.contents === undefined
     ? modelFiles(model, dtype, fields)
-    : Object.fromEntries(Object.entries(model.contents.json).map(([name, value]) => [name, json(value)]))
+    : Object.fromEntries(Object.entries(model.contents.json).map(([name, value]) => [name, jsonText(value)]))
 
 const modelFiles = (
   { config, generationConfig }: Model,
   dtype: WeightType,
   fields: JsonObject
 ): Record<string, string> => ({
-  "config.json": json({ ...withType(config.source, dtype), ...fields }),
-  ...(generationConfig === undefined ? {} : { "generation_config.json": json(generationConfig) })
+  "config.json": jsonText({ ...withType(config.source, dtype), ...fields }),
+  ...(generationConfig === undefined ? {} : { "generation_config.json": jsonText(generationConfig) })
 })
-
-const json = (value: JsonObject): string => `${JSON.stringify(value, null, 2)}\n`
 
 /** transformers 5 writes `dtype`, earlier versions `torch_dtype`; the layout that was there is kept. */
 const withType = (source: JsonObject, dtype: WeightType): JsonObject => ({
@@ -81,7 +80,7 @@ const writeWeights = async (folder: string, model: Model, dtype: WeightType, max
     for (const tensor of shard) weightMap[tensor.name] = name
   }
   const total = tensors.reduce((sum, tensor) => sum + storedBytes(tensor, dtype), 0)
-  await writeSynced(join(folder, INDEX_FILE), json({ metadata: { total_size: total }, weight_map: weightMap }))
+  await writeSynced(join(folder, INDEX_FILE), jsonText({ metadata: { total_size: total }, weight_map: weightMap }))
 }
 
 const digits = (count: number): string => String(count).padStart(5, "0")
