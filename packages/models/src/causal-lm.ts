@@ -27,7 +27,8 @@ export const causalLM = (parts: CausalLMParts): CausalLM => {
     rateOf: parts.rateOf,
     copy: parts.copy,
     bare: parts.bare,
-    rebuilt: (others) => causalLM({ prefix: parts.prefix, ...others, config, generationConfig }),
+    rebuilt: (others) =>
+      causalLM({ prefix: parts.prefix, recomputing: parts.recomputing, ...others, config, generationConfig }),
     config,
     contextTokens: config.maxPositions - (parts.prefix?.length ?? 0),
     generationConfig,

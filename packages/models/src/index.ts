@@ -13,6 +13,7 @@ export { createModel, type CreateModelOptions, decoderConfig, type DecoderTable 
 export { assign, blend, copyModel, freeze } from "./copy-weights.ts"
 export { activeParameterCount, flopsPerToken, parameterCount, scoringFlopsPerToken } from "./numbers.ts"
 export { geometricMixture } from "./geometric-mixture.ts"
+export { hasMixtures, type Routing, type RoutingTap, tapped } from "./routing-tap.ts"
 export { Policy, ReferencePolicy, Teacher } from "./policy.ts"
 export { loadCausalLM, type LoadOptions, narrowMatrix } from "./checkpoint/load.ts"
 export { readConfig } from "./checkpoint/folder.ts"

@@ -26,7 +26,7 @@ export interface ModelParts {
   readonly weights?: Weights | undefined
   /** That of another model over the same parameters; one of its own when absent. */
   readonly version?: WeightsVersion | undefined
-  /** Whether gradients compute each block again from its input; false when absent. */
+  /** Whether gradients compute each block again from its input; as before when absent, and not at first. */
   readonly recomputing?: boolean | undefined
   /** The whole model, when absent. */
   readonly contents?: FolderContents | undefined

@@ -40,6 +40,7 @@ export {
   type PagedSpans
 } from "./ops/paged-attention.ts"
 export { recomputed } from "./ops/recomputed.ts"
+export { addedGradient } from "./ops/added-gradient.ts"
 export { addByRow, addRowsById } from "./ops/add-by-row.ts"
 export { addProduct } from "./ops/add-product.ts"
 export {

@@ -8,6 +8,8 @@ import {
   type Variable
 } from "@plumbline/runtime"
 import type { Trainable } from "./algorithm.ts"
+import type { Balance } from "./balance.ts"
+import { couple } from "./couple.ts"
 import type { LossSums, Memory, MicroBatch, Objective, Observed, Unit, WeightedSum } from "./objective.ts"
 import { countOf, LOSS, metricsOf, type MicroBatchRecord, observedOf } from "./step-metrics.ts"
 
@@ -27,38 +29,53 @@ export interface StepResult {
 /**
  * Loss and gradients of one global batch. The result does not depend on how it is split into micro-batches. A micro-batch
  * without units only reports; where none has any, there is no loss and no gradient.
+ *
+ * @param balance of the models' experts, where they are mixtures
  */
 export const accumulate = <M extends Trainable, B extends MicroBatch>(
   objective: Objective<M, B>,
   models: M,
   microBatches: ReadonlyArray<B>,
-  before: Memory = {}
+  before: Memory = {},
+  balance?: Balance<M>
 ): StepResult => {
-  const counts = totalCounts(objective, microBatches)
+  const own = totalCounts(objective, microBatches)
+  const counts = balance?.counted(own) ?? own
   const learnt = microBatches.filter(hasUnits)
   const { memory, shared } = couple(objective, models, learnt, before, true)
+  const lossOf = (batch: B) => () => objective.loss(balance?.models ?? models, batch, shared[learnt.indexOf(batch)])
   const variables = Object.values(models).flatMap((model) => [...model.variables])
-  return withRecords((records) => {
-    let gradients: NamedTensorMap = {}
-    for (const batch of microBatches) {
-      const loss = () => objective.loss(models, batch, shared[learnt.indexOf(batch)])
-      if (!hasUnits(batch))
-        records.push(
-          record(
-            batch,
-            tf.tidy(() => flatten(loss()))
-          )
-        )
-      else gradients = addInto(gradients, microBatchGradients(loss, batch, counts, variables, records))
-    }
-    const norm = learnt.length === 0 ? undefined : normParts(Object.values(gradients))
-    const all = readOnce([...(norm === undefined ? [] : [norm]), ...records.map(({ values }) => values)])
-    const measured = all.subarray(norm?.size ?? 0)
-    const { brokenOrigins, metrics } = metricsOf(records, measured, counts)
-    const gradNorm = norm === undefined ? {} : { grad_norm: normOf(all.subarray(0, norm.size)) }
-    const observed = observedOf(records, measured)
-    return { gradients, metrics: { ...metrics, ...gradNorm }, brokenOrigins, memory, observed }
-  })
+  try {
+    if (learnt.length > 1) balance?.measure(learnt.map(lossOf))
+    return withRecords((records) => {
+      let gradients: NamedTensorMap = {}
+      for (const batch of microBatches) {
+        const plain = lossOf(batch)
+        const loss = () => balance?.loss(plain, batch.origins.length) ?? plain()
+        if (!hasUnits(batch)) records.push(recordOf(batch, plain))
+        else gradients = addInto(gradients, microBatchGradients(loss, batch, counts, variables, records))
+      }
+      return { ...stepResult(gradients, records, counts, learnt.length > 0), memory }
+    })
+  } finally {
+    balance?.end()
+  }
+}
+
+/** @param learns whether there are gradients */
+const stepResult = (
+  gradients: NamedTensorMap,
+  records: ReadonlyArray<MicroBatchRecord>,
+  counts: Readonly<Record<Unit, number>>,
+  learns: boolean
+): Omit<StepResult, "memory"> => {
+  const norm = learns ? normParts(Object.values(gradients)) : undefined
+  const all = readOnce([...(norm === undefined ? [] : [norm]), ...records.map(({ values }) => values)])
+  const measured = all.subarray(norm?.size ?? 0)
+  const { brokenOrigins, metrics } = metricsOf(records, measured, counts)
+  const gradNorm = norm === undefined ? {} : { grad_norm: normOf(all.subarray(0, norm.size)) }
+  const observed = observedOf(records, measured)
+  return { gradients, metrics: { ...metrics, ...gradNorm }, brokenOrigins, observed }
 }
 
 const hasUnits = ({ origins }: MicroBatch): boolean => origins.length > 0
@@ -72,27 +89,10 @@ export const evaluate = <M extends Trainable, B extends MicroBatch>(
 ): Omit<StepResult, "gradients" | "memory" | "observed"> => {
   const { shared } = couple(objective, models, microBatches, memory, false)
   return withRecords((records) => {
-    microBatches.forEach((batch, i) => {
-      const flat = tf.tidy(() => flatten(objective.loss(models, batch, shared[i])))
-      records.push(record(batch, flat))
-    })
+    microBatches.forEach((batch, i) => records.push(recordOf(batch, () => objective.loss(models, batch, shared[i]))))
     const all = readOnce(records.map(({ values }) => values))
     return metricsOf(records, all, totalCounts(objective, microBatches))
   })
-}
-
-/** What each micro-batch is told of the others, and what there is to remember. */
-const couple = <M extends Trainable, B extends MicroBatch>(
-  { coupling }: Objective<M, B>,
-  models: M,
-  microBatches: ReadonlyArray<B>,
-  before: Memory,
-  training: boolean
-): { readonly shared: ReadonlyArray<unknown>; readonly memory: Memory } => {
-  if (coupling === undefined) return { shared: [], memory: before }
-  const parts = microBatches.map((batch) => coupling.measure(models, batch))
-  const memory = training ? (coupling.remember?.(parts, before) ?? before) : before
-  return { shared: coupling.share(parts, memory), memory }
 }
 
 /** Whatever tensors `body` makes are freed but the gradients it returns, the records too, also where it throws. */
@@ -164,6 +164,13 @@ const record = (batch: MicroBatch, flat: Omit<MicroBatchRecord, "origins">): Mic
   origins: batch.origins,
   ...flat
 })
+
+/** A micro-batch's loss without its gradient. */
+const recordOf = (batch: MicroBatch, loss: () => LossSums): MicroBatchRecord =>
+  record(
+    batch,
+    tf.tidy(() => flatten(loss()))
+  )
 
 /** The values of all tensors end to end, in the one host read of a step, which waits for the device. */
 const readOnce = (tensors: ReadonlyArray<Tensor1D>): Float32Array => {

@@ -41,6 +41,10 @@ export const optimizationFields = {
   adamBeta2: option(Share, 0.999, "decay of the second moment"),
   adamEpsilon: option(Positive, 1e-8, "added to the root of the second moment"),
   maxGradNorm: option(NonNegative, 1, "clip the gradient to this global norm; 0 = off"),
+  routerAuxLossCoef: optional(
+    NonNegative,
+    "mixtures of experts: weight of the loss that keeps experts equally busy; 0 = off (default: config.json's where it has output_router_logits, else 0.001)"
+  ),
   activationCheckpointing: option(
     Schema.Boolean,
     false,

@@ -1,6 +1,7 @@
 import { computing, OutOfMemory, tf, type NamedTensorMap } from "@plumbline/runtime"
 import { Clock, Effect, Stream } from "effect"
 import { accumulate, evaluate, type StepResult } from "./accumulate.ts"
+import { type Balance, balanceOf, balanceWeight } from "./balance.ts"
 import type { Algorithm, Attachment, Evaluation, Trainable } from "./algorithm.ts"
 import {
   checkpointFolder,
@@ -73,6 +74,7 @@ export const train = Effect.fn("train")(function* <M extends Trainable, B extend
   const loop = {
     ...input,
     models,
+    balance: balanceOf(models, balanceWeight(options)),
     saved,
     optimizer,
     heldOut,
@@ -125,6 +127,7 @@ interface Loop<M extends Trainable, B extends MicroBatch, E, R> {
   readonly folder: string
   readonly extraFiles: Readonly<Record<string, Uint8Array | string>>
   readonly models: M
+  readonly balance: Balance<M> | undefined
   /** The trained and the carried ones. */
   readonly saved: Trainable
   readonly optimizer: Optimizer
@@ -146,7 +149,7 @@ const oneStep = Effect.fnUntraced(function* <M extends Trainable, B extends Micr
   const begun = yield* Clock.currentTimeMillis
   const learningRate = learningRateAt({ ...loop.options, maxSteps: loop.plan.maxSteps }, step)
   const { afterStep, objective } = loop.algorithm
-  const result = accumulate(objective, loop.models, microBatches, state.memory)
+  const result = accumulate(objective, loop.models, microBatches, state.memory, loop.balance)
   yield* applyStep(loop, step, result, learningRate)
   const told = afterStep === undefined ? undefined : yield* afterStep(step, loop.models, result)
   const tokens = microBatches.reduce((total, batch) => total + batch.tokens, 0)

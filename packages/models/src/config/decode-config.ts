@@ -52,6 +52,7 @@ export const decodeConfig = Effect.fn("decodeConfig")(function* (
     windows: family.windows(config),
     biases: family.biases(config),
     tiedEmbeddings: config.tie_word_embeddings,
+    ...(config.output_router_logits === true ? { balance: config.router_aux_loss_coef ?? 0.001 } : {}),
     initializerRange: config.initializer_range,
     source
   }

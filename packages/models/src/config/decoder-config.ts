@@ -23,6 +23,8 @@ export interface DecoderConfig {
   readonly headWidth: number
   readonly mlpWidth: number
   readonly maxPositions: number
+  /** Weight of the load-balancing loss of mixtures that config.json asks to train with; absent where it asks for none. */
+  readonly balance?: number
   /** [layers] */
   readonly mlps: ReadonlyArray<Mlp>
   readonly normEpsilon: number

@@ -98,10 +98,10 @@ const routed = (
   { experts, perToken, renormalised }: MixtureOptions
 ): { readonly chosen: Tensor2D; readonly shares: Tensor2D } => {
   // unlike softmax it is computed in float32 whatever the logits are stored in
-  const probabilities = tf.exp(tf.logSoftmax(weights.linear(x, `${prefix}.gate`))) as Tensor2D
-  const chosen = detached(() => tf.tidy(() => tf.topk(probabilities, perToken).indices as Tensor2D))
+  const likely = tf.exp(tf.logSoftmax(weights.linear(x, `${prefix}.gate`))) as Tensor2D
+  const chosen = detached(() => tf.tidy(() => tf.topk(likely, perToken).indices as Tensor2D))
   const isChosen = detached(() => tf.tidy(() => membership(chosen, experts)))
-  const seen = tf.mul(probabilities, isChosen) as Tensor2D
+  const seen = tf.mul(weights.routing?.(likely, isChosen) ?? likely, isChosen) as Tensor2D
   return { chosen, shares: renormalised ? tf.div(seen, tf.sum(seen, 1, true)) : seen }
 }
 

@@ -11,6 +11,14 @@ export interface Weights {
   readonly linears: (x: Tensor2D, names: ReadonlyArray<string>) => ReadonlyArray<Tensor2D>
   /** Whether the backward pass makes cheap activations again in place of keeping them; false when absent. */
   readonly remakesActivations?: boolean | undefined
+  /**
+   * Is shown what a mixture does with the tokens of a pass, and gives the probabilities that it goes on with, for whoever
+   * trains it.
+   *
+   * @param probabilities [N, E] of all experts
+   * @param isChosen      [N, E] 1 where a token goes to an expert, else 0; a constant
+   */
+  readonly routing?: ((probabilities: Tensor2D, isChosen: Tensor2D) => Tensor2D) | undefined
   /** Weights for one pass over these rows, where something in them depends on the rows, as dropout does. */
   readonly forRows?: ((rows: TokenRows) => Weights) | undefined
   /** Those for some tokens of that pass, by flat position, where something in them depends on the token. */

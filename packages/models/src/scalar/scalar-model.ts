@@ -38,7 +38,8 @@ export const scalarModel = (parts: ScalarModelParts): ScalarModel => {
     rateOf: parts.rateOf,
     copy: parts.copy,
     bare: parts.bare,
-    rebuilt: (others) => scalarModel({ prefix: parts.prefix, ...others, config, head, generationConfig }),
+    rebuilt: (others) =>
+      scalarModel({ prefix: parts.prefix, recomputing: parts.recomputing, ...others, config, head, generationConfig }),
     config,
     contextTokens: config.maxPositions - (parts.prefix?.length ?? 0),
     head,

@@ -1,0 +1,96 @@
+import type { RoutingTap } from "@plumbline/models"
+import type { TokenRows } from "@plumbline/data"
+import { addedGradient, detached, type Tensor1D, type Tensor2D, tf } from "@plumbline/runtime"
+
+/** What the mixtures of a model did in some passes, over all pairs of a token and a layer. */
+interface Entry {
+  /** [E] how often each expert was chosen */
+  readonly chosen: Tensor1D
+  /** [E] the sums of their probabilities */
+  readonly probabilities: Tensor1D
+  readonly pairs: number
+}
+
+/** Keeps account of what the mixtures of one model do in the losses of a step, and adds to their gradient. */
+export interface RoutingBook {
+  readonly tap: RoutingTap
+  /** Writes down what is routed from now on. */
+  readonly open: () => void
+  /** What was routed since; undefined where no mixture was run. */
+  readonly close: () => Entry | undefined
+  /** Adds to the choices and pairs of the whole step, which values and gradients are made with. */
+  readonly settle: (entry: Entry) => void
+  readonly isSettled: () => boolean
+  /** [1] E · Σ_e (C_e / T) · (P_e / T), C and T of the whole step */
+  readonly value: (entry: Entry) => Tensor1D
+  /** Forgets the step. */
+  readonly forget: () => void
+}
+
+/** @param weight of the loss whose gradient joins that of the probabilities */
+export const routingBook = (weight: number): RoutingBook => {
+  let page: Array<Entry> | undefined
+  let settled: Pick<Entry, "chosen" | "pairs"> | undefined
+  const scaled = (factor: number) => {
+    const { chosen, pairs } = settled!
+    return tf.mul(chosen, (factor * chosen.size) / pairs ** 2)
+  }
+  return {
+    tap: ({ isChosen, probabilities, rows }) => {
+      page?.push(entryOf(probabilities, isChosen, rows))
+      return addedGradient(probabilities, () => {
+        const slope = tf.reshape(scaled(weight), [1, -1])
+        return hasPadding(rows) ? tf.mul(slope, tokenMask(rows)) : slope
+      })
+    },
+    open: () => void (page = []),
+    close: () => {
+      const entries = page ?? []
+      page = undefined
+      return entries.length === 0 ? undefined : summed(entries)
+    },
+    settle: ({ chosen, pairs }) => {
+      const before = settled
+      const total = before === undefined ? tf.clone(chosen) : tf.add(before.chosen, chosen)
+      settled = { chosen: tf.keep(total as Tensor1D), pairs: pairs + (before?.pairs ?? 0) }
+      before?.chosen.dispose()
+    },
+    isSettled: () => settled !== undefined,
+    value: ({ probabilities }) => tf.tidy(() => tf.sum(tf.mul(scaled(1), probabilities), 0, true) as Tensor1D),
+    forget: () => {
+      disposeAll(page ?? [])
+      page = undefined
+      settled?.chosen.dispose()
+      settled = undefined
+    }
+  }
+}
+
+const entryOf = (probabilities: Tensor2D, isChosen: Tensor2D, rows: TokenRows): Entry => {
+  const total = (x: Tensor2D) =>
+    // a block's own tensors end with it
+    tf.keep(detached(() => tf.tidy(() => tf.sum(hasPadding(rows) ? tf.mul(x, tokenMask(rows)) : x, 0) as Tensor1D)))
+  return { chosen: total(isChosen), probabilities: total(probabilities), pairs: tokensOf(rows) }
+}
+
+/** Takes the entries over. */
+const summed = (entries: ReadonlyArray<Entry>): Entry => {
+  const total = (part: "chosen" | "probabilities") => detached(() => tf.addN(entries.map((entry) => entry[part])))
+  const sums = { chosen: total("chosen"), probabilities: total("probabilities") }
+  disposeAll(entries)
+  return { ...sums, pairs: entries.reduce((sum, { pairs }) => sum + pairs, 0) }
+}
+
+const disposeAll = (entries: ReadonlyArray<Entry>): void =>
+  tf.dispose(entries.flatMap(({ chosen, probabilities }) => [chosen, probabilities]))
+
+const tokensOf = ({ lengths }: TokenRows): number => lengths.reduce((total, length) => total + length, 0)
+
+const hasPadding = (rows: TokenRows): boolean => tokensOf(rows) < rows.tokens.length
+
+/** [N, 1] 1 for tokens of rows, 0 for padding. */
+const tokenMask = ({ lengths, starts, tokens }: TokenRows): Tensor2D => {
+  const mask = new Float32Array(tokens.length)
+  starts.forEach((start, row) => mask.fill(1, start, start + lengths[row]!))
+  return tf.tensor2d(mask, [tokens.length, 1])
+}
