@@ -5,7 +5,7 @@ import { join } from "node:path"
 import { afterAll, beforeAll, describe, expect, it } from "vitest"
 import { plumb, WASM } from "./plumb.ts"
 import { golden, hasGolden } from "./reference-files.ts"
-import { expectSame, startService, struck } from "./services.ts"
+import { expectSame, metricsOf, startService, struck } from "./services.ts"
 
 let folder: string
 const servers: Array<ChildProcess> = []
@@ -40,6 +40,9 @@ describe.skipIf(!hasGolden)("a critic in another process", () => {
     const together = join(folder, "together")
     const one = await plumb(args(together))
     expect(one.code, one.stderr).toBe(0)
+    const kl = metricsOf(together).map((step) => step["kl"]!)
+    // |k1| of the policy before training is 0, and of no other
+    expect([kl.length, kl[0], kl.at(-1)! > 0]).toEqual([12, 0, true])
     const first = await served("0")
     const apart = join(folder, "apart")
     const two = await plumb(args(apart, "--critic-url", first.url))

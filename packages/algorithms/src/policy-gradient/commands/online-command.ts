@@ -14,7 +14,7 @@ import { PromptData, promptFiles, type PromptRow } from "../../responses/prompt-
 import { evaluationFrom } from "../../responses/evaluation-fields.ts"
 import { rewardLayer } from "../../responses/reward-fields.ts"
 import { generatorLayer } from "./generator-layer.ts"
-import { onlineOptions, type OnlineFlags } from "./online-options.ts"
+import { type EstimatorName, onlineOptions, type OnlineFlags } from "./online-options.ts"
 import { loopFields, penaltyFields, rolloutFields } from "./rollout-fields.ts"
 
 const onlineFields = { ...rolloutFields, ...penaltyFields, ...loopFields }
@@ -24,6 +24,8 @@ interface OnlineCommand<Own extends Schema.Struct.Fields> {
   readonly summary: string
   /** Flags besides those of all online algorithms, or instead of some of theirs. */
   readonly own: Own
+  /** How the KL is estimated in the reward where nobody says it; "k1" when absent. */
+  readonly estimatorInReward?: EstimatorName
   /** Folders of models that it reads besides. */
   readonly folders?: (flags: Schema.Struct<Own>["Type"]) => ReadonlyArray<string>
   /** The algorithm of the flags. */
@@ -40,6 +42,7 @@ interface OnlineCommand<Own extends Schema.Struct.Fields> {
 /** A command that trains the model of a folder on its own responses to the prompts of a file. */
 export const onlineCommand = <Own extends Schema.Struct.Fields>({
   algorithm,
+  estimatorInReward = "k1",
   folders = () => [],
   name,
   own,
@@ -56,7 +59,7 @@ export const onlineCommand = <Own extends Schema.Struct.Fields>({
     run: (options) => {
       const flags = options as OnlineFlags & Schema.Struct<Own>["Type"]
       return Effect.gen(function* () {
-        const shared = yield* onlineOptions(flags)
+        const shared = yield* onlineOptions(flags, estimatorInReward)
         const { generationTimeout: deadlineSeconds } = flags
         const evaluation = yield* evaluationFrom(flags, shared.sampling, { deadlineSeconds })
         const learning = policyGradient(yield* algorithm(flags, shared))

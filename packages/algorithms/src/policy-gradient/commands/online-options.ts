@@ -21,9 +21,12 @@ import type { loopFields, penaltyFields, rolloutFields } from "./rollout-fields.
 export type OnlineFields = typeof rolloutFields & typeof penaltyFields & typeof loopFields
 export type OnlineFlags = Schema.Struct<OnlineFields>["Type"]
 
-/** What the flags that all online commands share come to. */
-export const onlineOptions = Effect.fn("onlineOptions")(function* (flags: OnlineFlags) {
-  const kl = yield* klPenalty(flags)
+/** What the flags that all online commands share come to. @param estimatorInReward of the KL, where the flags say no other */
+export const onlineOptions = Effect.fn("onlineOptions")(function* (
+  flags: OnlineFlags,
+  estimatorInReward: EstimatorName
+) {
+  const kl = yield* klPenalty(flags, flags.klPlace === "loss" ? "k3" : estimatorInReward)
   const sampling = yield* sampler(flags)
   const options: OnlineOptions = {
     kl,
@@ -55,10 +58,19 @@ const corrections: Readonly<Record<OnlineFlags["samplerCorrection"], (cap: numbe
     mask_geometric: (cap) => maskByGeometricMean({ low: 1 / cap, high: cap, cap })
   }
 
-const estimators: Readonly<Record<OnlineFlags["klEstimator"], KlEstimator>> = { k1, k2, k3, abs: absoluteK1 }
+export type EstimatorName = NonNullable<OnlineFlags["klEstimator"]>
 
-const klPenalty = Effect.fnUntraced(function* (flags: OnlineFlags) {
-  const { klCoefficient: initial, klEstimator, klHorizon: horizon, klPlace, klTarget: target, reference } = flags
+const estimators: Readonly<Record<EstimatorName, KlEstimator>> = { k1, k2, k3, abs: absoluteK1 }
+
+const klPenalty = Effect.fnUntraced(function* (flags: OnlineFlags, usual: EstimatorName) {
+  const {
+    klCoefficient: initial,
+    klEstimator = usual,
+    klHorizon: horizon,
+    klPlace,
+    klTarget: target,
+    reference
+  } = flags
   if (initial === 0) {
     const given = (reference !== undefined && "--reference") || (target !== undefined && "--kl-target")
     if (given !== false && given !== undefined) {

@@ -22,7 +22,7 @@ import { checkedSurrogate } from "./loss-table.ts"
 import { policyBase } from "../../held-base.ts"
 import { onlineCommand } from "./online-command.ts"
 import type { OnlineFlags } from "./online-options.ts"
-import { KlEstimatorName, KlPlace } from "./rollout-fields.ts"
+import { KlPlace } from "./rollout-fields.ts"
 
 const own = {
   critic: optional(
@@ -53,12 +53,7 @@ const own = {
   gaeLambda: option(UnitShare, 0.95, "0 trusts the critic from the next token on, 1 rewards alone"),
   whitenAdvantages: option(Schema.Boolean, true, "advantages with mean 0 and variance 1 over the rollout's tokens"),
   samples: option(PositiveInt, 1, "responses to each prompt"),
-  klPlace: option(KlPlace, "reward", "whether the KL is a term of the loss or taken from rewards"),
-  klEstimator: option(
-    KlEstimatorName,
-    "abs",
-    "estimate of the KL by token; in the reward k1 or abs, in the loss k2 or k3"
-  )
+  klPlace: option(KlPlace, "reward", "whether the KL is a term of the loss or taken from rewards")
 } as const
 
 /** `plumb ppo`: proximal policy optimization with a critic. */
@@ -66,6 +61,7 @@ export const ppoCommand = onlineCommand({
   name: "ppo",
   summary: "proximal policy optimization with a critic, on prompts with a reward",
   own,
+  estimatorInReward: "abs",
   folders: ({ critic, criticAdapter }) => [critic, criticAdapter].filter((folder) => folder !== undefined),
   algorithm: (flags, shared) =>
     Effect.gen(function* () {

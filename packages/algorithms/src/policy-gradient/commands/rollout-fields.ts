@@ -42,7 +42,6 @@ export const rolloutFields = {
 } as const
 
 export const KlPlace = Schema.Literals(["loss", "reward"])
-export const KlEstimatorName = Schema.Literals(["k1", "k2", "k3", "abs"])
 
 /** For algorithms that hold the responses to a prompt against each other. */
 export const groupFields = {
@@ -60,10 +59,9 @@ export const penaltyFields = {
   ),
   klCoefficient: option(NonNegative, 0, "pull toward the reference policy; 0 asks none"),
   klPlace: option(KlPlace, "loss", "whether the KL is a term of the loss or taken from rewards"),
-  klEstimator: option(
-    KlEstimatorName,
-    "k3",
-    "estimate of the KL by token; in the reward k1 or abs, in the loss k2 or k3"
+  klEstimator: optional(
+    Schema.Literals(["k1", "k2", "k3", "abs"]),
+    "estimate of the KL by token: in the reward any (default: k1, of ppo abs), in the loss k2, k3 or abs (default: k3)"
   ),
   klTarget: optional(Positive, "KL of a response, nats, that the coefficient is led to"),
   klHorizon: option(PositiveInt, 10_000, "responses over which the coefficient may change by a fifth"),

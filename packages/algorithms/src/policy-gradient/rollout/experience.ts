@@ -1,12 +1,14 @@
 import { Generator } from "@plumbline/rollout-generation"
-import { type Duration, Effect, Stream } from "effect"
+import { Progress } from "@plumbline/training"
+import { type Duration, Effect, Option, Stream } from "effect"
 import { lessonOf } from "../critic/lesson.ts"
 import type { PolicyGradientOptions } from "../policy-gradient.ts"
 import { minibatch } from "./minibatch.ts"
+import { nothingLearnt } from "./nothing-learnt.ts"
 import { computing, prepareRollout } from "./prepare-rollout.ts"
 import { rolloutQueue } from "./rollout-queue.ts"
 import type { Rollout } from "./rollout.ts"
-import type { Work } from "./work.ts"
+import type { Work, WorkingRollout } from "./work.ts"
 import { writeRollout } from "./write-rollout.ts"
 
 /**
@@ -71,9 +73,21 @@ const begin = Effect.fnUntraced(function* <E, R>(
   const klCoefficient = bench.klCoefficient()
   const working = yield* prepareRollout(options, rollout, { klCoefficient, checked, waited })
   bench.take(working)
+  yield* tell(rollout, working)
   if (options.critic === undefined) return
   const critic = yield* options.critic
   bench.learning(yield* critic.train(lessonOf(working, order, order.steps)))
+})
+
+/** Says it once a run, at the first rollout: later on it is no news that everything is answered alike. */
+const tell = Effect.fnUntraced(function* ({ groups, index }: Rollout, { rows }: WorkingRollout) {
+  const reason = nothingLearnt(
+    rows,
+    groups.flatMap(({ responses }) => responses)
+  )
+  const progress = yield* Effect.serviceOption(Progress)
+  if (index > 0 || reason === undefined || Option.isNone(progress)) return
+  yield* progress.value.note(`rollout 0 teaches the policy nothing: ${reason}`)
 })
 
 /** Rollouts that teach the critic alone, before the first step. */

@@ -50,7 +50,11 @@ const computed = Effect.fnUntraced(function* <E, R>(
 ) {
   const { kl, innerEpochs = 1, minibatches = 1 } = options
   const begun = yield* Clock.currentTimeMillis
-  const { kl: measured, rows } = prepare(rollout, {
+  const {
+    kl: measured,
+    klByToken,
+    rows
+  } = prepare(rollout, {
     ...(yield* computing),
     advantage: options.advantage,
     maskTruncated: options.maskTruncated ?? false,
@@ -70,6 +74,7 @@ const computed = Effect.fnUntraced(function* <E, R>(
       ...rollout.measured,
       "timers/log_probs": seconds,
       ...rolloutMetrics(rollout, rows, policy.version.current()),
+      ...(klByToken !== undefined && { kl: klByToken }),
       ...(measured !== undefined && { "rollout/kl": measured })
     }
   }

@@ -1,6 +1,6 @@
 import type { CausalLM } from "@plumbline/models"
 import { tf } from "@plumbline/runtime"
-import type { Advantage, Advantages } from "../advantages/advantage.ts"
+import { type Advantage, type Advantages, mean } from "../advantages/advantage.ts"
 import type { NamedEstimator } from "../kl-penalty.ts"
 import { responseRow } from "../../responses/responses.ts"
 import type { RolloutRow } from "../rollout-batch.ts"
@@ -42,6 +42,8 @@ export interface Prepared {
   readonly rows: ReadonlyArray<PreparedRow>
   /** Mean KL of a response, nats, the sum of k1 over its tokens; where it is measured. */
   readonly kl: number | undefined
+  /** Mean estimate by token, as it is taken from rewards; where it is. */
+  readonly klByToken: number | undefined
 }
 
 /** Advantages of a whole rollout, and log-probs as they are before the first step on it. */
@@ -52,7 +54,8 @@ export const prepare = (rollout: Rollout, options: PrepareOptions): Prepared => 
   const measured = measuresKl || klInReward !== undefined
   const old = measured || reused ? rowLogProbs(policy, rows, options, temperature) : undefined
   const near = reference === undefined ? undefined : rowLogProbs(reference, rows, options, temperature)
-  const penalties = klInReward && old!.map((own, r) => penalty(own, near![r]!, klInReward))
+  const estimates = klInReward && old!.map((own, r) => estimatesOf(own, near![r]!, klInReward.estimator))
+  const penalties = estimates?.map((own) => own.map((estimate) => -klInReward!.coefficient * estimate))
   const { advantages, rewards } = advantagesOf(responses, penalties, options)
   return {
     rows: responses.map((one, r) => {
@@ -74,20 +77,13 @@ export const prepare = (rollout: Rollout, options: PrepareOptions): Prepared => 
         referenceLogProbs: near?.[r]
       }
     }),
-    kl: measured && near !== undefined && rows.length > 0 ? meanKl(old!, near) : undefined
+    kl: measured && near !== undefined && rows.length > 0 ? meanKl(old!, near) : undefined,
+    klByToken: estimates && mean(estimates.flatMap((own) => [...own]))
   }
 }
 
-const penalty = (
-  old: Float32Array,
-  reference: Float32Array,
-  { coefficient, estimator }: NonNullable<PrepareOptions["klInReward"]>
-): Float64Array => {
-  const estimates = tf.tidy(
-    () => estimator.estimate(tf.tensor1d(old), tf.tensor1d(reference)).dataSync() as Float32Array
-  )
-  return Float64Array.from(estimates, (estimate) => -coefficient * estimate)
-}
+const estimatesOf = (old: Float32Array, reference: Float32Array, { estimate }: NamedEstimator): Float64Array =>
+  Float64Array.from(tf.tidy(() => estimate(tf.tensor1d(old), tf.tensor1d(reference)).dataSync() as Float32Array))
 
 const meanKl = (old: ReadonlyArray<Float32Array>, reference: ReadonlyArray<Float32Array>): number =>
   old.reduce((sum, own, r) => sum + own.reduce((row, value, t) => row + value - reference[r]![t]!, 0), 0) / old.length

@@ -19,24 +19,29 @@ export const rolloutMetrics = (
   const written = [...rollout.groups, ...rollout.aside]
   const responses = written.flatMap((group) => group.responses)
   const lengths = responses.map(({ responseIds }) => responseIds.length)
-  const ended = responses.filter((response) => response.ended)
+  const ended = responses.filter((response) => response.ended).map(({ responseIds }) => responseIds.length)
   const ages = agesOf(rollout, version)
   return {
     ...rewardMetrics(written),
     "completions/mean_length": mean(lengths),
-    "completions/min_length": lengths.reduce((least, length) => Math.min(least, length), Infinity),
-    "completions/max_length": lengths.reduce((most, length) => Math.max(most, length), 0),
+    "completions/min_length": least(lengths),
+    "completions/max_length": most(lengths),
     "completions/clipped_ratio": 1 - ended.length / responses.length,
     ...(ended.length > 0 && {
-      "completions/mean_terminated_length": mean(ended.map(({ responseIds }) => responseIds.length))
+      "completions/mean_terminated_length": mean(ended),
+      "completions/min_terminated_length": least(ended),
+      "completions/max_terminated_length": most(ended)
     }),
     "rollout/masked": rows.filter(({ maskedBecause }) => maskedBecause !== undefined).length / Math.max(1, rows.length),
     ...(ages.length > 0 && {
       "rollout/staleness_mean": mean(ages),
-      "rollout/staleness_max": ages.reduce((most, age) => Math.max(most, age), 0)
+      "rollout/staleness_max": most(ages)
     })
   }
 }
+
+const least = (numbers: ReadonlyArray<number>) => numbers.reduce((a, b) => Math.min(a, b), Infinity)
+const most = (numbers: ReadonlyArray<number>) => numbers.reduce((a, b) => Math.max(a, b), 0)
 
 const rewardMetrics = (groups: Rollout["groups"]): Readonly<Record<string, number>> => {
   const byGroup = groups
