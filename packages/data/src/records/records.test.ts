@@ -206,12 +206,20 @@ describe("loadUnpaired", () => {
   it("reads labels as booleans or 0 and 1", async () => {
     const rows = [
       { prompt: "p", completion: "c", label: true },
-      { prompt: "p", response: "c", label: 0 }
+      { prompt: "p", response: "c", label: 0 },
+      // NeMo-Aligner's
+      { prompt: "p", response: "c", preference: "chosen" },
+      { prompt: "p", response: "c", preference: "rejected" }
     ]
     expect(await load(loadUnpaired, ...rows)).toEqual([
       { prompt: "p", completion: "c", label: true },
+      { prompt: "p", completion: "c", label: false },
+      { prompt: "p", completion: "c", label: true },
       { prompt: "p", completion: "c", label: false }
     ])
+    expect(await failure(loadUnpaired, { prompt: "p", response: "c", preference: "better" })).toMatchObject({
+      field: "preference"
+    })
     expect(await failure(loadUnpaired, { prompt: "p", completion: "c", label: "yes" })).toMatchObject({
       field: "label"
     })
