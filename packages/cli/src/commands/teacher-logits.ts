@@ -1,7 +1,23 @@
 import { storedLine, topLogits } from "@plumbline/algorithms"
-import { collate, loadSupervised, splitByTokens, supervisedDataset, type TokenizedRow } from "@plumbline/data"
+import {
+  collate,
+  loadSupervised,
+  scoredCount,
+  splitByTokens,
+  supervisedDataset,
+  type TokenizedRow
+} from "@plumbline/data"
 import type { CausalLM } from "@plumbline/models"
-import { batchFields, needed, NonNegativeInt, option, optional, PositiveInt, Progress } from "@plumbline/training"
+import {
+  batchFields,
+  needed,
+  NonNegativeInt,
+  option,
+  optional,
+  OptionsInvalid,
+  PositiveInt,
+  Progress
+} from "@plumbline/training"
 import { Effect, Schema } from "effect"
 import { machineFields, onMachine } from "../backend.ts"
 import type { CommandLine } from "../command-line.ts"
@@ -45,41 +61,53 @@ export const teacherLogitsCommand: CommandRun = (argv) =>
     yield* writeAll(options).pipe(Effect.scoped, Effect.provide(Progress.layer), onMachine(options))
   })
 
+/** With its number in the file, by which the shares of a file can be put together. */
+interface NumberedRow extends TokenizedRow {
+  readonly number: number
+}
+
 const writeAll = Effect.fnUntraced(function* (options: Options) {
   const { model, tokenizer } = yield* openModel(options)
   const records = yield* loadSupervised(options.train)
   const limit = { maxLength: Math.min(options.maxLength, model.contextTokens), policy: options.overlong }
-  const { rows } = yield* supervisedDataset(tokenizer, records.slice(options.start, options.end), limit)
+  const share = records.slice(options.start, options.end)
+  if (share.length === 0) return yield* emptyShare(options, records.length)
+  const { records: numbers, rows: kept } = yield* supervisedDataset(tokenizer, share, limit)
+  const rows = kept.map((row, i): NumberedRow => ({ ...row, number: options.start + numbers[i]! }))
   const results = yield* openResults(
     { ...options, samples: 1 },
     rows.map(({ ids }) => ids)
   )
-  const open = [...rows.keys()].filter((row) => !results.has(row))
+  const open = rows.filter(({ number }) => !results.has(number))
   const task = yield* (yield* Progress).begin({ label: "teacher-logits", total: rows.length })
   let done = rows.length - open.length
   if (done > 0) yield* task.restart(done)
-  const tokens = (row: number) => rows[row]!.ids.length
+  const tokens = ({ ids }: NumberedRow) => ids.length
   for (const batch of splitByTokens(open, { tokens, budget: options.microBatchTokens })) {
-    yield* writeBatch(model, tokenizer.padId, options.topK, batch, rows, results)
+    yield* writeBatch(model, tokenizer.padId, options.topK, batch, results)
     yield* task.advance((done += batch.length), {})
   }
 })
+
+const emptyShare = ({ end, start, train }: Options, rows: number) => {
+  const option = start < rows ? "--end" : "--start"
+  const reason = `rows ${start} to ${end ?? rows} are none of the ${rows} of ${train}`
+  return Effect.fail(new OptionsInvalid({ option, reason }))
+}
 
 const writeBatch = Effect.fnUntraced(function* (
   model: CausalLM,
   padId: number,
   topK: number,
-  batch: ReadonlyArray<number>,
-  rows: ReadonlyArray<TokenizedRow>,
+  batch: ReadonlyArray<NumberedRow>,
   results: Results
 ) {
-  const own = batch.map((row) => rows[row]!)
-  const teacher = topLogits(model, collate(own, { layout: "packed", padId }), topK)
+  const teacher = topLogits(model, collate(batch, { layout: "packed", padId }), topK)
   let at = 0
-  for (const [i, row] of batch.entries()) {
-    const end = at + own[i]!.lossMask.reduce((sum, counts) => sum + counts, 0) * teacher.k
+  for (const row of batch) {
+    const end = at + scoredCount(row) * teacher.k
     const part = { ...teacher, ids: teacher.ids.subarray(at, end), logProbs: teacher.logProbs.subarray(at, end) }
-    yield* results.write(row, [storedLine(row, own[i]!, part)])
+    yield* results.write(row.number, [storedLine(row.number, row, part)])
     at = end
   }
   // a turn of the event loop: signals and the progress line live there
