@@ -89,6 +89,16 @@ describe("a teacher's logits", () => {
     expect(stored.at(-1)!).toBeLessThan(stored[0]! - 0.5)
   })
 
+  it("may name fewer tokens than are stored, and not more", async () => {
+    await distil("fewer", "--train", at("all.jsonl"), "--top-k", "3")
+    await distil("few", "--train", at("rows.jsonl"), "--teacher", at("teacher"), "--top-k", "3")
+    const few = losses("few")
+    losses("fewer").forEach((loss, step) => expect(Math.abs(loss - few[step]!)).toBeLessThan(1e-3))
+    const files = ["--model", at("student"), "--train", at("all.jsonl"), "--output", at("never")]
+    const { code, stderr } = await plumb(["distill", ...files, "--batch-size", "4", "--top-k", "400", ...WASM])
+    expect([code, stderr.includes("not 400: make more with plumb teacher-logits")]).toEqual([1, true])
+  })
+
   it("are asked for on the student's own responses", async () => {
     const onPolicy = ["--on-policy", "1", "--loss", "jsd", "--max-new-tokens", "6"]
     await distil("own", "--train", at("rows.jsonl"), "--teacher", at("teacher"), ...onPolicy)

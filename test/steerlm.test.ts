@@ -112,6 +112,13 @@ describe("plumb steerlm", () => {
     expect(new Set(scores.map(({ loud }) => whole(loud!))).size).toBeGreaterThan(1)
   })
 
+  it("refuses a grade that no row has", async () => {
+    const files = ["--model", at("start"), "--train", at("rows.jsonl"), "--output", at("never")]
+    const { code, stderr } = await plumb(["steerlm", ...files, "--attributes", "loud,funny", ...WASM])
+    expect([code, existsSync(at("never"))]).toEqual([1, false])
+    expect(stderr).toContain('field "funny": no row of the file has it')
+  })
+
   it("is asked for grades that it knows", async () => {
     const asked = ["generate", "--prompt", "aa>", "--attributes", "funny=4", ...WASM]
     const unknown = await plumb([...asked, "--model", at("run-rows.jsonl/final")])

@@ -49,7 +49,10 @@ export const DistillOptions = Schema.Struct({
     Schema.NonEmptyString,
     "folder of the teacher, asked at every step (default: the logits that plumb teacher-logits wrote to --train)"
   ),
-  topK: option(PositiveInt, 100, "most likely tokens of each position that --teacher names"),
+  topK: optional(
+    PositiveInt,
+    "most likely tokens of each position that count (default: 100 of --teacher, all stored ones)"
+  ),
   loss: option(
     Schema.Literals(Object.keys(losses) as ReadonlyArray<keyof typeof losses>),
     "forward_kl",
@@ -99,8 +102,11 @@ export const distillCommand: Builtin<typeof DistillOptions, TaughtRow> = {
       const { teacher, topK } = options
       const told =
         teacher === undefined
-          ? run.pipe(Effect.provide(TeacherLogits.layerStored))
-          : run.pipe(Effect.provide(TeacherLogits.layerModel(topK)), Effect.provide(Teacher.layerFromFolder(teacher)))
+          ? run.pipe(Effect.provide(TeacherLogits.layerStored(topK)))
+          : run.pipe(
+              Effect.provide(TeacherLogits.layerModel(topK ?? 100)),
+              Effect.provide(Teacher.layerFromFolder(teacher))
+            )
       return yield* told.pipe(
         Effect.provide(DistillationData.layerFiles(options)),
         Effect.provide(policyFolder(options))

@@ -27,27 +27,45 @@ export class TeacherLogits extends Context.Service<TeacherLogits, TeacherLogitsS
       })
     )
 
-  /** What the data's file has. */
-  static readonly layerStored = Layer.effect(
-    TeacherLogits,
-    Effect.gen(function* () {
-      const { heldOut, units } = yield* DistillationData
-      const first = units[0]!.row.teacher
-      const odd = [...units, ...heldOut].find(
-        ({ row }) => row.teacher?.k !== first?.k || row.teacher?.vocabulary !== first?.vocabulary
-      )
-      if (first === undefined || (odd?.row.teacher === undefined && odd !== undefined)) {
-        const reason = `${(odd ?? units[0]!).origin} has no teacher's logits: make them with plumb teacher-logits, or give --teacher`
-        return yield* new DataUnfit({ algorithm: "distillation", reason })
-      }
-      if (odd !== undefined) {
-        const reason = `${odd.origin} has other teacher's logits than the first row`
-        return yield* new DataUnfit({ algorithm: "distillation", reason })
-      }
-      yield* sameVocabulary(first.vocabulary)
-      return { of: joined } satisfies TeacherLogitsShape
-    })
+  /** What the data's file has. @param k tokens of each position that count; all that are stored when absent */
+  static readonly layerStored = (k?: number) =>
+    Layer.effect(
+      TeacherLogits,
+      Effect.gen(function* () {
+        const stored = yield* storedAlike
+        yield* sameVocabulary(stored.vocabulary)
+        const named = k ?? stored.k
+        if (named > stored.k) {
+          const reason = `the file names ${stored.k} tokens of each position, not ${named}: make more with plumb teacher-logits`
+          return yield* new DataUnfit({ algorithm: "distillation", reason })
+        }
+        return { of: (rows) => likeliest(joined(rows), named) } satisfies TeacherLogitsShape
+      })
+    )
+}
+
+/** What the first row has, where all have the like. */
+const storedAlike = Effect.gen(function* () {
+  const { heldOut, units } = yield* DistillationData
+  const first = units[0]!.row.teacher
+  const odd = [...units, ...heldOut].find(
+    ({ row }) => row.teacher?.k !== first?.k || row.teacher?.vocabulary !== first?.vocabulary
   )
+  if (first === undefined || (odd?.row.teacher === undefined && odd !== undefined)) {
+    const reason = `${(odd ?? units[0]!).origin} has no teacher's logits: make them with plumb teacher-logits, or give --teacher`
+    return yield* new DataUnfit({ algorithm: "distillation", reason })
+  }
+  if (odd !== undefined) {
+    const reason = `${odd.origin} has other teacher's logits than the first row`
+    return yield* new DataUnfit({ algorithm: "distillation", reason })
+  }
+  return first
+})
+
+/** The k likeliest tokens of each position; the others are its tail. */
+const likeliest = (top: TopLogits, k: number): TopLogits => {
+  const kept = (_: number, i: number) => i % top.k < k
+  return k === top.k ? top : { ...top, k, ids: top.ids.filter(kept), logProbs: top.logProbs.filter(kept) }
 }
 
 const sameVocabulary = Effect.fnUntraced(function* (teacher: number) {

@@ -2,9 +2,9 @@ import type { AttributeWeights } from "@plumbline/reward-model"
 import { OptionsInvalid } from "@plumbline/training"
 import { Effect, Schema } from "effect"
 
-/** `name=weight` */
+/** `name=number`: a weight, or a grade */
 export const WeightedName = Schema.String.check(
-  Schema.isPattern(/^[^=]+=[-+]?(\d+\.?\d*|\.\d+)(e[-+]?\d+)?$/i, { expected: "name=weight, such as helpfulness=0.65" })
+  Schema.isPattern(/^[^=]+=[-+]?(\d+\.?\d*|\.\d+)(e[-+]?\d+)?$/i, { expected: "name=number, such as helpfulness=4" })
 )
 
 /** The weights that a flag lists. */

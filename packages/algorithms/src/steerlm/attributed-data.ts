@@ -3,6 +3,7 @@ import {
   fitToLength,
   type LengthLimit,
   loadSupervised,
+  MalformedRecord,
   NoRowsLeft,
   RowTooLong,
   supervisedDataset,
@@ -55,7 +56,16 @@ const withLabels = (
     rows.push(fitted.row)
     numbers.push(number)
   })
+  checkNames(records, names)
   const dropped = records.length - rows.length
   if (rows.length === 0) throw new NoRowsLeft({ file: records[0]?.origin?.file ?? "records", dropped, maxLength })
   return { rows, records: Int32Array.from(numbers), truncated, dropped, supervisesStop: whole.supervisesStop }
+}
+
+/** @throws MalformedRecord where no row has an attribute: its name is another */
+const checkNames = (records: ReadonlyArray<SupervisedRecord>, names: ReadonlyArray<string>): void => {
+  const unknown = names.find((name) => records.every(({ attributes }) => attributes?.[name] === undefined))
+  if (unknown === undefined) return
+  const origin = records[0]?.origin ?? { file: "records", line: 1 }
+  throw new MalformedRecord({ ...origin, field: unknown, reason: "no row of the file has it" })
 }
