@@ -21,7 +21,9 @@ const ChatRequest = Schema.Struct({
   max_completion_tokens: Schema.optionalKey(PositiveInt),
   logprobs: Schema.optionalKey(Schema.Boolean),
   top_logprobs: Schema.optionalKey(Schema.Int.check(Schema.isBetween({ minimum: 0, maximum: MOST_TOP_LOG_PROBS }))),
-  response_format: Schema.optionalKey(Schema.Struct({ type: Schema.Literal("text") })),
+  response_format: Schema.optionalKey(
+    Schema.Struct({ type: Schema.String, json_schema: Schema.optionalKey(Schema.Unknown) })
+  ),
   modalities: Schema.optionalKey(Schema.Array(Schema.Literal("text"))),
   // of no effect without tools
   tool_choice: Schema.optionalKey(Schema.Literals(["none", "auto"])),
@@ -79,6 +81,10 @@ const checkCombinations = (request: ChatRequest) => {
   const { max_completion_tokens: most, max_tokens: mostBefore } = request
   if (most !== undefined && mostBefore !== undefined && most !== mostBefore) {
     return Effect.fail(badField("max_tokens", `${mostBefore} is not max_completion_tokens, ${most}; give one of them`))
+  }
+  if ((request.response_format?.type ?? "text") !== "text") {
+    const reason = `${request.response_format!.type} is not supported: answers are free text; check them, or ask for tokens with allowed_token_ids`
+    return Effect.fail(badField("response_format", reason, "unsupported_parameter"))
   }
   if ((request.top_logprobs ?? 0) > 0 && request.logprobs !== true) {
     return Effect.fail(badField("top_logprobs", "needs logprobs to be true"))

@@ -115,9 +115,10 @@ describe("/v1/chat/completions", () => {
     [{ max_completion_tokens: 200 }, "max_tokens", "context_length_exceeded"],
     [{ top_logprobs: 2 }, "top_logprobs"],
     [{ logprobs: 3 }, "logprobs"],
-    [{ tools: [] }, "tools", "unsupported_parameter"],
+    [{ tools: [{ type: "function", function: { name: "f" } }] }, "tools", "unsupported_parameter"],
     [{ tool_choice: "required" }, "tool_choice"],
-    [{ response_format: { type: "json_object" } }, "response_format.type"],
+    [{ response_format: { type: "json_object" } }, "response_format", "unsupported_parameter"],
+    [{ response_format: { type: "json_schema", json_schema: {} } }, "response_format", "unsupported_parameter"],
     [{ prompt: "x" }, "prompt", "unknown_parameter"]
   ])("refuses %j", async (fields, param, code?: string) => {
     const answer = await served.post("/v1/chat/completions", { ...BASE, ...fields })

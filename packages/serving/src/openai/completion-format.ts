@@ -9,6 +9,7 @@ import type { TokenText } from "./token-text.ts"
 
 export interface CompletionFormat {
   readonly prompts: ReadonlyArray<Prompt>
+  /** Choices a prompt: the best ones where more responses were made. */
   readonly samples: number
   readonly text: TextOptions
   readonly tokenText: TokenText
@@ -25,7 +26,9 @@ export const completionFormat = (options: CompletionFormat): AnswerFormat => ({
   extras: {},
   choices: (groups) =>
     groups.flatMap((group, prompt) =>
-      group.responses.map((response) => wholeChoice(options, group, options.prompts[prompt]!, response, prompt))
+      best(group.responses, options.samples).map((response, i) =>
+        wholeChoice(options, group, options.prompts[prompt]!, response, options.samples * prompt + i)
+      )
     ),
   opening: (prompt, choice, scores) => {
     if (!options.echo) return undefined
@@ -36,12 +39,20 @@ export const completionFormat = (options: CompletionFormat): AnswerFormat => ({
   part: (part) => streamedChoice(options, part)
 })
 
+/** All, in their order; or the `count` whose tokens are likeliest on average, the best first. */
+const best = (responses: ReadonlyArray<GeneratedResponse>, count: number): ReadonlyArray<GeneratedResponse> => {
+  if (responses.length <= count) return responses
+  const mean = ({ policyLogProbs }: GeneratedResponse) =>
+    policyLogProbs.reduce((sum, logProb) => sum + logProb, 0) / Math.max(1, policyLogProbs.length)
+  return responses.toSorted((a, b) => mean(b) - mean(a)).slice(0, count)
+}
+
 const wholeChoice = (
   options: CompletionFormat,
   group: GeneratedGroup,
   prompt: Prompt,
   response: GeneratedResponse,
-  index: number
+  choice: number
 ) => {
   const text = textOf(options.text, response)
   const { policyLogProbs, responseIds, topLogProbs } = response
@@ -49,7 +60,6 @@ const wholeChoice = (
   const tokens = scoredTokens(options.text, responseIds, policyLogProbs, topLogProbs)
   const shifted = tokens.map((token) => ({ ...token, offset: token.offset + shift }))
   const before = options.echo && group.prompt !== undefined ? promptTokens(options, prompt.ids, group.prompt) : []
-  const choice = options.samples * index + response.sample
   return {
     ...choiceOf(options, choice, options.echo ? prompt.text + text : text, [...before, ...shifted], 0),
     ...promptIds(options, prompt.ids),

@@ -15,7 +15,7 @@ const CompletionRequest = Schema.Struct({
   max_tokens: Schema.optionalKey(Schema.Int.check(Schema.isGreaterThanOrEqualTo(0))),
   logprobs: Schema.optionalKey(Schema.Int.check(Schema.isBetween({ minimum: 0, maximum: MOST_TOP_LOG_PROBS }))),
   echo: Schema.optionalKey(Schema.Boolean),
-  best_of: Schema.optionalKey(Schema.Int)
+  best_of: Schema.optionalKey(Schema.Int.check(Schema.isGreaterThan(0)))
 })
 type CompletionRequest = typeof CompletionRequest.Type
 
@@ -39,7 +39,7 @@ export const completionJob = (models: ServedModels, body: unknown): Effect.Effec
         const room = yield* roomFor(model, ids.length, request.max_tokens, DEFAULT_MAX_TOKENS)
         return {
           promptIds: ids,
-          samples: request.n ?? 1,
+          samples: request.best_of ?? request.n ?? 1,
           seed,
           sampling: yield* samplingOf(model, request, room),
           topLogProbs: request.logprobs ?? 0,
@@ -68,9 +68,11 @@ export const completionJob = (models: ServedModels, body: unknown): Effect.Effec
 const checkCombinations = (request: CompletionRequest) => {
   const { best_of: bestOf, echo, max_tokens: maxTokens, n, stream, stream_options: streamOptions } = request
   if (request.prompt === undefined) return Effect.fail(badField("prompt", "is missing", "missing_required_parameter"))
-  if (bestOf !== undefined && bestOf !== (n ?? 1)) {
-    const reason = "only as many responses as n are made; ask for more with n and choose among them"
-    return Effect.fail(badField("best_of", reason, "unsupported_parameter"))
+  if (bestOf !== undefined && bestOf < (n ?? 1)) {
+    return Effect.fail(badField("best_of", `must be at least n, which is ${n ?? 1}: answers are the best n of so many`))
+  }
+  if (bestOf !== undefined && bestOf > (n ?? 1) && stream === true) {
+    return Effect.fail(badField("best_of", "is chosen from whole answers, which cannot be streamed; leave out stream"))
   }
   if (maxTokens === 0 && echo !== true) return Effect.fail(badField("max_tokens", "must be at least 1, or 0 with echo"))
   return checkStream(stream, streamOptions)

@@ -91,6 +91,34 @@ describe("/v1/completions", () => {
     expect(one!.seed).not.toBe(two!.seed)
   })
 
+  it("takes seeds of 64 bits, equal ones for equal ones", async () => {
+    const seeds = [2 ** 62, 2 ** 62, -(2 ** 62) - 2 ** 40, 2 ** 53 + 4]
+    for (const seed of seeds) await served.client.completions.create({ ...BASE, seed })
+    const seen = served.generator.requests.slice(-4).map(({ seed }) => seed)
+    expect(seen.every((seed) => Number.isSafeInteger(seed) && seed >= 0)).toBe(true)
+    expect([seen[0] === seen[1], seen[3]]).toEqual([true, 4])
+  })
+
+  it("chooses the likeliest of best_of responses, a token, and counts them all", async () => {
+    // ids are bytes: a token of id i has the log-prob −i/100
+    const texts = ["zz", "b", "aaaa", "c"]
+    await using({ says: (_, sample) => idsOf(texts[sample % 4]!) }, async ({ client, generator }) => {
+      const answer = await client.completions.create({ ...BASE, best_of: 4, n: 2, logprobs: 0 })
+      expect(answer.choices.map(({ index, text }) => [index, text])).toEqual([
+        [0, "aaaa"],
+        [1, "b"]
+      ])
+      expect(answer.choices[0]!.logprobs!.token_logprobs).toHaveLength(4)
+      expect(answer.usage!.completion_tokens).toBe(8)
+      expect(generator.requests.at(-1)!.samples).toBe(4)
+      const two = await client.completions.create({ ...BASE, prompt: ["x", "y"], best_of: 4 })
+      expect(two.choices.map(({ index, text }) => [index, text])).toEqual([
+        [0, "aaaa"],
+        [1, "aaaa"]
+      ])
+    })
+  })
+
   it.each([
     ["token ids", [104, 105], [[104, 105]]],
     ["texts", ["a", "bc"], [[97], [98, 99]]],
@@ -273,7 +301,11 @@ describe("/v1/completions", () => {
     [{ logprobs: 21 }, 400, "logprobs"],
     [{ logprobs: true }, 400, "logprobs"],
     [{ suffix: "b" }, 400, "suffix", "unsupported_parameter"],
-    [{ best_of: 2 }, 400, "best_of", "unsupported_parameter"],
+    [{ best_of: 2, n: 3 }, 400, "best_of"],
+    [{ best_of: 2, stream: true }, 400, "best_of"],
+    [{ best_of: 65 }, 400, "n"],
+    [{ seed: 2 ** 64 }, 400, "seed"],
+    [{ service_tier: "fast" }, 400, "service_tier"],
     [{ stream: "yes" }, 400, "stream"],
     [{ stream_options: { include_usage: true } }, 400, "stream_options"],
     [{ stream: true, stream_options: { other: 1 } }, 400, "stream_options.other", "unknown_parameter"],
@@ -293,10 +325,13 @@ describe("/v1/completions", () => {
       suffix: null,
       logit_bias: null,
       user: "me",
+      service_tier: "flex",
+      store: true,
       best_of: 1,
       stream: false
     }
     expect((await served.post("/v1/completions", { ...BASE, ...fields })).status).toBe(200)
+    expect((await served.post("/v1/completions", { ...BASE, suffix: "" })).status).toBe(200)
     expect((await served.post("/v1/completions", [])).status).toBe(400)
   })
 

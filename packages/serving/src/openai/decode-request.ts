@@ -18,11 +18,15 @@ export const decodeRequest = <S extends Schema.Codec<unknown, unknown>>(
       return Effect.fail(new RequestRefused({ status: 400, reason: "the body must be a JSON object" }))
     }
     const given = Object.fromEntries(Object.entries(body).filter(([, value]) => value !== null))
-    const refused = Object.keys(given).find((field) => Object.hasOwn(refusals, field))
+    const refused = Object.keys(given).find((field) => Object.hasOwn(refusals, field) && asks(given[field]))
     if (refused !== undefined) return Effect.fail(badField(refused, refusals[refused]!, "unsupported_parameter"))
-    const decoded = Schema.decodeUnknownResult(schema)(given, { onExcessProperty: "error" })
+    const read = Object.fromEntries(Object.entries(given).filter(([field]) => !Object.hasOwn(refusals, field)))
+    const decoded = Schema.decodeUnknownResult(schema)(read, { onExcessProperty: "error" })
     return Result.isSuccess(decoded) ? Effect.succeed(decoded.success) : Effect.fail(refusalOf(decoded.failure))
   })
+
+/** An empty text or list asks for nothing. */
+const asks = (value: unknown): boolean => value !== "" && !(Array.isArray(value) && value.length === 0)
 
 const format = SchemaIssue.makeFormatterStandardSchemaV1()
 

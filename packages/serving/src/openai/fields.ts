@@ -6,6 +6,11 @@ const intBetween = (minimum: number, maximum: number) => Schema.Int.check(Schema
 const AtLeastZero = Schema.Int.check(Schema.isGreaterThanOrEqualTo(0))
 const StopTexts = Schema.Array(Schema.NonEmptyString).check(Schema.isMaxLength(16))
 
+/** A whole number of 64 bits; those beyond 2⁵³ as JSON reads them here, to the nearest that a double holds. */
+const Seed = between(-(2 ** 63), 2 ** 63).check(
+  Schema.makeFilter((seed: number) => Number.isInteger(seed) || "expected an integer")
+)
+
 /** Responses to a prompt; OpenAI's limit. */
 const MOST_SAMPLES = 128
 /** Alternatives at a position; OpenAI's limit for chats. */
@@ -16,7 +21,7 @@ const samplingFields = {
   temperature: optional(between(0, 2)),
   top_p: optional(between(0, 1)),
   n: optional(intBetween(1, MOST_SAMPLES)),
-  seed: optional(Schema.Int),
+  seed: optional(Seed),
   stop: optional(Schema.Union([Schema.NonEmptyString, StopTexts])),
   presence_penalty: optional(between(-2, 2)),
   frequency_penalty: optional(between(-2, 2)),
@@ -48,8 +53,8 @@ const accountFields = {
   safety_identifier: optional(Schema.String),
   prompt_cache_key: optional(Schema.String),
   prompt_cache_retention: optional(Schema.String),
-  service_tier: optional(Schema.Literals(["auto", "default"])),
-  store: optional(Schema.Literal(false))
+  service_tier: optional(Schema.Literals(["auto", "default", "flex", "scale", "priority"])),
+  store: optional(Schema.Boolean)
 } as const
 
 /** Fields of both kinds of completion. */

@@ -50,8 +50,9 @@ export const checkIds = (param: string, ids: ArrayLike<number>, vocabulary: numb
     : Effect.fail(badField(param, `has an id outside the vocabulary of ${vocabulary} tokens, at place ${unknown}`))
 }
 
-/** The seed of a request; one that nobody chose when it names none. Negative ones, which OpenAI allows, count down. */
-export const seedOf = ({ seed }: SamplingRequest): number => {
-  if (seed === undefined) return randomInt(2 ** 47)
-  return seed >= 0 ? seed : Number.MAX_SAFE_INTEGER + seed + 1
-}
+/**
+ * The seed of a request; one that nobody chose when it names none. Negative ones and those of 64 bits, which OpenAI allows,
+ * wrap around within the whole numbers that are exact here.
+ */
+export const seedOf = ({ seed }: SamplingRequest): number =>
+  seed === undefined ? randomInt(2 ** 47) : Number(BigInt.asUintN(53, BigInt(seed)))
