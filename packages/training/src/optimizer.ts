@@ -103,7 +103,8 @@ export const adamw = (models: Trainable, { beta1, beta2, epsilon, weightDecay }:
   }
 }
 
-const zeroMoment = (parameter: Variable): Variable => tf.tidy(() => tf.variable(tf.zeros(parameter.shape), false))
+/** Made where it lies: `tf.zeros` would send as many zeros from the host. */
+const zeroMoment = (parameter: Variable): Variable => tf.tidy(() => tf.variable(tf.fill(parameter.shape, 0), false))
 
 const required = (state: ReadonlyMap<string, Tensor>, name: string): Tensor => {
   const tensor = state.get(name)

@@ -65,8 +65,8 @@ export interface KeysValues {
 }
 
 export const createKeyValueCache = (config: DecoderConfig, pages: number, pageSize: number): KeyValueCache => {
-  const shape: [number, number, number] = [pages * pageSize, config.keyValueHeads, config.headWidth]
-  const empty = (): Tensor3D => tf.keep(tf.zeros(shape) as Tensor3D)
+  const { headWidth, keyValueHeads } = config
+  const empty = (): Tensor3D => tf.keep(zeros([pages * pageSize, keyValueHeads, headWidth]))
   const layers = Array.from({ length: config.layers }, () => ({ keys: empty(), values: empty() }))
   const recordings: KeyValueCache["recordings"] = new Map()
   const cache: KeyValueCache = {
@@ -83,6 +83,9 @@ export const createKeyValueCache = (config: DecoderConfig, pages: number, pageSi
   }
   return cache
 }
+
+/** Made where they lie: `tf.zeros` would send as many from the host. */
+const zeros = (shape: [number, number, number]): Tensor3D => tf.fill(shape, 0)
 
 /**
  * Attention of new tokens over the cache and themselves. Each layer's keys and values are written into the cache as
