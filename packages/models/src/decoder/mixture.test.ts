@@ -2,6 +2,7 @@ import { describe, expect, it } from "@effect/vitest"
 import { ModelRuntime, type Tensor2D, tf } from "@plumbline/runtime"
 import { float32Backends } from "@plumbline/runtime/testing"
 import { Effect } from "effect"
+import { vi } from "vitest"
 import { expertGroups } from "./expert-groups.ts"
 import { gatedMlp } from "./mlp.ts"
 import { mixtureOfExperts, type MixtureOptions } from "./mixture.ts"
@@ -86,6 +87,23 @@ describe.for([...float32Backends, cpu])("a mixture on $name", ({ isThere, layer 
     expect(tf.memory().numTensors).toBe(before)
   })
 })
+
+const torch = float32Backends.find(({ name }) => name === "torch")!
+
+it.effect.skipIf(!torch.isThere)("what is recorded moves no value between host and device", () =>
+  Effect.sync(() => {
+    const { mlp, weights } = made({ ...options, sharedWidth: 4 })
+    const x = inputs()
+    mlp.apply(weights, "mlp", x, { isRecorded: true }).dispose()
+    const { addon } = tf.backend() as unknown as { readonly addon: Record<"fromHost" | "toHost", () => unknown> }
+    const moves = [vi.spyOn(addon, "fromHost"), vi.spyOn(addon, "toHost")]
+    mlp.apply(weights, "mlp", x, { isRecorded: true }).dispose()
+    expect(moves.map(({ mock }) => mock.calls.length)).toEqual([0, 0])
+    mlp.apply(weights, "mlp", x).dispose()
+    expect(moves[1]!.mock.calls.length).toBe(1)
+    vi.restoreAllMocks()
+  }).pipe(Effect.provide(torch.layer))
+)
 
 /** Token by token, on the host: softmax over all experts, the likeliest `perToken`, their MLPs by plain products. */
 const byDefinition = (

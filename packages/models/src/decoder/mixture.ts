@@ -107,8 +107,9 @@ const routed = (
 
 /** [N, k] indices → [N, E] 1 where an expert is among them. */
 const membership = (chosen: Tensor2D, experts: number): Tensor2D => {
-  const each = tf.equal(tf.expandDims(chosen, 2), tf.range(0, experts, 1, "int32"))
-  return tf.sum(tf.cast(each, "float32"), 1)
+  // of integers: wasm's of floats are not numbers; and no range, whose values would cross to the device
+  const each = tf.oneHot(chosen, Math.max(2, experts), 1, 0, "int32")
+  return tf.slice(tf.sum(tf.cast(each, "float32"), 1) as Tensor2D, [0, 0], [-1, experts])
 }
 
 const ownExperts = (
