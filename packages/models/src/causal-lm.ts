@@ -57,7 +57,7 @@ export const causalLM = (parts: CausalLMParts): CausalLM => {
     prefix: parts.prefix && { length: parts.prefix.length, fill: body.fillPrefix },
     step: (rows, cache, index) =>
       tf.tidy(() => {
-        if (!isRecordable(rows, index)) {
+        if (!isRecordable(config, rows, index)) {
           if (rows.drawn !== undefined) throw new TypeError("tokens on the device are for recorded steps only")
           return logitsAt(body.step(rows, cache), index)
         }

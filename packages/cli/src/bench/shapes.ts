@@ -1,4 +1,4 @@
-import { type DecoderTable, llama } from "@plumbline/models"
+import { type DecoderTable, llama, mixtral } from "@plumbline/models"
 
 /** A decoder to time, without the context, which is as long as the rows are. */
 export type Shape = Omit<DecoderTable, "maxPositions">
@@ -42,6 +42,26 @@ export const shapes = {
     heads: 32,
     keyValueHeads: 8,
     mlpWidth: 14_336
+  },
+  "mixtral-small": {
+    family: mixtral,
+    vocabulary: 4096,
+    width: 512,
+    layers: 4,
+    heads: 8,
+    keyValueHeads: 4,
+    mlpWidth: 1024,
+    settings: { num_local_experts: 8, num_experts_per_tok: 2 }
+  },
+  "mixtral-8x7b-slice": {
+    family: mixtral,
+    vocabulary: 32_000,
+    width: 4096,
+    layers: 2,
+    heads: 32,
+    keyValueHeads: 8,
+    mlpWidth: 14_336,
+    settings: { num_local_experts: 8, num_experts_per_tok: 2 }
   }
 } as const satisfies Readonly<Record<string, Shape>>
 

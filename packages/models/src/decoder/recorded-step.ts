@@ -1,6 +1,7 @@
 import {
   cacheHeads,
   canRecordSteps,
+  computesOnItsOwn,
   decodeAttention,
   lookUp,
   replayed,
@@ -23,11 +24,17 @@ export interface StepShape {
 }
 
 /**
- * Whether a step can be recorded and replayed: every row has one new token, whose logits are wanted in order, and an
- * earlier step has filled the cache, so that it has the storage of its keys.
+ * Whether a step can be recorded and replayed, and is faster so: every row has one new token, whose logits are wanted in
+ * order, and an earlier step has filled the cache, so that it has the storage of its keys. A recorded mixture computes every
+ * expert, which pays where the device would have to wait for the host.
  */
-export const isRecordable = ({ held, lengths, tokens }: CachedRows, index: Int32Array): boolean =>
+export const isRecordable = (
+  { mlps }: DecoderConfig,
+  { held, lengths, tokens }: CachedRows,
+  index: Int32Array
+): boolean =>
   canRecordSteps() &&
+  (computesOnItsOwn() || mlps.every(({ mixture }) => mixture === undefined)) &&
   lengths.length === tokens.length &&
   index.length === tokens.length &&
   lengths.every((length, row) => length === 1 && held[row]! > 0 && index[row] === row)
