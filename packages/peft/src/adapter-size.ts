@@ -26,7 +26,7 @@ export const adapterSize = Effect.fnUntraced(function* (
 ): Effect.fn.Return<AdapterSize | undefined, AdapterInvalid | AdapterUnfit> {
   const choice = yield* adapterChoice(options)
   if (choice === undefined) return undefined
-  const method = "folder" in choice ? (yield* readMethod(choice.folder)).method : choice.method
+  const method = "folder" in choice ? (yield* readMethod(choice.folder, config)).method : choice.method
   return yield* fitting(() => {
     const model = withoutValues(config)
     const sizes = adapterTensors(method, model).map(({ shape, trained = true }) => ({ trained, size: sizeOf(shape) }))

@@ -1,3 +1,4 @@
+import type { DecoderConfig } from "@plumbline/models"
 import { Effect, Schema } from "effect"
 import { readFile } from "node:fs/promises"
 import { existsSync } from "node:fs"
@@ -11,6 +12,7 @@ import { lora } from "../methods/lora.ts"
 import { prefixTuning } from "../methods/prefix-tuning.ts"
 import { promptTuning } from "../methods/prompt-tuning.ts"
 import { vera } from "../methods/vera.ts"
+import { splitTargets } from "./fused-targets.ts"
 
 const Names = Schema.Array(Schema.String)
 const orNull = <S extends Schema.Top>(schema: S) => Schema.optionalKey(Schema.NullOr(schema))
@@ -136,13 +138,19 @@ export interface StoredMethod {
 
 export const isAdapterFolder = (folder: string): boolean => existsSync(join(folder, CONFIG_FILE))
 
-/** The adapter that a folder's `adapter_config.json` tells of. */
+/**
+ * The adapter that a folder's `adapter_config.json` tells of.
+ *
+ * @param config of the model that it is for, which says what parameters that hold several layers are made of
+ */
 export const readMethod = Effect.fn("readMethod")(function* (
-  folder: string
+  folder: string,
+  config?: DecoderConfig
 ): Effect.fn.Return<StoredMethod, AdapterInvalid> {
   const file = join(folder, CONFIG_FILE)
   const invalid = (reason: string) => new AdapterInvalid({ file, reason })
-  const fields = yield* readFields(folder, file, invalid)
+  const told = yield* readFields(folder, file, invalid)
+  const fields = (config && splitTargets(told, config)) ?? told
   const common = yield* Effect.mapError(Schema.decodeUnknownEffect(Shared)(fields), ({ message }) => invalid(message))
   const reader = readers[common.peft_type]
   if (reader === undefined) {
@@ -150,7 +158,7 @@ export const readMethod = Effect.fn("readMethod")(function* (
   }
   yield* refuseUnread(fields, invalid)
   const method = yield* Effect.mapError(reader(fields, common), ({ message }) => invalid(message))
-  return { method, fields }
+  return { method, fields: told }
 })
 
 type Invalid = (reason: string) => AdapterInvalid

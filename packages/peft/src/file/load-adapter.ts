@@ -8,6 +8,7 @@ import { adapterTensors, makeAdapter, type PlacedTensor } from "../adapter.ts"
 import { AdapterInvalid, AdapterUnfit } from "../errors.ts"
 import { readMethod } from "./adapter-config.ts"
 import { checkBase } from "./check-base.ts"
+import { splitExperts } from "./fused-experts.ts"
 import { refuseMerged } from "./merged-adapters.ts"
 
 export interface LoadAdapterOptions extends AdaptOptions {
@@ -34,7 +35,7 @@ export const loadAdapter = Effect.fn("loadAdapter")(function* <M extends Model>(
   options: LoadAdapterOptions
 ): Effect.fn.Return<Adapted<M>, AdapterError> {
   const { name = base.name, trainable } = options
-  const { fields, method } = yield* readMethod(folder)
+  const { fields, method } = yield* readMethod(folder, base.config)
   yield* checkBase(base, folder, fields)
   const inFolder = (error: AdapterUnfit) => new AdapterUnfit({ adapter: folder, reason: error.message })
   const placed = yield* Effect.mapError(
@@ -44,7 +45,7 @@ export const loadAdapter = Effect.fn("loadAdapter")(function* <M extends Model>(
   const file = join(folder, WEIGHTS_FILE)
   if (!existsSync(file)) return yield* new AdapterInvalid({ file, reason: "there is no such file; it may be pickled" })
   yield* refuseMerged(base, folder)
-  const stored = yield* readTensors(file)
+  const stored = splitExperts(yield* readTensors(file), base.config)
   const problem = mismatch(placed, stored)
   if (problem !== undefined) {
     tf.dispose([...stored.values()])

@@ -1,0 +1,81 @@
+import { describe, expect, it } from "@effect/vitest"
+import { type CausalLM, loadCausalLM, saveModel } from "@plumbline/models"
+import { wholeRows } from "@plumbline/models/testing"
+import { ModelRuntime, tf } from "@plumbline/runtime"
+import { Effect } from "effect"
+import { cpSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from "node:fs"
+import { tmpdir } from "node:os"
+import { join } from "node:path"
+import { fileURLToPath } from "node:url"
+import { merged } from "../merge.ts"
+import { loadAdapter } from "./load-adapter.ts"
+
+const fixtures = fileURLToPath(new URL("../../../../test/fixtures", import.meta.url))
+
+/** What peft 0.21 on transformers 5.18 computed; see make.py. */
+interface Expected {
+  readonly base: string
+  readonly input_ids: ReadonlyArray<number>
+  readonly token_logprobs: ReadonlyArray<number>
+  readonly gradient_norms: Readonly<Record<string, number>>
+}
+
+const worst = (a: ArrayLike<number>, b: ArrayLike<number>) =>
+  Array.from(a).reduce((most, value, i) => Math.max(most, Math.abs(value - b[i]!)), a.length === b.length ? 0 : NaN)
+
+const logProbs = (model: CausalLM, { input_ids }: Expected) =>
+  tf.tidy(() => model.tokenLogProbs(wholeRows(input_ids)).logProbs.dataSync())
+
+const opened = (name: string) =>
+  Effect.gen(function* () {
+    const folder = join(fixtures, "expert-adapters", name)
+    const expected = JSON.parse(readFileSync(join(folder, "expected.json"), "utf8")) as Expected
+    const base = yield* loadCausalLM(join(fixtures, "families", expected.base), { name, trainable: false })
+    return { base, expected, folder }
+  })
+
+const scratch = <A, E, R>(body: (folder: string) => Effect.Effect<A, E, R>) =>
+  Effect.acquireUseRelease(
+    Effect.sync(() => mkdtempSync(join(tmpdir(), "experts-"))),
+    body,
+    (folder) => Effect.sync(() => rmSync(folder, { recursive: true }))
+  )
+
+describe.for(["mixtral", "qwen3-moe", "qwen3-down"])("peft's adapter on the experts of %s", (name) => {
+  it.effect("gives peft's log-probs, merged too, and is written with a pair of matrices for each linear layer", () =>
+    Effect.gen(function* () {
+      const { base, expected, folder } = yield* opened(name)
+      const before = tf.memory().numTensors
+      const adapted = yield* loadAdapter(base, folder, { trainable: true })
+      const { adapter, model } = adapted
+      expect(tf.memory().numTensors - before).toBe(adapter.tensors.size)
+      expect(worst(logProbs(base, expected), expected.token_logprobs)).toBeGreaterThan(1e-2)
+      expect(worst(logProbs(model, expected), expected.token_logprobs)).toBeLessThanOrEqual(1e-5)
+      expect(worst(logProbs(merged(adapted), expected), expected.token_logprobs)).toBeLessThanOrEqual(1e-5)
+      expect([...adapter.tensors.keys()].some((stored) => /experts\.0\.\w+\.lora_A\.weight$/.test(stored))).toBe(true)
+      yield* scratch((written) =>
+        Effect.gen(function* () {
+          yield* saveModel(model, written)
+          const again = yield* loadAdapter(base, written, { trainable: false })
+          expect(logProbs(again.model, expected)).toEqual(logProbs(model, expected))
+        })
+      )
+    }).pipe(Effect.provide(ModelRuntime.layerWasm))
+  )
+})
+
+it.effect("a target that is no part of a mixture is refused", () =>
+  Effect.gen(function* () {
+    const { base, folder } = yield* opened("qwen3-down")
+    yield* scratch((copy) =>
+      Effect.gen(function* () {
+        cpSync(folder, copy, { recursive: true })
+        const file = join(copy, "adapter_config.json")
+        const fields = JSON.parse(readFileSync(file, "utf8")) as object
+        writeFileSync(file, JSON.stringify({ ...fields, target_parameters: ["self_attn.q_proj.weight"] }))
+        const error = yield* Effect.flip(loadAdapter(base, copy, { trainable: false }))
+        expect(error.message).toContain('target_parameters ["self_attn.q_proj.weight"] is not supported')
+      })
+    )
+  }).pipe(Effect.provide(ModelRuntime.layerWasm))
+)
