@@ -24,7 +24,7 @@ export { samplingFields, SamplingOptions, samplingOptions } from "./sampling/opt
 export { responseText } from "./response-text.ts"
 export { type RemoteOptions, UNKNOWN_VERSION } from "./remote/options.ts"
 export { remoteGenerator, remoteGeneratorLayer } from "./remote/remote-generator.ts"
-export { remotePolicyGenerator } from "./remote/policy-generator.ts"
+export { remotePolicyGenerator, remotePolicyLayer } from "./remote/policy-generator.ts"
 export { RUN_HEADER, type ServedWeights, type TakenWeights, WEIGHTS_PATH } from "./remote/weights-protocol.ts"
 export {
   agentLoop,
@@ -39,5 +39,6 @@ export { tool, type Tool, type ToolOptions, type ToolOutcome } from "./agent/too
 export { type MalformedCall, taggedCalls, type ToolCall, toolInstructions } from "./agent/tool-calls.ts"
 export { type Transcript, type TranscriptPart, transcriptOf } from "./agent/transcript.ts"
 export { chatTurns, type TurnFormat } from "./agent/turn-format.ts"
+export { patientHttp } from "./remote/http-client.ts"
 export { type LifeWatch, lifeWatch, type LifeWatchOptions, originOf, PULSE_HEADER } from "./remote/life-watch.ts"
 export { jsonOf, persistently, type Send, sender, Unanswered } from "./remote/send.ts"

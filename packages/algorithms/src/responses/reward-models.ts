@@ -9,9 +9,9 @@ import {
   type RewardTerm,
   unfitWeights
 } from "@plumbline/reward-model"
+import { patientHttp } from "@plumbline/rollout-generation"
 import { OptionsInvalid } from "@plumbline/training"
-import { Effect } from "effect"
-import { FetchHttpClient } from "effect/http"
+import { Effect, Layer } from "effect"
 import { type HeldBase, policyBase } from "../held-base.ts"
 import { namedWeights } from "../reward-model/named-weights.ts"
 import { openRewardModel } from "../reward-model/open-reward-model.ts"
@@ -74,16 +74,17 @@ interface Opening extends JudgingOptions {
   readonly trial: RewardGroup
 }
 
-const servedReward = ({ name, place, rewardTimeout, tokenizer, trial }: Opening) =>
-  connectReward(
-    {
-      url: scoringAddress(place),
-      name,
-      deadlineSeconds: rewardTimeout,
-      ...(process.env["PLUMBLINE_TOKEN"] && { token: process.env["PLUMBLINE_TOKEN"] })
-    },
-    { tokenizer: tokenizer.digest, trial }
-  ).pipe(Effect.provide(FetchHttpClient.layer))
+const servedReward = Effect.fnUntraced(function* ({ name, place, rewardTimeout, tokenizer, trial }: Opening) {
+  const options = {
+    url: scoringAddress(place),
+    name,
+    deadlineSeconds: rewardTimeout,
+    ...(process.env["PLUMBLINE_TOKEN"] && { token: process.env["PLUMBLINE_TOKEN"] })
+  }
+  const connected = connectReward(options, { tokenizer: tokenizer.digest, trial })
+  // its connections are used as long as the reward
+  return yield* Effect.provide(connected, yield* Layer.build(patientHttp))
+})
 
 /** Where `plumb serve` at an address scores; what has a path of its own is another server's, and is taken as it is. */
 const scoringAddress = (place: string): string => {

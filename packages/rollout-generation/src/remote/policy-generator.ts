@@ -1,9 +1,10 @@
-import { type CausalLM, fixedDigest, ownVariables, shapesOf, unlikeness } from "@plumbline/models"
-import { Effect, Schema, Semaphore, Stream } from "effect"
+import { type CausalLM, fixedDigest, ownVariables, Policy, shapesOf, unlikeness } from "@plumbline/models"
+import { Effect, Layer, Schema, Semaphore, Stream } from "effect"
 import { HttpClient } from "effect/http"
 import { randomUUID } from "node:crypto"
 import { GeneratorFailed } from "../errors.ts"
 import type { GeneratorShape } from "../generator-shape.ts"
+import { Generator } from "../generator.ts"
 import type { RemoteOptions } from "./options.ts"
 import { generatorLife, remoteGenerator } from "./remote-generator.ts"
 import { jsonOf, persistently, type Send, sender, type Unanswered } from "./send.ts"
@@ -51,6 +52,15 @@ export const remotePolicyGenerator = Effect.fn("remotePolicyGenerator")(function
     stream: (request) => Stream.unwrap(Effect.as(current, far.stream(request)))
   }
 })
+
+/** A layer of it, for the policy that is trained: in place of `Generator.layerEngine` it makes a run one of two processes. */
+export const remotePolicyLayer = (
+  options: RemoteOptions
+): Layer.Layer<Generator, GeneratorFailed, HttpClient.HttpClient | Policy> =>
+  Layer.effect(
+    Generator,
+    Effect.flatMap(Policy, (policy) => remotePolicyGenerator(policy, options))
+  )
 
 const failed = (reason: string) => new GeneratorFailed({ reason, finished: [] })
 

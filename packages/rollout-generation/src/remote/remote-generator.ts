@@ -51,7 +51,7 @@ export const remoteGenerator = (
 export const generatorLife = (client: HttpClient.HttpClient, { baseUrl, silence }: RemoteOptions): LifeWatch =>
   lifeWatch(client, { url: originOf(baseUrl), trustsHealth: true, silence })
 
-/** A layer of it. `FetchHttpClient` gives an answer five minutes to begin; other clients have no such limit. */
+/** A layer of it; `patientHttp` is a client for it. */
 export const remoteGeneratorLayer = (
   options: RemoteOptions
 ): Layer.Layer<Generator, GeneratorFailed, HttpClient.HttpClient> => Layer.effect(Generator, remoteGenerator(options))

@@ -1,9 +1,8 @@
 import { Tokenizer } from "@plumbline/data"
-import { Policy } from "@plumbline/models"
-import { Generator, type GeneratorFailed, remotePolicyGenerator } from "@plumbline/rollout-generation"
+import type { Policy } from "@plumbline/models"
+import { Generator, type GeneratorFailed, patientHttp, remotePolicyLayer } from "@plumbline/rollout-generation"
 import { OptionsInvalid } from "@plumbline/training"
 import { Effect, Layer } from "effect"
-import { FetchHttpClient } from "effect/http"
 import { isAddress } from "../../responses/reward-models.ts"
 
 interface GeneratorFlags {
@@ -35,18 +34,16 @@ const ownEngine = ({ batchSize, cacheTokens, maxRows, rolloutBatches, samples }:
   )
 
 const served = ({ cacheTokens, maxRows }: GeneratorFlags, url: string) =>
-  Layer.effect(
-    Generator,
+  Layer.unwrap(
     Effect.gen(function* () {
       const refuse = (option: string, reason: string) => new OptionsInvalid({ option, reason })
       if (!isAddress(url)) return yield* refuse("--generator-url", `${url} is no address, which begins with http://`)
       const unread = (maxRows !== undefined && "--max-rows") || (cacheTokens !== undefined && "--cache-tokens")
       if (unread !== false) return yield* refuse(unread, "is the server's to decide: give it to plumb serve")
       const token = process.env["PLUMBLINE_TOKEN"]
-      const options = { baseUrl: apiOf(url), maxRetries: 3, ...(token && { token }) }
-      return yield* remotePolicyGenerator(yield* Policy, options)
+      return remotePolicyLayer({ baseUrl: apiOf(url), maxRetries: 3, ...(token && { token }) })
     })
-  ).pipe(Layer.provide(FetchHttpClient.layer))
+  ).pipe(Layer.provide(patientHttp))
 
 /** The address with the version that OpenAI's API has at its end. */
 const apiOf = (url: string): string => {

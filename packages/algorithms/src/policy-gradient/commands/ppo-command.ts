@@ -1,3 +1,4 @@
+import { patientHttp } from "@plumbline/rollout-generation"
 import {
   NonNegative,
   NonNegativeInt,
@@ -10,7 +11,6 @@ import {
 import { type AdapterOptions, baseFolderOf, readMethod } from "@plumbline/peft"
 import { Policy } from "@plumbline/models"
 import { Effect, Layer, Schema } from "effect"
-import { FetchHttpClient } from "effect/http"
 import { UnitShare } from "../../command-fields.ts"
 import { generalizedAdvantage } from "../advantages/generalized.ts"
 import { tokenMean } from "../aggregation.ts"
@@ -96,7 +96,7 @@ const criticLayer = Effect.fnUntraced(function* (flags: PpoFlags) {
       return yield* refuse(option, "the served critic has its own model: leave out this or --critic-url")
     }
     const options = { url, token: process.env["PLUMBLINE_TOKEN"], deadlineSeconds }
-    return yield* Layer.build(Layer.provide(remoteCriticLayer(options), FetchHttpClient.layer))
+    return yield* Layer.build(Layer.provide(remoteCriticLayer(options), patientHttp))
   }
   if (criticAdapter !== undefined && criticLoraRank !== undefined) {
     return yield* refuse(
