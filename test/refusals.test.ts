@@ -54,6 +54,7 @@ const refused: ReadonlyArray<readonly [string, string, string, string]> = [
   ["dpo", "pairs.jsonl", "--loss sigmoid,sft --loss-weights 0,0", "weighs nothing more than 0"],
   ["dpo", "pairs.jsonl", "--loss aot --wpo", "aot sets pairs against one another"],
   ["kto", "both.jsonl", "--desirable-weight 0 --undesirable-weight 0", "both classes weigh 0"],
+  ["self-rewarding", "asked.jsonl", "--missing-eos-penalty 1", "is read with --reward or --reward-model alone"],
   ["kto", "good.jsonl", "", "no response is undesirable"],
   ["kto", "bad.jsonl", "--loss bco", "no response is desirable"],
   ["kto", "both.jsonl", "--loss bco --desirable-weight 2", "--desirable-weight: is not read by --loss bco"],

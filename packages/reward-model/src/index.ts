@@ -62,6 +62,7 @@ export {
 export { jsonFormat, type JsonFormatOptions } from "./rules/json-format.ts"
 export { overlong, type OverlongOptions } from "./rules/overlong.ts"
 export { repetition, type RepetitionOptions } from "./rules/repetition.ts"
+export { unfinished, type UnfinishedOptions } from "./rules/unfinished.ts"
 export type { RemoteRewardOptions } from "./remote/remote-options.ts"
 export { remoteReward } from "./remote/remote-reward.ts"
 export { type Connection, connectReward } from "./remote/connect-reward.ts"

@@ -13,7 +13,7 @@ import { enoughSamples, judgedPairFields } from "./online-dpo-command.ts"
 import { opponentEngine, policyWrites } from "./opponent-engine.ts"
 import { PromptData, promptFiles, type PromptRow } from "../responses/prompt-data.ts"
 import { evaluationFrom } from "../responses/evaluation-fields.ts"
-import { rewardFields, rewardLayer } from "../responses/reward-fields.ts"
+import { noRewardFlags, rewardFields, rewardLayer } from "../responses/reward-fields.ts"
 import { responseOptions } from "../responses/rollout-fields.ts"
 import { selfJudgeFrom } from "./self-judge.ts"
 import { selfRewarding } from "./self-rewarding.ts"
@@ -76,5 +76,5 @@ const judge = (
   Generator | Policy | PromptData | Tokenizer | ModelRuntime
 > => {
   if (flags.reward !== undefined || flags.rewardModel !== undefined) return rewardLayer("self-rewarding", flags)
-  return selfJudgeFrom(flags)
+  return Layer.unwrap(Effect.as(noRewardFlags(flags), selfJudgeFrom(flags)))
 }

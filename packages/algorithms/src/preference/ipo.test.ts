@@ -1,7 +1,7 @@
 import { describe } from "vitest"
 import { expectClose, gradientsOf, lossOf, onWasm, preferenceLossLaws, tablePair } from "../testing/preference-case.ts"
 import { jensenShannon } from "./divergence.ts"
-import { ipo } from "./ipo.ts"
+import { ipo, ipoSum } from "./ipo.ts"
 
 describe("ipo", () => {
   onWasm("costs 1/(4β²) where policy = reference", () => {
@@ -28,4 +28,17 @@ describe("ipo", () => {
   })
 
   preferenceLossLaws(ipo({ beta: 0.1 }))
+})
+
+describe("ipo on sums", () => {
+  onWasm("pulls the gap of whole responses' scores to 1/(2β)", () => {
+    // (1 + 0.5 − 5)², 2(1.5 − 5) and its opposite
+    expectClose(lossOf(ipoSum({ beta: 0.1 }), tablePair), [12.25], 1e-6)
+    const { chosen, rejected } = gradientsOf(ipoSum({ beta: 0.1 }), tablePair)
+    expectClose([...chosen, ...rejected], [-7, 7], 1e-6)
+    // (0.379885493 + 0.2809298036 − 5)²
+    expectClose(lossOf(ipoSum({ beta: 0.1, divergence: jensenShannon }), tablePair), [18.8285239], 1e-6)
+  })
+
+  preferenceLossLaws(ipoSum({ beta: 0.1 }))
 })

@@ -23,11 +23,27 @@ export const ipo = ({ beta, divergence = reverseKl }: IpoOptions): PreferenceLos
   name: "ipo",
   options: { beta, divergence: divergence.name },
   beta,
-  perPair: ({ chosen, chosenLengths, rejected, rejectedLengths }) => {
-    const gap = tf.sub(
+  perPair: ({ chosen, chosenLengths, rejected, rejectedLengths }) =>
+    fromTarget(
       tf.div(divergence.score(chosen), chosenLengths),
-      tf.div(divergence.score(rejected), rejectedLengths)
+      tf.div(divergence.score(rejected), rejectedLengths),
+      beta
     )
-    return tf.square(tf.sub<Tensor1D>(gap, 1 / (2 * beta)))
-  }
 })
+
+/**
+ * The same on scores of whole responses, as the paper's equation, TRL's online DPO and NeMo-Aligner have it.
+ *
+ *   L = (s(chosen) − s(rejected) − 1/(2β))²
+ *
+ * @see Azar et al. 2023, eq. 17, https://arxiv.org/abs/2310.12036
+ */
+export const ipoSum = ({ beta, divergence = reverseKl }: IpoOptions): PreferenceLoss => ({
+  name: "ipo-sum",
+  options: { beta, divergence: divergence.name },
+  beta,
+  perPair: ({ chosen, rejected }) => fromTarget(divergence.score(chosen), divergence.score(rejected), beta)
+})
+
+const fromTarget = (better: Tensor1D, worse: Tensor1D, beta: number): Tensor1D =>
+  tf.square(tf.sub<Tensor1D>(tf.sub(better, worse), 1 / (2 * beta)))

@@ -8,7 +8,7 @@ import { alphaDivergence, type Divergence, forwardKl, jensenShannon, reverseKl }
 import { dpo } from "./dpo.ts"
 import { exo } from "./exo.ts"
 import { hinge } from "./hinge.ts"
-import { ipo } from "./ipo.ts"
+import { ipo, ipoSum } from "./ipo.ts"
 import { lengthDesensitized } from "./ld-dpo.ts"
 import type { LossInvalid } from "../loss-invalid.ts"
 import { chosenCrossEntropy, mix, type WeightedLoss } from "./mix.ts"
@@ -59,11 +59,12 @@ interface LossChoice {
   readonly reads: SomeRead
 }
 
-/** What `--loss` can name; the names are TRL's, and NeMo-Aligner's for rpo. */
+/** What `--loss` can name; the names are TRL's (its online ipo is ipo_sum here), and NeMo-Aligner's for rpo. */
 const losses = {
   sigmoid: { make: dpo, reads: ["labelSmoothing", "fDivergence"] },
   hinge: { make: hinge, reads: ["fDivergence"] },
   ipo: { make: ipo, reads: ["fDivergence"] },
+  ipo_sum: { make: ipoSum, reads: ["fDivergence"] },
   exo_pair: { make: exo, reads: ["labelSmoothing", "fDivergence"] },
   nca_pair: { make: nca, reads: [] },
   robust: { make: robust, reads: ["labelSmoothing", "fDivergence"] },

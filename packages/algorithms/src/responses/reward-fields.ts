@@ -1,4 +1,4 @@
-import { combine, Reward, type RewardRule, ruleReward } from "@plumbline/reward-model"
+import { combine, Reward, type RewardRule, ruleReward, unfinished } from "@plumbline/reward-model"
 import { option, optional, OptionsInvalid, Positive } from "@plumbline/training"
 import { Effect, Layer, Schema } from "effect"
 import { DataUnfit } from "../data-unfit.ts"
@@ -26,6 +26,7 @@ export const rewardFields = {
     Schema.Array(WeightedName),
     "what each attribute of a reward model's folder counts, as helpfulness=0.65,verbosity=-0.4 (default: all the same, adding up to 1)"
   ),
+  missingEosPenalty: optional(Positive, "what a response loses that is cut off at its most tokens (default: nothing)"),
   rewardTimeout: option(
     Positive,
     600,
@@ -54,12 +55,28 @@ export const rewardLayer = (
       yield* checkFlags(flags)
       yield* answersGiven(algorithm, reward)
       const weightOf = (place: number) => flags.rewardWeights?.[place] ?? 1
-      const rules = [...reward.map((name, i) => rewardRules[name].rule(weightOf(i))), ...others]
+      const rules = [...reward.map((name, i) => rewardRules[name].rule(weightOf(i))), ...others, ...penalties(flags)]
       const weighed = rewardModel.map((place, i) => ({ place, weight: weightOf(reward.length + i) }))
       const models = yield* rewardModelTerms(weighed, flags)
       return combine([...(rules.length === 0 ? [] : [{ reward: ruleReward(...rules) }]), ...models])
     })
   )
+
+const penalties = ({ missingEosPenalty: penalty }: RewardFlags): ReadonlyArray<RewardRule> =>
+  penalty === undefined ? [] : [unfinished({ penalty })]
+
+/** Fails where flags say how rewards count, and there are none. */
+export const noRewardFlags = (flags: RewardFlags): Effect.Effect<void, OptionsInvalid> => {
+  const { attributeWeights, missingEosPenalty, rewardWeights } = flags
+  const counts = {
+    "--reward-weights": rewardWeights,
+    "--attribute-weights": attributeWeights,
+    "--missing-eos-penalty": missingEosPenalty
+  }
+  const given = Object.entries(counts).find(([, value]) => value !== undefined)
+  if (given === undefined) return Effect.void
+  return Effect.fail(new OptionsInvalid({ option: given[0], reason: "is read with --reward or --reward-model alone" }))
+}
 
 const checkFlags = Effect.fnUntraced(function* ({ reward = [], rewardModel = [], ...flags }: RewardFlags) {
   const refuse = (option: string, reason: string) => new OptionsInvalid({ option, reason })

@@ -4,6 +4,7 @@ import { jsonFormat } from "./json-format.ts"
 import { overlong } from "./overlong.ts"
 import { repetition } from "./repetition.ts"
 import { type RewardRule, ruleReward } from "./rule.ts"
+import { unfinished } from "./unfinished.ts"
 
 const scores = (rule: RewardRule, ...texts: ReadonlyArray<string>) =>
   Effect.runSync(
@@ -25,6 +26,22 @@ describe("overlong", () => {
     const found = tokens(overlong({ maxLength: 100, buffer: 20 }), 1, 80, 81, 90, 100, 101, 500)
     assert.deepStrictEqual(found, [0, 0, -0.05, -0.5, -1, -1, -1])
     assert.throws(() => overlong({ maxLength: 10, buffer: 0 }), "a buffer of 0 is not in (0, 10]")
+  })
+})
+
+describe("unfinished", () => {
+  it("takes the penalty from what was cut off alone", () => {
+    const response = (finished?: boolean) => ({ text: "a", ids: Int32Array.of(1), finished })
+    const responses = [response(false), response(true), response()]
+    const judging = ruleReward(unfinished({ penalty: 0.3 })).judge([
+      { row: "r:1", prompt: { ids: Int32Array.of(1), text: "" }, responses }
+    ])
+    const [judged] = Effect.runSync(judging)
+    assert.deepStrictEqual(
+      judged!.responses.map(({ reward }) => reward),
+      [-0.3, 0, 0]
+    )
+    assert.throws(() => unfinished({ penalty: 0 }), "a penalty of 0 is not above 0")
   })
 })
 
