@@ -1,7 +1,7 @@
 import { expect, it } from "@effect/vitest"
 import { collate, type RowLayout, type ScoredRows } from "@plumbline/data"
-import { freeze } from "@plumbline/models"
-import { tinyModel, wholeRows } from "@plumbline/models/testing"
+import { createModel, freeze, mixtral, tapped } from "@plumbline/models"
+import { tinyModel, tinyTable, wholeRows } from "@plumbline/models/testing"
 import { ModelRuntime, type Tensor2D, tf } from "@plumbline/runtime"
 import { Effect } from "effect"
 import { adaptNew } from "./adapt.ts"
@@ -82,4 +82,19 @@ check("changes the loss that is differentiated, the same in every layout and spl
   expect(Math.abs(lossOf(model, [batch("packed")]) - packed)).toBeGreaterThan(1e-3)
   const scored = (one: typeof model) => tf.tidy(() => one.tokenLogProbs(batch("packed")).logProbs.dataSync())
   expect(scored(model)).toEqual(scored(adapted(0)))
+})
+
+check("is the same for a token of an expert, wherever it lies and whoever looks on", () => {
+  const settings = { initializer_range: 0.3, num_local_experts: 4 }
+  const base = freeze(createModel({ ...tinyTable, family: mixtral, settings }, 5))
+  const { model } = adaptNew(base, lora({ rank: 4, dropout: 0.5, alpha: 40, targets: ["w1", "w2", "w3"] }), 1)
+  for (const variable of model.variables) tf.tidy(() => variable.assign(tf.add(variable, 0.05)))
+  const packed = lossOf(model, [batch("packed")])
+  const scored = tf.tidy(() => tf.sum(model.tokenLogProbs(batch("packed")).logProbs).dataSync()[0]!)
+  expect(Math.abs(packed - scored)).toBeGreaterThan(1e-2)
+  const seen = tapped(model, ({ probabilities }) => probabilities)
+  expect(lossOf(seen, [batch("packed")])).toBe(packed)
+  for (const batches of [[batch("padded-left")], texts.map((text) => batch("packed", [text]))]) {
+    expect(Math.abs(lossOf(model, batches) - packed)).toBeLessThan(1e-4)
+  }
 })
