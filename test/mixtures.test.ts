@@ -13,18 +13,40 @@ const model = join(golden, "models", "mixtral")
 const pairs = join(golden, "preferences.jsonl")
 const backend = ["--backend", torchIsSetUp ? "torch" : "wasm"]
 
+interface PreferenceRow {
+  readonly prompt: string
+  readonly chosen: string
+  readonly rejected: string
+}
+
+const preferenceRows = (): ReadonlyArray<PreferenceRow> => {
+  const rows = readFileSync(pairs, "utf8").trim().split("\n")
+  return rows.map((row) => JSON.parse(row) as PreferenceRow)
+}
+
 /** The preference rows as demonstrations: prompt → chosen. */
 const demonstrations = (): string => {
   const file = join(folder, "demonstrations.jsonl")
-  const rows = readFileSync(pairs, "utf8").trim().split("\n")
-  const kept = rows.map((row) => JSON.parse(row) as { readonly prompt: string; readonly chosen: string })
-  writeFileSync(file, kept.map(({ chosen, prompt }) => JSON.stringify({ prompt, completion: chosen })).join("\n"))
+  const kept = preferenceRows().map(({ chosen, prompt }) => ({ prompt, completion: chosen }))
+  writeFileSync(file, kept.map((row) => JSON.stringify(row)).join("\n"))
   return file
 }
 
+/** The preference rows judged one by one: the chosen side of every other row, the rejected side of the rest. */
+const judged = (): string => {
+  const file = join(folder, "judged.jsonl")
+  const rows = preferenceRows().map(({ chosen, prompt, rejected }, i) =>
+    i % 2 === 0 ? { prompt, completion: chosen, label: true } : { prompt, completion: rejected, label: false }
+  )
+  writeFileSync(file, rows.map((row) => JSON.stringify(row)).join("\n"))
+  return file
+}
+
+const data = { sft: demonstrations, dpo: () => pairs, kto: judged }
+
 // six steps by TRL 1.13 with transformers 5.18 on the golden model and preferences.jsonl, recorded as the curves beside
 // them: the load-balancing loss has TRL's weight of 0.001, and is in the loss
-const curves: Readonly<Record<"sft" | "dpo", Readonly<Record<string, ReadonlyArray<number>>>>> = {
+const curves: Readonly<Record<keyof typeof data, Readonly<Record<string, ReadonlyArray<number>>>>> = {
   sft: {
     loss: [7.150282, 7.100564, 7.084981, 7.029713, 6.957837, 6.896011],
     grad_norm: [2.517657, 2.981151, 2.330454, 3.551795, 2.884856, 3.033489],
@@ -34,6 +56,11 @@ const curves: Readonly<Record<"sft" | "dpo", Readonly<Record<string, ReadonlyArr
     loss: [0.695314, 0.766554, 0.708048, 0.545316, 0.855599, 1.055217],
     grad_norm: [9.881109, 12.755014, 14.158578, 9.569792, 15.297979, 21.107704],
     aux_loss: [2.16702, 2.217145, 2.07316, 2.382495, 2.273518, 2.426257]
+  },
+  kto: {
+    loss: [0.502169, 0.483938, 0.463451, 0.422426, 0.585682, 0.305458],
+    grad_norm: [3.812302, 3.91312, 3.831773, 4.787252, 3.523714, 3.378773],
+    aux_loss: [2.169485, 2.197136, 2.070852, 2.471254, 2.3402, 2.547518]
   }
 }
 
@@ -44,11 +71,11 @@ describe.skipIf(!hasGolden)("a mixture of experts", () => {
   it.each([
     ["sft", "packed", []],
     ["sft", "padded and split", ["--packing", "false", "--micro-batch-size", "1"]],
+    ["kto", "packed", []],
     ["dpo", "split, blocks computed again", ["--micro-batch-size", "2", "--activation-checkpointing", "true"]]
   ] as const)("has TRL's %s curve, %s", async (command, form, flags) => {
     const output = join(folder, `${command}-${form}`)
-    const train = command === "sft" ? demonstrations() : pairs
-    const files = ["--model", model, "--train", train, "--output", output]
+    const files = ["--model", model, "--train", data[command](), "--output", output]
     const { code, stderr } = await plumb([command, ...files, ...recipe.split(" "), ...backend, ...flags])
     expect(code, stderr).toBe(0)
     const lines = readFileSync(join(output, "metrics.jsonl"), "utf8").trim().split("\n")

@@ -1,6 +1,6 @@
 import { describe, expect, it } from "@effect/vitest"
 import { collate, type RowLayout, type ScoredRows } from "@plumbline/data"
-import { type CausalLM, createModel, loadCausalLM, mistral, mixtral } from "@plumbline/models"
+import { type CausalLM, createModel, createScalarModel, loadCausalLM, mistral, mixtral } from "@plumbline/models"
 import { ModelRuntime, tf, type Variable } from "@plumbline/runtime"
 import { Effect } from "effect"
 import { readFileSync } from "node:fs"
@@ -129,6 +129,14 @@ onWasm(
     expect(balanceWeight({})(policy)).toBe(0.001)
     expect(balanceWeight({})(asked)).toBe(0.02)
     expect(balanceWeight({ routerAuxLossCoef: 0 })(asked)).toBe(0)
-    for (const model of [policy, asked, dense]) model.dispose()
+    const settings = { num_local_experts: 4, output_router_logits: true }
+    const reward = createScalarModel(
+      { ...table, maxPositions: 32, settings },
+      { attributes: ["reward"], pooling: "last" },
+      1
+    )
+    expect(balanceWeight({})(reward)).toBe(0)
+    expect(balanceOf({ reward }, balanceWeight({ routerAuxLossCoef: 0.1 }))).toBeDefined()
+    for (const model of [policy, asked, dense, reward]) model.dispose()
   }
 )

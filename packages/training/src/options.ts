@@ -43,7 +43,7 @@ export const optimizationFields = {
   maxGradNorm: option(NonNegative, 1, "clip the gradient to this global norm; 0 = off"),
   routerAuxLossCoef: optional(
     NonNegative,
-    "mixtures of experts: weight of the loss that keeps experts equally busy; 0 = off (default: config.json's where it has output_router_logits, else 0.001)"
+    "mixtures of experts: weight of the loss that keeps experts equally busy; 0 = off (default: config.json's where it has output_router_logits, else 0.001; none for reward models)"
   ),
   activationCheckpointing: option(
     Schema.Boolean,

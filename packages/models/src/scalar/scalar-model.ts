@@ -27,7 +27,9 @@ export interface ScalarModelParts extends ModelParts {
 
 /** A model with a head over parameters that somebody else made and owns. */
 export const scalarModel = (parts: ScalarModelParts): ScalarModel => {
-  const { config, dispose, generationConfig, head, name, parameters, variables, version = weightsVersion() } = parts
+  const { dispose, generationConfig, head, name, parameters, variables, version = weightsVersion() } = parts
+  // transformers' classifiers have no load-balancing loss
+  const config = { ...parts.config, balance: 0 }
   const weights = parts.weights ?? parameterWeights(parameters)
   const { hiddenStates } = decoder(config, weights, parts)
   const matrix = () => weights.tensor(HEAD_WEIGHT) as Tensor2D
