@@ -183,6 +183,9 @@ describe.skipIf(addonPath() === undefined)("torch with bfloat16 storage", () => 
       const added = addProduct(sum!, narrow!, up, 0.5)
       expect([apart.dataId === sum!.dataId, added.dataId === sum!.dataId]).toEqual([false, true])
       expect([added.dataSync(), narrow!.dataSync()]).toEqual([apart.dataSync(), beside])
+      // a quarter of the product's columns, which would keep the others
+      const quarter = addProduct(narrow!, narrow!, noise([8, 8], "square"), 1)
+      expect([quarter.dataId === narrow!.dataId, narrow!.dataSync()]).toEqual([false, beside])
       const slope = linear(added, tf.transpose(first))
       const addedTo = () => fused<Tensor>(LINEARS_INPUT_GRADIENT, [added, first, slope])
       const other = tf.clone(slope)

@@ -1,6 +1,7 @@
 import type { TensorInfo } from "@tensorflow/tfjs-core"
+import type { Handle } from "../addon.ts"
 import { aten, atenInPlace } from "../aten.ts"
-import type { Kernel } from "../kernel.ts"
+import type { Kernel, KernelScope } from "../kernel.ts"
 import { traced } from "../traced.ts"
 import { product } from "./product.ts"
 import { activation, cast, isHostFloat, typeOf } from "./storage.ts"
@@ -17,7 +18,14 @@ const add = traced((scope, [sum, x, weight], scale: number) => {
   return []
 })
 
-/** {sum, x, weight}, {scale} → sum + scale·x·Wᵀ: in place where no other tensor is on the sum's values. */
+/** Whether a matrix is at least half of each row of the memory it lies in: to keep it keeps little else. */
+const fillsRows = (handle: Handle, columns: number, { backend }: KernelScope): boolean =>
+  2 * columns >= backend.addon.strides(handle)[0]!
+
+/**
+ * {sum, x, weight}, {scale} → sum + scale·x·Wᵀ: in place where no other tensor is on the sum's values, unless it is a few columns
+ * of a joint product, all of which it would keep.
+ */
 export const addProduct: Kernel = (
   { sum, weight, x }: Record<"sum" | "weight" | "x", TensorInfo>,
   { scale }: { readonly scale: number },
@@ -25,8 +33,9 @@ export const addProduct: Kernel = (
 ) => {
   const { backend } = scope
   // columns of a joint product share memory, but no numbers, with those beside them
-  const isOwn = backend.refCount(sum.dataId) === 1
-  const total = isOwn ? scope.of(sum) : clone(scope.of(sum))
+  const values = scope.of(sum)
+  const isOwn = backend.refCount(sum.dataId) === 1 && fillsRows(values, sum.shape[1]!, scope)
+  const total = isOwn ? values : clone(values)
   add(scope, [total, activation(x, scope), backend.compute(weight)], scale)
   if (!isOwn) return scope.out(total, "float32", sum.shape)
   backend.setCompanion(sum, undefined)
