@@ -75,6 +75,8 @@ describe.skipIf(!hasGolden)("an adapter that peft wrote", () => {
       expect([code, stderr]).toEqual([1, expect.stringContaining("merged into this model already")])
     }
     expect(existsSync(join(folder, "twice"))).toBe(false)
+    const { code, stderr } = await plumb(["merge", "--model", llama, "--adapter", output, "--output", output, ...WASM])
+    expect([code, stderr]).toEqual([1, expect.stringContaining("is read, and would be lost")])
   })
 
   it("is trained further, from where it was", async () => {

@@ -6,7 +6,7 @@ import { type Adapter, makeAdapter, newValues } from "./adapter.ts"
 import { architectureOf } from "./file/check-base.ts"
 import { rowDropout } from "./dropout.ts"
 import type { AdapterMethod } from "./method.ts"
-import type { Selection } from "./targets.ts"
+import { refuseUnmatched, type Selection, selectModules } from "./targets.ts"
 
 export const CONFIG_FILE = "adapter_config.json"
 export const WEIGHTS_FILE = "adapter_model.safetensors"
@@ -67,6 +67,7 @@ export const adaptNew = <M extends Model>(
   options: AdaptOptions = {}
 ): Adapted<M> => {
   const { name = base.name } = options
+  refuseUnmatched(selectModules(base, method.selection), method.patterns)
   const adapter = makeAdapter({ method, model: base, name, trainable: true, value: newValues(seed) })
   return adapt(base, adapter, { ...options, isNeutral: method.startsNeutral })
 }

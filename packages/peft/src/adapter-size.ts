@@ -5,7 +5,7 @@ import { adapterChoice, type AdapterOptions } from "./adapter-options.ts"
 import type { AdapterInvalid, AdapterUnfit } from "./errors.ts"
 import { readMethod } from "./file/adapter-config.ts"
 import { fitting } from "./file/load-adapter.ts"
-import { type Adaptable, selectModules } from "./targets.ts"
+import { type Adaptable, refuseUnmatched, selectModules } from "./targets.ts"
 
 /** What an adapter adds to a model. */
 export interface AdapterSize {
@@ -30,11 +30,13 @@ export const adapterSize = Effect.fnUntraced(function* (
   return yield* fitting(() => {
     const model = withoutValues(config)
     const sizes = adapterTensors(method, model).map(({ shape, trained = true }) => ({ trained, size: sizeOf(shape) }))
+    const modules = selectModules(model, method.selection)
+    if ("method" in choice) refuseUnmatched(modules, method.patterns)
     const sum = (parts: typeof sizes) => parts.reduce((total, { size }) => total + size, 0)
     return {
       trained: sum(sizes.filter(({ trained }) => trained)),
       stored: sum(sizes),
-      modules: selectModules(model, method.selection).map(({ name }) => name),
+      modules: modules.map(({ name }) => name),
       isNew: "method" in choice && method.startsNeutral
     }
   })

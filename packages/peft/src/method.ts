@@ -54,6 +54,8 @@ export interface AdapterMethod {
   readonly dropout: number
   /** Whether a new adapter gives what the base gives, bit for bit. */
   readonly startsNeutral: boolean
+  /** Names or patterns of which each is to be of an adapted layer: of a new adapter, others are mistakes. */
+  readonly patterns?: ReadonlyArray<string>
   /** Tensors of all layers together. */
   readonly shared: (modules: ReadonlyArray<LinearModule>) => ReadonlyArray<AdapterTensor>
   readonly tensors: (module: LinearModule) => ReadonlyArray<AdapterTensor>

@@ -77,3 +77,11 @@ check("numbers that make no adapter are refused", () => {
   expect(() => lora({ rank: 2, dropout: 1 })).toThrow("dropout 1 is not in [0, 1)")
   expect(() => lora({ rank: 3, init: "orthogonal" })).toThrow("needs even ranks, and 3 is odd")
 })
+
+check("a pattern that is of no adapted layer is a mistake, where the adapter is new", () => {
+  const begin = (patterns: object) => () =>
+    adaptNew(freeze(tinyModel(1)), lora({ rank: 2, targets: ["q_proj"], ...patterns }), 1)
+  expect(begin({ rankPattern: { "1.*q_proj": 3 }, alphaPattern: { q_proj: 4 } })).not.toThrow()
+  expect(begin({ rankPattern: { "2.*q_proj": 3 } })).toThrow('matched by the pattern "2.*q_proj"')
+  expect(begin({ alphaPattern: { k_proj: 3 } })).toThrow('matched by the pattern "k_proj"')
+})

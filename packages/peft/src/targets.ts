@@ -62,6 +62,18 @@ export const wholePattern = (pattern: string): RegExp => {
   }
 }
 
+/** The same, which an end of a name may match. */
+export const endPattern = (pattern: string): RegExp => wholePattern(`(?:.*\\.)?(?:${pattern})`)
+
+/** Throws AdapterUnfit where a pattern is of none of the modules. */
+export const refuseUnmatched = (
+  modules: ReadonlyArray<Pick<LinearModule, "name">>,
+  patterns: ReadonlyArray<string> = []
+): void => {
+  const stray = patterns.find((pattern) => !modules.some(({ name }) => endPattern(pattern).test(name)))
+  if (stray !== undefined) throw unfit(`no layer with an adapter is matched by the pattern "${stray}"`)
+}
+
 const matcher = (wanted: string | ReadonlyArray<string>): ((name: string) => boolean) => {
   if (typeof wanted === "string") {
     const pattern = wholePattern(wanted)

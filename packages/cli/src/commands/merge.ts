@@ -2,8 +2,9 @@ import { openScored } from "@plumbline/algorithms"
 import { loadTokenizer } from "@plumbline/data"
 import { loadCausalLM, type Model, readConfig, saveModel } from "@plumbline/models"
 import { loadAdapter, merged, mergedFields } from "@plumbline/peft"
-import { needed, option } from "@plumbline/training"
+import { needed, option, OptionsInvalid } from "@plumbline/training"
 import { Effect, Schema } from "effect"
+import { resolve } from "node:path"
 import { machineFields, onMachine } from "../backend.ts"
 import { checkWritable } from "../check-writable.ts"
 import type { CommandLine } from "../command-line.ts"
@@ -39,6 +40,11 @@ export const mergeCommand: CommandRun = (argv) =>
     const { options } = yield* parseCommand(line, argv)
     const { adapter, dtype, model: folder, output } = options
     yield* checkWritable(output)
+    const input = [folder, adapter].find((path) => resolve(path) === resolve(output))
+    if (input !== undefined) {
+      const reason = `${output} is read, and would be lost: choose another folder`
+      return yield* new OptionsInvalid({ option: "--output", reason })
+    }
     yield* Effect.gen(function* () {
       yield* readConfig(folder)
       const { files } = yield* loadTokenizer(folder)

@@ -2,7 +2,7 @@ import type { JsonObject } from "@plumbline/models"
 import { addProduct, tf } from "@plumbline/runtime"
 import { AdapterUnfit } from "../errors.ts"
 import { type AdapterMethod, type LinearAdapter, plainMethod } from "../method.ts"
-import { ALL_LINEAR, type LinearModule, type Selection, wholePattern } from "../targets.ts"
+import { ALL_LINEAR, endPattern, type LinearModule, type Selection } from "../targets.ts"
 import { dora } from "./dora.ts"
 import type { LoraInit, LoraNumbers, LoraPair } from "./lora-start.ts"
 import { loraStarts } from "./lora-starts.ts"
@@ -42,6 +42,7 @@ export const lora = (options: LoraOptions): AdapterMethod => {
     ...plainMethod,
     config: configOf(options),
     selection: selectionOf(options),
+    patterns: [options.rankPattern, options.alphaPattern].flatMap((pattern) => Object.keys(pattern ?? {})),
     trainedModules,
     biases,
     dropout,
@@ -77,7 +78,7 @@ export const numbersOf = ({ name }: Pick<LinearModule, "name">, options: LoraOpt
 
 /** The value of the first pattern that the name, or an end of it, is. */
 const matched = (name: string, patterns: Readonly<Record<string, number>> = {}): number | undefined =>
-  Object.entries(patterns).find(([pattern]) => wholePattern(`(?:.*\\.)?(?:${pattern})`).test(name))?.[1]
+  Object.entries(patterns).find(([pattern]) => endPattern(pattern).test(name))?.[1]
 
 const check = (options: LoraOptions): void => {
   const { alpha, dropout = 0, init, rank, rankPattern = {} } = options
