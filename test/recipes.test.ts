@@ -42,6 +42,7 @@ const metrics = (run: string): ReadonlyArray<Readonly<Record<string, number>>> =
 describe("recipes", () => {
   it("are found", () =>
     expect(recipeFiles).toEqual([
+      "adapters.ts",
       "constitution.ts",
       "dpo-gsm8k.ts",
       "first.ts",
@@ -120,6 +121,20 @@ describe("quickstart.ts at a tiny size", () => {
       const shown = await finished(["run", "recipes/self-improvement.ts", ...named, ...tiny, ...WASM])
       expect(shown).toMatch(/before \d+\.\d %, \d+\.\d % {3}after \d+\.\d %, \d+\.\d %/)
       expect(metrics(join(output, method)).length).toBe(3)
+    }
+  )
+
+  it.each(["qlora", "pissa"])(
+    "leaves an SFT model that adapters.ts aligns through an adapter with %s",
+    async (method) => {
+      const model = join(folder, "whole", "quickstart", "sft", "final")
+      const output = join(folder, "adapters", method)
+      const tiny = "--pairs 64 --held-out 20 --steps 3 --rank 2 --seed 5".split(" ")
+      const named = ["--model", model, "--method", method, "--output", output]
+      const shown = await finished(["run", "recipes/adapters.ts", ...named, ...tiny, ...WASM])
+      expect(shown).toMatch(/before (\d+\.\d %(, )?){3} {3}after (\d+\.\d %(, )?){3}/)
+      expect(metrics(join(output, method))[0]!["loss"]).toBeCloseTo(Math.LN2, 6)
+      expect(existsSync(join(output, method, "final", "adapter_model.safetensors"))).toBe(true)
     }
   )
 
