@@ -41,19 +41,23 @@ export const takeRows: Kernel = keepsUniform(
     scope.out(indexSelect(scope.of(x), 0, uploadIndex(ids, scope)), x.dtype, [ids.length, x.shape[1]!])
 )
 
-const areRising = (ids: Int32Array): boolean => {
-  for (let i = 1; i < ids.length; i++) if (ids[i]! <= ids[i - 1]!) return false
+const areDistinct = (ids: Int32Array, rows: number): boolean => {
+  const seen = new Uint8Array(rows)
+  for (const id of ids) {
+    if (seen[id] === 1) return false
+    seen[id] = 1
+  }
   return true
 }
 
-/** Rising ids are copied; rows of equal ones are added up in order, in float32, so the sums are the same on every run. */
+/** Rows of distinct ids are copied; those of equal ones are added up in order, in float32, so the sums are the same on every run. */
 export const embeddingGradient: Kernel = (
   { dy }: Record<"dy", TensorInfo>,
   { ids, rows }: { readonly ids: Int32Array; readonly rows: number },
   scope
 ) => {
   const [slope, shape] = [dense(dy, scope), [rows, dy.shape[1]!]]
-  if (!areRising(ids)) return scope.out(addedRows(slope, ids, rows, scope), "float32", shape)
+  if (!areDistinct(ids, rows)) return scope.out(addedRows(slope, ids, rows, scope), "float32", shape)
   const gradient = zerosOf(shape, typeOf(slope, scope), scope)
   if (ids.length > 0) indexCopy(gradient, 0, uploadIndex(ids, scope), slope)
   return scope.out(gradient, "float32", shape)
