@@ -75,10 +75,11 @@ export const comparison = (before: HeldOutResult, after: HeldOutResult, method: 
     ["answers in the polite style", polite],
     ["pairs whose chosen side is likelier", (result) => result.preferenceRate]
   ]
+  const second = `SFT + ${method}`
   const line = (title: string, sft: string, aligned: string) =>
-    `${title.padEnd(36)}${sft.padStart(10)}${aligned.padStart(12)}`
+    `${title.padEnd(36)}${sft.padStart(10)}${aligned.padStart(Math.max(12, second.length + 2))}`
   return [
-    line(`${before.answers.length} held-out prompts and pairs`, "SFT", `SFT + ${method}`),
+    line(`${before.answers.length} held-out prompts and pairs`, "SFT", second),
     ...rows.map(([title, of]) => line(title, percent(of(before)), percent(of(after))))
   ].join("\n")
 }

@@ -20,7 +20,7 @@ const recipeFiles = readdirSync(recipes)
   .filter((name) => readFileSync(join(recipes, name), "utf8").includes("export default"))
 
 /** Values of parameters that have no default. */
-const given: Readonly<Record<string, unknown>> = { train: "train.jsonl", model: "model" }
+const given: Readonly<Record<string, unknown>> = { base: "b", train: "train.jsonl", model: "model" }
 
 const finished = async (args: ReadonlyArray<string>): Promise<string> => {
   const { code, stderr, stdout } = await plumb(args)
@@ -53,7 +53,8 @@ describe("recipes", () => {
       "reversed-words.ts",
       "rm-gsm8k.ts",
       "self-improvement.ts",
-      "sft-gsm8k.ts"
+      "sft-gsm8k.ts",
+      "steerlm2.ts"
     ]))
 
   it.each(recipeFiles)("%s has its file's name, and parameters with defaults but for files", async (file) => {
@@ -101,15 +102,18 @@ describe("quickstart.ts at a tiny size", () => {
     expect(samples[0]!.extra).toMatchObject({ kind: "capitals", correct: 0 })
   })
 
-  it.each(["kto", "simpo", "aot"])("leaves an SFT model that preference-losses.ts aligns with %s", async (loss) => {
-    const model = join(folder, "whole", "quickstart", "sft", "final")
-    const output = join(folder, "losses", loss)
-    const tiny = "--pairs 64 --held-out 20 --steps 4 --seed 5".split(" ")
-    const named = ["--model", model, "--loss", loss, "--output", output]
-    const shown = await finished(["run", "recipes/preference-losses.ts", ...named, ...tiny, ...WASM])
-    expect(shown).toMatch(new RegExp(`20 held-out prompts and pairs +SFT +SFT \\+ ${loss}`))
-    expect(metrics(join(output, loss)).length).toBe(4)
-  })
+  it.each(["kto", "simpo", "aot", "rpo-sq", "tr-dpo", "tpo"])(
+    "leaves an SFT model that preference-losses.ts aligns with %s",
+    async (loss) => {
+      const model = join(folder, "whole", "quickstart", "sft", "final")
+      const output = join(folder, "losses", loss)
+      const tiny = "--pairs 64 --held-out 20 --steps 4 --seed 5".split(" ")
+      const named = ["--model", model, "--loss", loss, "--output", output]
+      const shown = await finished(["run", "recipes/preference-losses.ts", ...named, ...tiny, ...WASM])
+      expect(shown).toMatch(new RegExp(`20 held-out prompts and pairs +SFT +SFT \\+ ${loss}`))
+      expect(metrics(join(output, loss)).length).toBe(4)
+    }
+  )
 
   it.each(["spin", "rejection-sampling", "steerlm", "distillation"])(
     "leaves models that self-improvement.ts goes on from with %s",
@@ -137,6 +141,25 @@ describe("quickstart.ts at a tiny size", () => {
       expect(existsSync(join(output, method, "final", "adapter_model.safetensors"))).toBe(true)
     }
   )
+
+  it("leaves a steered model that steerlm2.ts draws to the grades asked for", async () => {
+    const output = join(folder, "steerlm2")
+    const models = ["--model", join(folder, "methods/steerlm/steerlm/final")]
+    const base = ["--base", join(folder, "whole/quickstart/sft/final")]
+    const tiny = "--prompts 32 --samples 3 --max-new-tokens 8 --held-out 20 --steps 2 --seed 5".split(" ")
+    const shown = await finished([
+      "run",
+      "recipes/steerlm2.ts",
+      ...models,
+      ...base,
+      ...tiny,
+      "--output",
+      output,
+      ...WASM
+    ])
+    expect(shown).toMatch(/before \d+\.\d %, \d+\.\d % {3}after \d+\.\d %, \d+\.\d %/)
+    expect(metrics(join(output, "steerlm2")).length).toBe(2)
+  })
 
   it.each(["sft", "dpo"])("goes on exactly where it was killed in stage %s", async (stage) => {
     const output = join(folder, `killed-${stage}`, "quickstart")
