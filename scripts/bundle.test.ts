@@ -90,6 +90,25 @@ describe.skipIf(process.platform !== "linux" || process.arch !== "x64")("a bundl
       expect(stdout).toMatch(/^sum -\d+\.\d{4} nats over \d+ tokens/m)
     })
 
+    it("asks services", () => {
+      writeFileSync(join(place, "prompts.jsonl"), `${JSON.stringify({ prompt: "one two" })}\n`)
+      const files = [
+        "--model",
+        goldenModel,
+        "--train",
+        "prompts.jsonl",
+        "--output",
+        "asked",
+        "--batch-size",
+        "1",
+        "--backend",
+        "wasm"
+      ]
+      const { status, stderr } = run(["grpo", ...files, "--reward-model", "http://127.0.0.1:9"])
+      expect(stderr).toContain("http://127.0.0.1:9/v1/rewards cannot be used: no connection")
+      expect(status).toBe(1)
+    })
+
     it("trains, and keeps the run in SQLite", () => {
       writeFileSync(join(place, "train.jsonl"), `${JSON.stringify({ prompt: "one two", completion: " three" })}\n`)
       const model = ["--model", goldenModel, "--train", "train.jsonl", "--output", "out"]
