@@ -48,7 +48,7 @@ const losses = [
   ]),
   lengthDesensitized(ipo({ beta }), { alpha: 0.3 }),
   onPolicyWeighted(dpo({ beta })),
-  onPolicyWeighted(lengthDesensitized(aot({ beta }), { alpha: 0.5 }))
+  onPolicyWeighted(lengthDesensitized(ipo({ beta }), { alpha: 0.5 }))
 ]
 
 losses.forEach((loss, i) =>

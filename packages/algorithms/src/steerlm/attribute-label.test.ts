@@ -56,12 +56,13 @@ describe("the label of a response", () => {
     const path = file(
       "long.jsonl",
       { prompt: "Q", completion: "ABC", humor: 3 },
-      { prompt: "QQQQ", completion: "A", humor: 3 }
+      { prompt: "QQQQ", completion: "A", humor: 3 },
+      { prompt: "QQQQ", completion: "A", length: 3 }
     )
-    // Q humor:3\n and two letters; QQQQ humor:3\n leaves no room
+    // Q humor:3\n and two letters; QQQQ humor:3\n leaves no room, and QQQQ length:3\n none either
     const { dataset } = await Effect.runPromise(read(path, 11))
     expect(dataset.rows.map(shown)).toEqual(["Qhumor:3\n[A]"].map((row) => row.replace("[A]", "[A][B]")))
-    expect([dataset.truncated, dataset.dropped]).toEqual([1, 1])
+    expect([dataset.truncated, dataset.dropped]).toEqual([1, 2])
     expect(await Effect.runPromise(Effect.flip(read(path, 11, "error")))).toMatchObject({ _tag: "RowTooLong", line: 1 })
   })
 
