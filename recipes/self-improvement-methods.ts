@@ -86,21 +86,9 @@ const rejectionMethod = (setting: MethodSetting) =>
     Effect.provide(start(setting))
   )
 
-const onlineMethod = (setting: MethodSetting) =>
-  run(onlinePreference(dpo({ beta: 0.1 }), { ...responses(setting), samples: 4 }), setting).pipe(
-    Effect.provide(ReferenceLogProbs.layer),
-    Effect.provide([
-      PromptData.layerFiles(setting),
-      ReferencePolicy.layerFromFolder(setting.model),
-      Generator.layerEngine({ maxRows: 128 }),
-      judge(setting)
-    ]),
-    Effect.provide(start(setting))
-  )
-
-/** Of an algorithm whose policy writes against an opponent. */
-const duelServices = <E, R>(setting: MethodSetting, opponent: Layer.Layer<OpponentGenerator, E, R>) =>
-  Layer.merge(ReferenceLogProbs.layer, opponent).pipe(
+/** Of an algorithm whose policy is held near its reference. */
+const referenced = (setting: MethodSetting) =>
+  ReferenceLogProbs.layer.pipe(
     Layer.provideMerge([
       PromptData.layerFiles(setting),
       ReferencePolicy.layerFromFolder(setting.model),
@@ -109,6 +97,15 @@ const duelServices = <E, R>(setting: MethodSetting, opponent: Layer.Layer<Oppone
     ]),
     Layer.provideMerge(start(setting))
   )
+
+const onlineMethod = (setting: MethodSetting) =>
+  run(onlinePreference(dpo({ beta: 0.1 }), { ...responses(setting), samples: 4 }), setting).pipe(
+    Effect.provide(referenced(setting))
+  )
+
+/** Of one whose policy writes against an opponent, too. */
+const duelServices = <E, R>(setting: MethodSetting, opponent: Layer.Layer<OpponentGenerator, E, R>) =>
+  opponent.pipe(Layer.provideMerge(referenced(setting)))
 
 const xpoMethod = (setting: MethodSetting) =>
   run(xpo({ ...responses(setting), beta: 0.1, exploration: 1e-5 }), setting).pipe(

@@ -1,8 +1,9 @@
-import { existsSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from "node:fs"
+import { existsSync, mkdtempSync, readFileSync, rmSync } from "node:fs"
 import { tmpdir } from "node:os"
 import { join } from "node:path"
 import { afterAll, beforeAll, describe, expect, it } from "vitest"
 import { plumb } from "./plumb.ts"
+import { demonstrationsIn, judgedIn, preferenceFile } from "./preference-rows.ts"
 import { golden, hasGolden, root } from "./reference-files.ts"
 
 interface Curve {
@@ -15,41 +16,12 @@ afterAll(() => rmSync(folder, { recursive: true, force: true }))
 
 const read = <A>(file: string): A => JSON.parse(readFileSync(file, "utf8")) as A
 
-/** The preference rows as demonstrations: prompt → chosen. */
-const demonstrations = (): string => {
-  const file = join(folder, "demonstrations.jsonl")
-  const kept = preferenceRows().map(({ chosen, prompt }) => ({ prompt, completion: chosen }))
-  writeFileSync(file, kept.map((row) => JSON.stringify(row)).join("\n"))
-  return file
-}
-
-/** The preference rows judged one by one: the chosen side of every other row, the rejected side of the rest. */
-const judged = (): string => {
-  const file = join(folder, "judged.jsonl")
-  const kept = preferenceRows().map(({ chosen, prompt, rejected }, i) =>
-    i % 2 === 0 ? { prompt, completion: chosen, label: true } : { prompt, completion: rejected, label: false }
-  )
-  writeFileSync(file, kept.map((row) => JSON.stringify(row)).join("\n"))
-  return file
-}
-
-interface PreferenceRow {
-  readonly prompt: string
-  readonly chosen: string
-  readonly rejected: string
-}
-
-const preferenceRows = (): ReadonlyArray<PreferenceRow> => {
-  const rows = readFileSync(join(golden, "preferences.jsonl"), "utf8").trim().split("\n")
-  return rows.map((row) => JSON.parse(row) as PreferenceRow)
-}
-
 /** The command that makes each kind of curve, and what it reads. */
 const commands: Readonly<Record<string, () => string>> = {
-  sft: demonstrations,
-  kto: judged,
-  dpo: () => join(golden, "preferences.jsonl"),
-  rm: () => join(golden, "preferences.jsonl")
+  sft: () => demonstrationsIn(folder),
+  kto: () => judgedIn(folder),
+  dpo: () => preferenceFile,
+  rm: () => preferenceFile
 }
 
 // how each curve was recorded, as flags; shared/golden/README.md

@@ -1,8 +1,9 @@
-import { mkdtempSync, readFileSync, rmSync, writeFileSync } from "node:fs"
+import { mkdtempSync, readFileSync, rmSync } from "node:fs"
 import { tmpdir } from "node:os"
 import { join } from "node:path"
 import { afterAll, beforeAll, describe, expect, it } from "vitest"
 import { plumb } from "./plumb.ts"
+import { demonstrationsIn, judgedIn, preferenceFile } from "./preference-rows.ts"
 import { golden, hasGolden, torchIsSetUp } from "./reference-files.ts"
 
 let folder: string
@@ -10,39 +11,9 @@ beforeAll(() => void (folder = mkdtempSync(join(tmpdir(), "plumbline-mixtures-")
 afterAll(() => rmSync(folder, { recursive: true, force: true }))
 
 const model = join(golden, "models", "mixtral")
-const pairs = join(golden, "preferences.jsonl")
 const backend = ["--backend", torchIsSetUp ? "torch" : "wasm"]
 
-interface PreferenceRow {
-  readonly prompt: string
-  readonly chosen: string
-  readonly rejected: string
-}
-
-const preferenceRows = (): ReadonlyArray<PreferenceRow> => {
-  const rows = readFileSync(pairs, "utf8").trim().split("\n")
-  return rows.map((row) => JSON.parse(row) as PreferenceRow)
-}
-
-/** The preference rows as demonstrations: prompt → chosen. */
-const demonstrations = (): string => {
-  const file = join(folder, "demonstrations.jsonl")
-  const kept = preferenceRows().map(({ chosen, prompt }) => ({ prompt, completion: chosen }))
-  writeFileSync(file, kept.map((row) => JSON.stringify(row)).join("\n"))
-  return file
-}
-
-/** The preference rows judged one by one: the chosen side of every other row, the rejected side of the rest. */
-const judged = (): string => {
-  const file = join(folder, "judged.jsonl")
-  const rows = preferenceRows().map(({ chosen, prompt, rejected }, i) =>
-    i % 2 === 0 ? { prompt, completion: chosen, label: true } : { prompt, completion: rejected, label: false }
-  )
-  writeFileSync(file, rows.map((row) => JSON.stringify(row)).join("\n"))
-  return file
-}
-
-const data = { sft: demonstrations, dpo: () => pairs, kto: judged }
+const data = { sft: () => demonstrationsIn(folder), dpo: () => preferenceFile, kto: () => judgedIn(folder) }
 
 // six steps by TRL 1.13 with transformers 5.18 on the golden model and preferences.jsonl, recorded as the curves beside
 // them: the load-balancing loss has TRL's weight of 0.001, and is in the loss
@@ -90,7 +61,7 @@ describe.skipIf(!hasGolden)("a mixture of experts", () => {
   it("is trained by adapters on experts and router, in 4 bits too, and they merge", async () => {
     const [output, merged] = [join(folder, "lora"), join(folder, "merged")]
     const base = ["--model", model]
-    const train = [...base, "--train", demonstrations(), "--output", output, ...recipe.split(" "), ...backend]
+    const train = [...base, "--train", demonstrationsIn(folder), "--output", output, ...recipe.split(" "), ...backend]
     const targets = ["--lora-rank", "4", "--lora-targets", "w1,w2,w3,gate", "--quantised", "true"]
     const trained = await plumb(["sft", ...train, ...targets])
     expect(trained.code, trained.stderr).toBe(0)

@@ -1,7 +1,8 @@
+import { kebabCase } from "@plumbline/data"
 import { needed, option, optional, Positive, PositiveInt } from "@plumbline/training"
 import { Schema } from "effect"
 import { describe, expect, it } from "vitest"
-import { flagsOf, flagText, kebabCase } from "./flags.ts"
+import { flagsOf, flagText } from "./flags.ts"
 
 const Options = Schema.Struct({
   model: needed(Schema.NonEmptyString, "model folder"),

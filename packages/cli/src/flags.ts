@@ -1,3 +1,4 @@
+import { kebabCase } from "@plumbline/data"
 import { Schema } from "effect"
 
 /** What a flag's text is read as; `json` covers objects and unions, which are written as JSON. */
@@ -30,9 +31,6 @@ interface JsonSchemaNode {
   readonly description?: string
   readonly default?: unknown
 }
-
-/** `learningRate` → `learning-rate` */
-export const kebabCase = (field: string): string => field.replace(/[A-Z]/g, (letter) => `-${letter.toLowerCase()}`)
 
 /** The flags of an option schema, in its order. */
 export const flagsOf = (schema: Schema.Top): ReadonlyArray<Flag> => {

@@ -80,7 +80,18 @@ export {
 export type { GradedRow, StepwiseRow, UnpairedRow } from "./tokenise/row-units.ts"
 export { type Fitted, fitToLength, type LengthPolicy } from "./tokenise/fit-to-length.ts"
 export { checkVocabulary } from "./tokenizer/check-vocabulary.ts"
-export { needed, NonNegative, NonNegativeInt, option, optional, Positive, PositiveInt, Share } from "./option.ts"
+export {
+  flagName,
+  kebabCase,
+  needed,
+  NonNegative,
+  NonNegativeInt,
+  option,
+  optional,
+  Positive,
+  PositiveInt,
+  Share
+} from "./option.ts"
 export { type IncrementalOptions, type IncrementalText, incrementalText } from "./tokenizer/incremental-text.ts"
 export type { Conversion, ConversionTarget, Converted, ConvertedRow, Converter, LeftOut } from "./convert/converter.ts"
 export { converters } from "./convert/converters.ts"

@@ -16,6 +16,12 @@ export const optional = <S extends Schema.Top>(schema: S, description: string) =
 /** A field that must be given. */
 export const needed = <S extends Schema.Top>(schema: S, description: string): S => annotated(schema, { description })
 
+/** `learningRate` → `learning-rate` */
+export const kebabCase = (field: string): string => field.replace(/[A-Z]/g, (letter) => `-${letter.toLowerCase()}`)
+
+/** `learningRate` → `--learning-rate` */
+export const flagName = (field: string): string => `--${kebabCase(field)}`
+
 // Rebuild of a generic schema is the schema again, which the compiler cannot see
 const annotated = <S extends Schema.Top>(
   schema: S,

@@ -1,4 +1,4 @@
-import { option, optional, Positive, PositiveInt, Share } from "@plumbline/data"
+import { flagName, option, optional, Positive, PositiveInt, Share } from "@plumbline/data"
 import { Effect, Schema } from "effect"
 import { AdapterUnfit } from "./errors.ts"
 import { fitting } from "./file/load-adapter.ts"
@@ -85,8 +85,6 @@ const NEEDS: Readonly<Record<Kind, Field | undefined>> = {
   prefix: "virtualTokens"
 }
 
-const flag = (field: string): string => `--${field.replace(/[A-Z]/g, (letter) => `-${letter.toLowerCase()}`)}`
-
 /** A pattern is one text that is no plain name. */
 const targetsOf = (targets: ReadonlyArray<string> = [ALL_LINEAR]): string | ReadonlyArray<string> => {
   const [only, ...others] = targets
@@ -138,7 +136,7 @@ export const adapterChoice = (
   const given = (Object.keys(adapterFields) as ReadonlyArray<Field>).filter(
     (field) => field !== "quantised" && options[field] !== undefined && options[field] !== false
   )
-  const refuse = (field: string, reason: string) => Effect.fail(new AdapterUnfit({ adapter: flag(field), reason }))
+  const refuse = (field: string, reason: string) => Effect.fail(new AdapterUnfit({ adapter: flagName(field), reason }))
   if (options.adapter !== undefined) {
     const other = given.find((field) => field !== "adapter")
     if (other !== undefined) return refuse(other, "begins a new adapter, and --adapter goes on with one: leave one out")

@@ -1,51 +1,17 @@
 import { describe, expect, it } from "@effect/vitest"
 import { type CausalLM, freeze, loadCausalLM, restoreWeights, saveModel } from "@plumbline/models"
-import { tinyModel, wholeRows } from "@plumbline/models/testing"
-import { ModelRuntime, type Tensor2D, tf, type Variable } from "@plumbline/runtime"
+import { tinyModel } from "@plumbline/models/testing"
+import { ModelRuntime, type Tensor2D, tf } from "@plumbline/runtime"
 import { Effect } from "effect"
 import { mkdtempSync, readFileSync, rmSync } from "node:fs"
 import { tmpdir } from "node:os"
 import { join } from "node:path"
-import { fileURLToPath } from "node:url"
 import { adaptNew } from "./adapt.ts"
 import { loadAdapter } from "./file/load-adapter.ts"
 import { lora, type LoraOptions } from "./methods/lora.ts"
-
-const fixtures = fileURLToPath(new URL("../../../test/fixtures", import.meta.url))
-
-/** What make.py beside the adapters had peft compute. */
-interface Expected {
-  readonly base: string
-  readonly input_ids: ReadonlyArray<number>
-  readonly token_logprobs: ReadonlyArray<number>
-  readonly loss: number
-  readonly gradient_norms: Readonly<Record<string, number>>
-  readonly rate: number
-  readonly token_logprobs_after_step: ReadonlyArray<number>
-}
-
-const worst = (a: ArrayLike<number>, b: ArrayLike<number>) =>
-  Array.from(a).reduce((most, value, i) => Math.max(most, Math.abs(value - b[i]!)), a.length === b.length ? 0 : NaN)
+import { descend, fixtures, gradientNorms, logProbs, type PeftValues, worst } from "./testing/peft-values.ts"
 
 const json = (...path: ReadonlyArray<string>) => JSON.parse(readFileSync(join(...path), "utf8"))
-
-const logProbs = (model: CausalLM, ids: ReadonlyArray<number>) =>
-  tf.tidy(() => model.tokenLogProbs(wholeRows(ids)).logProbs.dataSync())
-
-/** One step of plain gradient descent; @returns loss, and gradients by variable */
-const descend = (model: CausalLM, ids: ReadonlyArray<number>, rate: number) => {
-  const { grads, value } = tf.variableGrads(
-    () => tf.neg(tf.mean(model.tokenLogProbs(wholeRows(ids)).logProbs)).asScalar(),
-    [...model.variables]
-  )
-  for (const variable of model.variables) {
-    tf.tidy(() => variable.assign(tf.sub(variable, tf.mul(rate, grads[variable.name]!))))
-  }
-  model.version.advance()
-  const [loss] = value.dataSync()
-  value.dispose()
-  return { loss: loss!, grads }
-}
 
 const inFolder = <A, E>(name: string, body: (folder: string) => Effect.Effect<A, E, ModelRuntime>) =>
   it.effect(name, () =>
@@ -63,7 +29,7 @@ const theirs: ReadonlyArray<readonly [string, Omit<LoraOptions, "rank">]> = [
 
 describe.for(theirs)("peft's %s", ([name, options]) => {
   const opened = Effect.gen(function* () {
-    const expected = json(fixtures, "pissa", name, "expected.json") as Expected
+    const expected = json(fixtures, "pissa", name, "expected.json") as PeftValues
     const base = yield* loadCausalLM(join(fixtures, "families", expected.base), { name, trainable: false })
     return { base, expected, ids: expected.input_ids }
   })
@@ -77,12 +43,8 @@ describe.for(theirs)("peft's %s", ([name, options]) => {
       expect(worst(logProbs(model, ids), expected.token_logprobs)).toBeLessThanOrEqual(1e-5)
       const { grads, loss } = descend(model, ids, expected.rate)
       expect(Math.abs(loss - expected.loss)).toBeLessThanOrEqual(1e-5)
-      const norms = [...adapter.tensors].flatMap(([stored, tensor]) =>
-        tensor instanceof tf.Variable
-          ? [[stored, Math.hypot(...grads[(tensor as Variable).name]!.dataSync())] as const]
-          : []
-      )
-      expect(norms.map(([stored]) => stored).toSorted()).toEqual(Object.keys(expected.gradient_norms).toSorted())
+      const norms = gradientNorms(adapter, grads)
+      expect([...norms.keys()].toSorted()).toEqual(Object.keys(expected.gradient_norms).toSorted())
       for (const [stored, norm] of norms) {
         expect(Math.abs(norm - expected.gradient_norms[stored]!), stored).toBeLessThanOrEqual(1e-5)
       }

@@ -67,10 +67,13 @@ export const routingBook = (weight: number): RoutingBook => {
 }
 
 const entryOf = (probabilities: Tensor2D, isChosen: Tensor2D, rows: TokenRows): Entry => {
+  const mask = hasPadding(rows) ? tokenMask(rows) : undefined
   const total = (x: Tensor2D) =>
     // a block's own tensors end with it
-    tf.keep(detached(() => tf.tidy(() => tf.sum(hasPadding(rows) ? tf.mul(x, tokenMask(rows)) : x, 0) as Tensor1D)))
-  return { chosen: total(isChosen), probabilities: total(probabilities), pairs: tokensOf(rows) }
+    tf.keep(detached(() => tf.tidy(() => tf.sum(mask === undefined ? x : tf.mul(x, mask), 0) as Tensor1D)))
+  const sums = { chosen: total(isChosen), probabilities: total(probabilities) }
+  mask?.dispose()
+  return { ...sums, pairs: tokensOf(rows) }
 }
 
 /** Takes the entries over. */

@@ -1,3 +1,4 @@
+import { flagName } from "@plumbline/data"
 import { combine, Reward, type RewardRule, ruleReward, unfinished } from "@plumbline/reward-model"
 import { option, optional, OptionsInvalid, Positive } from "@plumbline/training"
 import { Effect, Layer, Schema } from "effect"
@@ -67,15 +68,12 @@ const penalties = ({ missingEosPenalty: penalty }: RewardFlags): ReadonlyArray<R
 
 /** Fails where flags say how rewards count, and there are none. */
 export const noRewardFlags = (flags: RewardFlags): Effect.Effect<void, OptionsInvalid> => {
-  const { attributeWeights, missingEosPenalty, rewardWeights } = flags
-  const counts = {
-    "--reward-weights": rewardWeights,
-    "--attribute-weights": attributeWeights,
-    "--missing-eos-penalty": missingEosPenalty
-  }
-  const given = Object.entries(counts).find(([, value]) => value !== undefined)
+  const counts = ["rewardWeights", "attributeWeights", "missingEosPenalty"] as const
+  const given = counts.find((field) => flags[field] !== undefined)
   if (given === undefined) return Effect.void
-  return Effect.fail(new OptionsInvalid({ option: given[0], reason: "is read with --reward or --reward-model alone" }))
+  return Effect.fail(
+    new OptionsInvalid({ option: flagName(given), reason: "is read with --reward or --reward-model alone" })
+  )
 }
 
 const checkFlags = Effect.fnUntraced(function* ({ reward = [], rewardModel = [], ...flags }: RewardFlags) {

@@ -1,5 +1,5 @@
 import { conditionedOn, labelIds, namedWeights, type SteeringInvalid, WeightedName } from "@plumbline/algorithms"
-import { attempt, type PromptRecord, type TokenizerShape, tokenizePrompt } from "@plumbline/data"
+import { attempt, flagName, type PromptRecord, type TokenizerShape, tokenizePrompt } from "@plumbline/data"
 import { type GenerationRefused, Generator, promptRequests, samplingFields } from "@plumbline/rollout-generation"
 import { NonNegativeInt, option, optional, PositiveInt, Progress } from "@plumbline/training"
 import { Effect, Schema, Stream } from "effect"
@@ -7,7 +7,6 @@ import { machineFields, onMachine } from "../backend.ts"
 import type { CommandLine } from "../command-line.ts"
 import type { CommandRun } from "../command.ts"
 import { engineFields } from "../engine-fields.ts"
-import { kebabCase } from "../flags.ts"
 import { responseLine, responseRecord } from "../generate/response-record.ts"
 import { openResults, type Results } from "../generate/results.ts"
 import { checkRows, modelFields, openModel } from "../model-input.ts"
@@ -72,7 +71,7 @@ export const generateCommand: CommandRun = (argv) =>
 /** Rows were checked: what the engine still refuses is what flags ask of it. */
 const asUsage = ({ field, reason }: GenerationRefused): UsageError =>
   new UsageError({
-    problems: [`--${kebabCase(field)} ${reason.replace(/\b[a-z]+[A-Z]\w*/g, (name) => `--${kebabCase(name)}`)}`],
+    problems: [`${flagName(field)} ${reason.replace(/\b[a-z]+[A-Z]\w*/g, flagName)}`],
     help: "plumb generate --help lists the options"
   })
 

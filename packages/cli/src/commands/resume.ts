@@ -1,4 +1,5 @@
 import { type AnyBuiltin, builtins } from "@plumbline/algorithms"
+import { flagName } from "@plumbline/data"
 import { type Invocation, memoryFields, readRunDescription, RunNotFound } from "@plumbline/training"
 import { Effect, Result, Schema } from "effect"
 import { existsSync } from "node:fs"
@@ -6,7 +7,7 @@ import { basename, join, resolve } from "node:path"
 import type { CommandLine } from "../command-line.ts"
 import type { CommandRun } from "../command.ts"
 import { runIn } from "../find-run.ts"
-import { flagsOf, kebabCase } from "../flags.ts"
+import { flagsOf } from "../flags.ts"
 import { loadRecipe } from "../load-recipe.ts"
 import { decodeOptions, parseCommand } from "../parse-command.ts"
 import { runFlagFields, type RunSettings } from "../run-services.ts"
@@ -94,7 +95,7 @@ const resumeRecipe = Effect.fnUntraced(function* (folder: string, invocation: In
   const lacking = Object.keys(given).filter((name) => !(name in recipe.params.fields))
   if (lacking.length > 0) {
     const problems = lacking.map(
-      (name) => `recipe ${recipe.name} has no parameter --${kebabCase(name)}: set it in ${file}`
+      (name) => `recipe ${recipe.name} has no parameter ${flagName(name)}: set it in ${file}`
     )
     return yield* new UsageError({ problems, help: `plumb run ${file} --help lists the parameters` })
   }

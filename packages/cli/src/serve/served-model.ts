@@ -1,9 +1,8 @@
-import { checkVocabulary, loadTokenizer } from "@plumbline/data"
+import { checkVocabulary, flagName, loadTokenizer } from "@plumbline/data"
 import { Policy, readConfig } from "@plumbline/models"
 import { type AdapterOptions, adaptedPolicy } from "@plumbline/peft"
 import { OptionsInvalid } from "@plumbline/training"
 import { Context, Effect, Layer } from "effect"
-import { kebabCase } from "../flags.ts"
 import { openModel } from "../model-input.ts"
 import { newAdapterFields, type ServeOptions } from "./serve-options.ts"
 
@@ -14,10 +13,7 @@ export const servedModel = Effect.fnUntraced(function* (options: ServeOptions, a
   if (!options.acceptWeights) {
     const [unread] = Object.keys(asked)
     if (unread === undefined) return yield* openModel({ model: options.model, adapter })
-    return yield* refuse(
-      `--${kebabCase(unread)}`,
-      "is of an adapter that a run trains, and read with --accept-weights alone"
-    )
+    return yield* refuse(flagName(unread), "is of an adapter that a run trains, and read with --accept-weights alone")
   }
   if (adapter === undefined && options.adapter !== undefined) {
     return yield* refuse("--accept-weights", "is for one model or one adapter: give --adapter DIR, without a name")

@@ -3,7 +3,7 @@ import type { DecoderConfig } from "../config/decoder-config.ts"
 import type { MixtureSize } from "../decoder/mixture.ts"
 import { TensorShapeMismatch } from "../errors.ts"
 import type { Mixtures } from "../families/family.ts"
-import { shapeOf, type StoredTensor, type StoredTensors } from "./weights-files.ts"
+import { shapeOf, type TensorPlace, type TensorPlaces } from "./weights-files.ts"
 
 /**
  * Gives each expert its own tensors where a checkpoint has those of a layer in one, as transformers 5 holds them in memory
@@ -11,9 +11,9 @@ import { shapeOf, type StoredTensor, type StoredTensors } from "./weights-files.
  */
 export const withSplitExperts = Effect.fnUntraced(function* (
   folder: string,
-  stored: StoredTensors,
+  stored: TensorPlaces,
   config: DecoderConfig
-): Effect.fn.Return<StoredTensors, TensorShapeMismatch> {
+): Effect.fn.Return<TensorPlaces, TensorShapeMismatch> {
   const { mixtures, names } = config.family
   if (mixtures === undefined) return stored
   const split = new Map(stored)
@@ -55,15 +55,15 @@ const fusedTensors = (
 }
 
 /** Where the matrix of each expert's linear layer lies. */
-const partsOf = ({ layers, shape: [experts, rows, columns] }: FusedTensor, place: StoredTensor) =>
-  Array.from({ length: experts * layers.length }, (_, i): readonly [string, StoredTensor] => {
+const partsOf = ({ layers, shape: [experts, rows, columns] }: FusedTensor, place: TensorPlace) =>
+  Array.from({ length: experts * layers.length }, (_, i): readonly [string, TensorPlace] => {
     const shape = [rows / layers.length, columns] as const
     const count = shape[0] * columns
     const name = `${Math.floor(i / layers.length)}.${layers[i % layers.length]}`
     return [name, { ...place, part: { first: i * count, count, shape } }]
   })
 
-const move = (stored: Map<string, StoredTensor>, from: string, to: string): void => {
+const move = (stored: Map<string, TensorPlace>, from: string, to: string): void => {
   const place = stored.get(from)
   if (place === undefined || from === to) return
   stored.delete(from)

@@ -3,7 +3,7 @@ import type { DecoderConfig } from "../config/decoder-config.ts"
 import type { ParameterSpec } from "../decoder/parameter.ts"
 import { CheckpointInvalid, type LoadError, TensorMissing, TensorShapeMismatch, TensorUnexpected } from "../errors.ts"
 import { withSplitExperts } from "./fused-experts.ts"
-import { openWeights, shapeOf, type StoredTensors } from "./weights-files.ts"
+import { openWeights, shapeOf, type TensorPlaces } from "./weights-files.ts"
 
 /** A tensor that must be there, and its shape. */
 type Expected = Pick<ParameterSpec, "name" | "shape">
@@ -41,7 +41,7 @@ export const readParameters = Effect.fn("readParameters")(function* (
  * A tied model's one matrix may be stored under either of its names, or under both if the values agree. Gives it
  * the embedding's.
  */
-const withTiedMatrix = Effect.fnUntraced(function* (stored: StoredTensors, config: DecoderConfig) {
+const withTiedMatrix = Effect.fnUntraced(function* (stored: TensorPlaces, config: DecoderConfig) {
   const { names } = config.family
   const [embeddingName, outputName] = [`${names.embedding}.weight`, `${names.output}.weight`]
   const [embedding, output] = [stored.get(embeddingName), stored.get(outputName)]
@@ -60,7 +60,7 @@ const withTiedMatrix = Effect.fnUntraced(function* (stored: StoredTensors, confi
 const checkTensors = Effect.fnUntraced(function* (
   folder: string,
   specs: ReadonlyArray<Expected>,
-  stored: StoredTensors,
+  stored: TensorPlaces,
   unread: ReadonlyArray<string>
 ) {
   const expected = new Set([...specs.map(({ name }) => name), ...unread])

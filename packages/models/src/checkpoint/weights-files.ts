@@ -9,22 +9,22 @@ export const WEIGHTS_FILE = "model.safetensors"
 export const INDEX_FILE = "model.safetensors.index.json"
 
 /** Where a tensor lies: an open file, and its name there; or the part of that tensor that it is. */
-export interface StoredTensor {
+export interface TensorPlace {
   readonly file: SafetensorsFile
   readonly tensor: string
   readonly part?: TensorPart & { readonly shape: ReadonlyArray<number> }
 }
 
-export const shapeOf = ({ file, part, tensor }: StoredTensor): ReadonlyArray<number> =>
+export const shapeOf = ({ file, part, tensor }: TensorPlace): ReadonlyArray<number> =>
   part?.shape ?? file.tensors.get(tensor)!.shape
 
 /** The tensors of a model folder by name. */
-export type StoredTensors = ReadonlyMap<string, StoredTensor>
+export type TensorPlaces = ReadonlyMap<string, TensorPlace>
 
 /** Opens the folder's weights, one file or shards with an index, for as long as the scope lasts. */
 export const openWeights = Effect.fn("openWeights")(function* (
   folder: string
-): Effect.fn.Return<StoredTensors, CheckpointInvalid | ConfigInvalid | ModelNotFound, Scope.Scope> {
+): Effect.fn.Return<TensorPlaces, CheckpointInvalid | ConfigInvalid | ModelNotFound, Scope.Scope> {
   const single = join(folder, WEIGHTS_FILE)
   if (yield* exists(single)) {
     const file = yield* openSafetensors(single)
@@ -55,7 +55,7 @@ const openShards = Effect.fnUntraced(function* (folder: string, index: unknown) 
     }
     shards.set(name, yield* openSafetensors(join(folder, name)))
   }
-  const found = new Map<string, StoredTensor>()
+  const found = new Map<string, TensorPlace>()
   for (const shard of shards.values()) {
     for (const tensor of shard.tensors.keys()) found.set(tensor, { file: shard, tensor })
   }

@@ -17,6 +17,10 @@ export const readableTypes: Readonly<Record<string, StoredType>> = {
   F16: { bytes: 2, widen: (bytes) => widenFloat16(words(bytes)) }
 }
 
+/** Why tensors of another type are not read. */
+export const unreadable = (dtype: string): string =>
+  `is stored as ${dtype}; weights are read from ${Object.keys(readableTypes).join(", ")}`
+
 /** Bytes an element of the types that safetensors knows and weights are not read from. */
 export const otherTypes: Readonly<Record<string, number>> = {
   F64: 8,

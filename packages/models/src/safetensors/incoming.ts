@@ -1,5 +1,5 @@
 import { misfit, type TensorShapes } from "../own-variables.ts"
-import { readableTypes } from "./dtype.ts"
+import { readableTypes, unreadable } from "./dtype.ts"
 import { type HeaderFault, parseHeader, type TensorEntry } from "./header.ts"
 
 /** Values that wait to be written into a model. */
@@ -98,10 +98,7 @@ const placesOf = (own: TensorShapes, header: Uint8Array, dataBytes: number): Rea
   for (const [name, { dtype, shape }] of listed) {
     const reason = misfit(own, name, shape)
     if (reason !== undefined) return { reason }
-    if (readableTypes[dtype] === undefined) {
-      const types = Object.keys(readableTypes).join(", ")
-      return { tensor: name, reason: `is stored as ${dtype}; weights are read from ${types}` }
-    }
+    if (readableTypes[dtype] === undefined) return { tensor: name, reason: unreadable(dtype) }
   }
   return listed.map(([name, entry]) => ({ name, entry, bytes: new Uint8Array(entry.end - entry.start) }))
 }

@@ -2,7 +2,7 @@ import { Effect, type Scope } from "effect"
 import { type FileHandle, open } from "node:fs/promises"
 import { CheckpointInvalid } from "../errors.ts"
 import { elementCount } from "../decoder/parameter.ts"
-import { readableTypes } from "./dtype.ts"
+import { readableTypes, unreadable } from "./dtype.ts"
 import { MAX_HEADER, parseHeader, type TensorEntry } from "./header.ts"
 
 /** Numbers of a tensor that lie side by side. */
@@ -36,10 +36,7 @@ export const openSafetensors = Effect.fn("openSafetensors")(function* (
   const read = Effect.fnUntraced(function* (tensor: string, part?: TensorPart) {
     const { dtype, end, shape, start } = tensors.get(tensor) as TensorEntry
     const type = readableTypes[dtype]
-    if (type === undefined) {
-      const reason = `is stored as ${dtype}; weights are read from ${Object.keys(readableTypes).join(", ")}`
-      return yield* new CheckpointInvalid({ file, tensor, reason })
-    }
+    if (type === undefined) return yield* new CheckpointInvalid({ file, tensor, reason: unreadable(dtype) })
     const numbers = elementCount(shape)
     if (numbers === 0) return new Float32Array(0)
     const { count, first } = part ?? { first: 0, count: numbers }

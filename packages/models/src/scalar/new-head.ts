@@ -1,5 +1,6 @@
 import { philoxStream, type Tensor, type Tensor2D, tf } from "@plumbline/runtime"
 import type { DecoderConfig } from "../config/decoder-config.ts"
+import { outputMatrixName } from "../decoder/parameter-table.ts"
 import type { Weights } from "../decoder/weights.ts"
 import { initialValues } from "../initial-values.ts"
 import type { Model } from "../model.ts"
@@ -34,7 +35,7 @@ export const headedModel = (base: Model, head: NewHead, { name, padId }: HeadedO
   const config = withHead(base.config, head, padId)
   const matrix = tf.keep(newHeadMatrix(config, head))
   const parameters = new Map<string, Tensor>(base.parameters)
-  if (!config.tiedEmbeddings) parameters.delete(`${config.family.names.output}.weight`)
+  if (!config.tiedEmbeddings) parameters.delete(outputMatrixName(config))
   parameters.set(HEAD_WEIGHT, matrix)
   const weights = headedWeights(base.weights, matrix)
   const { attributes, pooling } = head

@@ -1,6 +1,6 @@
 import { Effect } from "effect"
 import { readFile, stat } from "node:fs/promises"
-import { openWeights, type StoredTensors } from "../checkpoint/weights-files.ts"
+import { openWeights, type TensorPlaces } from "../checkpoint/weights-files.ts"
 import { type CheckpointInvalid, type ConfigInvalid, HeadInvalid, type ModelNotFound } from "../errors.ts"
 import { openSafetensors } from "../safetensors/reader.ts"
 import { HEAD_WEIGHT } from "./head.ts"
@@ -34,7 +34,7 @@ export const readHead = Effect.fn("readHead")(function* (
 const storedHead = (path: string, isFolder: boolean): Effect.Effect<Float32Array, ReadError> =>
   Effect.scoped(
     Effect.gen(function* () {
-      const stored: StoredTensors = isFolder ? yield* openWeights(path) : yield* openedFile(path)
+      const stored: TensorPlaces = isFolder ? yield* openWeights(path) : yield* openedFile(path)
       const found = stored.get(HEAD_WEIGHT) ?? (stored.size === 1 ? [...stored.values()][0] : undefined)
       if (found === undefined) return yield* new HeadInvalid({ file: path, reason: `has no ${HEAD_WEIGHT}` })
       return yield* found.file.read(found.tensor)

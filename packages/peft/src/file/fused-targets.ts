@@ -1,5 +1,5 @@
 import type { DecoderConfig } from "@plumbline/models"
-import { wholePattern } from "../targets.ts"
+import { endPattern } from "../targets.ts"
 
 type Fields = Readonly<Record<string, unknown>>
 
@@ -52,7 +52,7 @@ export const splitTargets = (fields: Fields, config: DecoderConfig): Fields | un
 const withParts = (given: unknown, parts: ReadonlyArray<Part>): Fields => {
   const numbers = Object.entries((given ?? {}) as Fields)
   const own = parts.flatMap(({ parameter, pattern }) => {
-    const found = numbers.find(([each]) => wholePattern(`(?:.*\\.)?(?:${each})`).test(parameter))
+    const found = numbers.find(([each]) => endPattern(each).test(parameter))
     return found === undefined ? [] : [[pattern, found[1]] as const]
   })
   return Object.fromEntries([...own, ...numbers])

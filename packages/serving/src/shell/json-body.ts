@@ -1,5 +1,6 @@
 import { Effect, Stream } from "effect"
 import type { HttpServerRequest } from "effect/http"
+import { checkMedia } from "./body-head.ts"
 import type { Limits } from "./limits.ts"
 import { RequestRefused } from "./request-refused.ts"
 
@@ -11,7 +12,8 @@ export const jsonBody = (
   limits: BodyLimits
 ): Effect.Effect<unknown, RequestRefused> =>
   Effect.gen(function* () {
-    yield* checkHead(request, limits)
+    yield* checkMedia(request, "application/json")
+    if (Number(request.headers["content-length"] ?? 0) > limits.maxBodyBytes) return yield* tooLong(limits)
     const bytes = yield* bodyBytes(request, limits).pipe(
       Effect.timeoutOrElse({ duration: limits.maxBodySeconds * 1000, orElse: () => Effect.fail(tooSlow(limits)) })
     )
@@ -37,16 +39,6 @@ const bodyBytes = (request: HttpServerRequest.HttpServerRequest, limits: BodyLim
 }
 
 const utf8 = new TextDecoder("utf-8", { fatal: true })
-
-const checkHead = ({ headers }: HttpServerRequest.HttpServerRequest, limits: BodyLimits) => {
-  const media = (headers["content-type"] ?? "").split(";")[0]!.trim().toLowerCase()
-  // Pages of other sites cannot send this type unasked, so a browser cannot be made to use a server without a token.
-  if (media !== "application/json") return refuse(415, `the body must be application/json, not ${media || "untyped"}`)
-  const coding = headers["content-encoding"] ?? "identity"
-  if (coding !== "identity") return refuse(415, `content-encoding ${coding} is not read; send the body as it is`)
-  if (Number(headers["content-length"] ?? 0) > limits.maxBodyBytes) return Effect.fail(tooLong(limits))
-  return Effect.void
-}
 
 const refuse = (status: number, reason: string) => Effect.fail(new RequestRefused({ status, reason }))
 

@@ -2,6 +2,7 @@ import { incomingTensors, type StagedTensor, type TensorShapes } from "@plumblin
 import { RUN_HEADER, type TakenWeights, WEIGHTS_PATH } from "@plumbline/rollout-generation"
 import { Effect, Semaphore, Stream } from "effect"
 import { type HttpServerRequest, HttpServerResponse } from "effect/http"
+import { checkMedia } from "../shell/body-head.ts"
 import type { Limits } from "../shell/limits.ts"
 import { badField, RequestRefused } from "../shell/request-refused.ts"
 import type { Route } from "../shell/route.ts"
@@ -66,13 +67,19 @@ const stampOf = ({ url }: Request): Effect.Effect<WeightsStamp, RequestRefused> 
     : Effect.fail(badField("version", "must be the number of the policy's version, as in ?version=7"))
 }
 
+const MEDIA = "application/octet-stream"
+
 const readPart = (
   request: Request,
   shapes: TensorShapes,
   { maxBodySeconds: seconds }: Limits
 ): Effect.Effect<ReadonlyMap<string, StagedTensor>, RequestRefused> =>
   Effect.gen(function* () {
-    const length = yield* checkHead(request)
+    yield* checkMedia(request, MEDIA, `a safetensors file as ${MEDIA}`)
+    const length = Number(request.headers["content-length"] ?? Number.NaN)
+    if (!Number.isSafeInteger(length)) {
+      return yield* refuse(411, "the body's length must be said, in content-length")
+    }
     const incoming = incomingTensors(shapes, length)
     const refused = ({ reason, tensor }: { readonly reason: string; readonly tensor?: string }) =>
       refuse(400, tensor === undefined ? reason : `tensor ${tensor} ${reason}`)
@@ -91,17 +98,5 @@ const readPart = (
     const part = incoming.end()
     return part instanceof Map ? part : yield* refused(part as { reason: string })
   })
-
-const checkHead = ({ headers }: Request): Effect.Effect<number, RequestRefused> => {
-  const media = (headers["content-type"] ?? "").split(";")[0]!.trim().toLowerCase()
-  if (media !== "application/octet-stream") {
-    return refuse(415, `the body must be a safetensors file as application/octet-stream, not ${media || "untyped"}`)
-  }
-  const coding = headers["content-encoding"] ?? "identity"
-  if (coding !== "identity") return refuse(415, `content-encoding ${coding} is not read; send the body as it is`)
-  const length = Number(headers["content-length"] ?? Number.NaN)
-  if (!Number.isSafeInteger(length)) return refuse(411, "the body's length must be said, in content-length")
-  return Effect.succeed(length)
-}
 
 const refuse = (status: number, reason: string) => Effect.fail(new RequestRefused({ status, reason }))

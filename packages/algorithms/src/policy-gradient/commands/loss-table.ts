@@ -1,3 +1,4 @@
+import { flagName } from "@plumbline/data"
 import { OptionsInvalid } from "@plumbline/training"
 import { Effect, Schema } from "effect"
 import { LossInvalid } from "../../loss-invalid.ts"
@@ -22,7 +23,10 @@ interface Choice {
   readonly aggregation: (flags: LossFlags) => Aggregation
 }
 
-const clips = ({ clipRange, clipRangeHigh = clipRange, dualClip }: LossFlags): ClipOptions => ({
+/** Flags that bound a ratio. */
+export type Bounds = Pick<LossFlags, "clipRange" | "clipRangeHigh" | "dualClip">
+
+export const boundsOf = ({ clipRange, clipRangeHigh = clipRange, dualClip }: Bounds): ClipOptions => ({
   low: clipRange,
   high: clipRangeHigh,
   ...(dualClip !== undefined && { dual: dualClip })
@@ -35,7 +39,7 @@ const levels = { token: clip, sequence: geometricClip, sequence_token: geometric
 const clippedAt =
   (level: keyof typeof levels) =>
   (flags: LossFlags): Surrogate =>
-    levels[flags.importanceSamplingLevel ?? level](clips(flags))
+    levels[flags.importanceSamplingLevel ?? level](boundsOf(flags))
 const clipped = clippedAt("token")
 const missingCap = () => {
   const reason = "needs --cispo-cap, the most a token may weigh: there is no default, as it is not a distance from 1"
@@ -115,8 +119,6 @@ export const policyLoss = (name: LossName, flags: LossFlags & StepsOnRollout) =>
       }
     })
   })
-
-const flagName = (field: string) => `--${field.replace(/[A-Z]/g, (letter) => `-${letter.toLowerCase()}`)}`
 
 interface StepsOnRollout {
   readonly innerEpochs: number

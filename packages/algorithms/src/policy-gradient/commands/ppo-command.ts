@@ -1,3 +1,4 @@
+import { flagName } from "@plumbline/data"
 import { patientHttp } from "@plumbline/rollout-generation"
 import {
   NonNegative,
@@ -18,7 +19,7 @@ import { criticFolder } from "../critic/critic-folder.ts"
 import { Critic } from "../critic/critic.ts"
 import { remoteCriticLayer } from "../critic/remote-critic.ts"
 import { clip } from "../surrogates/clip.ts"
-import { checkedSurrogate } from "./loss-table.ts"
+import { boundsOf, checkedSurrogate } from "./loss-table.ts"
 import { policyBase } from "../../held-base.ts"
 import { onlineCommand } from "./online-command.ts"
 import type { OnlineFlags } from "./online-options.ts"
@@ -65,9 +66,8 @@ export const ppoCommand = onlineCommand({
   folders: ({ critic, criticAdapter }) => [critic, criticAdapter].filter((folder) => folder !== undefined),
   algorithm: (flags, shared) =>
     Effect.gen(function* () {
-      const { clipRange: low, clipRangeHigh: high = low, discount, dualClip, gaeLambda } = flags
-      const dual = dualClip === undefined ? {} : { dual: dualClip }
-      const surrogate = yield* checkedSurrogate(() => clip({ low, high, ...dual }))
+      const { discount, gaeLambda } = flags
+      const surrogate = yield* checkedSurrogate(() => clip(boundsOf(flags)))
       const services = yield* criticLayer(flags)
       return {
         ...shared,
@@ -90,10 +90,7 @@ const criticLayer = Effect.fnUntraced(function* (flags: PpoFlags) {
     const given = ["critic", "criticLoraRank", "criticAdapter"] as const
     const unread = given.find((field) => flags[field] !== undefined)
     if (unread !== undefined) {
-      const option = { critic: "--critic", criticLoraRank: "--critic-lora-rank", criticAdapter: "--critic-adapter" }[
-        unread
-      ]
-      return yield* refuse(option, "the served critic has its own model: leave out this or --critic-url")
+      return yield* refuse(flagName(unread), "the served critic has its own model: leave out this or --critic-url")
     }
     const options = { url, token: process.env["PLUMBLINE_TOKEN"], deadlineSeconds }
     return yield* Layer.build(Layer.provide(remoteCriticLayer(options), patientHttp))

@@ -7,17 +7,9 @@ import { sequenceMean, tokenMean } from "../aggregation.ts"
 import { clip, sequenceClip } from "../surrogates/clip.ts"
 import { logLikelihood } from "../surrogates/likelihood.ts"
 import { CLIP_RANGE } from "./loss-fields.ts"
-import { checkedSurrogate, firstStepOnly, type LossFlags } from "./loss-table.ts"
+import { type Bounds, boundsOf, checkedSurrogate, firstStepOnly } from "./loss-table.ts"
 import { onlineCommand } from "./online-command.ts"
 import { groupFields } from "./rollout-fields.ts"
-
-type Bounds = Pick<LossFlags, "clipRange" | "clipRangeHigh" | "dualClip">
-
-const bounds = ({ clipRange: low, clipRangeHigh: high = low, dualClip }: Bounds) => ({
-  low,
-  high,
-  ...(dualClip !== undefined && { dual: dualClip })
-})
 
 /** `plumb rloo`: the other responses to the prompt are the baseline, the whole response is one action. */
 export const rlooCommand = onlineCommand({
@@ -26,7 +18,7 @@ export const rlooCommand = onlineCommand({
   own: { ...groupFields, samples: option(PositiveInt, 4, "responses to each prompt") },
   algorithm: (flags, shared) =>
     Effect.map(
-      checkedSurrogate(() => sequenceClip(bounds(flags))),
+      checkedSurrogate(() => sequenceClip(boundsOf(flags))),
       (surrogate) => ({
         ...shared,
         name: "rloo",
@@ -78,7 +70,7 @@ export const reinforcePlusPlusCommand = onlineCommand({
   },
   algorithm: (flags, shared) =>
     Effect.map(
-      checkedSurrogate(() => clip(bounds(flags))),
+      checkedSurrogate(() => clip(boundsOf(flags))),
       (surrogate) => ({
         ...shared,
         name: "reinforce++",
