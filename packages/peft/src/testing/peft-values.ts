@@ -2,6 +2,8 @@ import type { CausalLM } from "@plumbline/models"
 import { wholeRows } from "@plumbline/models/testing"
 import { type NamedTensorMap, tf } from "@plumbline/runtime"
 import { fileURLToPath } from "node:url"
+import { expect } from "vitest"
+import type { Adapted } from "../adapt.ts"
 import type { Adapter } from "../adapter.ts"
 
 export const fixtures = fileURLToPath(new URL("../../../../test/fixtures", import.meta.url))
@@ -39,8 +41,19 @@ export const descend = (model: CausalLM, ids: ReadonlyArray<number>, rate: numbe
   return { loss: loss!, grads }
 }
 
+/** Such a step, which has peft's loss and gradients. */
+export const expectStep = ({ adapter, model }: Adapted<CausalLM>, expected: PeftValues): void => {
+  const { grads, loss } = descend(model, expected.input_ids, expected.rate)
+  expect(Math.abs(loss - expected.loss)).toBeLessThanOrEqual(1e-5)
+  const norms = gradientNorms(adapter, grads)
+  expect([...norms.keys()].toSorted()).toEqual(Object.keys(expected.gradient_norms).toSorted())
+  for (const [stored, norm] of norms) {
+    expect(Math.abs(norm - expected.gradient_norms[stored]!), stored).toBeLessThanOrEqual(1e-5)
+  }
+}
+
 /** Of what an adapter trains, by its names. */
-export const gradientNorms = (adapter: Adapter, grads: NamedTensorMap): ReadonlyMap<string, number> =>
+const gradientNorms = (adapter: Adapter, grads: NamedTensorMap): ReadonlyMap<string, number> =>
   new Map(
     [...adapter.tensors].flatMap(([name, tensor]) =>
       tensor instanceof tf.Variable ? [[name, Math.hypot(...grads[tensor.name]!.dataSync())] as const] : []
