@@ -125,6 +125,7 @@ describe.skipIf(!hasGolden)("a run whose responses plumb serve writes with the w
   it.each([
     ["serve --accept-weights --port 0", {}, /error: --accept-weights needs a token/],
     ["serve --lora-rank 2 --port 0", TOKEN, /--lora-rank: is of an adapter that a run trains/],
+    ["serve --adapter-seed 3 --port 0", TOKEN, /--adapter-seed: is of an adapter that a run trains/],
     ["grpo --generator-url http://x --max-rows 2", TOKEN, /--max-rows: is the server's to decide/],
     ["grpo --generator-url here", TOKEN, /--generator-url: here is no address/]
   ])("is refused where flags contradict it: %s", async (line, environment, reason) => {
@@ -133,5 +134,11 @@ describe.skipIf(!hasGolden)("a run whose responses plumb serve writes with the w
     const { code, stderr } = await plumb([...args, ...flags], undefined, environment)
     expect(code).not.toBe(0)
     expect(stderr).toMatch(reason)
+  })
+
+  it("is refused what a reward model would not read", async () => {
+    const { code, stderr } = await plumb(["serve", "--model", rewardModel, "--lora-rank", "2", "--port", "0", ...WASM])
+    expect(code).not.toBe(0)
+    expect(stderr).toMatch(/--lora-rank: is of an adapter that a run trains/)
   })
 })

@@ -8,22 +8,25 @@ import { newAdapterFields, type ServeOptions } from "./serve-options.ts"
 
 /** The model of the options: where weights are accepted, one whose variables are what a run trains. */
 export const servedModel = Effect.fnUntraced(function* (options: ServeOptions, adapter: string | undefined) {
-  const refuse = (option: string, reason: string) => new OptionsInvalid({ option, reason })
-  const asked = newAdapter(options)
-  if (!options.acceptWeights) {
-    const [unread] = Object.keys(asked)
-    if (unread === undefined) return yield* openModel({ model: options.model, adapter })
-    return yield* refuse(flagName(unread), "is of an adapter that a run trains, and read with --accept-weights alone")
-  }
+  if (!options.acceptWeights) return yield* openModel({ model: options.model, adapter })
   if (adapter === undefined && options.adapter !== undefined) {
-    return yield* refuse("--accept-weights", "is for one model or one adapter: give --adapter DIR, without a name")
+    const reason = "is for one model or one adapter: give --adapter DIR, without a name"
+    return yield* new OptionsInvalid({ option: "--accept-weights", reason })
   }
   return yield* trainedModel(
     options.model,
-    { ...asked, ...(adapter !== undefined && { adapter }) },
+    { ...newAdapter(options), ...(adapter !== undefined && { adapter }) },
     options.adapterSeed
   )
 })
+
+/** Refuses what nothing reads where weights are not accepted. */
+export const refuseUnread = (options: ServeOptions): Effect.Effect<void, OptionsInvalid> => {
+  const given = [...Object.keys(newAdapter(options)), ...(options.adapterSeed === 0 ? [] : ["adapterSeed"])]
+  if (options.acceptWeights || given.length === 0) return Effect.void
+  const reason = "is of an adapter that a run trains, and read with --accept-weights alone"
+  return Effect.fail(new OptionsInvalid({ option: flagName(given[0]!), reason }))
+}
 
 /** What is given of the fields that make a new adapter. */
 const newAdapter = (options: ServeOptions): AdapterOptions =>

@@ -25,7 +25,7 @@ import { Effect } from "effect"
 import { basename, resolve } from "node:path"
 import { givesScores, weightsFor } from "../reward-input.ts"
 import { type ServedAdapters, servedAdapters } from "./served-adapters.ts"
-import { servedModel } from "./served-model.ts"
+import { refuseUnread, servedModel } from "./served-model.ts"
 import type { ServeOptions } from "./serve-options.ts"
 
 /** What a model does for clients: its routes, and whether it can still do it. */
@@ -49,6 +49,7 @@ export const serviceOf = Effect.fnUntraced(function* (
   admitted: Admission,
   metrics: MetricsPage
 ) {
+  yield* refuseUnread(options)
   const adapters = yield* servedAdapters(options.adapter ?? [], nameOf(options))
   const serve = (yield* givesScores({ model: options.model, adapter: adapters.own }))
     ? rewardService
