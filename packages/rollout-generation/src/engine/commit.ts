@@ -1,4 +1,4 @@
-import { finishRow, type Group, knownTokens, type SampleRow } from "./group.ts"
+import { finishRow, type Group, isScored, knownTokens, type SampleRow, tellScores } from "./group.ts"
 import type { Scheduler } from "./scheduler.ts"
 import type { Flight, Pass, StepResult } from "./step.ts"
 import { logProbOf, topLogProbs } from "./top-log-probs.ts"
@@ -71,12 +71,10 @@ const scorePrompts = ({ scored }: StepResult): void => {
   for (const { logits, prefix, t } of scored) {
     const { request } = prefix.group
     const scores = prefix.group.scores!
+    const first = !isScored(prefix.group)
     scores.logProbs[t] = logProbOf(logits, request.promptIds[t]!)
     scores.topLogProbs[t] = topLogProbs(logits, request.topLogProbs ?? 0)
-    const first = scores.known < request.promptIds.length
     scores.known = Math.max(scores.known, t + 1)
-    if (first && scores.known === request.promptIds.length) {
-      prefix.group.listener.onEvent?.({ _tag: "Prompt", prompt: scores })
-    }
+    if (first && isScored(prefix.group)) tellScores(prefix.group)
   }
 }

@@ -161,6 +161,22 @@ describe("stream", () => {
     })
   )
 
+  check("tells the scores of a prompt, whose first token has none, also where it is the only one", () =>
+    Effect.gen(function* () {
+      const generator = yield* Generator
+      for (const [length, maxNewTokens] of [
+        [1, 12],
+        [1, 0],
+        [2, 12]
+      ] as const) {
+        const asked = request(prompt(length, 2), 9, { maxNewTokens }, { promptLogProbs: true, samples: 2 })
+        const events = yield* Stream.runCollect(generator.stream(asked))
+        const scores = events.flatMap((event) => (event._tag === "Prompt" ? [event.prompt] : []))
+        expect(scores.map(({ logProbs }) => [...logProbs].map(Number.isNaN))).toEqual([[true, false].slice(0, length)])
+      }
+    })
+  )
+
   check("frees everything when it is left early", () =>
     Effect.gen(function* () {
       const generator = yield* Generator

@@ -121,6 +121,11 @@ export const finishRow = (row: SampleRow, stop: StopMatch | undefined): void => 
 export const isScored = ({ request, scores }: Group): boolean =>
   scores === undefined || scores.known >= request.promptIds.length
 
+/** Tells who listens that the scores of the prompt are all there, where they were asked for. */
+export const tellScores = ({ listener, scores }: Group): void => {
+  if (scores !== undefined) listener.onEvent?.({ _tag: "Prompt", prompt: scores })
+}
+
 export const isWhole = (group: Group): boolean => group.finished.length === group.rows.length && isScored(group)
 
 /** The whole group, responses by sample. */

@@ -12,6 +12,7 @@ import {
   pendingRows,
   type Row,
   type SampleRow,
+  tellScores,
   wholeGroup
 } from "./group.ts"
 import { dropPrefix, holders, type Ledger, makeLedger, preempt, reserve, stopRow } from "./ledger.ts"
@@ -83,6 +84,8 @@ export const makeScheduler = (pool: PagePool, roots: Roots, options: SchedulerOp
     add: (request, model, listener) => {
       const group = makeGroup(request, model, listener, arrivals++, options)
       ledger.groups.push(group)
+      // a prompt of one token has nothing to score
+      if (isScored(group)) tellScores(group)
       if (group.room <= 0) for (const row of group.rows) finishRow(row, undefined)
       finish(group)
       return group

@@ -1,4 +1,4 @@
-import { createServer, type IncomingMessage, type Server, STATUS_CODES } from "node:http"
+import { createServer, type IncomingMessage, type RequestListener, type Server, STATUS_CODES } from "node:http"
 import type { Socket } from "node:net"
 import type { Limits } from "./limits.ts"
 import { errorBody, RequestRefused } from "./request-refused.ts"
@@ -18,11 +18,13 @@ export const nodeServer = (limits: Limits): Server => {
     connectionsCheckingInterval: Math.max(50, Math.min(1000, headersTimeout / 4)),
     keepAliveTimeout: 15_000,
     maxHeaderSize: HEADER_BYTES,
-    noDelay: true
+    noDelay: true,
+    // who offers another protocol, as Java's client does, is answered in this one
+    shouldUpgradeCallback: () => false
   })
   server.maxConnections = limits.maxConnections
   const answering = new WeakSet<Socket>()
-  server.on("request", (request, response) => {
+  onEveryRequest(server, (request, response) => {
     answering.add(request.socket)
     response.once("close", () => answering.delete(request.socket))
     response.once("finish", () => discardRest(request))
@@ -33,6 +35,12 @@ export const nodeServer = (limits: Limits): Server => {
     else socket.end(rawAnswer(refusalOf(error, limits)), () => socket.destroy())
   })
   return server
+}
+
+/** Of requests whose clients wait for a 100 before they send the body, Node tells by another event. */
+export const onEveryRequest = (server: Server, take: RequestListener): void => {
+  server.on("request", take)
+  server.on("checkContinue", take)
 }
 
 /**

@@ -7,7 +7,7 @@ import type { Admission } from "./admission.ts"
 import { answer } from "./answer.ts"
 import type { Limits } from "./limits.ts"
 import { type MetricsPage, shellMetrics } from "./metrics.ts"
-import { nodeServer } from "./node-server.ts"
+import { nodeServer, onEveryRequest } from "./node-server.ts"
 import { pulse } from "./pulse.ts"
 import type { Route } from "./route.ts"
 
@@ -52,7 +52,8 @@ const DRAIN_CHECK_MS = 50
  */
 export const serveHttp = (options: ServeOptions): Effect.Effect<Listening, ServerUnavailable, Scope.Scope> =>
   Effect.gen(function* () {
-    const { admission, host, limits, metrics, port } = options
+    const { admission, host, limits, metrics, port, pulsePort } = options
+    const pulseAt = pulsePort === undefined ? undefined : yield* pulse(host, pulsePort)
     const node = nodeServer(limits)
     const inFlight = countResponses(node)
     metrics.watch(shellMetrics.inFlight, inFlight)
@@ -60,13 +61,12 @@ export const serveHttp = (options: ServeOptions): Effect.Effect<Listening, Serve
     metrics.watch(shellMetrics.running, admission.running)
     metrics.watch(shellMetrics.residentBytes, () => process.memoryUsage.rss())
     const listen = { host, port, gracefulShutdownTimeout: limits.maxDrainSeconds * 1000 }
+    // nothing may wait between listening and serving: who connects meanwhile would never be answered
     const server = yield* NodeHttpServer.make(() => node, listen).pipe(
       Effect.mapError(({ cause }) => new ServerUnavailable({ host, port, reason: reasonOf(cause) }))
     )
     // Finalizers run from the last to the first: drain, interrupt what still runs, cut what is still connected.
     yield* Effect.addFinalizer(() => Effect.sync(() => node.closeAllConnections()))
-    const { pulsePort } = options
-    const pulseAt = pulsePort === undefined ? undefined : yield* pulse(host, pulsePort)
     let draining = false
     yield* server.serve(answer({ ...options, pulseAt }, () => draining))
     yield* Effect.addFinalizer(() =>
@@ -80,7 +80,7 @@ export const serveHttp = (options: ServeOptions): Effect.Effect<Listening, Serve
 
 const countResponses = (node: Server): (() => number) => {
   let open = 0
-  node.on("request", (_, response) => {
+  onEveryRequest(node, (_, response) => {
     open++
     response.once("close", () => open--)
   })
