@@ -8,11 +8,17 @@ export const samplingRows = (rows: ReadonlyArray<SampleRow>): SamplingRows => ({
   allowed: allowedTokens(rows)
 })
 
+/** What lies beyond does what these do, but float32 could not be divided or multiplied by it. */
+const [LEAST, MOST] = [2 ** -100, 2 ** 100]
+
+const bounded = (factor: number): number => Math.min(MOST, Math.max(LEAST, factor))
+
 const draws = (rows: ReadonlyArray<SampleRow>): Float32Array => {
   const numbers = new Float32Array(rows.length * DRAW_WIDTH)
   rows.forEach((row, i) => {
     const { minP, temperature, topK, topP } = row.group.request.sampling
-    numbers.set([uniformOf(row), temperature, topK, topP, minP], i * DRAW_WIDTH)
+    const cooled = temperature === 0 ? 0 : bounded(temperature)
+    numbers.set([uniformOf(row), cooled, topK, Math.max(LEAST, topP), minP], i * DRAW_WIDTH)
   })
   return numbers
 }
@@ -28,7 +34,8 @@ const logitEdits = (rows: ReadonlyArray<SampleRow>): LogitEdits | undefined => {
   let next = 0
   for (const row of edits) {
     for (const edit of row?.values() ?? []) {
-      values.set(edit, next)
+      const [penalty, addend] = edit
+      values.set([bounded(penalty), addend === -Infinity ? addend : Math.max(-MOST, Math.min(MOST, addend))], next)
       next += 2
     }
   }

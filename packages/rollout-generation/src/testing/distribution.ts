@@ -17,7 +17,7 @@ export const samplingDistribution = (
   const top = Math.max(...shaped)
   const whole = normalised(shaped.map((logit) => Math.exp((logit - top) / options.temperature)))
   const few = options.topK === 0 ? whole : normalised(kept(whole, (_, before) => before.length < options.topK))
-  const nucleus = kept(few, (_, before) => sum(before) < options.topP - 1e-9)
+  const nucleus = kept(few, (_, before) => before.length === 0 || sum(before) < options.topP - 1e-9)
   const likeliest = Math.max(...nucleus)
   return normalised(nucleus.map((p) => (p >= options.minP * likeliest ? p : 0)))
 }
