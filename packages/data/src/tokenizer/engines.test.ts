@@ -52,6 +52,22 @@ describe("tiktoken and the Hugging Face library", () => {
     }
   })
 
+  it.each([
+    ["letters", (letter: () => string) => Array.from({ length: 3000 }, letter).join("")],
+    ["spaces", () => `x${" ".repeat(3000)}x`],
+    ["more than tiktoken can take", (letter: () => string) => letter().repeat(1_200_000)]
+  ])("agree on words that are very long: %s", (_, make) => {
+    const trained = trainByteLevelBpe(CORPUS, { vocabSize: 420, specials: [] })
+    const definition = JSON.parse(trained.files["tokenizer.json"]!) as TokenizerDefinition
+    const { uniform } = philoxStream(3, "long words")
+    let next = 0
+    const text = make(() => "acehst"[Math.floor(uniform(next++) * 6)]!)
+    const [fast, slow] = [tiktokenEngine(definition)!, libraryEngine(definition)]
+    expect(Buffer.from(Int32Array.from(fast.encode(text, true)).buffer)).toEqual(
+      Buffer.from(Int32Array.from(slow.encode(text, true)).buffer)
+    )
+  })
+
   it("agree on text that the pattern leaves out, which stays a word", () => {
     const definition = withMerges([["a", "b"]])
     const lettersOnly = {

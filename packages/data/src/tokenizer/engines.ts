@@ -2,6 +2,7 @@ import { Tiktoken } from "@dqbd/tiktoken/lite"
 import { GPT2_PATTERN, tokenBytes, utf8 } from "./byte-level.ts"
 import { type Component, flatten, mergePairs, type TokenizerDefinition } from "./definition.ts"
 import { Tokenizer as LibraryTokenizer } from "./library-components.ts"
+import { sparingLongWords } from "./long-words.ts"
 import { mergeBorders } from "./merge-borders.ts"
 import { rankedVocabulary, tiktokenRanks } from "./merge-ranks.ts"
 import { preTokenizer } from "./pre-tokenizers.ts"
@@ -37,19 +38,17 @@ export const tiktokenEngine = (definition: TokenizerDefinition): Engine | undefi
   const bpe = openTiktoken(tokens, words.pattern)
   if (bpe === undefined) return undefined
   const sizes = Int32Array.from(tokens, (token) => tokenBytes(token)!.length)
-  // tiktoken drops text that the pattern does not match, tokenizer.json keeps it as a word
-  let whole: Engine | undefined
-  return {
-    name: "tiktoken",
-    encode: (text, first) => {
-      const spaced = words.addPrefixSpace && !text.startsWith(" ") ? ` ${text}` : text
-      const ranks = bpe.encode_ordinary(spaced)
-      const covered = ranks.reduce((total, rank) => total + sizes[rank]!, 0)
-      if (covered === utf8(spaced).length) return ranks.map((rank) => ids[rank]!)
-      whole ??= libraryEngine(definition)
-      return whole.encode(text, first)
-    }
+  let library: Engine | undefined
+  const onLibrary: Engine["encode"] = (text, first) => (library ??= libraryEngine(definition)).encode(text, first)
+  const encode: Engine["encode"] = (text, first) => {
+    const spaced = words.addPrefixSpace && !text.startsWith(" ") ? ` ${text}` : text
+    const ranks = bpe.encode_ordinary(spaced)
+    const covered = ranks.reduce((total, rank) => total + sizes[rank]!, 0)
+    if (covered === utf8(spaced).length) return ranks.map((rank) => ids[rank]!)
+    // tiktoken drops text that the pattern does not match, tokenizer.json keeps it as a word
+    return onLibrary(text, first)
   }
+  return { name: "tiktoken", encode: sparingLongWords(encode, words.pattern, onLibrary) }
 }
 
 /** Any model on @huggingface/tokenizers. */

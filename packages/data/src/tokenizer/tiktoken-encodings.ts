@@ -2,6 +2,8 @@ import { createRequire } from "node:module"
 import { Tiktoken } from "@dqbd/tiktoken/lite"
 import { byteLevelToken } from "./byte-level.ts"
 import { byteLevelDefinition, fromDefinition, type SpecialTokenOptions } from "./byte-tokenizer.ts"
+import { type Engine, libraryEngine } from "./engines.ts"
+import { sparingLongWords } from "./long-words.ts"
 import { mergesOfRanks } from "./merge-ranks.ts"
 import type { TokenizerShape } from "./tokenizer.ts"
 
@@ -30,11 +32,17 @@ export const tiktokenTokenizer = (
       ignoreMerges: true
     })
   const bpe = new Tiktoken(shipped.bpe_ranks, {}, shipped.pat_str)
+  let library: Engine | undefined
+  const encode = sparingLongWords(
+    (text) => bpe.encode_ordinary(text),
+    shipped.pat_str,
+    (text, first) => (library ??= libraryEngine(definition(true))).encode(text, first)
+  )
   return fromDefinition(encoding, definition, {
     eos: "<|endoftext|>",
     ...options,
     specials: specials.map(([content]) => content),
-    engine: { name: "tiktoken", encode: (text) => bpe.encode_ordinary(text) }
+    engine: { name: "tiktoken", encode }
   })
 }
 
