@@ -8,7 +8,7 @@ import { MOST_TOP_LOG_PROBS, sharedFields } from "./fields.ts"
 import type { Job } from "./job.ts"
 import { readMessages } from "./messages.ts"
 import { roomFor } from "./prompts.ts"
-import { samplingOf, seedOf } from "./sampling.ts"
+import { checkResponses, samplingOf, seedOf } from "./sampling.ts"
 import { modelNamed, type ServedModel, type ServedModels } from "./served-model.ts"
 import { idTexts, tokenTexts } from "./token-text.ts"
 
@@ -45,11 +45,17 @@ const REFUSALS: Refusals = {
 }
 
 /** Reads a body of `/v1/chat/completions`. */
-export const chatJob = (models: ServedModels, body: unknown): Effect.Effect<Job, RequestRefused> =>
+export const chatJob = (
+  models: ServedModels,
+  body: unknown,
+  maxResponses: number
+): Effect.Effect<Job, RequestRefused> =>
   Effect.gen(function* () {
     const request = yield* decodeRequest(ChatRequest, REFUSALS, body)
     const model = yield* modelNamed(models, request.model)
     yield* checkCombinations(request)
+    const samples = request.n ?? 1
+    yield* checkResponses(samples, maxResponses)
     const promptIds = yield* renderMessages(model, yield* readMessages(request.messages))
     const asked = request.max_completion_tokens ?? request.max_tokens
     const room = yield* roomFor(model, promptIds.length, asked, Number.POSITIVE_INFINITY)
@@ -69,7 +75,7 @@ export const chatJob = (models: ServedModels, body: unknown): Effect.Effect<Job,
     const topLogProbs = request.top_logprobs ?? 0
     return {
       model,
-      requests: [{ promptIds, samples: request.n ?? 1, seed: seedOf(request), sampling, topLogProbs }],
+      requests: [{ promptIds, samples, seed: seedOf(request), sampling, topLogProbs }],
       text,
       stream: request.stream ?? false,
       streamUsage: request.stream_options?.include_usage ?? false,

@@ -4,8 +4,8 @@ import { completionFormat } from "./completion-format.ts"
 import { decodeRequest, type Refusals } from "./decode-request.ts"
 import { MOST_TOP_LOG_PROBS, sharedFields } from "./fields.ts"
 import type { Job } from "./job.ts"
-import { promptsOf, roomFor } from "./prompts.ts"
-import { samplingOf, seedOf } from "./sampling.ts"
+import { promptCount, promptsOf, roomFor } from "./prompts.ts"
+import { checkResponses, samplingOf, seedOf } from "./sampling.ts"
 import { modelNamed, type ServedModels } from "./served-model.ts"
 import { idTexts, tokenTexts } from "./token-text.ts"
 
@@ -27,11 +27,17 @@ const REFUSALS: Refusals = {
 }
 
 /** Reads a body of `/v1/completions`. */
-export const completionJob = (models: ServedModels, body: unknown): Effect.Effect<Job, RequestRefused> =>
+export const completionJob = (
+  models: ServedModels,
+  body: unknown,
+  maxResponses: number
+): Effect.Effect<Job, RequestRefused> =>
   Effect.gen(function* () {
     const request = yield* decodeRequest(CompletionRequest, REFUSALS, body)
     const model = yield* modelNamed(models, request.model)
     yield* checkCombinations(request)
+    const samples = request.best_of ?? request.n ?? 1
+    yield* checkResponses(samples * promptCount(request.prompt), maxResponses)
     const prompts = yield* promptsOf(model, request.prompt)
     const seed = seedOf(request)
     const requests = yield* Effect.forEach(prompts, ({ ids }) =>
@@ -39,7 +45,7 @@ export const completionJob = (models: ServedModels, body: unknown): Effect.Effec
         const room = yield* roomFor(model, ids.length, request.max_tokens, DEFAULT_MAX_TOKENS)
         return {
           promptIds: ids,
-          samples: request.best_of ?? request.n ?? 1,
+          samples,
           seed,
           sampling: yield* samplingOf(model, request, room),
           topLogProbs: request.logprobs ?? 0,

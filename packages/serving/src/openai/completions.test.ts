@@ -5,8 +5,12 @@ import type { Script } from "@plumbline/rollout-generation/testing"
 type Served = Awaited<ReturnType<typeof serveScripted>>
 
 /** A server for one test. */
-const using = async <A>(script: Partial<Script>, run: (served: Served) => Promise<A>): Promise<A> => {
-  const served = await serveScripted(script)
+const using = async <A>(
+  script: Partial<Script>,
+  run: (served: Served) => Promise<A>,
+  speaks = tokenizer
+): Promise<A> => {
+  const served = await serveScripted(script, speaks)
   try {
     return await run(served)
   } finally {
@@ -316,6 +320,18 @@ describe("/v1/completions", () => {
     expect([answer.status, error.param]).toEqual([status, param])
     expect(error.message.length).toBeGreaterThan(10)
     if (code !== undefined) expect(error.code).toBe(code)
+  })
+
+  it("refuses too many responses before it tokenizes their prompts", async () => {
+    const read: Array<string> = []
+    const listening = { ...tokenizer, encode: (text: string) => (read.push(text), tokenizer.encode(text)) }
+    const check = async ({ post }: Served) => {
+      const answer = await post("/v1/completions", { prompt: Array.from({ length: 65 }, () => "a") })
+      expect([answer.status, JSON.parse(answer.text).error.param, read]).toEqual([400, "n", []])
+      await post("/v1/completions", { prompt: ["a", "b"] })
+      expect(read).toEqual(["a", "b"])
+    }
+    await using({}, check, listening)
   })
 
   it("takes null for left out, and fields that change nothing", async () => {

@@ -27,6 +27,10 @@ export const promptsOf = (
     return prompts
   })
 
+/** How many prompts there are, where it is prompts at all. */
+export const promptCount = (prompt: unknown): number =>
+  Array.isArray(prompt) && typeof prompt[0] !== "number" ? prompt.length : 1
+
 const WANTED = "must be a text, a list of texts, a list of token ids, or a list of lists of token ids"
 
 const readPrompts = (tokenizer: TokenizerShape, prompt: unknown): ReadonlyArray<Prompt> | undefined => {

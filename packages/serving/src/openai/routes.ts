@@ -5,13 +5,13 @@ import type { Admission } from "../shell/admission.ts"
 import { jsonBody } from "../shell/json-body.ts"
 import type { Limits } from "../shell/limits.ts"
 import type { MetricsPage } from "../shell/metrics.ts"
-import { badField, type RequestRefused } from "../shell/request-refused.ts"
+import type { RequestRefused } from "../shell/request-refused.ts"
 import type { Route } from "../shell/route.ts"
 import { checkRun } from "../weights/weights-routes.ts"
 import { answerJob } from "./answer-job.ts"
 import { chatJob } from "./chat-request.ts"
 import { completionJob } from "./completion-request.ts"
-import { type Job, samplesOf } from "./job.ts"
+import type { Job } from "./job.ts"
 import { loadGauges, memoryGauges } from "./metrics.ts"
 import { modelNamed, type ServedModel, type ServedModels } from "./served-model.ts"
 
@@ -34,7 +34,8 @@ export const openaiRoutes = (options: OpenAIOptions): ReadonlyArray<Route> => [
   { method: "POST", path: "/v1/chat/completions", handle: (request) => complete(options, request, chatJob) }
 ]
 
-type ReadJob = (models: ServedModels, body: unknown) => Effect.Effect<Job, RequestRefused>
+/** @param maxResponses most that the request may ask for */
+type ReadJob = (models: ServedModels, body: unknown, maxResponses: number) => Effect.Effect<Job, RequestRefused>
 
 const complete = (
   { admission, limits, maxResponses, metrics, models, weightsRun = () => undefined }: OpenAIOptions,
@@ -46,14 +47,7 @@ const complete = (
     yield* checkRun(request, weightsRun)
     yield* admission.enter
     const body = yield* jsonBody(request, limits)
-    const job = yield* readJob(models, body)
-    const responses = job.requests.reduce((total, one) => total + samplesOf(one), 0)
-    if (responses > maxResponses) {
-      return yield* badField(
-        "n",
-        `the request asks for ${responses} responses; at most ${maxResponses} are made at once`
-      )
-    }
+    const job = yield* readJob(models, body, maxResponses)
     yield* admission.turn
     const answer = yield* answerJob({ metrics, limits, since }, job)
     // others may have come while it was written

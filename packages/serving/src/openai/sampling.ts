@@ -50,6 +50,13 @@ export const checkIds = (param: string, ids: ArrayLike<number>, vocabulary: numb
     : Effect.fail(badField(param, `has an id outside the vocabulary of ${vocabulary} tokens, at place ${unknown}`))
 }
 
+/** Fails where a request asks for more responses than are made at once; to be asked before its prompts are tokenized. */
+export const checkResponses = (responses: number, maxResponses: number): Effect.Effect<void, RequestRefused> => {
+  if (responses <= maxResponses) return Effect.void
+  const reason = `the request asks for ${responses} responses; at most ${maxResponses} are made at once`
+  return Effect.fail(badField("n", reason))
+}
+
 /**
  * The seed of a request; one that nobody chose when it names none. Negative ones and those of 64 bits, which OpenAI allows,
  * wrap around within the whole numbers that are exact here.

@@ -42,8 +42,12 @@ export interface AskedRewards {
   readonly weights: ReadonlyArray<number>
 }
 
-/** Reads a body of `/v1/rewards` or `/v1/values`. */
-export const rewardRequest = (served: ServedReward, body: unknown): Effect.Effect<AskedRewards, RequestRefused> =>
+/** Reads a body of `/v1/rewards` or `/v1/values`. @param maxRows most that it may have */
+export const rewardRequest = (
+  served: ServedReward,
+  body: unknown,
+  maxRows: number
+): Effect.Effect<AskedRewards, RequestRefused> =>
   Effect.gen(function* () {
     const request = yield* decodeRequest(RewardRequest, {}, body)
     yield* modelNamed([served], request.model)
@@ -52,6 +56,9 @@ export const rewardRequest = (served: ServedReward, body: unknown): Effect.Effec
     if (given.length !== 1)
       return yield* badField("rows", "give one of rows, input and messages", "missing_required_parameter")
     const rows = yield* rowsOf(request)
+    if (rows.length > maxRows) {
+      return yield* badField("rows", `there are ${rows.length} of them; at most ${maxRows} are taken at once`)
+    }
     if (rows.length === 0) return yield* badField(given[0]!, "is an empty list")
     return { rows: yield* Effect.forEach(rows, (row) => readRow(served, row)), weights }
   })

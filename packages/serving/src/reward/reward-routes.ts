@@ -8,7 +8,7 @@ import type { Admission } from "../shell/admission.ts"
 import { jsonBody } from "../shell/json-body.ts"
 import type { Limits } from "../shell/limits.ts"
 import type { MetricsPage } from "../shell/metrics.ts"
-import { badField, RequestRefused } from "../shell/request-refused.ts"
+import { RequestRefused } from "../shell/request-refused.ts"
 import type { Route } from "../shell/route.ts"
 import { type AskedRewards, type AskedRow, rewardRequest } from "./reward-request.ts"
 import type { ServedReward } from "./served-reward.ts"
@@ -52,10 +52,7 @@ const answered = (
 ): Effect.Effect<HttpServerResponse.HttpServerResponse, RequestRefused, Scope.Scope> =>
   Effect.gen(function* () {
     yield* admission.enter
-    const asked = yield* rewardRequest(served, yield* jsonBody(request, limits))
-    if (asked.rows.length > maxRows) {
-      return yield* badField("rows", `there are ${asked.rows.length} of them; at most ${maxRows} are taken at once`)
-    }
+    const asked = yield* rewardRequest(served, yield* jsonBody(request, limits), maxRows)
     yield* admission.turn
     const results = yield* Effect.forEach(
       asked.rows,
