@@ -103,4 +103,32 @@ describe("connections", () => {
     const { body, status } = await answers
     expect([status, body.match(/HTTP\/1\.1 200 OK/g)?.length]).toEqual([200, 1])
   })
+
+  it("answers whole requests before it refuses what comes after them", async () => {
+    const { url } = await start()
+    const { body, status } = await rawRequest(url, `${POST}\r\n{}${POST}\r\n{}`, "NO HTTP AT ALL\r\n\r\n", "\r\n\r\n")
+    const rest = body.match(/HTTP\/1\.1 \d+/g)
+    expect([status, rest]).toEqual([200, ["HTTP/1.1 200", "HTTP/1.1 400"]])
+  })
+
+  const CHUNKED =
+    "POST /echo HTTP/1.1\r\nhost: localhost\r\ncontent-type: application/json\r\ntransfer-encoding: chunked\r\n"
+  it.each([
+    ["a chunk of no length", `${CHUNKED}\r\n`, "no length\r\n", 400],
+    ["a method for proxies", "CONNECT example.org:443 HTTP/1.1\r\nhost: example.org\r\n\r\n", "", 405],
+    ["an expectation", `${POST}expect: a-miracle\r\n\r\n`, "{}", 417]
+  ])("refuses with a reason %s", async (_, first, then, expected) => {
+    const { url } = await start()
+    const { body, status } = await rawRequest(url, first, then)
+    expect(status).toBe(expected)
+    expect(JSON.parse(body).error.message).toMatch(/\w/)
+  })
+
+  it("refuses a body that ends before its length", async () => {
+    const { url } = await start()
+    const socket = await openSocket(url)
+    const answer = untilClosed(socket)
+    socket.end(`${POST}\r\n{`)
+    expect((await answer).status).toBe(400)
+  })
 })

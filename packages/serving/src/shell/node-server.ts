@@ -1,4 +1,11 @@
-import { createServer, type IncomingMessage, type RequestListener, type Server, STATUS_CODES } from "node:http"
+import {
+  createServer,
+  type IncomingMessage,
+  type RequestListener,
+  type Server,
+  type ServerResponse,
+  STATUS_CODES
+} from "node:http"
 import type { Socket } from "node:net"
 import type { Limits } from "./limits.ts"
 import { errorBody, RequestRefused } from "./request-refused.ts"
@@ -23,18 +30,40 @@ export const nodeServer = (limits: Limits): Server => {
     shouldUpgradeCallback: () => false
   })
   server.maxConnections = limits.maxConnections
-  const answering = new WeakSet<Socket>()
+  const exchanges = openExchanges(server)
+  server.on("clientError", (error: NodeJS.ErrnoException, socket: Socket) => {
+    if (!socket.writable || error.code === "ECONNRESET") return void socket.destroy()
+    const refuse = () => sendRaw(socket, refusalOf(error, limits))
+    const open = exchanges(socket)
+    const last = open.at(-1)
+    if (last === undefined) refuse()
+    // what came before is answered first
+    else if (last.request.complete) last.response.once("finish", refuse)
+    // an answer that has begun cannot become another one
+    else if (open.length > 1 || last.response.headersSent) socket.destroy()
+    else refuse()
+  })
+  server.on("connect", (_, socket: Socket) => sendRaw(socket, NO_PROXY))
+  server.on("checkExpectation", ({ socket }) => sendRaw(socket, NO_EXPECTATION))
+  return server
+}
+
+interface Exchange {
+  readonly request: IncomingMessage
+  readonly response: ServerResponse
+}
+
+/** The requests of a connection that are not answered to the end, in the order in which they came. */
+const openExchanges = (server: Server): ((socket: Socket) => ReadonlyArray<Exchange>) => {
+  const found = new WeakMap<Socket, Set<Exchange>>()
   onEveryRequest(server, (request, response) => {
-    answering.add(request.socket)
-    response.once("close", () => answering.delete(request.socket))
+    const exchange = { request, response }
+    const open = found.get(request.socket) ?? new Set()
+    found.set(request.socket, open.add(exchange))
+    response.once("close", () => open.delete(exchange))
     response.once("finish", () => discardRest(request))
   })
-  server.on("clientError", (error: NodeJS.ErrnoException, socket: Socket) => {
-    // an answer that has begun cannot become another one
-    if (!socket.writable || answering.has(socket) || error.code === "ECONNRESET") socket.destroy()
-    else socket.end(rawAnswer(refusalOf(error, limits)), () => socket.destroy())
-  })
-  return server
+  return (socket) => [...(found.get(socket) ?? [])]
 }
 
 /** Of requests whose clients wait for a 100 before they send the body, Node tells by another event. */
@@ -67,6 +96,14 @@ const refusalOf = ({ code }: NodeJS.ErrnoException, { maxHeaderSeconds }: Limits
     return new RequestRefused({ status: 431, reason: `the headers are longer than ${HEADER_BYTES} bytes` })
   }
   return new RequestRefused({ status: 400, reason: "this is not an HTTP/1.1 request" })
+}
+
+const NO_PROXY = new RequestRefused({ status: 405, reason: "this server is no proxy", code: "method_not_allowed" })
+const NO_EXPECTATION = new RequestRefused({ status: 417, reason: "of expectations only 100-continue is known" })
+
+/** Sends an answer past the HTTP server, and closes the connection. */
+const sendRaw = (socket: Socket, refused: RequestRefused): void => {
+  if (socket.writable) socket.end(rawAnswer(refused), () => socket.destroy())
 }
 
 const rawAnswer = (refused: RequestRefused): string => {
