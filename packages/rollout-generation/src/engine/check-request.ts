@@ -12,6 +12,9 @@ export interface RequestLimits extends GeneratorLimits {
   readonly tokenizer: Pick<TokenizerShape, "decode"> | undefined
 }
 
+/** Responses to a prompt, whose rows are all in memory. */
+const MOST_SAMPLES = 2 ** 16
+
 /** Alternatives of a token that can be asked for. */
 const MOST_ALTERNATIVES = 100
 
@@ -44,7 +47,13 @@ const checks: ReadonlyArray<readonly [field: string, Check]> = [
       return outside(promptIds, vocabulary)
     }
   ],
-  ["samples", ({ samples = 1 }) => (isCount(samples, 1) ? undefined : `is ${samples}, not a whole number from 1`)],
+  [
+    "samples",
+    ({ samples = 1 }) =>
+      isCount(samples, 1) && samples <= MOST_SAMPLES
+        ? undefined
+        : `is ${samples}, not a whole number from 1 to ${MOST_SAMPLES}`
+  ],
   ["seed", ({ seed }) => (isCount(seed, 0) ? undefined : `is ${seed}, not a whole number from 0 to 2⁵³ − 1`)],
   [
     "topLogProbs",

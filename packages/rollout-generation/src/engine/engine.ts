@@ -59,9 +59,10 @@ export const makeEngine = (models: EngineModels, options: EngineOptions): Engine
   const { maxBatchTokens = 2048, maxRows = 64, pageSize = 16, tokenizer } = options
   const pages = Math.ceil((options.cacheTokens ?? defaultCacheTokens(model, maxRows, pageSize)) / pageSize)
   const common = commonPages(models, pageSize)
+  // first of all: where there is no memory for so many pages, its failure says so
+  const cache = model.createCache(pages + common, pageSize)
   const pool = pagePool(pages + common)
   const roots = makeRoots(models, pool, pageSize)
-  const cache = model.createCache(pool.size, pageSize)
   const scheduler = makeScheduler(pool, roots, {
     tokenizer,
     maxRows,

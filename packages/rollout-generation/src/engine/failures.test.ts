@@ -2,7 +2,7 @@ import { describe, expect, it } from "@effect/vitest"
 import { type CausalLM } from "@plumbline/models"
 import { tinyModel } from "@plumbline/models/testing"
 import { ModelRuntime, tf } from "@plumbline/runtime"
-import { Context, Effect, Exit, Fiber, Layer, Scope, Stream } from "effect"
+import { Cause, Context, Effect, Exit, Fiber, Layer, Scope, Stream } from "effect"
 import type { GenerationError } from "../errors.ts"
 import { Generator } from "../generator.ts"
 import type { GenerationRequest } from "../request.ts"
@@ -80,6 +80,19 @@ describe("an engine that dies", () => {
           finished: [{ request: 0 }]
         })
       })
+    )
+  )
+})
+
+describe("a cache that does not fit", () => {
+  it.live("is said to be out of memory", () =>
+    withModel((model) =>
+      Effect.gen(function* () {
+        const cause = yield* Effect.flip(
+          Effect.sandbox(Layer.build(Generator.layerModel(model, { cacheTokens: 1e12 })))
+        )
+        expect(String(Cause.squash(cause))).toContain("bytes of WebAssembly memory")
+      }).pipe(Effect.scoped)
     )
   )
 })
@@ -164,6 +177,7 @@ const refused: ReadonlyArray<readonly [field: string, GenerationRequest, EngineO
   ["promptIds", request(Int32Array.of(-1), 1)],
   ["samples", request(prompt(4, 1), 1, {}, { samples: 0 })],
   ["samples", request(prompt(4, 1), 1, {}, { samples: 1.5 })],
+  ["samples", request(prompt(4, 1), 1, {}, { samples: 1e9 })],
   ["seed", request(prompt(4, 1), -1)],
   ["topLogProbs", request(prompt(4, 1), 1, {}, { topLogProbs: 101 })],
   ["deadlineSeconds", request(prompt(4, 1), 1, {}, { deadlineSeconds: 0 })],

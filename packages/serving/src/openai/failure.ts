@@ -2,11 +2,27 @@ import type { GenerationError } from "@plumbline/rollout-generation"
 import { badField, RequestRefused } from "../shell/request-refused.ts"
 import { generatorDown } from "./served-model.ts"
 
+/** What a request has the Generator's fields from. */
+const FIELDS: ReadonlyMap<string, string> = new Map([
+  ["promptIds", "prompt"],
+  ["samples", "n"],
+  ["topLogProbs", "logprobs"],
+  ["maxNewTokens", "max_tokens"],
+  ["minNewTokens", "min_tokens"],
+  ["stopIds", "stop_token_ids"],
+  ["stopStrings", "stop"],
+  ["logitBias", "logit_bias"],
+  ["allowedTokens", "allowed_token_ids"],
+  ["cacheTokens", "--cache-tokens"]
+])
+
+const fieldName = (field: string): string => FIELDS.get(field) ?? field
+
 /** What a client reads where generation fails. */
 export const refusalOf = (error: GenerationError): RequestRefused => {
   switch (error._tag) {
     case "GenerationRefused":
-      return badField(error.field, error.reason)
+      return badField(fieldName(error.field), error.reason.replace(/\w+/g, fieldName))
     case "GenerationTimedOut":
       return new RequestRefused({
         status: 504,
