@@ -5,6 +5,9 @@ export const secondsOf = (run: () => void): number => {
   return (performance.now() - begun) / 1000
 }
 
-/** The middle one of several, the upper of two. */
-export const median = (values: ReadonlyArray<number>): number =>
-  values.toSorted((a, b) => a - b)[Math.floor(values.length / 2)]!
+/** The middle one of several, the mean of the two in the middle of an even number. */
+export const median = (values: ReadonlyArray<number>): number => {
+  const sorted = values.toSorted((a, b) => a - b)
+  const [lower, upper] = [sorted[(sorted.length - 1) >> 1]!, sorted[sorted.length >> 1]!]
+  return (lower + upper) / 2
+}

@@ -115,7 +115,7 @@ const runBench = Effect.fnUntraced(function* (name: string, { workload }: Kind, 
   if (quantised && loraRank === undefined) {
     return yield* new UsageError({
       problems: ["--quantised is for the model below adapters: give --lora-rank, too"],
-      help: ""
+      help: `plumb bench ${name} --help lists the options`
     })
   }
   const numbers = { batch, microBatch, length, seed }
