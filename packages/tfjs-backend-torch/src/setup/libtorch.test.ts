@@ -1,6 +1,6 @@
 import { mkdirSync, mkdtempSync, rmSync, writeFileSync } from "node:fs"
 import { tmpdir } from "node:os"
-import { dirname, join } from "node:path"
+import { dirname, join, relative } from "node:path"
 import { afterEach, beforeEach, describe, expect, it } from "vitest"
 import { buildAddon } from "./build.ts"
 import { type Environment, findLibtorch } from "./libtorch.ts"
@@ -43,6 +43,17 @@ describe("setup:torch", () => {
   it("takes the folder that LIBTORCH names", () => {
     pretend("2.11.0")
     expect(find({ LIBTORCH: folder })).toEqual({ root: folder, version: "2.11.0", hasCuda: false, cudaHeaders: [] })
+  })
+
+  it("takes LIBTORCH from any folder, and an empty one for none", () => {
+    pretend("2.11.0")
+    expect(find({ LIBTORCH: relative(process.cwd(), folder) }).root).toBe(folder)
+    expect(failure(() => find({ LIBTORCH: "", PATH: "" })).kind).toBe("no-python")
+  })
+
+  it("installs anew where an installation of its own was broken off", () => {
+    place("installed/torch/include/ATen/ATen.h")
+    expect(failure(() => find({ PATH: "" })).kind).toBe("no-python")
   })
 
   it("finds the CUDA toolkit's headers, of CUDA_HOME or of wheels beside torch", () => {

@@ -1,6 +1,6 @@
 import { spawnSync } from "node:child_process"
-import { existsSync, readdirSync, readFileSync } from "node:fs"
-import { join } from "node:path"
+import { existsSync, readdirSync, readFileSync, rmSync } from "node:fs"
+import { join, resolve } from "node:path"
 import { SetupFailure } from "./setup-failure.ts"
 
 /** A libtorch on this machine. */
@@ -31,21 +31,26 @@ export interface Environment {
  * (a CPU build, by pip, without its Python dependencies, which the library does not use).
  */
 export const findLibtorch = (folder: string, environment: Environment, say: (line: string) => void): Libtorch => {
-  if (environment.LIBTORCH !== undefined) return describe(environment.LIBTORCH, environment)
+  // the addon looks there whatever folder it is run in
+  if (environment.LIBTORCH) return describe(resolve(environment.LIBTORCH), environment)
   const python = findPython(environment)
   const active = python === undefined ? undefined : torchOf(python, environment)
   if (active !== undefined) return describe(active, environment)
   const installed = join(folder, "torch")
-  if (!existsSync(join(installed, "include"))) install(folder, python, environment, say)
+  if (missingPart(installed) !== undefined) {
+    // of an installation that was broken off; pip would not replace it
+    rmSync(folder, { recursive: true, force: true })
+    install(folder, python, environment, say)
+  }
   return describe(installed, environment)
 }
 
+const missingPart = (root: string): string | undefined =>
+  ["include/ATen/ATen.h", "lib/libtorch_cpu.so", "lib/libc10.so"].find((part) => !existsSync(join(root, part)))
+
 const describe = (root: string, environment: Environment): Libtorch => {
-  for (const part of ["include/ATen/ATen.h", "lib/libtorch_cpu.so", "lib/libc10.so"]) {
-    if (!existsSync(join(root, part))) {
-      throw new SetupFailure("not-a-libtorch", `${root} is no libtorch: it lacks ${part}`)
-    }
-  }
+  const missing = missingPart(root)
+  if (missing !== undefined) throw new SetupFailure("not-a-libtorch", `${root} is no libtorch: it lacks ${missing}`)
   const version = headerVersion(root)
   checkVersion(root, version)
   const hasCuda = existsSync(join(root, "lib/libtorch_cuda.so"))
