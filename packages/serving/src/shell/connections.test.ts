@@ -131,4 +131,12 @@ describe("connections", () => {
     socket.end(`${POST}\r\n{`)
     expect((await answer).status).toBe(400)
   })
+
+  it.each(["maxHeaderSeconds", "maxBodySeconds", "maxWriteSeconds", "maxRequestSeconds", "maxDrainSeconds"])(
+    "takes no %s that a timer could not wait, and would not",
+    (limit) => {
+      expect(() => Schema.decodeUnknownSync(Limits)({ [limit]: 2 ** 31 / 1000 })).toThrow("2000000")
+      expect(() => Schema.decodeUnknownSync(Limits)({ [limit]: 1e6 })).not.toThrow()
+    }
+  )
 })
