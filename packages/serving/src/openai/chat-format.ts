@@ -1,7 +1,7 @@
 import type { GeneratedResponse } from "@plumbline/rollout-generation"
 import { scoredTokens, type TextOptions, textOf } from "./choice-writer.ts"
 import type { AnswerFormat } from "./job.ts"
-import { chatLogProbs, type ScoredToken } from "./log-probs.ts"
+import { chatLogProbs } from "./log-probs.ts"
 import { ending, partTokens, responseTokens } from "./token-ids.ts"
 import type { TokenText } from "./token-text.ts"
 
@@ -30,7 +30,7 @@ export const chatFormat = (options: ChatFormat): AnswerFormat => ({
   part: ({ choice, finished, text, tokens }) => ({
     index: choice,
     delta: text === "" ? {} : { content: text },
-    logprobs: logProbs(options, tokens),
+    logprobs: options.logProbs ? chatLogProbs(tokens, options.tokenText) : null,
     ...(options.tokenIds ? partTokens(tokens) : {}),
     ...(finished === undefined ? { finish_reason: null } : ending(finished))
   })
@@ -41,11 +41,10 @@ const wholeChoice = (options: ChatFormat, response: GeneratedResponse) => {
   return {
     index: sample,
     message: { role: "assistant", content: textOf(options.text, response), refusal: null },
-    logprobs: logProbs(options, scoredTokens(options.text, responseIds, policyLogProbs, topLogProbs)),
+    logprobs: options.logProbs
+      ? chatLogProbs(scoredTokens(options.text, responseIds, policyLogProbs, topLogProbs), options.tokenText)
+      : null,
     ...(options.tokenIds ? responseTokens(response) : {}),
     ...ending(response)
   }
 }
-
-const logProbs = (options: ChatFormat, tokens: ReadonlyArray<ScoredToken>) =>
-  options.logProbs ? chatLogProbs(tokens, options.tokenText) : null

@@ -63,7 +63,9 @@ export const chatJob = (
     const text = {
       tokenizer: model.tokenizer,
       stopStrings: sampling.stopStrings,
-      skipSpecialTokens: request.skip_special_tokens ?? true
+      skipSpecialTokens: request.skip_special_tokens ?? true,
+      // a chat's log-probs have none
+      offsets: false
     }
     const format = chatFormat({
       promptIds,

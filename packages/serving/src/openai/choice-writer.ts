@@ -1,12 +1,13 @@
-import { incrementalText, type TokenizerShape } from "@plumbline/data"
+import type { TokenizerShape } from "@plumbline/data"
 import {
   type GeneratedResponse,
   type GenerationEvent,
   responseText,
   type TokenEvent
 } from "@plumbline/rollout-generation"
-import { codePoints, heldText } from "./held-text.ts"
+import { heldText } from "./held-text.ts"
 import type { ScoredToken } from "./log-probs.ts"
+import { tokenOffsets } from "./token-offsets.ts"
 
 export interface WrittenToken extends ScoredToken {
   readonly samplingLogProb: number
@@ -27,6 +28,8 @@ export interface TextOptions {
   readonly tokenizer: TokenizerShape
   readonly stopStrings: ReadonlyArray<string>
   readonly skipSpecialTokens: boolean
+  /** Whether the places of tokens in the text are told; else all of them are 0. */
+  readonly offsets: boolean
 }
 
 /** The text of a whole response, cut before the stop string that ended it. */
@@ -40,13 +43,8 @@ export const scoredTokens = (
   logProbs: Float32Array,
   top: GeneratedResponse["topLogProbs"]
 ): ReadonlyArray<ScoredToken> => {
-  const text = incrementalText(tokenizer, { skipSpecialTokens })
-  let length = 0
-  return Array.from(ids, (id, t) => {
-    const offset = length
-    length += codePoints(text.push(id))
-    return { id, logProb: logProbs[t]!, top: top?.[t] ?? [], offset }
-  })
+  const offset = tokenOffsets(tokenizer, skipSpecialTokens)
+  return Array.from(ids, (id, t) => ({ id, logProb: logProbs[t]!, top: top?.[t] ?? [], offset: offset(id) }))
 }
 
 /** Turns the events of one prompt into parts of its choices, which are numbered from `first`. */
@@ -69,6 +67,7 @@ export const choiceWriter = (
 
 const sampleWriter = (options: TextOptions, choice: number) => {
   const text = heldText(options.tokenizer, options.stopStrings, options.skipSpecialTokens)
+  const offset = options.offsets ? tokenOffsets(options.tokenizer, options.skipSpecialTokens) : () => 0
   let tokens: Array<WrittenToken> = []
   const part = (told: string, finished?: GeneratedResponse): ReadonlyArray<ChoicePart> => {
     const made = { choice, text: told, tokens, finished }
@@ -78,7 +77,7 @@ const sampleWriter = (options: TextOptions, choice: number) => {
   return {
     token: (event: TokenEvent) => {
       const { id, policyLogProb, policyVersion, samplingLogProb, topLogProbs } = event
-      const scored = { id, logProb: policyLogProb, top: topLogProbs, offset: text.length() }
+      const scored = { id, logProb: policyLogProb, top: topLogProbs, offset: offset(id) }
       tokens.push({ ...scored, samplingLogProb, policyVersion })
       const told = text.push(event.id)
       return told === "" ? [] : part(told)

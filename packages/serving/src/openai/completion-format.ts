@@ -1,10 +1,10 @@
 import type { GeneratedGroup, GeneratedResponse, PromptScores } from "@plumbline/rollout-generation"
 import { type ChoicePart, scoredTokens, type TextOptions, textOf } from "./choice-writer.ts"
-import { codePoints } from "./held-text.ts"
 import type { AnswerFormat } from "./job.ts"
 import { completionLogProbs, type ScoredToken } from "./log-probs.ts"
 import type { Prompt } from "./prompts.ts"
 import { ending, partTokens, responseTokens } from "./token-ids.ts"
+import { codePoints } from "./token-offsets.ts"
 import type { TokenText } from "./token-text.ts"
 
 export interface CompletionFormat {
@@ -34,7 +34,7 @@ export const completionFormat = (options: CompletionFormat): AnswerFormat => ({
     if (!options.echo) return undefined
     const { ids, text } = options.prompts[prompt]!
     const tokens = scores === undefined ? undefined : promptTokens(options, ids, scores)
-    return { ...choiceOf(options, choice, text, tokens, 0), ...promptIds(options, ids), finish_reason: null }
+    return { ...choiceOf(options, choice, text, tokens), ...promptIds(options, ids), finish_reason: null }
   },
   part: (part) => streamedChoice(options, part)
 })
@@ -55,17 +55,32 @@ const wholeChoice = (
   choice: number
 ) => {
   const text = textOf(options.text, response)
-  const { policyLogProbs, responseIds, topLogProbs } = response
-  const shift = options.echo ? codePoints(prompt.text) : 0
-  const tokens = scoredTokens(options.text, responseIds, policyLogProbs, topLogProbs)
-  const shifted = tokens.map((token) => ({ ...token, offset: token.offset + shift }))
-  const before = options.echo && group.prompt !== undefined ? promptTokens(options, prompt.ids, group.prompt) : []
   return {
-    ...choiceOf(options, choice, options.echo ? prompt.text + text : text, [...before, ...shifted], 0),
+    ...choiceOf(
+      options,
+      choice,
+      options.echo ? prompt.text + text : text,
+      wholeTokens(options, group, prompt, response)
+    ),
     ...promptIds(options, prompt.ids),
     ...(options.tokenIds ? responseTokens(response) : {}),
     ...ending(response)
   }
+}
+
+/** Tokens of the answer with those of the prompt where it is said again; undefined where nobody asked. */
+const wholeTokens = (
+  options: CompletionFormat,
+  group: GeneratedGroup,
+  prompt: Prompt,
+  { policyLogProbs, responseIds, topLogProbs }: GeneratedResponse
+): ReadonlyArray<ScoredToken> | undefined => {
+  if (!options.logProbs) return undefined
+  const shift = options.echo ? codePoints(prompt.text) : 0
+  const tokens = scoredTokens(options.text, responseIds, policyLogProbs, topLogProbs)
+  const shifted = tokens.map((token) => ({ ...token, offset: token.offset + shift }))
+  const before = options.echo && group.prompt !== undefined ? promptTokens(options, prompt.ids, group.prompt) : []
+  return [...before, ...shifted]
 }
 
 const streamedChoice = (options: CompletionFormat, { choice, finished, text, tokens }: ChoicePart) => {
@@ -87,7 +102,7 @@ const choiceOf = (
   index: number,
   text: string,
   tokens: ReadonlyArray<ScoredToken> | undefined,
-  shift: number
+  shift = 0
 ) => ({
   index,
   text,

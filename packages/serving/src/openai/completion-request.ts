@@ -38,7 +38,8 @@ export const completionJob = (
     yield* checkCombinations(request)
     const samples = request.best_of ?? request.n ?? 1
     yield* checkResponses(samples * promptCount(request.prompt), maxResponses)
-    const prompts = yield* promptsOf(model, request.prompt)
+    const skipSpecialTokens = request.skip_special_tokens ?? true
+    const prompts = yield* promptsOf(model, request.prompt, skipSpecialTokens)
     const seed = seedOf(request)
     const requests = yield* Effect.forEach(prompts, ({ ids }) =>
       Effect.gen(function* () {
@@ -56,7 +57,8 @@ export const completionJob = (
     const text = {
       tokenizer: model.tokenizer,
       stopStrings: requests[0]!.sampling.stopStrings,
-      skipSpecialTokens: request.skip_special_tokens ?? true
+      skipSpecialTokens,
+      offsets: request.logprobs !== undefined
     }
     const format = completionFormat({
       prompts,

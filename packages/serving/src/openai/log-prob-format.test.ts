@@ -1,5 +1,5 @@
 import { afterAll, beforeAll, describe, expect, it } from "vitest"
-import { idsOf, serveScripted } from "../testing/serve-scripted.ts"
+import { idsOf, serveScripted, tokenizer } from "../testing/serve-scripted.ts"
 
 let served: Awaited<ReturnType<typeof serveScripted>>
 beforeAll(async () => void (served = await serveScripted({ says: () => idsOf("🙂e") })))
@@ -20,6 +20,38 @@ describe("log-probs", () => {
       streamed.push(...(choices[0]?.logprobs?.text_offset ?? []))
     }
     expect(streamed).toEqual(offsets)
+  })
+
+  it("have the same offsets streamed where a later byte could still undo those before it", async () => {
+    const { decode } = tokenizer
+    // as vocabularies with byte fallback: a run of bytes that is no UTF-8 is one U+FFFD a byte
+    const fallback = {
+      ...tokenizer,
+      decode: (ids: ArrayLike<number>) => {
+        const text = decode(ids)
+        return text.includes("\uFFFD") ? "\uFFFD".repeat(ids.length) : text
+      }
+    }
+    const others = await serveScripted({ says: () => idsOf("abc") }, fallback)
+    const ask = { ...BASE, prompt: "x", echo: false }
+    const { choices } = await others.client.completions.create(ask)
+    const streamed: Array<number> = []
+    for await (const { choices } of await others.client.completions.create({ ...ask, stream: true })) {
+      streamed.push(...(choices[0]?.logprobs?.text_offset ?? []))
+    }
+    await others.close()
+    expect([choices[0]!.logprobs!.text_offset, streamed]).toEqual([
+      [0, 1, 2],
+      [0, 1, 2]
+    ])
+  })
+
+  it("of echoed token ids have the places of what is echoed", async () => {
+    const end = tokenizer.encode("<|im_end|>")
+    const ask = { ...BASE, prompt: [...idsOf("a"), ...end], skip_special_tokens: false }
+    const { choices } = await served.client.completions.create(ask)
+    expect(choices[0]!.text).toBe("a<|im_end|>🙂e")
+    expect(choices[0]!.logprobs!.text_offset).toEqual([0, 1, 11, 11, 11, 11, 12])
   })
 
   it("of a token are one number, alone and among the alternatives", async () => {

@@ -11,13 +11,18 @@ export interface Prompt {
   readonly text: string
 }
 
-/** The prompts of a completion: a text, token ids, or a list of texts or of lists of token ids. */
+/**
+ * The prompts of a completion: a text, token ids, or a list of texts or of lists of token ids.
+ *
+ * @param skipSpecialTokens whether the texts of token ids leave special tokens out, as those of answers do
+ */
 export const promptsOf = (
   { generator, tokenizer }: ServedModel,
-  prompt: unknown
+  prompt: unknown,
+  skipSpecialTokens: boolean
 ): Effect.Effect<ReadonlyArray<Prompt>, RequestRefused> =>
   Effect.gen(function* () {
-    const prompts = readPrompts(tokenizer, prompt)
+    const prompts = readPrompts(tokenizer, prompt, skipSpecialTokens)
     if (prompts === undefined) return yield* badField("prompt", WANTED)
     if (prompts.length === 0) return yield* badField("prompt", "is an empty list")
     for (const { ids } of prompts) {
@@ -33,12 +38,17 @@ export const promptCount = (prompt: unknown): number =>
 
 const WANTED = "must be a text, a list of texts, a list of token ids, or a list of lists of token ids"
 
-const readPrompts = (tokenizer: TokenizerShape, prompt: unknown): ReadonlyArray<Prompt> | undefined => {
+const readPrompts = (
+  tokenizer: TokenizerShape,
+  prompt: unknown,
+  skipSpecialTokens: boolean
+): ReadonlyArray<Prompt> | undefined => {
+  const ofIds = (ids: ReadonlyArray<number>) => idsPrompt(tokenizer, ids, skipSpecialTokens)
   if (typeof prompt === "string") return [textPrompt(tokenizer, prompt)]
   if (!Array.isArray(prompt)) return undefined
-  if (prompt.length > 0 && isIds(prompt)) return [idsPrompt(tokenizer, prompt)]
+  if (prompt.length > 0 && isIds(prompt)) return [ofIds(prompt)]
   if (prompt.every((one) => typeof one === "string")) return prompt.map((one) => textPrompt(tokenizer, one))
-  return prompt.every(isIds) ? prompt.map((one) => idsPrompt(tokenizer, one)) : undefined
+  return prompt.every(isIds) ? prompt.map(ofIds) : undefined
 }
 
 const isIds = (value: unknown): value is ReadonlyArray<number> =>
@@ -49,9 +59,9 @@ const textPrompt = (tokenizer: TokenizerShape, text: string): Prompt => ({
   text
 })
 
-const idsPrompt = (tokenizer: TokenizerShape, given: ReadonlyArray<number>): Prompt => {
+const idsPrompt = (tokenizer: TokenizerShape, given: ReadonlyArray<number>, skipSpecialTokens: boolean): Prompt => {
   const ids = Int32Array.from(given)
-  return { ids, text: tokenizer.decode(ids, { skipSpecialTokens: true }) }
+  return { ids, text: tokenizer.decode(ids, { skipSpecialTokens }) }
 }
 
 /** Most new tokens after a prompt: what was asked for, which must fit, else `otherwise`, at most what fits. */

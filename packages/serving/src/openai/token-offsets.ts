@@ -1,0 +1,22 @@
+import { incrementalText, type TokenizerShape } from "@plumbline/data"
+
+/** Characters of a text as Python, and so OpenAI, counts them: one for an emoji. */
+export const codePoints = (text: string): number => {
+  let count = 0
+  for (const _ of text) count++
+  return count
+}
+
+/** Tokens one after the other, and for each the place in their joined text at which it starts, in code points. */
+export const tokenOffsets = (
+  tokenizer: Pick<TokenizerShape, "decode">,
+  skipSpecialTokens: boolean
+): ((id: number) => number) => {
+  const text = incrementalText(tokenizer, { skipSpecialTokens })
+  let length = 0
+  return (id) => {
+    const offset = length
+    length += codePoints(text.push(id))
+    return offset
+  }
+}
