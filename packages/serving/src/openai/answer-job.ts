@@ -8,6 +8,9 @@ import { type Job, usageOf } from "./job.ts"
 import { fingerprint } from "./served-model.ts"
 import { streamAnswer } from "./stream-answer.ts"
 
+/** Of a request whose turn comes when its time is up, which is then said. */
+const LEAST_SECONDS = 0.001
+
 /** Generates what a job asks for, and answers with it: whole, or as a stream of events. */
 export const answerJob = (
   context: AnswerContext,
@@ -21,14 +24,15 @@ export const answerJob = (
       model: model.id,
       system_fingerprint: yield* fingerprint(model)
     }
-    const left = context.limits.maxRequestSeconds - (performance.now() - context.since) / 1000
+    const spent = (performance.now() - context.since) / 1000
+    const left = Math.max(LEAST_SECONDS, context.limits.maxRequestSeconds - spent)
     const timed = { ...job, requests: job.requests.map((request) => ({ ...request, deadlineSeconds: left })) }
     return yield* (job.stream ? streamAnswer : wholeAnswer)(context, timed, head)
   })
 
-const wholeAnswer = ({ metrics }: AnswerContext, job: Job, head: AnswerHead) =>
+const wholeAnswer = ({ limits, metrics }: AnswerContext, job: Job, head: AnswerHead) =>
   Effect.gen(function* () {
-    const groups = yield* job.model.generator.generate(job.requests).pipe(Effect.mapError(refusalOf))
+    const groups = yield* job.model.generator.generate(job.requests).pipe(Effect.mapError(refusalOf(limits)))
     const tokens = groups.flatMap(({ responses }) => responses.map(({ responseIds }) => responseIds.length))
     const usage = usageOf(
       job.requests,

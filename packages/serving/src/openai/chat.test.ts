@@ -49,7 +49,7 @@ describe("/v1/chat/completions", () => {
       messages: [
         { role: "system", content: "s" },
         { role: "user", content: [...content] },
-        { role: "assistant", content: "c", refusal: null },
+        { role: "assistant", content: "c", refusal: null, tool_calls: [] },
         { role: "user", content: "d" }
       ]
     })

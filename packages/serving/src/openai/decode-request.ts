@@ -26,7 +26,7 @@ export const decodeRequest = <S extends Schema.Codec<unknown, unknown>>(
   })
 
 /** An empty text or list asks for nothing. */
-const asks = (value: unknown): boolean => value !== "" && !(Array.isArray(value) && value.length === 0)
+export const asks = (value: unknown): boolean => value !== "" && !(Array.isArray(value) && value.length === 0)
 
 const format = SchemaIssue.makeFormatterStandardSchemaV1()
 

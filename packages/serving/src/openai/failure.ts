@@ -1,4 +1,5 @@
 import type { GenerationError } from "@plumbline/rollout-generation"
+import type { Limits } from "../shell/limits.ts"
 import { badField, RequestRefused } from "../shell/request-refused.ts"
 import { generatorDown } from "./served-model.ts"
 
@@ -18,18 +19,20 @@ const FIELDS: ReadonlyMap<string, string> = new Map([
 
 const fieldName = (field: string): string => FIELDS.get(field) ?? field
 
-/** What a client reads where generation fails. */
-export const refusalOf = (error: GenerationError): RequestRefused => {
-  switch (error._tag) {
-    case "GenerationRefused":
-      return badField(fieldName(error.field), error.reason.replace(/\w+/g, fieldName))
-    case "GenerationTimedOut":
-      return new RequestRefused({
-        status: 504,
-        reason: `the answer was not finished within ${error.seconds} s`,
-        code: "timeout"
-      })
-    case "GeneratorFailed":
-      return generatorDown(error.reason)
+/** What a client reads where generation fails; the deadline of a generation is what is left of a request's time. */
+export const refusalOf =
+  ({ maxRequestSeconds }: Pick<Limits, "maxRequestSeconds">) =>
+  (error: GenerationError): RequestRefused => {
+    switch (error._tag) {
+      case "GenerationRefused":
+        return badField(fieldName(error.field), error.reason.replace(/\w+/g, fieldName))
+      case "GenerationTimedOut":
+        return new RequestRefused({
+          status: 504,
+          reason: `the answer was not finished within ${maxRequestSeconds} s`,
+          code: "timeout"
+        })
+      case "GeneratorFailed":
+        return generatorDown(error.reason)
+    }
   }
-}

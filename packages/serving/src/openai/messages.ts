@@ -1,6 +1,7 @@
 import type { Message } from "@plumbline/data"
 import { Effect, Schema } from "effect"
 import { badField, type RequestRefused } from "../shell/request-refused.ts"
+import { asks } from "./decode-request.ts"
 
 /** Fields of a message beside its role and content that say nothing to a model; clients send answers back with them. */
 const SILENT: ReadonlySet<string> = new Set(["name", "refusal", "annotations"])
@@ -35,7 +36,7 @@ const readMessage = (value: unknown, i: number): Effect.Effect<Message, RequestR
 }
 
 const isSaid = (message: Readonly<Record<string, unknown>>, field: string): boolean =>
-  message[field] !== null && !SILENT.has(field)
+  message[field] !== null && !SILENT.has(field) && asks(message[field])
 
 const textOf = (part: unknown): string | undefined =>
   isObject(part) && part["type"] === "text" && typeof part["text"] === "string" ? part["text"] : undefined

@@ -34,7 +34,7 @@ interface Seen {
 
 /** The streamed choices of one prompt. */
 const choicesOf = (
-  { metrics, since }: AnswerContext,
+  { limits, metrics, since }: AnswerContext,
   { format, model, text }: Job,
   request: GenerationRequest,
   prompt: number,
@@ -53,7 +53,7 @@ const choicesOf = (
       metrics.add(openaiMetrics.firstToken, (performance.now() - since) / 1000)
     }
     return model.generator.stream(request).pipe(
-      Stream.mapError(refusalOf),
+      Stream.mapError(refusalOf(limits)),
       Stream.map(scoresFirst(request.promptLogProbs ?? false)),
       Stream.map(({ begins, events, scores }) => {
         events.forEach(note)
