@@ -1,4 +1,4 @@
-import { execFileSync } from "node:child_process"
+import { execFileSync, spawnSync } from "node:child_process"
 import { once } from "node:events"
 import { existsSync, mkdtempSync, readFileSync, readdirSync, rmSync, writeFileSync } from "node:fs"
 import { tmpdir } from "node:os"
@@ -54,6 +54,15 @@ describe("plumb", () => {
       version: string
     }
     expect(await plumb(["--version"], folder)).toEqual({ code: 0, stdout: `${version}\n`, stderr: "" })
+  })
+
+  it.skipIf(!existsSync("/dev/full"))("says that its results cannot be written", () => {
+    const command = `"${join(root, "node_modules", ".bin", "plumb")}" --help > /dev/full`
+    const { status, stderr } = spawnSync("sh", ["-c", command], { encoding: "utf8" })
+    expect([status, stderr]).toEqual([
+      1,
+      "error: the results cannot be written: ENOSPC: no space left on device, write\n"
+    ])
   })
 
   it("is quiet where its reader goes away", () => {

@@ -3,19 +3,14 @@ import { enableCompileCache } from "node:module"
 // Modules compile once per installation, not once per call; where the cache cannot be written this does nothing.
 enableCompileCache()
 
-/** A reader of results that went away, as in `plumb runs | head`, ends the command; one of remarks changes nothing. */
-const onBrokenPipe = (end: () => void) => (cause: NodeJS.ErrnoException) => {
-  if (cause.code !== "EPIPE") throw cause
-  end()
-}
-process.stdout.on(
-  "error",
-  onBrokenPipe(() => process.exit(process.exitCode ?? 0))
-)
-process.stderr.on(
-  "error",
-  onBrokenPipe(() => {})
-)
+// a reader of results that went away, as in `plumb runs | head`, ends the command; so does a full disk, which is a failure
+process.stdout.on("error", ({ code, message }: NodeJS.ErrnoException) => {
+  if (code === "EPIPE") process.exit(process.exitCode ?? 0)
+  process.stderr.write(`error: the results cannot be written: ${message}\n`)
+  process.exit(1)
+})
+// remarks that nobody reads change nothing
+process.stderr.on("error", () => {})
 
 const [{ Effect, Exit, Logger }, { plumb }, { renderFailure }, { usesColour }] = await Promise.all([
   import("effect"),

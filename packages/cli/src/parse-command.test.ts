@@ -99,6 +99,7 @@ describe("bad usage", () => {
   it.each([
     ["", "--model is missing: model folder"],
     ["--model a --model b", "--model is given 2 times: a, b"],
+    ["--model m --alpha Infinity", "--alpha: expected a finite number; got Infinity"],
     ["--model m --alpha", "--alpha needs a value: a number"],
     ["--model m stray", 'unexpected argument "stray"'],
     ["--model m --max-steps=", '--max-steps: expected a number; got ""']

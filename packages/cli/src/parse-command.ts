@@ -84,4 +84,8 @@ const allowed = (flag: Flag, message: string): string => {
 }
 
 const written = (value: unknown): string =>
-  Array.isArray(value) ? value.map(written).join(",") : JSON.stringify(value)
+  Array.isArray(value)
+    ? value.map(written).join(",")
+    : typeof value === "number"
+      ? String(value)
+      : JSON.stringify(value)
