@@ -82,6 +82,8 @@ const sized = (
   { unknownAllowed }: KnownLogProbs
 ): ReadonlyArray<number> => {
   if (values === undefined) {
+    // the part of a stream that repeats the prompt has no tokens of its own
+    if (length === 0) return []
     if (unknownAllowed) return Array<number>(length).fill(Number.NaN)
     const cure = "sample at temperature 1 without filters and penalties, or allow unknownLogProbs"
     throw new AnswerUnusable(`it does not report ${what}, which differ from its logprobs here; ${cure}`)

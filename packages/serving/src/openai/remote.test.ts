@@ -32,6 +32,12 @@ describe("the remote generator over plumb serve", () => {
       promptIds: Int32Array.of(97),
       sampling: samplingOptions({ temperature: 0.5, topP: 0.9, stopIds: [258] })
     }),
+    request({
+      promptIds: Int32Array.of(97),
+      samples: 2,
+      promptLogProbs: true,
+      sampling: samplingOptions({ temperature: 0.5, stopIds: [258] })
+    }),
     request({ samples: 2, sampling: samplingOptions({ maxNewTokens: 2, stopIds: [258] }) })
   ]
 
@@ -61,8 +67,8 @@ describe("the remote generator over plumb serve", () => {
     expect(await Effect.runPromise(far.load)).toMatchObject({
       running: 0,
       waiting: 0,
-      promptTokens: 5,
-      finishedResponses: 6
+      promptTokens: 6,
+      finishedResponses: 8
     })
   })
 
