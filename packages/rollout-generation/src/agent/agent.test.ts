@@ -149,6 +149,14 @@ describe("tools", () => {
     expect(outputsOf(result)).toEqual([{ _tag: "Failed", reason: "no such city" }])
   })
 
+  it.each([
+    ["throw what has no text", () => Promise.reject(Object.create(null) as Error), "it threw what has no text"],
+    ["return no text", () => undefined as unknown as string, "it returned no text but undefined"]
+  ])("that %s are, too", async (_, run, reason) => {
+    const odd = tool({ name: "odd", description: "", input: Schema.Struct({}), seconds: 2, run })
+    expect(outputsOf(await play([call("odd", {}), "."], { tools: [odd] }))).toEqual([{ _tag: "Failed", reason }])
+  })
+
   it("that take too long are left alone, with their signal aborted", async () => {
     let aborted = false
     const slow = tool({

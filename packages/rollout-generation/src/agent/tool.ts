@@ -86,9 +86,22 @@ const within = (
     outer?.addEventListener("abort", leave)
     const running = (async () => body(own.signal))()
     running.then(
-      (text) => end(() => resolve({ _tag: "Returned", text })),
+      (text) => end(() => resolve(returned(text))),
       (error: unknown) => end(() => resolve({ _tag: "Failed", reason: reasonOf(error) }))
     )
   })
 
-const reasonOf = (error: unknown): string => (error instanceof Error ? error.message : String(error))
+// what is run may come from JavaScript
+const returned = (text: unknown): ToolOutcome =>
+  typeof text === "string"
+    ? { _tag: "Returned", text }
+    : { _tag: "Failed", reason: `it returned no text but ${text === null ? "null" : typeof text}` }
+
+const reasonOf = (error: unknown): string => {
+  if (error instanceof Error) return error.message
+  try {
+    return String(error)
+  } catch {
+    return "it threw what has no text"
+  }
+}
