@@ -10,15 +10,23 @@ interface BackendChoice {
   readonly layer: (options: {
     readonly device: typeof Device.Type
     readonly precision: typeof Precision.Type
+    readonly batchInvariant: boolean
   }) => Layer.Layer<ModelRuntime, BackendUnavailable>
   readonly precisions: ReadonlyArray<typeof Precision.Type>
   readonly devices: ReadonlyArray<typeof Device.Type>
+  /** Where it has batch-invariant kernels. */
+  readonly invariant?: { readonly device: typeof Device.Type; readonly precision: typeof Precision.Type }
 }
 
 /** What each backend can do, and how it starts. */
 const backends = {
   wasm: { layer: () => ModelRuntime.layerWasm, precisions: ["float32"], devices: ["cpu"] },
-  torch: { layer: ModelRuntime.layerTorch, precisions: ["float32", "bfloat16"], devices: ["cpu", "cuda"] },
+  torch: {
+    layer: ModelRuntime.layerTorch,
+    precisions: ["float32", "bfloat16"],
+    devices: ["cpu", "cuda"],
+    invariant: { device: "cuda", precision: "bfloat16" }
+  },
   tensorflow: { layer: () => ModelRuntime.layerTensorflow, precisions: ["float32"], devices: ["cpu"] },
   cpu: { layer: () => ModelRuntime.layerCpu, precisions: ["float32"], devices: ["cpu"] }
 } as const satisfies Record<string, BackendChoice>
@@ -37,7 +45,12 @@ export const machineFields = {
     "engine that computes; auto takes torch where it is set up, else wasm"
   ),
   precision: option(Precision, "float32", "number format of weights and activations"),
-  device: option(Device, "cpu", "where it computes")
+  device: option(Device, "cpu", "where it computes"),
+  batchInvariant: option(
+    Schema.Boolean,
+    false,
+    "kernels that give a token the same bits in every batch, so that sampler and trainer agree; torch, cuda, bfloat16"
+  )
 } as const
 
 const MachineOptions = Schema.Struct(machineFields)
@@ -47,7 +60,8 @@ export type MachineOptions = typeof MachineOptions.Type
 export class MachineUnsupported extends Schema.TaggedError<MachineUnsupported>()("MachineUnsupported", {
   backend: Schema.String,
   precision: Schema.String,
-  device: Schema.String
+  device: Schema.String,
+  batchInvariant: Schema.Boolean
 }) {
   override get message() {
     const who =
@@ -55,13 +69,16 @@ export class MachineUnsupported extends Schema.TaggedError<MachineUnsupported>()
     const able = names.map(
       (name) => `${name}: ${backends[name].precisions.join(", ")} on ${backends[name].devices.join(", ")}`
     )
-    return `${who} in ${this.precision} on ${this.device}. What there is: ${able.join("; ")}`
+    const how = this.batchInvariant ? " with --batch-invariant" : ""
+    const only = this.batchInvariant ? "; with --batch-invariant torch: bfloat16 on cuda" : ""
+    return `${who} in ${this.precision} on ${this.device}${how}. What there is: ${able.join("; ")}${only}`
   }
 }
 
-const supports = (name: BackendName, { device, precision }: MachineOptions): boolean => {
-  const { devices, precisions }: BackendChoice = backends[name]
-  return devices.includes(device) && precisions.includes(precision)
+const supports = (name: BackendName, { batchInvariant, device, precision }: MachineOptions): boolean => {
+  const { devices, precisions, invariant }: BackendChoice = backends[name]
+  if (!devices.includes(device) || !precisions.includes(precision)) return false
+  return !batchInvariant || (invariant?.device === device && invariant.precision === precision)
 }
 
 /** The backends that the flags allow, the one to try first in front. */

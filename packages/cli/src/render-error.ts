@@ -13,6 +13,7 @@ export interface Rendered {
 const HINTS: Readonly<Record<string, string>> = {
   BackendUnavailable: "--backend wasm on --device cpu needs nothing but npm ci",
   ConfigFileInvalid: "keys are the options in camelCase; --help lists the options",
+  BatchInvarianceUnavailable: "the same works without --batch-invariant; sampler and trainer then differ by rounding",
   DeviceLost: "this process can compute no more; a run goes on from its newest checkpoint: plumb resume RUN",
   EmptyDataset: "a data file has one JSON object a line",
   FileMissing: "check the path; relative paths start at the working directory",

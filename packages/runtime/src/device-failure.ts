@@ -29,7 +29,17 @@ export class DeviceLost extends Schema.TaggedError<DeviceLost>()("DeviceLost", {
   }
 }
 
-export type DeviceFailure = OutOfMemory | DeviceLost
+/** A token's results were asked to be the same in every batch, and cannot be for this model, library or device. */
+export class BatchInvarianceUnavailable extends Schema.TaggedError<BatchInvarianceUnavailable>()(
+  "BatchInvarianceUnavailable",
+  { reason: Schema.String }
+) {
+  override get message() {
+    return this.reason
+  }
+}
+
+export type DeviceFailure = OutOfMemory | DeviceLost | BatchInvarianceUnavailable
 
 const shortened = (text: string): string => (text.length > 200 ? `${text.slice(0, 200)}…` : text)
 

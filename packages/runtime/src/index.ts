@@ -11,7 +11,7 @@ export type {
   Variable
 } from "./tf.ts"
 export { computing } from "./computing.ts"
-export { type DeviceFailure, DeviceLost, OutOfMemory } from "./device-failure.ts"
+export { BatchInvarianceUnavailable, type DeviceFailure, DeviceLost, OutOfMemory } from "./device-failure.ts"
 export {
   BackendUnavailable,
   type MemoryReport,

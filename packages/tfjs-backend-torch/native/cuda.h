@@ -57,6 +57,23 @@ inline Napi::Value CudaSynchronize(const Napi::CallbackInfo& info) {
   });
 }
 
+/** cudaForbidSplitK(): products of 16-bit numbers add up along their common axis in one piece, which cuBLASLt can be told. */
+inline Napi::Value CudaForbidSplitK(const Napi::CallbackInfo& info) {
+  CurrentActivity() = {"forbidSplitK", ""};
+  return Guarded(info.Env(), [&]() -> Napi::Value {
+#if TORCH_VERSION_MAJOR > 2 || (TORCH_VERSION_MAJOR == 2 && TORCH_VERSION_MINOR >= 11)
+    // it warns that the choice of a library is experimental
+    const c10::WarningUtils::WarningHandlerGuard quiet(SilentWarnings());
+    auto& context = at::globalContext();
+    context.setBlasPreferredBackend(at::BlasBackend::Cublaslt);
+    context.setAllowBF16ReductionCuBLAS(/*allow_reduced_precision=*/false, /*allow_splitk=*/false);
+#else
+    throw ArgumentError("batch-invariant products need torch 2.11 or later; this is torch " TORCH_VERSION);
+#endif
+    return info.Env().Undefined();
+  });
+}
+
 /** cudaMemory(resetPeaks): the caching allocator's figures for the current device, in bytes. */
 inline Napi::Value CudaMemory(const Napi::CallbackInfo& info) {
   CurrentActivity() = {"memory", ""};
@@ -173,6 +190,7 @@ inline void ExportCuda(Napi::Env env, Napi::Object exports) {
   };
   add("cudaStart", CudaStart);
   add("cudaSynchronize", CudaSynchronize);
+  add("cudaForbidSplitK", CudaForbidSplitK);
   add("cudaMemory", CudaMemory);
   add("cudaEmptyCache", CudaEmptyCache);
   add("eventRecord", EventRecord);

@@ -74,14 +74,16 @@ inline const char* KindOf(const std::string& message) {
              : "device";
 }
 
-/** Once the device has failed, every destructor of libtorch's would warn of it again, a screenful at the process's end. */
-inline void MuteWarnings() {
+inline c10::WarningHandler* SilentWarnings() {
   struct Muted : c10::WarningHandler {
     void process(const c10::Warning&) override {}
   };
   static auto* muted = new Muted;
-  c10::WarningUtils::set_warning_handler(muted);
+  return muted;
 }
+
+/** Once the device has failed, every destructor of libtorch's would warn of it again, a screenful at the process's end. */
+inline void MuteWarnings() { c10::WarningUtils::set_warning_handler(SilentWarnings()); }
 
 inline void Throw(Napi::Env env, const char* kind, const std::string& message) {
   if (std::string_view(kind) == "device") MuteWarnings();

@@ -65,6 +65,8 @@ export interface CallStatistics {
 export interface CudaAddon {
   readonly cudaStart: (index: number) => CudaDevice
   readonly cudaSynchronize: () => void
+  /** From here on products of 16-bit numbers add up along their common axis in one piece; needs torch 2.11. */
+  readonly cudaForbidSplitK: () => void
   readonly cudaMemory: (resetPeaks?: boolean) => CudaMemory
   readonly cudaEmptyCache: () => void
   readonly eventRecord: () => object

@@ -11,7 +11,7 @@ import { aten, atenOwned, inScope, keep, temporary } from "./aten.ts"
 import { areAlike, emptyArray, hostArray, type IndexRange, rangeOf, type Values } from "./host-values.ts"
 import { record, type Recording } from "./recording.ts"
 import { FLOAT32, holds, scalarTypeOf, type Storage, STORAGE_TYPES } from "./scalar-type.ts"
-import { startCuda } from "./start-cuda.ts"
+import { startBatchInvariant, startCuda } from "./start-cuda.ts"
 import { type Description, type TensorData, TensorStore } from "./tensor-data.ts"
 
 const reshape = aten("reshape")
@@ -33,18 +33,25 @@ export class TorchBackend extends KernelBackend {
   readonly addon: Addon
   /** How activations are stored, and the copies of weights that products read. */
   readonly storage: Storage
+  /** Whether a token's products and attention have the same bits whatever is computed beside it. */
+  readonly isBatchInvariant: boolean
   private readonly data: TensorStore
   /** Whether what is called is recorded, to run again on other values; see `record`. */
   isRecording = false
 
-  /** @throws TorchUnavailable where there is no addon, or no such device */
-  constructor(device: TorchDevice, storage: Storage = "float32") {
+  /**
+   * @param isBatchInvariant on CUDA in bfloat16 only
+   * @throws TorchUnavailable where there is no addon, or no such device, or the library cannot be batch-invariant
+   */
+  constructor(device: TorchDevice, storage: Storage = "float32", isBatchInvariant = false) {
     super()
     this.device = device
     this.storage = storage
     this.addon = loadAddon()
     this.deviceIndex = device === "cpu" ? -1 : Number(device.slice("cuda:".length))
     this.cuda = device === "cpu" ? undefined : startCuda(this.addon, this.deviceIndex)
+    this.isBatchInvariant = isBatchInvariant
+    if (isBatchInvariant) startBatchInvariant(this.cuda, storage)
     this.data = new TensorStore(this.addon, this)
   }
 

@@ -8,6 +8,7 @@ export {
   TorchUnavailable
 } from "./addon.ts"
 export { TorchBackend, type TorchDevice } from "./backend.ts"
+export { BatchInvarianceUnavailable } from "./batch-invariance.ts"
 export * as fusedKernels from "./fused/kernels.ts"
 export { type Kernel, KernelScope, registerTorchKernel, unregisterTorchKernel } from "./kernel.ts"
 export { missingKernels } from "./missing-kernels.ts"

@@ -38,6 +38,8 @@ export interface TorchOptions {
   readonly device: TorchDevice | "cuda"
   /** How the fused kernels store activations and read weights; float32 when absent. */
   readonly storage?: Storage
+  /** Whether a token's results have the same bits whatever is computed beside it: on CUDA in bfloat16; false when absent. */
+  readonly batchInvariant?: boolean
   /** Kernels beside tfjs-core's, by the names they are to have; one of tfjs-core's own name replaces it. */
   readonly kernels?: Kernels
 }
@@ -49,10 +51,16 @@ let registered: string | undefined
  *
  * @throws TorchUnavailable where no addon is built or the device is absent
  */
-export const registerTorchBackend = ({ device, kernels: more = {}, storage = "float32" }: TorchOptions): void => {
+export const registerTorchBackend = ({
+  batchInvariant = false,
+  device,
+  kernels: more = {},
+  storage = "float32"
+}: TorchOptions): void => {
   const place = device === "cuda" ? "cuda:0" : device
-  const start = () => new TorchBackend(place, storage)
-  if (registered === `${place}/${storage}`) return
+  const start = () => new TorchBackend(place, storage, batchInvariant)
+  const name = `${place}/${storage}/${batchInvariant}`
+  if (registered === name) return
   const first = start()
   if (findBackend(BACKEND) != null) removeBackend(BACKEND)
   if (registered === undefined) {
@@ -60,5 +68,5 @@ export const registerTorchBackend = ({ device, kernels: more = {}, storage = "fl
     for (const [name, kernel] of Object.entries(all)) registerKernel(kernelConfig(name, kernel))
   }
   registerBackend(BACKEND, () => (first.numDataIds() === 0 ? first : start()), 3)
-  registered = `${place}/${storage}`
+  registered = name
 }

@@ -1,4 +1,5 @@
 import { type Addon, type CudaAddon, TorchUnavailable } from "./addon.ts"
+import type { Storage } from "./scalar-type.ts"
 
 /** @throws TorchUnavailable where the addon or the machine has no such device */
 export const startCuda = (addon: Addon, index: number) => {
@@ -12,5 +13,20 @@ export const startCuda = (addon: Addon, index: number) => {
     return { ...complete.cudaStart(index), addon: complete }
   } catch (cause) {
     throw new TorchUnavailable(`CUDA device ${index} cannot be used: ${(cause as Error).message}`)
+  }
+}
+
+/**
+ * Has libtorch multiply without splitting the common axis.
+ *
+ * @throws TorchUnavailable elsewhere than on CUDA in bfloat16, or where this libtorch does not let itself be told
+ */
+export const startBatchInvariant = (cuda: { readonly addon: CudaAddon } | undefined, storage: Storage): void => {
+  if (cuda === undefined || storage !== "bfloat16")
+    throw new TorchUnavailable("batch-invariant kernels are those of CUDA in bfloat16")
+  try {
+    cuda.addon.cudaForbidSplitK()
+  } catch (cause) {
+    throw new TorchUnavailable((cause as Error).message)
   }
 }

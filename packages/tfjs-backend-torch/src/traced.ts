@@ -27,8 +27,9 @@ let isRecording = false
 export const traced = <C extends ReadonlyArray<Constant>>(compute: Computation<C>): Computation<C> => {
   const traces = new Map<string, Trace>()
   return (scope, tensors, ...constants) => {
-    if (isRecording) return compute(scope, tensors, ...constants)
-    const { addon, storage } = scope.backend
+    const { addon, isBatchInvariant, storage } = scope.backend
+    // batch-invariant products look at values where they meet a new shape
+    if (isRecording || isBatchInvariant) return compute(scope, tensors, ...constants)
     const key = `${storage},${constants.join()}`
     if (traces.size >= MOST_TRACES) traces.clear()
     const trace = traces.get(key) ?? newTrace(traces, key)

@@ -38,7 +38,7 @@ import {
   UPDATE_ROWS,
   WRITE_VALUES
 } from "../kernels/names.ts"
-import { type DeviceFailure, DeviceLost, OutOfMemory } from "../device-failure.ts"
+import { BatchInvarianceUnavailable, type DeviceFailure, DeviceLost, OutOfMemory } from "../device-failure.ts"
 import { shortenKernelCalls } from "../kernel-calls.ts"
 import { tf } from "../tf.ts"
 
@@ -52,6 +52,13 @@ export interface TorchSettings {
   readonly device: TorchPlace
   /** float32 when absent */
   readonly precision?: TorchPrecision | undefined
+  /**
+   * Whether a token's products and attention have the same bits whatever is computed beside it, so that what a sampler says of
+   * it is what a trainer says. On CUDA in bfloat16; false when absent.
+   *
+   * @see He et al. 2025, https://thinkingmachines.ai/blog/defeating-nondeterminism-in-llm-inference
+   */
+  readonly batchInvariant?: boolean | undefined
 }
 
 const namedKernels = ({ fusedKernels }: typeof Torch): Readonly<Record<string, Torch.Kernel>> => ({
@@ -102,9 +109,13 @@ const recordedKernels = ({ fusedKernels }: typeof Torch): Readonly<Record<string
 export const torchBackend = (): Torch.TorchBackend => tf.engine().findBackend("torch") as unknown as Torch.TorchBackend
 
 /** Loads the backend, which nothing else does, and gives it our kernels. */
-export const registerTorch = async ({ device, precision = "float32" }: TorchSettings): Promise<void> => {
+export const registerTorch = async ({
+  batchInvariant = false,
+  device,
+  precision = "float32"
+}: TorchSettings): Promise<void> => {
   const torch = await import("@plumbline/tfjs-backend-torch")
-  torch.registerTorchBackend({ device, storage: precision })
+  torch.registerTorchBackend({ device, storage: precision, batchInvariant })
   shortenKernelCalls("torch")
   for (const [name, kernel] of Object.entries(namedKernels(torch))) torch.registerTorchKernel(name, kernel)
   for (const [name, kernel] of Object.entries(recordedKernels(torch))) {
@@ -115,9 +126,9 @@ export const registerTorch = async ({ device, precision = "float32" }: TorchSett
 
 /** "libtorch 2.13.0 on the CPU, 2 threads, float32" */
 export const describeTorch = (): string => {
-  const { addon, cuda, storage } = torchBackend()
+  const { addon, cuda, isBatchInvariant, storage } = torchBackend()
   const place = cuda === undefined ? `the CPU, ${addon.threads()} threads` : cuda.name
-  return `libtorch ${addon.torchVersion} on ${place}, ${storage}`
+  return `libtorch ${addon.torchVersion} on ${place}, ${storage}${isBatchInvariant ? ", batch-invariant" : ""}`
 }
 
 /** On a device, calls return before their work is done. */
@@ -141,6 +152,8 @@ export const torchMemory = () => {
 
 /** Faults of the memory or the device; what an operator refuses otherwise is a mistake of its caller. */
 export const torchFailure = (cause: unknown): DeviceFailure | undefined => {
+  if (cause instanceof Error && cause.name === "BatchInvarianceUnavailable")
+    return new BatchInvarianceUnavailable({ reason: cause.message })
   if (!isTorchError(cause)) return undefined
   const { bytesAsked, bytesFree, kind, message, operator, shapes } = cause
   if (kind === "out-of-memory") return new OutOfMemory({ operator, shapes, bytesAsked, bytesFree })

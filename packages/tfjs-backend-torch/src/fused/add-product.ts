@@ -12,8 +12,9 @@ const [addProductTo, addTo] = [atenInPlace("addmm_"), atenInPlace("add_.Tensor")
 /** [sum, x, W]: sum += scale·x·Wᵀ */
 const add = traced((scope, [sum, x, weight], scale: number) => {
   const [type, matrix] = [typeOf(x!, scope), cast(weight!, typeOf(x!, scope), scope)]
-  // on the CPU a row is to have the same bits whatever rows are beside it, which ATen's product does not promise
-  if (typeOf(sum!, scope) !== type || isHostFloat(x!, scope)) addTo(sum, product(x!, matrix, scope), scale)
+  // where a row is to have the same bits whatever rows are beside it, which ATen's product does not promise
+  const isOwn = isHostFloat(x!, scope) || scope.backend.isBatchInvariant
+  if (typeOf(sum!, scope) !== type || isOwn) addTo(sum, product(x!, matrix, scope), scale)
   else addProductTo(sum, x, t(matrix), 1, scale)
   return []
 })

@@ -9,7 +9,7 @@ import { emptyOf, typeOf } from "./storage.ts"
 
 type Three = readonly [Handle, Handle, Handle]
 
-const [transpose, reshape] = [aten("transpose.int"), aten("reshape")]
+const [transpose, reshape, contiguous] = [aten("transpose.int"), aten("reshape"), aten("contiguous")]
 const forward = atenAll("_scaled_dot_product_cudnn_attention")
 const backward = atenAll("_scaled_dot_product_cudnn_attention_backward")
 
@@ -52,6 +52,13 @@ export const cudnnForward = (heads: Three, options: AttentionOptions, scope: Ker
   const [q, k, v] = heads.map((x) => rows(x, options, scope)) as [Handle, Handle, Handle]
   const [out, normalizer] = forward(q, k, v, undefined, true, 0, true, false, options.scale) as [Handle, Handle]
   return [flat(out, scope), normalizer]
+}
+
+/** Log-normalizers [H, N] as the gradient reads them: [B, H, T, 1]. */
+export const cudnnNormalizer = (byHead: Handle, { queries }: AttentionOptions, scope: KernelScope): Handle => {
+  const [heads, tokens] = scope.backend.addon.shape(byHead) as [number, number]
+  const length = queries.lengths[0]!
+  return contiguous(transpose(reshape(byHead, [heads, tokens / length, length, 1]), 0, 1))
 }
 
 export const cudnnGradient = (

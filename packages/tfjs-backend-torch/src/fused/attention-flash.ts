@@ -96,6 +96,12 @@ export const flashForward = (heads: Three, options: AttentionOptions, scope: Ker
   return [unpacked(out, of, tokens, scope), normalizer]
 }
 
+/** Log-normalizers [H, N] as the gradient reads them: of the rows' tokens alone. */
+export const flashNormalizer = (byHead: Handle, { queries }: AttentionOptions, scope: KernelScope): Handle => {
+  const { index } = packingOf(queries, scope.backend.addon.shape(byHead)[1]!, scope)
+  return index === undefined ? byHead : indexSelect(byHead, 1, index)
+}
+
 export const flashGradient = (
   heads: Three,
   [out, normalizer]: readonly [Handle, Handle],

@@ -4,13 +4,14 @@ import { aten, atenInPlace } from "../aten.ts"
 import type { Kernel, KernelScope } from "../kernel.ts"
 import { traced } from "../traced.ts"
 import { FLOAT32 } from "../scalar-type.ts"
-import { cudnnGradient, cudnnForward, fitsCudnn } from "./attention-cudnn.ts"
-import { fitsFlash, flashForward, flashGradient } from "./attention-flash.ts"
+import { cudnnForward, cudnnGradient, cudnnNormalizer, fitsCudnn } from "./attention-cudnn.ts"
+import { invariantForward } from "./attention-invariant.ts"
+import { fitsFlash, flashForward, flashGradient, flashNormalizer } from "./attention-flash.ts"
 import { type Attended, type AttentionOptions, type Heads, type RowGroup, rowGroups, wholeGroup } from "./row-groups.ts"
 import { rowForward, rowGradient } from "./attention-rows.ts"
 import { activation, cast, typeOf, zerosOf } from "./storage.ts"
 
-/** {q, k, v} → [out, log-normalizers]: cuDNN where rows are equally long, flash attention on 16 bits, else row by row. */
+/** {q, k, v} → [out, log-normalizers]: our own kernel where it must be batch-invariant, cuDNN where rows are equally long, flash attention on 16 bits, else row by row. */
 export const attention: Kernel = (heads: Heads, options: AttentionOptions, scope) => {
   const type = typeOf(activation(heads.q, scope), scope)
   const handles = [heads.q, heads.k, heads.v].map((x) => cast(scope.of(x), type, scope)) as [Handle, Handle, Handle]
@@ -24,9 +25,23 @@ const forwardOf = (
   options: AttentionOptions,
   scope: KernelScope
 ): Attended => {
+  if (scope.backend.isBatchInvariant) return invariantAttended(heads, handles, options, scope)
   if (fitsCudnn(heads, handles[0], options, scope)) return cudnnForward(handles, options, scope)
   if (fitsFlash(heads, handles[0], options, scope)) return flashForward(handles, options, scope)
   return byRows(handles, options, scope)
+}
+
+/** The forward pass is our own; the gradient is of the kind that it would be otherwise. */
+const invariantAttended = (
+  heads: Heads,
+  handles: [Handle, Handle, Handle],
+  options: AttentionOptions,
+  scope: KernelScope
+): Attended => {
+  const [out, byHead] = invariantForward(handles, options, scope)
+  if (fitsCudnn(heads, handles[0], options, scope)) return [out, cudnnNormalizer(byHead, options, scope)]
+  if (fitsFlash(heads, handles[0], options, scope)) return [out, flashNormalizer(byHead, options, scope)]
+  return [out, contiguous(transpose(byHead, 0, 1))]
 }
 
 /** {q, k, v, out, logNormalizer, dy} → [dq, dk, dv] */
@@ -48,7 +63,12 @@ export const attentionGradient: Kernel = (
   return gradients.map((gradient, i) => scope.out(gradient, "float32", [q, k, v][i]!.shape))
 }
 
-const [narrow, view] = [aten("narrow"), aten("reshape")]
+const [narrow, view, contiguous, transpose] = [
+  aten("narrow"),
+  aten("reshape"),
+  aten("contiguous"),
+  aten("transpose.int")
+]
 const copyInto = atenInPlace("copy_")
 
 /** [count, length, heads, d] of a flat tensor [N, heads, d]. */

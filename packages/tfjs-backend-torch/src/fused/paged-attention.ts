@@ -4,7 +4,15 @@ import { aten, atenInPlace } from "../aten.ts"
 import type { Kernel, KernelScope } from "../kernel.ts"
 import { FLOAT32, INT64 } from "../scalar-type.ts"
 import { rowForward } from "./attention-rows.ts"
-import { fitsPagedDecode, fitsPagedFlash, type PagedCall, pagedDecode, pagedFlash } from "./paged-cuda.ts"
+import {
+  checkInvariant,
+  fitsPagedDecode,
+  fitsPagedFlash,
+  type PagedCall,
+  pagedDecode,
+  pagedFlash,
+  pagedTiles
+} from "./paged-cuda.ts"
 import { hiddenTokens, type PagedLayout, pagedLayout, type PagedRows, putSlots } from "./paged-layout.ts"
 import { activation, cast, emptyOf, isHostFloat, typeOf, wide, zerosOf } from "./storage.ts"
 
@@ -49,15 +57,18 @@ export const pagedAttention: Kernel = (inputs: Inputs, options: PagedOptions, sc
   const { queryCounts, single } = layout
   const covered = queryCounts.reduce((total, count) => total + count, single.length) === inputs.q.shape[0]
   const out = (covered ? emptyOf : zerosOf)(inputs.q.shape, typeOf(q, scope), scope)
-  if (queryCounts.length > 0) longRows(paged, layout, out)
+  const { pageSize, width } = options.rows
+  const heads = { ...paged, q: contiguous(q), table: scope.of(inputs.table), spans: scope.of(inputs.spans) }
+  const { scale, softCap, window } = options
+  const call = { ...heads, rows: lengths.length, tableWidth: width, pageSize, scale, softCap, window }
+  checkInvariant(call, scope)
+  if (queryCounts.length > 0) {
+    if (scope.backend.isBatchInvariant) pagedTiles(call, lengths, 2, { out }, scope)
+    else longRows(paged, layout, out)
+  }
   if (single.length > 0) {
-    const { pageSize, width } = options.rows
-    const heads = { ...paged, q: contiguous(q) }
-    if (attendsPages(heads, scope)) {
-      const [table, spans] = [scope.of(inputs.table), scope.of(inputs.spans)]
-      const { scale, softCap, window } = options
-      const numbers = { rows: lengths.length, tableWidth: width, pageSize, scale, softCap, window }
-      attendPages({ ...heads, table, spans, ...numbers }, out, scope)
+    if (attendsPages(call, scope)) {
+      attendPages(call, out, scope)
     } else {
       const places = scope.upload(
         Int32Array.from(single, (row) => starts[row]!),
@@ -78,6 +89,7 @@ const attendsPages = (call: Pick<PagedCall, "q" | "keys" | "values">, scope: Ker
 
 /** Fills the rows of `out` that have one query; the others stay as they are. */
 export const attendPages = (call: PagedCall, out: Handle, scope: KernelScope): void => {
+  checkInvariant(call, scope)
   if (!isOnHost(call, scope)) return pagedDecode(call, out, scope)
   const { keys, pageSize, q, scale, softCap = 0, spans, table, values, window = 0 } = call
   scope.backend.addon.pagedDecode(q, keys, values, table, spans, out, pageSize, scale, window, softCap)

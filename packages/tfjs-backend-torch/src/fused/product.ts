@@ -1,11 +1,14 @@
 import type { Handle } from "../addon.ts"
-import { aten } from "../aten.ts"
+import { aten, atenInPlace } from "../aten.ts"
 import type { KernelScope } from "../kernel.ts"
+import { FLOAT32 } from "../scalar-type.ts"
 import { cudaStorage, launch } from "./cuda/kernels.ts"
 import { shapeOf } from "./cuda/launches.ts"
+import { invariantProduct, invariantProductInto } from "./product-invariant.ts"
 import { emptyOf, isHostFloat, typeOf } from "./storage.ts"
 
 const [mm, t] = [aten("mm"), aten("t")]
+const mmInto = atenInPlace("mm.out")
 
 /** Rows whose product is no faster by tensor cores: the weight is read once either way. */
 const FEW = 4
@@ -15,9 +18,19 @@ const WARPS = 4
 export const product = (x: Handle, weight: Handle, scope: KernelScope): Handle => {
   const own = isHostFloat(x, scope) ? scope.backend.addon.rowProduct(x, weight) : null
   if (own !== null) return scope.temporary(own)
+  if (isInvariant(x, scope)) return invariantProduct(x, weight, scope)
   const [rows, inner] = shapeOf(x, scope) as [number, number]
   return rows <= FEW && fitsFewRows(x, weight, inner, scope) ? fewRows(x, weight, scope) : mm(x, t(weight))
 }
+
+/** The same into `out`, [N, O] of the same storage. */
+export const productInto = (x: Handle, weight: Handle, out: Handle, scope: KernelScope): void => {
+  if (isInvariant(x, scope)) invariantProductInto(x, weight, out, scope)
+  else mmInto(x, t(weight), out)
+}
+
+const isInvariant = (x: Handle, scope: KernelScope): boolean =>
+  scope.backend.isBatchInvariant && typeOf(x, scope) !== FLOAT32
 
 const fitsFewRows = (x: Handle, weight: Handle, inner: number, scope: KernelScope): boolean => {
   const { addon } = scope.backend

@@ -6,6 +6,7 @@ import { FLOAT32, INT32, INT64 } from "../scalar-type.ts"
 import { cudaStorage } from "./cuda/kernels.ts"
 import { cudaScale } from "./cuda/row-launches.ts"
 import { type LogitOptions, logitSlopes, logitStatistics } from "./logit-rows.ts"
+import { productInto } from "./product.ts"
 import { activation, cast, emptyOf, typeOf, wide, zerosOf } from "./storage.ts"
 
 interface Inputs {
@@ -54,7 +55,7 @@ const eachChunk = (
       const count = Math.min(size, targets.length - start)
       const logits = narrow(buffer, 0, 0, count)
       const rows = narrow(states, 0, start, count)
-      mmInto(rows, t(matrix), logits)
+      productInto(rows, matrix, logits, scope)
       use({ start, count, hidden: rows, weight: matrix, logits, targets: narrow(all, 0, start, count), T })
     })
   }

@@ -8,7 +8,7 @@ import { LOGIT_SLOPES, LOGIT_STATISTICS } from "./logits.ts"
 import { UNFOLD_NF4 } from "./nf4.ts"
 import { ADAMW, ROOT, SQUARES } from "./optimizer.ts"
 import { PAGED_DECODE, PAGED_MERGE } from "./paged-attention.ts"
-import { PAGED_DECODE_HALF } from "./paged-attention-half.ts"
+import { PAGED_HALF } from "./paged-attention-half.ts"
 import { PRELUDE } from "./prelude.ts"
 import { RMS_NORM, RMS_NORM_GRADIENT } from "./rms-norm.ts"
 import { CACHE_HEADS, ROTARY, ROTARY_HEADS } from "./rotary.ts"
@@ -33,8 +33,8 @@ export const SOURCES = {
   logitSlopes: { text: LOGIT_SLOPES, signature: "ppppiff" },
   logitStatistics: { text: LOGIT_STATISTICS, signature: "ppppppiff" },
   pagedDecode: { text: PAGED_DECODE, signature: "pppppppiiiiiiff" },
-  pagedDecodeHalf: { text: PAGED_DECODE_HALF, signature: "pppppppiiiiiiff" },
-  pagedMerge: { text: PAGED_MERGE, signature: "pppiii" },
+  pagedHalf: { text: PAGED_HALF, signature: "pppppppppiiiiiilff" },
+  pagedMerge: { text: PAGED_MERGE, signature: "pppppiiiil" },
   rmsNorm: { text: RMS_NORM, signature: "pppppif" },
   rmsNormGradient: { text: RMS_NORM_GRADIENT, signature: "ppppppiif" },
   root: { text: ROOT, signature: "ppi" },

@@ -24,13 +24,13 @@ extern "C" __global__ void pagedDecode(const T* q, const T* keys, const T* value
                                        float* parts, int rows, int width, int keyHeads, int splits, int splitLength,
                                        int window, float scale, float cap) {
   awaitOthers();
-  const Part part = partOf(spans, rows, keyHeads, splits, splitLength, window);
-  if (!part.isSingle) return;
-  const int head = part.head, from = part.from, to = part.to;
-  const long long token = part.token;
+  const Block block = blockOf(spans, nullptr, 1, rows, keyHeads, splits, splitLength);
+  if (block.tokens == 0) return;
+  const int head = block.head, from = max(block.begin, firstSeen(block.seen, window)), to = min(block.end, block.seen);
+  const long long token = block.token;
   const int lane = threadIdx.x % LANES, group = threadIdx.x / LANES;
   const unsigned mates = LANES == 32 ? 0xffffffffu : ((1u << LANES) - 1u) << ((threadIdx.x & 31) / LANES * LANES);
-  const int* pages = table + part.row * width;
+  const int* pages = table + block.row * width;
   Pack<8> query[G], mixed[G];
   float most[G], sum[G];
   #pragma unroll
@@ -106,19 +106,19 @@ extern "C" __global__ void pagedDecode(const T* q, const T* keys, const T* value
     for (int j = 0; j < 8; j++) all[group][g][lane * 8 + j] = mixed[g].v[j];
   }
   __syncthreads();
-  writePart(&all[0][0][0], G, GROUPS, splits, part, keyHeads, out, parts);
+  writePart(&all[0][0][0], G, GROUPS, splits, block, keyHeads, Results{out, nullptr, 0}, parts);
 }`
 
-/** Merges the parts of `pagedDecode`: a block a row and key head. */
+/** Merges the parts, \`queries\` a block: of a row and key head each, or of a tile. */
 export const PAGED_MERGE = `${PAGED_PARTS}
-extern "C" __global__ void pagedMerge(const float* parts, const int* spans, T* out, int rows, int keyHeads, int splits) {
+extern "C" __global__ void pagedMerge(const float* parts, const int* spans, const int* tiles, T* out, float* normalizers,
+                                      int rows, int keyHeads, int splits, int queries, long long tokens) {
   awaitOthers();
-  const int head = blockIdx.x % keyHeads, row = blockIdx.x / keyHeads;
-  if (spans[rows + row] != 1) return;
-  const long long token = spans[row];
-  for (int i = threadIdx.x; i < G * D; i += blockDim.x) {
-    const int g = i / D, c = i % D;
-    const Merged m = mergedAt(parts + ((long long)blockIdx.x * splits * G + g) * (D + 2), (long long)G * (D + 2), splits, c);
-    Memory<1>::store(out + ((token * keyHeads + head) * G + g) * D + c, Pack<1>{{m.value / m.total}});
+  const Block block = blockOf(spans, tiles, queries / G, rows, keyHeads, 1, 0);
+  for (int i = threadIdx.x; i < block.tokens * G * D; i += blockDim.x) {
+    const int query = i / D, c = i % D;
+    const float* first = parts + ((long long)blockIdx.x * splits * queries + query) * (D + 2);
+    const Merged m = mergedAt(first, (long long)queries * (D + 2), splits, c);
+    writeResult(Results{out, normalizers, tokens}, block, keyHeads, query, c, m);
   }
 }`

@@ -1,11 +1,11 @@
-/** Half-split rotation of packs a and b, the halves' numbers, by angles; sign −1 turns back. */
+/** Half-split rotation of packs a and b, the halves' numbers, by angles; sign −1 turns back. Every kernel rounds alike. */
 const TURN = `
 __device__ inline void turn(Pack<W>& a, Pack<W>& b, const Pack<W>& c, const Pack<W>& s, float sign) {
   #pragma unroll
   for (int j = 0; j < W; j++) {
-    const float x = a.v[j], y = b.v[j];
-    a.v[j] = x * c.v[j] - sign * y * s.v[j];
-    b.v[j] = y * c.v[j] + sign * x * s.v[j];
+    const float x = a.v[j], y = b.v[j], sine = sign * s.v[j];
+    a.v[j] = __fmaf_rn(-y, sine, __fmul_rn(x, c.v[j]));
+    b.v[j] = __fmaf_rn(x, sine, __fmul_rn(y, c.v[j]));
   }
 }`
 
