@@ -1,4 +1,4 @@
-import { type DecoderTable, llama, mixtral } from "@plumbline/models"
+import { type DecoderTable, llama, mixtral, qwen2 } from "@plumbline/models"
 
 /** A decoder to time, without the context, which is as long as the rows are. */
 export type Shape = Omit<DecoderTable, "maxPositions">
@@ -13,6 +13,16 @@ export const shapes = {
     layers: 12,
     heads: 12,
     mlpWidth: 3072,
+    tiedEmbeddings: true
+  },
+  "qwen2-0.5b": {
+    family: qwen2,
+    vocabulary: 151_936,
+    width: 896,
+    layers: 24,
+    heads: 14,
+    keyValueHeads: 2,
+    mlpWidth: 4864,
     tiedEmbeddings: true
   },
   "llama-1.2b": {

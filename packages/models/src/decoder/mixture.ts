@@ -135,7 +135,7 @@ const ownExperts = (
   return addRowsById(tf.mul(tf.concat(outputs), factors), tokens, x.shape[0])
 }
 
-/** Σ_e shares_e · expert_e(x), for all experts. Not differentiable. */
+/** Σ_e shares_e · expert_e(x), for all experts, added up in float32 as those of chosen tokens are. Not differentiable. */
 const everyExpert = (
   expert: Mlp,
   weights: Weights,
@@ -144,7 +144,9 @@ const everyExpert = (
   shares: Tensor2D
 ): Tensor2D => {
   const factors = narrowed(shares)
-  return names
+  const sum = names
     .map((name, e) => tf.mul(expert.apply(weights, name, x), tf.slice(factors, [0, e], [-1, 1])) as Tensor)
-    .reduce((sum, output) => tf.add(sum, output)) as Tensor2D
+    // made on the device: what is recorded takes no values from the host
+    .reduce((total, output) => tf.add(total, output), tf.fill([1, 1], 0) as Tensor)
+  return narrowed(sum) as Tensor2D
 }

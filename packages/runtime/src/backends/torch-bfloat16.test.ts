@@ -2,6 +2,7 @@ import { addonPath } from "@plumbline/tfjs-backend-torch"
 import { Effect } from "effect"
 import { beforeAll, describe, expect, it } from "vitest"
 import { ModelRuntime } from "../model-runtime.ts"
+import { torchMemory } from "./torch.ts"
 import { fused, LINEARS_INPUT_GRADIENT } from "../kernels/names.ts"
 import { addProduct } from "../ops/add-product.ts"
 import { gatedActivation } from "../ops/activation.ts"
@@ -16,7 +17,7 @@ import { writeValues } from "../ops/write-values.ts"
 import type { FusedCase } from "../testing/fused-case.ts"
 import { fusedCases } from "../testing/random-suite.ts"
 import { gradientsOf, leavesNothing, noise, type Op, wave } from "../testing/tensors.ts"
-import { tf, type Tensor, type Tensor2D } from "../tf.ts"
+import { tf, type Tensor, type Tensor1D, type Tensor2D } from "../tf.ts"
 
 const start = (layer: typeof ModelRuntime.layerCpu) => Effect.runPromise(Effect.provide(ModelRuntime, layer))
 
@@ -127,6 +128,18 @@ describe.skipIf(addonPath() === undefined)("torch with bfloat16 storage", () => 
     const exact = await valuesOn("cpu", inputs, op)
     const narrow = await valuesOn("torch", inputs, op)
     exact.forEach((values, i) => expect(distance(narrow[i]!, values)).toBeLessThanOrEqual(2e-2))
+  })
+
+  it("leaves a product with a bias in 16 bits", async () => {
+    await tf.setBackend("torch")
+    const bytes = () => torchMemory().allocatedBytes
+    const [x, weight, bias] = [noise([256, 512], "x"), noise([512, 512], "weight"), noise([512], "bias")] as const
+    // the copies of weight and bias that the backend keeps
+    tf.dispose(linear(x as Tensor2D, weight as Tensor2D, bias as Tensor1D))
+    const before = bytes()
+    const sum = linear(x as Tensor2D, weight as Tensor2D, bias as Tensor1D)
+    expect(bytes() - before).toBeLessThan(256 * 512 * 3)
+    tf.dispose([sum, x, weight, bias])
   })
 
   it.for(drawnCases)("$title is within 2 % of its composition in float32", async ({ composed, inputs, op }) => {

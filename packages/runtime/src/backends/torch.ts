@@ -1,6 +1,7 @@
 import type * as Torch from "@plumbline/tfjs-backend-torch"
 import {
   ADAMW_ALL,
+  ADD_BIAS,
   ADD_PRODUCT,
   ADD_RMS_NORM,
   ADD_RMS_NORM_GRADIENT,
@@ -64,6 +65,7 @@ export interface TorchSettings {
 const namedKernels = ({ fusedKernels }: typeof Torch): Readonly<Record<string, Torch.Kernel>> => ({
   [LINEAR]: fusedKernels.linear,
   [LINEARS]: fusedKernels.linears,
+  [ADD_BIAS]: fusedKernels.addBias,
   [ADD_PRODUCT]: fusedKernels.addProduct,
   [LINEARS_INPUT_GRADIENT]: fusedKernels.linearsInputGradient,
   [LINEARS_WEIGHT_GRADIENTS]: fusedKernels.linearsWeightGradients,

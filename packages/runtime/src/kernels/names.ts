@@ -7,6 +7,8 @@ import { tf, type NamedTensorMap, type Tensor } from "../tf.ts"
 export const LINEAR = "PlumblineLinear"
 /** [x, weight, weight, …] → [x·Wᵀ, x·Wᵀ, …] */
 export const LINEARS = "PlumblineLinears"
+/** {x [N, O], bias [O]} → x + bias as x is stored, in its memory where that is its own */
+export const ADD_BIAS = "PlumblineAddBias"
 /** {sum, x, weight}, {scale} → sum + scale·x·Wᵀ, in the sum's memory where that is its own */
 export const ADD_PRODUCT = "PlumblineAddProduct"
 /** [dy, dy, …, weight, weight, …] → dx, the sum of all dy·W; a sum at the end is added, in place where it is unshared */

@@ -3,6 +3,7 @@ import { isAsked } from "../tape-reach.ts"
 import { tf, type Tensor } from "../tf.ts"
 import type { Gradient, Gradients } from "./gradient.ts"
 import {
+  ADD_BIAS,
   ADD_PRODUCT,
   fused,
   hasKernel,
@@ -43,6 +44,10 @@ const linears: Gradient = {
 const shifted = (thunks: ReadonlyArray<() => Tensor>): Gradients =>
   Object.fromEntries(thunks.map((thunk, i) => [i + 1, thunk]))
 
+const addBias: Gradient = {
+  gradients: ([dy]) => ({ x: () => tf.clone(dy!), bias: () => tf.sum(dy!, 0) })
+}
+
 const addProduct: Gradient = {
   inputsToSave: ["x", "weight"],
   gradients: ([dy], [x, weight], { scale }) => ({
@@ -58,5 +63,6 @@ const scaled = (x: Tensor, scale: unknown): Tensor => (scale === 1 ? x : tf.mul(
 export const productGradients: Readonly<Record<string, Gradient>> = {
   [LINEAR]: linear,
   [LINEARS]: linears,
+  [ADD_BIAS]: addBias,
   [ADD_PRODUCT]: addProduct
 }

@@ -1,4 +1,4 @@
-import { fused, hasKernel, LINEAR, LINEARS } from "../kernels/names.ts"
+import { ADD_BIAS, fused, hasKernel, LINEAR, LINEARS } from "../kernels/names.ts"
 import { tf, type Tensor, type Tensor1D, type Tensor2D } from "../tf.ts"
 import { customGradient } from "./custom-gradient.ts"
 
@@ -41,9 +41,12 @@ export const linears = (
   return weights.map(([, bias], i) => withBias(products[i] as Tensor2D, bias))
 }
 
+/** The product is given up: the sum may lie in its place. */
 const withBias = (product: Tensor2D, bias: Tensor1D | undefined): Tensor2D => {
   if (bias === undefined) return product
-  const sum = tf.add(product, bias) as Tensor2D
+  const sum = hasKernel(ADD_BIAS)
+    ? fused<Tensor2D>(ADD_BIAS, { x: product, bias })
+    : (tf.add(product, bias) as Tensor2D)
   product.dispose()
   return sum
 }

@@ -1,4 +1,5 @@
 import {
+  ADD_BIAS,
   ADD_RMS_NORM,
   GATED_ACTIVATION,
   LAYER_NORM,
@@ -95,6 +96,33 @@ const severalLinearLayers: Make = (draw) => {
   }
 }
 
+/** Columns of one product with a bias each. */
+const linearLayersWithBias: Make = (draw) => {
+  const [tokens, width] = [tokensOf(draw), widthOf(draw)]
+  const [first, second] = [widthOf(draw), widthOf(draw)]
+  return {
+    shape: `[${tokens}, ${width}] → ${first}, ${second}`,
+    kernel: ADD_BIAS,
+    activations: 1,
+    inputs: () => [
+      noise([tokens, width], "x"),
+      matrix(first, width, "first"),
+      matrix(second, width, "second"),
+      noise([first], "first bias"),
+      noise([second], "second bias")
+    ],
+    op: (x: Tensor2D, a: Tensor2D, b: Tensor2D, biasA: Tensor1D, biasB: Tensor1D) =>
+      beside(
+        linears(x, [
+          [a, biasA],
+          [b, biasB]
+        ])
+      ),
+    composed: (x: Tensor2D, a: Tensor2D, b: Tensor2D, biasA: Tensor1D, biasB: Tensor1D) =>
+      beside([tf.add(composedLinear(x, a), biasA), tf.add(composedLinear(x, b), biasB)])
+  }
+}
+
 const gates =
   (name: GateFunction): Make =>
   (draw) => {
@@ -127,6 +155,7 @@ export const layerCases = layersOf({
   layerNorm: layerNorms,
   linear: linearLayers,
   linears: severalLinearLayers,
+  linearsWithBias: linearLayersWithBias,
   silu: gates("silu"),
   gelu: gates("gelu"),
   geluTanh: gates("gelu_tanh"),

@@ -1,5 +1,6 @@
 // Kernels of language-model training. Who registers them says what they are called, and gives those that have a
 // gradient kernel their gradient.
+export { addBias } from "./add-bias.ts"
 export { addProduct } from "./add-product.ts"
 export { attention, attentionGradient } from "./attention.ts"
 export { cacheHeads, decodeAttention, lookUp } from "./decode.ts"

@@ -3,7 +3,7 @@ import { aten, atenInPlace, inScope } from "../aten.ts"
 import { BatchInvarianceUnavailable } from "../batch-invariance.ts"
 import type { KernelScope } from "../kernel.ts"
 import { FLOAT32 } from "../scalar-type.ts"
-import { typeOf } from "./storage.ts"
+import { emptyOf, typeOf } from "./storage.ts"
 
 // Products whose rows have the same bits however many there are. cuBLAS promises that of none, but its kernels on tensor cores
 // add up along the common axis in one order unless they split it, which is switched off, and unless a product has very few
@@ -11,6 +11,8 @@ import { typeOf } from "./storage.ts"
 
 /** Rows from which on no kernel of another kind is chosen. */
 const LEAST_ROWS = 64
+/** Numbers of 16 bits in 16 bytes. */
+const ALIGNMENT = 8
 /** Rows at which a shape is compared with many. */
 const COMPARED = [64, 65, 100, 128, 200, 256, 300, 512, 1000, 1024, 2048]
 const MOST_COMPARED = 4096
@@ -19,7 +21,7 @@ const MOST_NUMBERS = 2 ** 27
 /** Numbers of a weight that is made up for the comparison; larger ones are taken as they are. */
 const MOST_MADE = 2 ** 24
 
-const [mm, t, narrow, pad, any, ne, view, sin, arange, to] = [
+const [mm, t, narrow, pad, any, ne, view, sin, arange, to, scaled] = [
   aten("mm"),
   aten("t"),
   aten("narrow"),
@@ -29,8 +31,10 @@ const [mm, t, narrow, pad, any, ne, view, sin, arange, to] = [
   aten("reshape"),
   aten("sin"),
   aten("arange"),
-  aten("to.dtype")
+  aten("to.dtype"),
+  aten("mul.Scalar")
 ]
+const contiguous = aten("contiguous")
 const [mmInto, copyInto] = [atenInPlace("mm.out"), atenInPlace("copy_")]
 
 const shapeOf = (x: Handle, scope: KernelScope) => scope.backend.addon.shape(x) as [number, number]
@@ -39,14 +43,28 @@ const shapeOf = (x: Handle, scope: KernelScope) => scope.backend.addon.shape(x) 
 export const invariantProduct = (x: Handle, weight: Handle, scope: KernelScope): Handle => {
   compareOnce(weight, scope)
   const [rows] = shapeOf(x, scope)
-  if (rows === 0 || rows >= LEAST_ROWS) return mm(x, t(weight))
-  return narrow(mm(pad(x, [0, 0, 0, LEAST_ROWS - rows], 0), t(weight)), 0, 0, rows)
+  if (rows === 0 || rows >= LEAST_ROWS) return contiguous(alignedProduct(x, weight, scope))
+  const padded = pad(x, [0, 0, 0, LEAST_ROWS - rows], 0)
+  return contiguous(narrow(alignedProduct(padded, weight, scope), 0, 0, rows))
 }
 
 export const invariantProductInto = (x: Handle, weight: Handle, out: Handle, scope: KernelScope): void => {
-  if (shapeOf(x, scope)[0] < LEAST_ROWS) return copyInto(out, invariantProduct(x, weight, scope))
+  const isPlain = shapeOf(x, scope)[0] >= LEAST_ROWS && isAligned(weight, scope)
+  if (!isPlain) return copyInto(out, invariantProduct(x, weight, scope))
   compareOnce(weight, scope)
   mmInto(x, t(weight), out)
+}
+
+const isAligned = (weight: Handle, scope: KernelScope): boolean => shapeOf(weight, scope)[0] % ALIGNMENT === 0
+
+/** Rows of results that do not begin at multiples of 16 bytes are left to other kernels; so there is room between them. */
+const alignedProduct = (x: Handle, weight: Handle, scope: KernelScope): Handle => {
+  if (isAligned(weight, scope)) return mm(x, t(weight))
+  const [[rows], [outputs]] = [shapeOf(x, scope), shapeOf(weight, scope)]
+  const step = Math.ceil(outputs / ALIGNMENT) * ALIGNMENT
+  const out = narrow(emptyOf([rows, step], typeOf(x, scope), scope), 1, 0, outputs)
+  mmInto(x, t(weight), out)
+  return out
 }
 
 /** Shapes that were found to be invariant, by the device. */
@@ -67,9 +85,9 @@ const compareOnce = (weight: Handle, scope: KernelScope): void => {
     const most = Math.max(1, Math.min(MOST_COMPARED, Math.floor(MOST_NUMBERS / Math.max(outputs, inner))))
     const matrix = outputs * inner > MOST_MADE ? weight : waves([outputs, inner], 0.37, typeOf(weight, scope), scope)
     const rows = waves([most, inner], 0.71, typeOf(weight, scope), scope)
-    const all = mm(rows, t(matrix))
+    const all = alignedProduct(rows, matrix, scope)
     for (const count of COMPARED.filter((each) => each < most)) {
-      const few = mm(narrow(rows, 0, 0, count), t(matrix))
+      const few = alignedProduct(narrow(rows, 0, 0, count), matrix, scope)
       const differs = any(ne(few, narrow(all, 0, 0, count)))
       if (backend.addon.toHost(differs, new Uint8Array(1))[0] !== 0)
         throw BatchInvarianceUnavailable.ofProduct(inner, outputs, [count, most], backend.addon.torchVersion)
@@ -82,7 +100,5 @@ const compareOnce = (weight: Handle, scope: KernelScope): void => {
 const waves = (shape: [number, number], step: number, type: number, { backend }: KernelScope): Handle => {
   const count = shape[0] * shape[1]
   const places = arange(count, FLOAT32, undefined, backend.device)
-  return view(to(sin(mulScalar(places, step)), type), shape)
+  return view(to(sin(scaled(places, step)), type), shape)
 }
-
-const mulScalar = aten("mul.Scalar")
