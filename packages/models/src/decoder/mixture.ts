@@ -144,10 +144,11 @@ const everyExpert = (
   shares: Tensor2D
 ): Tensor2D => {
   const factors = narrowed(shares)
-  const shape: [number, number] = [1, 1]
   const sum = names
     .map((name, e) => tf.mul(expert.apply(weights, name, x), tf.slice(factors, [0, e], [-1, 1])) as Tensor)
-    // made on the device: what is recorded takes no values from the host
-    .reduce((total, output) => tf.add(total, output), tf.fill(shape, 0) as Tensor)
+    .reduce((total, output) => tf.add(total, output), zeros([1, 1]))
   return narrowed(sum) as Tensor2D
 }
+
+/** Made on the device: what is recorded takes no values from the host. */
+const zeros = (shape: [number, number]): Tensor => tf.fill(shape, 0)
