@@ -43,6 +43,7 @@ export {
   type RunDescription,
   type RunFolder
 } from "./run-folder.ts"
+export { freeLock, takeLock } from "./file-lock.ts"
 export { isBeingWritten } from "./run-lock.ts"
 export { runTraining, type TrainingRun } from "./run.ts"
 export { RunJournal } from "./run-journal.ts"

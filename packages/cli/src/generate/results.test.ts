@@ -3,8 +3,10 @@ import { appendFileSync, cpSync, mkdtempSync, readFileSync, writeFileSync } from
 import { tmpdir } from "node:os"
 import { join } from "node:path"
 import { expect, it } from "vitest"
-import { openResults } from "./results.ts"
+import * as results from "./results.ts"
 
+/** Whose lock is given back at once. */
+const openResults = (...args: Parameters<typeof results.openResults>) => Effect.scoped(results.openResults(...args))
 const prompts = [Int32Array.of(1, 2), Int32Array.of(3), Int32Array.of(4, 5, 6)]
 const folder = () => mkdtempSync(join(tmpdir(), "plumbline-"))
 const file = () => join(folder(), "out.jsonl")
@@ -55,4 +57,14 @@ it("says where no file can be", async () => {
   const here = folder()
   expect(await refusal(here)).toBe(`${here}: it is a folder; name a file in it`)
   expect(await refusal(join(here, "none", "x"))).toBe(`${here}/none/x: there is no folder ${here}/none`)
+})
+
+it("is one process's alone, until it is done or dead", async () => {
+  const options = { model, output: file(), samples: 1 }
+  const inside = Effect.andThen(results.openResults(options, prompts), Effect.flip(openResults(options, prompts)))
+  expect((await Effect.runPromise(Effect.scoped(inside))).message).toContain(`process ${process.pid} is writing it`)
+  await Effect.runPromise(openResults(options, prompts))
+  // of a process that was killed; no pid is so large
+  writeFileSync(`${options.output}.lock`, JSON.stringify({ pid: 2 ** 30 }))
+  await Effect.runPromise(openResults(options, prompts))
 })

@@ -1,4 +1,5 @@
-import { Effect, Schema } from "effect"
+import { freeLock, takeLock } from "@plumbline/training"
+import { Effect, Schema, type Scope } from "effect"
 import { createHash } from "node:crypto"
 import { appendFileSync, existsSync, readFileSync, statSync, truncateSync, writeFileSync } from "node:fs"
 import { dirname, resolve } from "node:path"
@@ -46,16 +47,25 @@ const toScreen: Results = {
 /**
  * Standard output, or a file. A file that is there already is gone on with where the same model made it from the same
  * prompts with the same options; a line that was torn off in the middle, and the other samples of its prompt, are made again.
+ * The file is this process's alone until the scope closes.
  */
 export const openResults = (
   options: ResultOptions,
   prompts: ReadonlyArray<Int32Array>,
   rowOf = byIndex
-): Effect.Effect<Results, ResultsUnusable> => {
+): Effect.Effect<Results, ResultsUnusable, Scope.Scope> => {
   const { output } = options
   if (output === undefined) return Effect.succeed(toScreen)
+  return Effect.andThen(lock(output), openFile({ ...options, output }, prompts, rowOf))
+}
+
+const openFile = (
+  options: ResultOptions & { readonly output: string },
+  prompts: ReadonlyArray<Int32Array>,
+  rowOf: RowOf
+): Effect.Effect<Results, ResultsUnusable> => {
+  const { output } = options
   return attemptFile(output, () => {
-    checkPlace(output)
     const origin = originOf(options, prompts)
     const note = `${output}.origin`
     if (!existsSync(output)) {
@@ -76,6 +86,16 @@ export const openResults = (
         })
     }
   })
+}
+
+const lock = (output: string): Effect.Effect<void, ResultsUnusable, Scope.Scope> => {
+  const file = `${output}.lock`
+  const take = attemptFile(output, () => {
+    checkPlace(output)
+    const pid = takeLock(file)
+    if (pid !== undefined) throw new Error(`process ${pid} is writing it; wait for it, or name another file`)
+  })
+  return Effect.acquireRelease(take, () => Effect.sync(() => freeLock(file)))
 }
 
 const checkPlace = (output: string): void => {
