@@ -25,7 +25,7 @@ export interface GenerationMeasurement {
   readonly seconds: ReadonlyArray<number>
   /** Of a run of one new token a row. */
   readonly prefillSeconds: number
-  readonly decodeStepSeconds: number
+  readonly decodeStepSeconds: number | null
   /** Bytes of weights, keys and values that a decode step reads, in the middle of the responses. */
   readonly bytesPerStep: number
 }
@@ -48,17 +48,20 @@ export const measureGeneration = Effect.fnUntraced(function* (task: GenerationTa
       seconds.push(yield* run(newTokens))
     }
     const prefillSeconds = median(prefill)
-    const steps = Math.max(1, newTokens - 1)
     const measurement: GenerationMeasurement = {
       parameters: model.variables.reduce((total, { size }) => total + size, 0),
       seconds,
       prefillSeconds,
-      decodeStepSeconds: (median(seconds) - prefillSeconds) / steps,
+      decodeStepSeconds: decodeStep(median(seconds), prefillSeconds, newTokens),
       bytesPerStep: bytesPerNumber * numbersPerStep(model, batch, prompt + newTokens / 2)
     }
     return { ...measurement, samples }
   }).pipe(Effect.provide(Generator.layerModel(model, options)))
 })
+
+/** Seconds of a step after the first token; null where there is none, or all of them take less than times vary by. */
+export const decodeStep = (seconds: number, prefillSeconds: number, newTokens: number): number | null =>
+  newTokens > 1 && seconds > prefillSeconds ? (seconds - prefillSeconds) / (newTokens - 1) : null
 
 const timed = ({ batch, prompt, samples, seed, shape }: GenerationTask, maxNewTokens: number) =>
   Effect.gen(function* () {

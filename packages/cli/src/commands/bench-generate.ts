@@ -80,7 +80,7 @@ const figures = ({ batch, newTokens }: Options, measured: GenerationMeasurement)
     prefill_seconds: prefillSeconds,
     decode_step_seconds: decodeStepSeconds,
     bytes_per_decode_step: bytesPerStep,
-    bytes_per_second: bytesPerStep / decodeStepSeconds
+    bytes_per_second: decodeStepSeconds === null ? null : bytesPerStep / decodeStepSeconds
   }
 }
 
@@ -94,6 +94,13 @@ const text = (description: string, options: Options, measured: GenerationMeasure
     `work       ${batch} responses of ${newTokens} tokens to ${batch / samples} prompts of ${prompt}`,
     `generation ${all.tokens_per_second.toFixed(0)} tokens/s, prompts included (${ms(all.seconds.min)} to ${ms(all.seconds.max)})`,
     `prompts    ${ms(all.prefill_seconds)}, first token included`,
-    `decoding   ${ms(all.decode_step_seconds)} a step; it reads ${(all.bytes_per_decode_step / 2 ** 20).toFixed(0)} MiB, so ${(all.bytes_per_second / 1e9).toFixed(0)} GB/s`
+    `decoding   ${decoding(all)}`
   ].join("\n")
+}
+
+const decoding = (all: ReturnType<typeof figures>): string => {
+  if (all.decode_step_seconds === null || all.bytes_per_second === null) return "too few steps to be timed"
+  const step = `${(all.decode_step_seconds * 1e3).toFixed(2)} ms`
+  const [read, speed] = [all.bytes_per_decode_step / 2 ** 20, all.bytes_per_second / 1e9]
+  return `${step} a step; it reads ${read.toFixed(0)} MiB, so ${speed.toFixed(0)} GB/s`
 }
