@@ -13,7 +13,7 @@ export interface LogitOptions {
   readonly withSlopes: boolean
 }
 
-/** Logits of some rows: [count, V]. */
+/** Logits of some rows: [count, V], on CUDA at any distance from each other. */
 interface Rows {
   readonly count: number
   readonly logits: Handle
@@ -71,10 +71,16 @@ export const logitStatistics = (
 ): Handle | undefined => {
   const { T, count, logits, targets } = rows
   if (T === undefined) return composedStatistics(rows, lines, options, scope)
-  const width = scope.backend.addon.shape(logits)[1]!
-  const args = [logits, targets, ...lines, width, options.temperature, options.softCap]
-  launch("logitStatistics", { blocks: count, threads: THREADS, macros: { T, W: packWidth(width) }, args }, scope)
+  const { macros, numbers } = rowsOf(rows, scope)
+  const args = [logits, targets, ...lines, ...numbers, options.temperature, options.softCap]
+  launch("logitStatistics", { blocks: count, threads: THREADS, macros, args }, scope)
   return undefined
+}
+
+/** How our kernels read the rows: packs that go beyond a row's end where the next one begins later. */
+const rowsOf = ({ T, logits }: Rows, { backend }: KernelScope) => {
+  const [width, step] = [backend.addon.shape(logits)[1]!, backend.addon.strides(logits)[0]!]
+  return { macros: { T: T!, W: packWidth(step) }, numbers: [width, step] }
 }
 
 /** The most likely token's probability is never 0, so the normalizer is read off it. */
@@ -107,17 +113,17 @@ interface Known {
 export const logitSlopes = (rows: Rows, known: Known, options: LogitOptions, scope: KernelScope): Handle => {
   const { T, count, logits, targets } = rows
   if (T === undefined) return composedSlopes(rows, known, options, scope)
-  const width = scope.backend.addon.shape(logits)[1]!
+  const { macros, numbers } = rowsOf(rows, scope)
   const args = [
     logits,
     targets,
     known.logNormalizer,
     known.factors ?? null,
-    width,
+    ...numbers,
     options.temperature,
     options.softCap
   ]
-  launch("logitSlopes", { blocks: count, threads: THREADS, macros: { T, W: packWidth(width) }, args }, scope)
+  launch("logitSlopes", { blocks: count, threads: THREADS, macros, args }, scope)
   return logits
 }
 

@@ -3,7 +3,8 @@ import { aten, atenInPlace, inScope } from "../aten.ts"
 import { BatchInvarianceUnavailable } from "../batch-invariance.ts"
 import type { KernelScope } from "../kernel.ts"
 import { FLOAT32 } from "../scalar-type.ts"
-import { emptyOf, typeOf } from "./storage.ts"
+import { alignedProduct, hasAlignedRows } from "./aligned-product.ts"
+import { typeOf } from "./storage.ts"
 
 // Products whose rows have the same bits however many there are. cuBLAS promises that of none, but its kernels on tensor cores
 // add up along the common axis in one order unless they split it, which is switched off, and unless a product has very few
@@ -11,8 +12,6 @@ import { emptyOf, typeOf } from "./storage.ts"
 
 /** Rows from which on no kernel of another kind is chosen. */
 const LEAST_ROWS = 64
-/** Numbers of 16 bits in 16 bytes. */
-const ALIGNMENT = 8
 /** Rows at which a shape is compared with many. */
 const COMPARED = [64, 65, 100, 128, 200, 256, 300, 512, 1000, 1024, 2048]
 const MOST_COMPARED = 4096
@@ -21,8 +20,7 @@ const MOST_NUMBERS = 2 ** 27
 /** Numbers of a weight that is made up for the comparison; larger ones are taken as they are. */
 const MOST_MADE = 2 ** 24
 
-const [mm, t, narrow, pad, any, ne, view, sin, arange, to, scaled] = [
-  aten("mm"),
+const [t, narrow, pad, any, ne, view, sin, arange, to, scaled] = [
   aten("t"),
   aten("narrow"),
   aten("constant_pad_nd"),
@@ -49,22 +47,10 @@ export const invariantProduct = (x: Handle, weight: Handle, scope: KernelScope):
 }
 
 export const invariantProductInto = (x: Handle, weight: Handle, out: Handle, scope: KernelScope): void => {
-  const isPlain = shapeOf(x, scope)[0] >= LEAST_ROWS && isAligned(weight, scope)
-  if (!isPlain) return copyInto(out, invariantProduct(x, weight, scope))
+  if (shapeOf(x, scope)[0] < LEAST_ROWS || !hasAlignedRows(out, scope))
+    return copyInto(out, invariantProduct(x, weight, scope))
   compareOnce(weight, scope)
   mmInto(x, t(weight), out)
-}
-
-const isAligned = (weight: Handle, scope: KernelScope): boolean => shapeOf(weight, scope)[0] % ALIGNMENT === 0
-
-/** Rows of results that do not begin at multiples of 16 bytes are left to other kernels; so there is room between them. */
-const alignedProduct = (x: Handle, weight: Handle, scope: KernelScope): Handle => {
-  if (isAligned(weight, scope)) return mm(x, t(weight))
-  const [[rows], [outputs]] = [shapeOf(x, scope), shapeOf(weight, scope)]
-  const step = Math.ceil(outputs / ALIGNMENT) * ALIGNMENT
-  const out = narrow(emptyOf([rows, step], typeOf(x, scope), scope), 1, 0, outputs)
-  mmInto(x, t(weight), out)
-  return out
 }
 
 /** Shapes that were found to be invariant, by the device. */

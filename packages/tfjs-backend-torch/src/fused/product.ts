@@ -2,16 +2,19 @@ import type { Handle } from "../addon.ts"
 import { aten, atenInPlace } from "../aten.ts"
 import type { KernelScope } from "../kernel.ts"
 import { FLOAT32 } from "../scalar-type.ts"
+import { alignedProduct } from "./aligned-product.ts"
 import { cudaStorage, launch } from "./cuda/kernels.ts"
 import { shapeOf } from "./cuda/launches.ts"
 import { invariantProduct, invariantProductInto } from "./product-invariant.ts"
 import { emptyOf, isHostFloat, typeOf } from "./storage.ts"
 
-const [mm, t] = [aten("mm"), aten("t")]
+const [mm, t, contiguous] = [aten("mm"), aten("t"), aten("contiguous")]
 const mmInto = atenInPlace("mm.out")
 
 /** Rows whose product is no faster by tensor cores: the weight is read once either way. */
 const FEW = 4
+/** Outputs from which on rows that are not aligned are worth a copy. */
+const MANY_OUTPUTS = 1024
 const WARPS = 4
 
 /** x [N, I] times the transpose of a weight [O, I] of the same storage: [N, O]. */
@@ -20,8 +23,13 @@ export const product = (x: Handle, weight: Handle, scope: KernelScope): Handle =
   if (own !== null) return scope.temporary(own)
   if (isInvariant(x, scope)) return invariantProduct(x, weight, scope)
   const [rows, inner] = shapeOf(x, scope) as [number, number]
-  return rows <= FEW && fitsFewRows(x, weight, inner, scope) ? fewRows(x, weight, scope) : mm(x, t(weight))
+  if (rows <= FEW && fitsFewRows(x, weight, inner, scope)) return fewRows(x, weight, scope)
+  return fitsAligned(x, weight, scope) ? contiguous(alignedProduct(x, weight, scope)) : mm(x, t(weight))
 }
+
+/** Where tensor cores multiply, and the copy that follows is little beside the product. */
+const fitsAligned = (x: Handle, weight: Handle, scope: KernelScope): boolean =>
+  cudaStorage([x, weight], scope) === "bf16" && shapeOf(weight, scope)[0]! >= MANY_OUTPUTS
 
 /** The same into `out`, [N, O] of the same storage. */
 export const productInto = (x: Handle, weight: Handle, out: Handle, scope: KernelScope): void => {

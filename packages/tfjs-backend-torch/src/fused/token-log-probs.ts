@@ -3,6 +3,7 @@ import type { Handle } from "../addon.ts"
 import { aten, atenInPlace, atenOwned, inScope } from "../aten.ts"
 import type { Kernel, KernelScope } from "../kernel.ts"
 import { FLOAT32, INT32, INT64 } from "../scalar-type.ts"
+import { alignedRows } from "./aligned-product.ts"
 import { cudaStorage } from "./cuda/kernels.ts"
 import { cudaScale } from "./cuda/row-launches.ts"
 import { type LogitOptions, logitSlopes, logitStatistics } from "./logit-rows.ts"
@@ -49,7 +50,7 @@ const eachChunk = (
   const ids = scope.upload(targets, [targets.length], INT32)
   const all = T === undefined ? to(ids, INT64) : ids
   const size = chunkSize(targets.length, vocabulary, type, scope)
-  const buffer = emptyOf([size, vocabulary], type, scope)
+  const buffer = (T === undefined ? denseRows : alignedRows)(size, vocabulary, type, scope)
   for (let start = 0; start < targets.length; start += size) {
     inScope(() => {
       const count = Math.min(size, targets.length - start)
@@ -60,6 +61,9 @@ const eachChunk = (
     })
   }
 }
+
+const denseRows = (rows: number, width: number, type: number, scope: KernelScope): Handle =>
+  emptyOf([rows, width], type, scope)
 
 const chunkSize = (count: number, vocabulary: number, type: number, scope: KernelScope): number => {
   const bytes = CHUNK_BYTES[scope.backend.cuda === undefined ? "cpu" : "cuda"]

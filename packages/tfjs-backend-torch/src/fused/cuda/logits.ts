@@ -1,6 +1,7 @@
 /**
  * A block a row of logits. `statistics` reads the row once: log-prob of the target, entropy, whether the target is the
- * most likely token, log of the normalizer. `slopes` turns the row into the gradient of factor · log-prob, in place.
+ * most likely token, log of the normalizer. `slopes` turns the row into the gradient of factor · log-prob, in place. Rows of
+ * `width` numbers begin every `step`; the last pack of a row may take in what lies between it and the next.
  */
 const CAPPED = `
 struct Logit { float value, slope; };
@@ -21,10 +22,10 @@ __device__ inline State merged(State a, State b) {
   return {big.most, big.sum + factor * small.sum, big.product + factor * small.product, big.index};
 }
 extern "C" __global__ void logitStatistics(const T* logits, const int* targets, float* logProbs, float* entropy,
-                                           float* correct, float* logNormalizer, int width, float temperature,
-                                           float cap) {
+                                           float* correct, float* logNormalizer, int width, int step,
+                                           float temperature, float cap) {
   awaitOthers();
-  const T* row = logits + (long long)blockIdx.x * width;
+  const T* row = logits + (long long)blockIdx.x * step;
   const float inverse = 1.f / temperature;
   State state = {-3.4e38f, 0.f, 0.f, 2147483647};
   for (int i = threadIdx.x * W; i < width; i += blockDim.x * W) {
@@ -34,13 +35,14 @@ extern "C" __global__ void logitStatistics(const T* logits, const int* targets, 
     #pragma unroll
     for (int j = 0; j < W; j++) {
       z.v[j] = capped(z.v[j], inverse, cap).value;
-      if (!(z.v[j] <= most)) { most = z.v[j]; index = i + j; }
+      if (i + j < width && !(z.v[j] <= most)) { most = z.v[j]; index = i + j; }
     }
     const float factor = state.sum == 0.f ? 0.f : __expf(state.most - most);
     state.sum *= factor;
     state.product *= factor;
     #pragma unroll
     for (int j = 0; j < W; j++) {
+      if (i + j >= width) continue;
       const float e = __expf(z.v[j] - most);
       state.sum += e;
       state.product += e * z.v[j];
@@ -72,9 +74,9 @@ extern "C" __global__ void logitStatistics(const T* logits, const int* targets, 
 /** `factors` may be null: every row's is 1. */
 export const LOGIT_SLOPES = `${CAPPED}
 extern "C" __global__ void logitSlopes(T* logits, const int* targets, const float* logNormalizer, const float* factors,
-                                       int width, float temperature, float cap) {
+                                       int width, int step, float temperature, float cap) {
   awaitOthers();
-  T* row = logits + (long long)blockIdx.x * width;
+  T* row = logits + (long long)blockIdx.x * step;
   const int target = targets[blockIdx.x];
   const float inverse = 1.f / temperature;
   const float normalizer = logNormalizer[blockIdx.x];
