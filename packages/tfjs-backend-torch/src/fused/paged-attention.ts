@@ -4,15 +4,8 @@ import { aten, atenInPlace } from "../aten.ts"
 import type { Kernel, KernelScope } from "../kernel.ts"
 import { FLOAT32, INT64 } from "../scalar-type.ts"
 import { rowForward } from "./attention-rows.ts"
-import {
-  checkInvariant,
-  fitsPagedDecode,
-  fitsPagedFlash,
-  type PagedCall,
-  pagedDecode,
-  pagedFlash,
-  pagedTiles
-} from "./paged-cuda.ts"
+import { checkInvariant, fitsPagedDecode, type PagedCall, pagedDecode, pagedTiles } from "./paged-cuda.ts"
+import { fitsPagedFlash, pagedFlash } from "./paged-flash.ts"
 import { hiddenTokens, type PagedLayout, pagedLayout, type PagedRows, putSlots } from "./paged-layout.ts"
 import { activation, cast, emptyOf, isHostFloat, typeOf, wide, zerosOf } from "./storage.ts"
 

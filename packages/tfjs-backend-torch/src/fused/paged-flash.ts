@@ -1,0 +1,48 @@
+import type { Handle } from "../addon.ts"
+import { aten, atenAll } from "../aten.ts"
+import type { KernelScope } from "../kernel.ts"
+import { INT32, INT64 } from "../scalar-type.ts"
+import { isHalf } from "./attention-cudnn.ts"
+
+// Attention over the pages of a cache on CUDA by flash attention: rows of several queries, whose keys are gathered.
+
+/** Rows of several queries, whose keys' slots are laid end to end. */
+export interface LongRows {
+  /** [R] queries and keys of each row */
+  readonly queries: ReadonlyArray<number>
+  readonly keys: ReadonlyArray<number>
+  readonly slots: Int32Array
+  readonly window: number | undefined
+  readonly scale: number
+}
+
+const flash = atenAll("_flash_attention_forward")
+const indexSelect = aten("index_select")
+
+export const fitsPagedFlash = (q: Handle, softCap: number | undefined, scope: KernelScope): boolean => {
+  const { addon, cuda } = scope.backend
+  const width = addon.shape(q)[2]!
+  return (
+    cuda !== undefined &&
+    cuda.capability >= 80 &&
+    isHalf(q, scope) &&
+    softCap === undefined &&
+    width % 8 === 0 &&
+    width <= 256
+  )
+}
+
+/** [ΣT, H, d] of queries laid end to end. */
+export const pagedFlash = (q: Handle, keys: Handle, values: Handle, rows: LongRows, scope: KernelScope): Handle => {
+  const index = scope.upload(rows.slots, [rows.slots.length], INT64)
+  const ends = (lengths: ReadonlyArray<number>): Handle => {
+    const cumulative = new Int32Array(lengths.length + 1)
+    lengths.forEach((length, row) => (cumulative[row + 1] = cumulative[row]! + length))
+    return scope.upload(cumulative, [cumulative.length], INT32)
+  }
+  const own = [keys, values].map((x) => indexSelect(x, 0, index))
+  const most = [rows.queries, rows.keys].map((lengths) => Math.max(...lengths))
+  const windows = rows.window === undefined ? [undefined, undefined] : [rows.window - 1, 0]
+  const [out] = flash(q, ...own, ends(rows.queries), ends(rows.keys), ...most, 0, true, false, rows.scale, ...windows)
+  return out!
+}
