@@ -70,8 +70,12 @@ export class MachineUnsupported extends Schema.TaggedError<MachineUnsupported>()
       (name) => `${name}: ${backends[name].precisions.join(", ")} on ${backends[name].devices.join(", ")}`
     )
     const how = this.batchInvariant ? " with --batch-invariant" : ""
-    const only = this.batchInvariant ? "; with --batch-invariant torch: bfloat16 on cuda" : ""
-    return `${who} in ${this.precision} on ${this.device}${how}. What there is: ${able.join("; ")}${only}`
+    const invariant = names.flatMap((name) => {
+      const found = (backends[name] as BackendChoice).invariant
+      return found === undefined ? [] : [`with --batch-invariant ${name}: ${found.precision} on ${found.device}`]
+    })
+    const there = this.batchInvariant ? [...able, ...invariant] : able
+    return `${who} in ${this.precision} on ${this.device}${how}. What there is: ${there.join("; ")}`
   }
 }
 

@@ -5,10 +5,15 @@ export class BatchInvarianceUnavailable extends Error {
     this.name = "BatchInvarianceUnavailable"
   }
 
-  /** @param shape queries, [N, H, d] */
-  static ofHeads([, heads, width]: ReadonlyArray<number>): BatchInvarianceUnavailable {
+  /**
+   * @param shape     queries, [N, H, d]
+   * @param widths    numbers of a head that there are kernels for
+   * @param mostGroup query heads to a key head at most
+   */
+  static ofHeads([, heads, width]: ReadonlyArray<number>, widths: ReadonlyArray<string>, mostGroup: number) {
+    const known = `${widths.slice(0, -1).join(", ")} or ${widths.at(-1)}`
     return new BatchInvarianceUnavailable(
-      `batch-invariant attention takes bfloat16 heads of 16, 32, 64, 128 or 256 numbers, at most 8 query heads to a key head; this model has ${heads} query heads of ${width} numbers`
+      `batch-invariant attention takes bfloat16 heads of ${known} numbers, at most ${mostGroup} query heads to a key head; this model has ${heads} query heads of ${width} numbers`
     )
   }
 

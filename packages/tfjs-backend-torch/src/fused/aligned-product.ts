@@ -12,15 +12,12 @@ const ALIGNMENT = 8
 const [mm, t, narrow] = [aten("mm"), aten("t"), aten("narrow")]
 const mmInto = atenInPlace("mm.out")
 
-/** Numbers from the beginning of one row to that of the next. */
-const alignedStep = (width: number): number => Math.ceil(width / ALIGNMENT) * ALIGNMENT
-
 export const hasAlignedRows = (x: Handle, { backend }: KernelScope): boolean =>
   backend.addon.strides(x)[0]! % ALIGNMENT === 0
 
-/** [rows, width] without values, whose rows are aligned. */
+/** [rows, width] without values, whose rows are aligned on CUDA. */
 export const alignedRows = (rows: number, width: number, type: number, scope: KernelScope): Handle => {
-  const step = alignedStep(width)
+  const step = scope.backend.cuda === undefined ? width : Math.ceil(width / ALIGNMENT) * ALIGNMENT
   const all = emptyOf([rows, step], type, scope)
   return step === width ? all : narrow(all, 1, 0, width)
 }

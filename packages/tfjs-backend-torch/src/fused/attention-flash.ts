@@ -2,7 +2,7 @@ import type { Handle } from "../addon.ts"
 import { aten, atenAll, atenInPlace } from "../aten.ts"
 import type { KernelScope } from "../kernel.ts"
 import { INT32, INT64 } from "../scalar-type.ts"
-import type { AttentionOptions, Attended, Heads, RowSpans } from "./row-groups.ts"
+import { type AttentionOptions, type Attended, cumulative, type Heads, type RowSpans } from "./row-groups.ts"
 import { isHalf } from "./attention-cudnn.ts"
 import { emptyOf, typeOf, zerosOf } from "./storage.ts"
 
@@ -36,12 +36,11 @@ interface Packing {
 }
 
 const packingOf = ({ lengths, starts }: RowSpans, tokens: number, scope: KernelScope): Packing => {
-  const cumulative = new Int32Array(lengths.length + 1)
-  lengths.forEach((length, row) => (cumulative[row + 1] = cumulative[row]! + length))
-  const total = cumulative.at(-1)!
-  const gapless = total === tokens && starts.every((start, row) => lengths[row] === 0 || start === cumulative[row])
+  const ends = cumulative(lengths)
+  const total = ends.at(-1)!
+  const gapless = total === tokens && starts.every((start, row) => lengths[row] === 0 || start === ends[row])
   return {
-    cumulative: scope.upload(cumulative, [cumulative.length], INT32),
+    cumulative: scope.upload(ends, [ends.length], INT32),
     longest: lengths.reduce((most, length) => Math.max(most, length), 0),
     index: gapless ? undefined : to(scope.upload(places(lengths, starts, total), [total], INT32), INT64)
   }

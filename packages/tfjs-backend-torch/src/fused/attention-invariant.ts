@@ -2,7 +2,7 @@ import type { Handle } from "../addon.ts"
 import { aten } from "../aten.ts"
 import type { KernelScope } from "../kernel.ts"
 import { FLOAT32, INT32 } from "../scalar-type.ts"
-import { checkInvariant, pagedTiles } from "./paged-cuda.ts"
+import { pagedTiles } from "./paged-cuda.ts"
 import type { AttentionOptions } from "./row-groups.ts"
 import { emptyOf, typeOf, zerosOf } from "./storage.ts"
 
@@ -21,7 +21,6 @@ export const invariantForward = (
 ): readonly [out: Handle, normalizers: Handle] => {
   const [q, keys, values] = heads.map((x) => contiguous(x)) as [Handle, Handle, Handle]
   const shape = scope.backend.addon.shape(q) as [number, number, number]
-  checkInvariant({ q, keys, values }, scope)
   const rows = queries.lengths.length
   const numbers = Int32Array.from([...queries.starts, ...queries.lengths, ...keySpans.lengths])
   const places = {

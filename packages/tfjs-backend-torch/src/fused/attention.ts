@@ -1,48 +1,66 @@
 import type { TensorInfo } from "@tensorflow/tfjs-core"
 import type { Handle } from "../addon.ts"
-import { aten, atenInPlace } from "../aten.ts"
+import { aten } from "../aten.ts"
 import type { Kernel, KernelScope } from "../kernel.ts"
-import { traced } from "../traced.ts"
-import { FLOAT32 } from "../scalar-type.ts"
 import { cudnnForward, cudnnGradient, cudnnNormalizer, fitsCudnn } from "./attention-cudnn.ts"
-import { invariantForward } from "./attention-invariant.ts"
 import { fitsFlash, flashForward, flashGradient, flashNormalizer } from "./attention-flash.ts"
-import { type Attended, type AttentionOptions, type Heads, type RowGroup, rowGroups, wholeGroup } from "./row-groups.ts"
-import { rowForward, rowGradient } from "./attention-rows.ts"
-import { activation, cast, typeOf, zerosOf } from "./storage.ts"
+import { groupsForward, groupsGradient } from "./attention-groups.ts"
+import { invariantForward } from "./attention-invariant.ts"
+import type { Attended, AttentionOptions, Heads } from "./row-groups.ts"
+import { activation, cast, typeOf } from "./storage.ts"
 
-/** {q, k, v} → [out, log-normalizers]: our own kernel where it must be batch-invariant, cuDNN where rows are equally long, flash attention on 16 bits, else row by row. */
+/** A way to attend; the gradient reads the log-normalizers as the forward pass lays them out. */
+interface Path {
+  readonly forward: (heads: Three, options: AttentionOptions, scope: KernelScope) => Attended
+  /** Those of another forward pass, [H, N], as the gradient reads them. */
+  readonly normalizer: (byHead: Handle, options: AttentionOptions, scope: KernelScope) => Handle
+  readonly gradient: (
+    heads: Three,
+    saved: readonly [out: Handle, logNormalizer: Handle],
+    dy: Handle,
+    options: AttentionOptions,
+    scope: KernelScope
+  ) => Array<Handle>
+}
+
+type Three = readonly [Handle, Handle, Handle]
+
+const cudnn: Path = { forward: cudnnForward, normalizer: cudnnNormalizer, gradient: cudnnGradient }
+const flash: Path = { forward: flashForward, normalizer: flashNormalizer, gradient: flashGradient }
+
+const [contiguous, transpose] = [aten("contiguous"), aten("transpose.int")]
+
+const rowByRow: Path = {
+  forward: groupsForward,
+  normalizer: (byHead) => contiguous(transpose(byHead, 0, 1)),
+  gradient: groupsGradient
+}
+
+/** cuDNN where rows are equally long, flash attention on 16 bits, else row by row. */
+const pathOf = (heads: Heads, q: Handle, options: AttentionOptions, scope: KernelScope): Path => {
+  if (fitsCudnn(heads, q, options, scope)) return cudnn
+  return fitsFlash(heads, q, options, scope) ? flash : rowByRow
+}
+
+/** {q, k, v} → [out, log-normalizers]; the forward pass is our own kernel where it must be batch-invariant. */
 export const attention: Kernel = (heads: Heads, options: AttentionOptions, scope) => {
   const type = typeOf(activation(heads.q, scope), scope)
   const handles = [heads.q, heads.k, heads.v].map((x) => cast(scope.of(x), type, scope)) as [Handle, Handle, Handle]
-  const [out, logNormalizer] = forwardOf(heads, handles, options, scope)
+  const path = pathOf(heads, handles[0], options, scope)
+  const [out, logNormalizer] = (scope.backend.isBatchInvariant ? invariantly(path) : path.forward)(
+    handles,
+    options,
+    scope
+  )
   return [scope.out(out, "float32", heads.q.shape), scope.out(logNormalizer, "float32")]
 }
 
-const forwardOf = (
-  heads: Heads,
-  handles: [Handle, Handle, Handle],
-  options: AttentionOptions,
-  scope: KernelScope
-): Attended => {
-  if (scope.backend.isBatchInvariant) return invariantAttended(heads, handles, options, scope)
-  if (fitsCudnn(heads, handles[0], options, scope)) return cudnnForward(handles, options, scope)
-  if (fitsFlash(heads, handles[0], options, scope)) return flashForward(handles, options, scope)
-  return byRows(handles, options, scope)
-}
-
-/** The forward pass is our own; the gradient is of the kind that it would be otherwise. */
-const invariantAttended = (
-  heads: Heads,
-  handles: [Handle, Handle, Handle],
-  options: AttentionOptions,
-  scope: KernelScope
-): Attended => {
-  const [out, byHead] = invariantForward(handles, options, scope)
-  if (fitsCudnn(heads, handles[0], options, scope)) return [out, cudnnNormalizer(byHead, options, scope)]
-  if (fitsFlash(heads, handles[0], options, scope)) return [out, flashNormalizer(byHead, options, scope)]
-  return [out, contiguous(transpose(byHead, 0, 1))]
-}
+const invariantly =
+  (path: Path): Path["forward"] =>
+  (handles, options, scope) => {
+    const [out, byHead] = invariantForward(handles, options, scope)
+    return [out, path.normalizer(byHead, options, scope)]
+  }
 
 /** {q, k, v, out, logNormalizer, dy} → [dq, dk, dv] */
 export const attentionGradient: Kernel = (
@@ -55,135 +73,6 @@ export const attentionGradient: Kernel = (
   const handles = [q, k, v].map((x) => cast(scope.of(x), type, scope)) as [Handle, Handle, Handle]
   const saved = [scope.of(out), scope.of(logNormalizer)] as const
   const above = cast(scope.of(dy), type, scope)
-  const gradients = fitsCudnn(inputs, handles[0], options, scope)
-    ? cudnnGradient(handles, saved, above, options, scope)
-    : fitsFlash(inputs, handles[0], options, scope)
-      ? flashGradient(handles, saved, above, options, scope)
-      : gradientByRows(handles, saved, above, options, scope)
+  const gradients = pathOf(inputs, handles[0], options, scope).gradient(handles, saved, above, options, scope)
   return gradients.map((gradient, i) => scope.out(gradient, "float32", [q, k, v][i]!.shape))
-}
-
-const [narrow, view, contiguous, transpose] = [
-  aten("narrow"),
-  aten("reshape"),
-  aten("contiguous"),
-  aten("transpose.int")
-]
-const copyInto = atenInPlace("copy_")
-
-/** [count, length, heads, d] of a flat tensor [N, heads, d]. */
-const take = (x: Handle, first: number, count: number, length: number, scope: KernelScope): Handle => {
-  const [, ...rest] = scope.backend.addon.shape(x)
-  return view(narrow(x, 0, first, count * length), [count, length, ...rest])
-}
-
-const put = (into: Handle, first: number, values: Handle, scope: KernelScope): void => {
-  const [count, length, ...rest] = scope.backend.addon.shape(values) as [number, number, ...Array<number>]
-  copyInto(narrow(into, 0, first, count * length), view(values, [count * length, ...rest]))
-}
-
-/** What decides, beside the tensors, how rows of one length are computed that fill them. */
-type WholeNumbers = [
-  count: number,
-  length: number,
-  keyLength: number,
-  scale: number,
-  window: number | undefined,
-  softCap: number | undefined
-]
-
-const numbersOf = (
-  { count, keyLength, length }: RowGroup,
-  { scale, softCap, window }: AttentionOptions
-): WholeNumbers => [count, length, keyLength, scale, window, softCap]
-
-const wholeRows = ([count, length, keyLength, scale, window, softCap]: WholeNumbers) => ({
-  group: { count, firstQuery: 0, firstKey: 0, length, keyLength },
-  numbers: { scale, window, softCap }
-})
-
-/** [q, k, v] → [out, log-normalizers] */
-const wholeForward = traced((scope, tensors, ...constants: WholeNumbers) => {
-  const [q, k, v] = tensors as [Handle, Handle, Handle]
-  const { group, numbers } = wholeRows(constants)
-  const [out, normalizer] = rowForward(slices([q, k, v], group, scope), numbers, scope)
-  const shape = scope.backend.addon.shape(q)
-  return [view(out, shape), view(normalizer, shape.slice(0, 2))]
-})
-
-/** [q, k, v, out, log-normalizers, dy] → [dq, dk, dv] */
-const wholeGradient = traced((scope, tensors, ...constants: WholeNumbers) => {
-  const [q, k, v, ...above] = tensors as [Handle, Handle, Handle, Handle, Handle, Handle]
-  const { group, numbers } = wholeRows(constants)
-  const [out, normalizer, dy] = above.map((x) => take(x, 0, group.count, group.length, scope)) as [
-    Handle,
-    Handle,
-    Handle
-  ]
-  const gradients = rowGradient(slices([q, k, v], group, scope), [out, normalizer], dy, numbers, scope)
-  return gradients.map((gradient, i) => view(gradient, scope.backend.addon.shape(tensors[i]!)))
-})
-
-const byRows = (
-  [q, k, v]: readonly [Handle, Handle, Handle],
-  options: AttentionOptions,
-  scope: KernelScope
-): Attended => {
-  const shape = scope.backend.addon.shape(q)
-  const groups = rowGroups(options)
-  const whole = wholeGroup(groups, shape[0]!, scope.backend.addon.shape(k)[0]!)
-  if (whole !== undefined) return wholeForward(scope, [q, k, v], ...numbersOf(whole, options)) as unknown as Attended
-  const out = zerosOf(shape, typeOf(q, scope), scope)
-  const logNormalizer = zerosOf(shape.slice(0, 2), FLOAT32, scope)
-  for (const group of groups) {
-    const [of, keys, values] = slices([q, k, v], group, scope)
-    const [rowOut, rowNormalizer] = rowForward([of, keys, values], options, scope)
-    put(out, group.firstQuery, rowOut, scope)
-    put(logNormalizer, group.firstQuery, rowNormalizer, scope)
-  }
-  return [out, logNormalizer]
-}
-
-const slices = (
-  [q, k, v]: readonly [Handle, Handle, Handle],
-  { count, firstKey, firstQuery, keyLength, length }: RowGroup,
-  scope: KernelScope
-): [Handle, Handle, Handle] => [
-  take(q, firstQuery, count, length, scope),
-  take(k, firstKey, count, keyLength, scope),
-  take(v, firstKey, count, keyLength, scope)
-]
-
-const gradientByRows = (
-  handles: readonly [Handle, Handle, Handle],
-  [out, logNormalizer]: readonly [Handle, Handle],
-  dy: Handle,
-  options: AttentionOptions,
-  scope: KernelScope
-): Array<Handle> => {
-  const shapes = handles.map((handle) => scope.backend.addon.shape(handle))
-  const groups = rowGroups(options)
-  const gradientsOf = (group: RowGroup) => {
-    const { count, firstQuery, length } = group
-    const [rowOut, rowNormalizer, above] = [out, logNormalizer, dy].map((x) =>
-      take(x, firstQuery, count, length, scope)
-    ) as [Handle, Handle, Handle]
-    return rowGradient(slices(handles, group, scope), [rowOut, rowNormalizer], above, options, scope)
-  }
-  const whole = wholeGroup(groups, shapes[0]![0]!, shapes[1]![0]!)
-  if (whole !== undefined)
-    return [...wholeGradient(scope, [...handles, out, logNormalizer, dy], ...numbersOf(whole, options))]
-  const gradients = handles.map((handle, i) => zerosOf(shapes[i]!, typeOf(handle, scope), scope)) as [
-    Handle,
-    Handle,
-    Handle
-  ]
-  for (const group of groups) {
-    const { firstKey, firstQuery } = group
-    const row = gradientsOf(group)
-    put(gradients[0], firstQuery, row[0], scope)
-    put(gradients[1], firstKey, row[1], scope)
-    put(gradients[2], firstKey, row[2], scope)
-  }
-  return gradients
 }

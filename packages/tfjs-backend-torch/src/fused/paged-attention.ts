@@ -4,7 +4,7 @@ import { aten, atenInPlace } from "../aten.ts"
 import type { Kernel, KernelScope } from "../kernel.ts"
 import { FLOAT32, INT64 } from "../scalar-type.ts"
 import { rowForward } from "./attention-rows.ts"
-import { checkInvariant, fitsPagedDecode, type PagedCall, pagedDecode, pagedTiles } from "./paged-cuda.ts"
+import { fitsPagedDecode, type PagedCall, pagedDecode, pagedTiles } from "./paged-cuda.ts"
 import { fitsPagedFlash, pagedFlash } from "./paged-flash.ts"
 import { hiddenTokens, type PagedLayout, pagedLayout, type PagedRows, putSlots } from "./paged-layout.ts"
 import { activation, cast, emptyOf, isHostFloat, typeOf, wide, zerosOf } from "./storage.ts"
@@ -50,16 +50,12 @@ export const pagedAttention: Kernel = (inputs: Inputs, options: PagedOptions, sc
   const { queryCounts, single } = layout
   const covered = queryCounts.reduce((total, count) => total + count, single.length) === inputs.q.shape[0]
   const out = (covered ? emptyOf : zerosOf)(inputs.q.shape, typeOf(q, scope), scope)
-  const { pageSize, width } = options.rows
-  const heads = { ...paged, q: contiguous(q), table: scope.of(inputs.table), spans: scope.of(inputs.spans) }
-  const { scale, softCap, window } = options
-  const call = { ...heads, rows: lengths.length, tableWidth: width, pageSize, scale, softCap, window }
-  checkInvariant(call, scope)
   if (queryCounts.length > 0) {
-    if (scope.backend.isBatchInvariant) pagedTiles(call, lengths, 2, { out }, scope)
+    if (scope.backend.isBatchInvariant) pagedTiles(callOf(paged, inputs), lengths, 2, { out }, scope)
     else longRows(paged, layout, out)
   }
   if (single.length > 0) {
+    const call = callOf(paged, inputs)
     if (attendsPages(call, scope)) {
       attendPages(call, out, scope)
     } else {
@@ -74,15 +70,31 @@ export const pagedAttention: Kernel = (inputs: Inputs, options: PagedOptions, sc
   return scope.out(out, "float32", inputs.q.shape)
 }
 
+const callOf = ({ keys, options, q, scope, values }: Paged, { spans, table }: Inputs): PagedCall => {
+  const { rows, softCap, window } = options
+  return {
+    q: contiguous(q),
+    keys,
+    values,
+    table: scope.of(table),
+    spans: scope.of(spans),
+    rows: rows.queries.lengths.length,
+    tableWidth: rows.width,
+    pageSize: rows.pageSize,
+    scale: options.scale,
+    softCap,
+    window
+  }
+}
+
 const isOnHost = ({ keys, q, values }: Pick<PagedCall, "q" | "keys" | "values">, scope: KernelScope): boolean =>
   [q, keys, values].every((handle) => isHostFloat(handle, scope))
 
 const attendsPages = (call: Pick<PagedCall, "q" | "keys" | "values">, scope: KernelScope): boolean =>
-  isOnHost(call, scope) || fitsPagedDecode(call, scope)
+  isOnHost(call, scope) || scope.backend.isBatchInvariant || fitsPagedDecode(call, scope)
 
 /** Fills the rows of `out` that have one query; the others stay as they are. */
 export const attendPages = (call: PagedCall, out: Handle, scope: KernelScope): void => {
-  checkInvariant(call, scope)
   if (!isOnHost(call, scope)) return pagedDecode(call, out, scope)
   const { keys, pageSize, q, scale, softCap = 0, spans, table, values, window = 0 } = call
   scope.backend.addon.pagedDecode(q, keys, values, table, spans, out, pageSize, scale, window, softCap)

@@ -2,7 +2,7 @@ import type { Handle } from "../addon.ts"
 import { BatchInvarianceUnavailable } from "../batch-invariance.ts"
 import type { KernelScope } from "../kernel.ts"
 import { FLOAT32, INT32 } from "../scalar-type.ts"
-import { cudaStorage, launch } from "./cuda/kernels.ts"
+import { cudaStorage, launch, type Macros } from "./cuda/kernels.ts"
 import { emptyOf } from "./storage.ts"
 
 // Attention over the pages of a cache on CUDA by kernels of our own.
@@ -70,7 +70,7 @@ export const fitsPagedDecode = (call: Pick<PagedCall, "q" | "keys" | "values">, 
 }
 
 /** Whether tensor cores take the heads, and any number of queries a row; see PAGED_HALF. */
-export const fitsPagedHalf = (call: Pick<PagedCall, "q" | "keys" | "values">, scope: KernelScope): boolean => {
+const fitsPagedHalf = (call: Pick<PagedCall, "q" | "keys" | "values">, scope: KernelScope): boolean => {
   const { group, width } = shapeOf(call, scope)
   return (
     cudaStorage([call.q, call.keys, call.values], scope) === "bf16" &&
@@ -80,10 +80,9 @@ export const fitsPagedHalf = (call: Pick<PagedCall, "q" | "keys" | "values">, sc
   )
 }
 
-/** @throws BatchInvarianceUnavailable where that is asked for and the kernel does not take such heads */
-export const checkInvariant = (call: Pick<PagedCall, "q" | "keys" | "values">, scope: KernelScope): void => {
+const checkInvariant = (call: Pick<PagedCall, "q" | "keys" | "values">, scope: KernelScope): void => {
   if (scope.backend.isBatchInvariant && !fitsPagedHalf(call, scope))
-    throw BatchInvarianceUnavailable.ofHeads(scope.backend.addon.shape(call.q))
+    throw BatchInvarianceUnavailable.ofHeads(scope.backend.addon.shape(call.q), Object.keys(HALF_SHAPES), MOST_GROUP)
 }
 
 /** Keys that a group of threads reads at a time: as many as registers hold beside the queries and the sums. */
@@ -97,59 +96,76 @@ const keysOfBlock = (keys: number, blocks: number, { backend }: KernelScope): nu
   return Math.min(MOST_KEYS, Math.max(LEAST_KEYS, share))
 }
 
-/** Fills the rows of `out` that have one query; the others stay as they are. */
-export const pagedDecode = (call: PagedCall, out: Handle, scope: KernelScope): void => {
+/** Where results go, and which tokens a block has. */
+interface Work {
+  readonly out: Handle
+  /** [H, N] float32, to be filled */
+  readonly normalizers?: Handle | undefined
+  /** Rows and first queries of tiles, [count, 2] int32; without it a block takes a row. */
+  readonly places?: { readonly handle: Handle; readonly count: number } | undefined
+  /** Query heads of a block at most. */
+  readonly queries: number
+  readonly splitLength: number
+}
+
+/** What a kernel that attends is launched with. */
+interface Attending {
+  readonly blocks: number
+  readonly macros: Macros
+  readonly parts: Handle | null
+  /** From the number of rows to the window. */
+  readonly numbers: ReadonlyArray<number>
+}
+
+/** Has `attend` fill `out` or, where keys are split, its parts, which are then merged. */
+const inParts = (call: PagedCall, work: Work, scope: KernelScope, attend: (launched: Attending) => void): void => {
+  const { pageSize, q, rows, spans, tableWidth, window = 0 } = call
+  const { normalizers = null, out, places, queries, splitLength } = work
   const { group, keyHeads, width } = shapeOf(call, scope)
-  const blocks = call.rows * keyHeads
-  const splitLength = keysOfBlock(mostKeys(call), blocks, scope)
-  const isQuick = QUICK_WIDTHS.includes(width) || scope.backend.isBatchInvariant
-  if (isQuick && fitsPagedHalf(call, scope)) return pagedHalf(call, { splitLength, tiles: 1, out }, scope)
-  const { keys, pageSize, q, rows, scale, softCap = 0, spans, table, tableWidth, values, window = 0 } = call
-  const splits = splitsOf(mostKeys(call), splitLength)
-  const T = cudaStorage([q], scope)!
-  const macros = { T, W: 8, D: width, G: group, PAGE: pageSize }
-  const parts = splits === 1 ? null : emptyOf([blocks * splits, group, width + 2], FLOAT32, scope)
-  const numbers = [rows, tableWidth, keyHeads, splits, splitLength, window, scale, softCap]
-  const args = [q, keys, values, table, spans, out, parts, ...numbers]
-  const ahead = { ...macros, AHEAD: aheadOf(T, group) }
-  launch("pagedDecode", { blocks: blocks * splits, threads: THREADS, macros: ahead, args }, scope)
+  const units = (places?.count ?? rows) * keyHeads
+  const splits = Math.max(1, Math.ceil(mostKeys(call) / splitLength))
+  const macros = { T: cudaStorage([q], scope)!, W: 8, D: width, G: group, PAGE: pageSize }
+  const parts = splits === 1 ? null : emptyOf([units * splits, queries, width + 2], FLOAT32, scope)
+  const numbers = [rows, tableWidth, keyHeads, splits, splitLength, window]
+  attend({ blocks: units * splits, macros, parts, numbers })
   if (parts === null) return
-  const merged = [parts, spans, null, out, null, rows, keyHeads, splits, group, 0]
-  launch("pagedMerge", { blocks, threads: THREADS, macros, args: merged }, scope)
+  const tokens = scope.backend.addon.shape(q)[0]!
+  const args = [parts, spans, places?.handle ?? null, out, normalizers, rows, keyHeads, splits, queries, tokens]
+  launch("pagedMerge", { blocks: units, threads: THREADS, macros, args }, scope)
 }
 
 const mostKeys = ({ pageSize, tableWidth }: PagedCall): number => tableWidth * Math.max(1, pageSize)
 
-const splitsOf = (keys: number, splitLength: number): number => Math.max(1, Math.ceil(keys / splitLength))
-
-interface HalfWork {
-  readonly splitLength: number
-  readonly tiles: number
-  readonly out: Handle
-  /** Rows and first queries of tiles, [count, 2] int32; without it a block takes a row. */
-  readonly places?: { readonly handle: Handle; readonly count: number } | undefined
-  /** [H, N] float32, to be filled */
-  readonly normalizers?: Handle | undefined
+/**
+ * Fills the rows of `out` that have one query; the others stay as they are.
+ *
+ * @throws BatchInvarianceUnavailable where that is asked for and the kernel does not take such heads
+ */
+export const pagedDecode = (call: PagedCall, out: Handle, scope: KernelScope): void => {
+  checkInvariant(call, scope)
+  const { group, keyHeads, width } = shapeOf(call, scope)
+  const splitLength = keysOfBlock(mostKeys(call), call.rows * keyHeads, scope)
+  const isQuick = QUICK_WIDTHS.includes(width) || scope.backend.isBatchInvariant
+  if (isQuick && fitsPagedHalf(call, scope)) return pagedHalf(call, 1, { splitLength, out }, scope)
+  const { keys, q, scale, softCap = 0, spans, table, values } = call
+  inParts(call, { out, queries: group, splitLength }, scope, ({ blocks, macros, numbers, parts }) => {
+    const args = [q, keys, values, table, spans, out, parts, ...numbers, scale, softCap]
+    const ahead = { ...macros, AHEAD: aheadOf(macros["T"] as string, group) }
+    launch("pagedDecode", { blocks, threads: THREADS, macros: ahead, args }, scope)
+  })
 }
 
-const pagedHalf = (call: PagedCall, work: HalfWork, scope: KernelScope): void => {
-  const { keys, pageSize, q, rows, scale, softCap = 0, spans, table, tableWidth, values, window = 0 } = call
-  const { normalizers = null, out, places, splitLength, tiles } = work
-  const { group, keyHeads, width } = shapeOf(call, scope)
-  const blocks = (places?.count ?? rows) * keyHeads
-  const splits = splitsOf(mostKeys(call), splitLength)
-  const { warps } = HALF_SHAPES[width]!
-  const macros = { T: "bf16", W: 8, D: width, G: group, PAGE: pageSize }
-  const parts = splits === 1 ? null : emptyOf([blocks * splits, 8 * tiles, width + 2], FLOAT32, scope)
+/** @param tiles products of 8 query heads that a warp has at a time */
+const pagedHalf = (call: PagedCall, tiles: number, work: Omit<Work, "queries">, scope: KernelScope): void => {
+  const { keys, q, scale, softCap = 0, spans, table, values } = call
+  const { normalizers = null, out, places } = work
+  const { warps } = HALF_SHAPES[shapeOf(call, scope).width]!
   const tokens = scope.backend.addon.shape(q)[0]!
-  const where = [spans, places?.handle ?? null]
-  const numbers = [rows, tableWidth, keyHeads, splits, splitLength, window, tokens, scale, softCap]
-  const args = [q, keys, values, table, ...where, out, parts, normalizers, ...numbers]
-  const own = { ...macros, TILES: tiles, WARPS: warps }
-  launch("pagedHalf", { blocks: blocks * splits, threads: 32 * warps, macros: own, args }, scope)
-  if (parts === null) return
-  const merged = [parts, ...where, out, normalizers, rows, keyHeads, splits, 8 * tiles, tokens]
-  launch("pagedMerge", { blocks, threads: THREADS, macros, args: merged }, scope)
+  inParts(call, { ...work, queries: 8 * tiles }, scope, ({ blocks, macros, numbers, parts }) => {
+    const handles = [q, keys, values, table, spans, places?.handle ?? null, out, parts, normalizers]
+    const args = [...handles, ...numbers, tokens, scale, softCap]
+    launch("pagedHalf", { blocks, threads: 32 * warps, macros: { ...macros, TILES: tiles, WARPS: warps }, args }, scope)
+  })
 }
 
 /**
@@ -158,14 +174,16 @@ const pagedHalf = (call: PagedCall, work: HalfWork, scope: KernelScope): void =>
  *
  * @param counts [R] queries of each row
  * @param normalizers [H, N] float32
+ * @throws BatchInvarianceUnavailable where that is asked for and the kernel does not take such heads
  */
 export const pagedTiles = (
   call: PagedCall,
   counts: Int32Array,
   least: number,
-  { normalizers, out }: Pick<HalfWork, "out" | "normalizers">,
+  { normalizers, out }: Pick<Work, "out" | "normalizers">,
   scope: KernelScope
 ): void => {
+  checkInvariant(call, scope)
   const { group, width } = shapeOf(call, scope)
   const { tiles } = HALF_SHAPES[width]!
   const tokens = Math.floor((8 * tiles) / group)
@@ -177,5 +195,5 @@ export const pagedTiles = (
   const count = found.length / 2
   if (count === 0) return
   const handle = scope.upload(Int32Array.from(found), [count, 2], INT32)
-  pagedHalf(call, { splitLength: INVARIANT_KEYS, tiles, out, places: { handle, count }, normalizers }, scope)
+  pagedHalf(call, tiles, { splitLength: INVARIANT_KEYS, out, places: { handle, count }, normalizers }, scope)
 }

@@ -3,6 +3,7 @@ import { aten, atenAll } from "../aten.ts"
 import type { KernelScope } from "../kernel.ts"
 import { INT32, INT64 } from "../scalar-type.ts"
 import { isHalf } from "./attention-cudnn.ts"
+import { cumulative } from "./row-groups.ts"
 
 // Attention over the pages of a cache on CUDA by flash attention: rows of several queries, whose keys are gathered.
 
@@ -35,11 +36,8 @@ export const fitsPagedFlash = (q: Handle, softCap: number | undefined, scope: Ke
 /** [ΣT, H, d] of queries laid end to end. */
 export const pagedFlash = (q: Handle, keys: Handle, values: Handle, rows: LongRows, scope: KernelScope): Handle => {
   const index = scope.upload(rows.slots, [rows.slots.length], INT64)
-  const ends = (lengths: ReadonlyArray<number>): Handle => {
-    const cumulative = new Int32Array(lengths.length + 1)
-    lengths.forEach((length, row) => (cumulative[row + 1] = cumulative[row]! + length))
-    return scope.upload(cumulative, [cumulative.length], INT32)
-  }
+  const ends = (lengths: ReadonlyArray<number>): Handle =>
+    scope.upload(cumulative(lengths), [lengths.length + 1], INT32)
   const own = [keys, values].map((x) => indexSelect(x, 0, index))
   const most = [rows.queries, rows.keys].map((lengths) => Math.max(...lengths))
   const windows = rows.window === undefined ? [undefined, undefined] : [rows.window - 1, 0]

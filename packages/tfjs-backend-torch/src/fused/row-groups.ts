@@ -7,6 +7,13 @@ export interface RowSpans {
   readonly lengths: Int32Array
 }
 
+/** [R + 1] ends of rows that lie end to end, from 0 on. */
+export const cumulative = (lengths: ReadonlyArray<number> | Int32Array): Int32Array => {
+  const ends = new Int32Array(lengths.length + 1)
+  lengths.forEach((length, row) => (ends[row + 1] = ends[row]! + length))
+  return ends
+}
+
 /** What attention within a row depends on. */
 export interface RowNumbers {
   readonly scale: number

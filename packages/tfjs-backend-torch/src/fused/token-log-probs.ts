@@ -50,7 +50,7 @@ const eachChunk = (
   const ids = scope.upload(targets, [targets.length], INT32)
   const all = T === undefined ? to(ids, INT64) : ids
   const size = chunkSize(targets.length, vocabulary, type, scope)
-  const buffer = (T === undefined ? denseRows : alignedRows)(size, vocabulary, type, scope)
+  const buffer = alignedRows(size, vocabulary, type, scope)
   for (let start = 0; start < targets.length; start += size) {
     inScope(() => {
       const count = Math.min(size, targets.length - start)
@@ -61,9 +61,6 @@ const eachChunk = (
     })
   }
 }
-
-const denseRows = (rows: number, width: number, type: number, scope: KernelScope): Handle =>
-  emptyOf([rows, width], type, scope)
 
 const chunkSize = (count: number, vocabulary: number, type: number, scope: KernelScope): number => {
   const bytes = CHUNK_BYTES[scope.backend.cuda === undefined ? "cpu" : "cuda"]
