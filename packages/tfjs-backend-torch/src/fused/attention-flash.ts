@@ -2,7 +2,7 @@ import type { Handle } from "../addon.ts"
 import { aten, atenAll, atenInPlace } from "../aten.ts"
 import type { KernelScope } from "../kernel.ts"
 import { INT32, INT64 } from "../scalar-type.ts"
-import { type AttentionOptions, type Attended, cumulative, type Heads, type RowSpans } from "./row-groups.ts"
+import { type AttentionOptions, type Attended, cumulative, type RowSpans } from "./row-groups.ts"
 import { isHalf } from "./attention-cudnn.ts"
 import { emptyOf, typeOf, zerosOf } from "./storage.ts"
 
@@ -15,13 +15,14 @@ const indexCopy = atenInPlace("index_copy_")
 const forward = atenAll("_flash_attention_forward")
 const backward = atenAll("_flash_attention_backward")
 
-export const fitsFlash = ({ q }: Heads, handle: Handle, { softCap }: AttentionOptions, scope: KernelScope): boolean => {
-  const { cuda } = scope.backend
-  const width = q.shape[2]!
+/** @param q [N, H, d] */
+export const fitsFlash = (q: Handle, softCap: number | undefined, scope: KernelScope): boolean => {
+  const { addon, cuda } = scope.backend
+  const width = addon.shape(q)[2]!
   return (
     cuda !== undefined &&
     cuda.capability >= 80 &&
-    isHalf(handle, scope) &&
+    isHalf(q, scope) &&
     softCap === undefined &&
     width % 8 === 0 &&
     width <= 256

@@ -39,7 +39,7 @@ const rowByRow: Path = {
 /** cuDNN where rows are equally long, flash attention on 16 bits, else row by row. */
 const pathOf = (heads: Heads, q: Handle, options: AttentionOptions, scope: KernelScope): Path => {
   if (fitsCudnn(heads, q, options, scope)) return cudnn
-  return fitsFlash(heads, q, options, scope) ? flash : rowByRow
+  return fitsFlash(q, options.softCap, scope) ? flash : rowByRow
 }
 
 /** {q, k, v} → [out, log-normalizers]; the forward pass is our own kernel where it must be batch-invariant. */

@@ -3,9 +3,10 @@ import type { Handle } from "../addon.ts"
 import { aten, atenInPlace } from "../aten.ts"
 import type { Kernel, KernelScope } from "../kernel.ts"
 import { FLOAT32, INT64 } from "../scalar-type.ts"
+import { fitsFlash } from "./attention-flash.ts"
 import { rowForward } from "./attention-rows.ts"
 import { fitsPagedDecode, type PagedCall, pagedDecode, pagedTiles } from "./paged-cuda.ts"
-import { fitsPagedFlash, pagedFlash } from "./paged-flash.ts"
+import { pagedFlash } from "./paged-flash.ts"
 import { hiddenTokens, type PagedLayout, pagedLayout, type PagedRows, putSlots } from "./paged-layout.ts"
 import { activation, cast, emptyOf, isHostFloat, typeOf, wide, zerosOf } from "./storage.ts"
 
@@ -103,7 +104,7 @@ export const attendPages = (call: PagedCall, out: Handle, scope: KernelScope): v
 const longRows = (paged: Paged, { keyCounts, long, places, queryCounts, slots }: PagedLayout, out: Handle): void => {
   const { keys, options, q, scope, values } = paged
   const { lengths, starts } = options.rows.queries
-  if (!fitsPagedFlash(q, options.softCap, scope)) {
+  if (!fitsFlash(q, options.softCap, scope)) {
     for (const row of long) copyInto(narrow(out, 0, starts[row]!, lengths[row]!), longRow(paged, row))
     return
   }

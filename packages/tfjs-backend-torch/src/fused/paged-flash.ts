@@ -2,7 +2,6 @@ import type { Handle } from "../addon.ts"
 import { aten, atenAll } from "../aten.ts"
 import type { KernelScope } from "../kernel.ts"
 import { INT32, INT64 } from "../scalar-type.ts"
-import { isHalf } from "./attention-cudnn.ts"
 import { cumulative } from "./row-groups.ts"
 
 // Attention over the pages of a cache on CUDA by flash attention: rows of several queries, whose keys are gathered.
@@ -19,19 +18,6 @@ export interface LongRows {
 
 const flash = atenAll("_flash_attention_forward")
 const indexSelect = aten("index_select")
-
-export const fitsPagedFlash = (q: Handle, softCap: number | undefined, scope: KernelScope): boolean => {
-  const { addon, cuda } = scope.backend
-  const width = addon.shape(q)[2]!
-  return (
-    cuda !== undefined &&
-    cuda.capability >= 80 &&
-    isHalf(q, scope) &&
-    softCap === undefined &&
-    width % 8 === 0 &&
-    width <= 256
-  )
-}
 
 /** [ΣT, H, d] of queries laid end to end. */
 export const pagedFlash = (q: Handle, keys: Handle, values: Handle, rows: LongRows, scope: KernelScope): Handle => {
