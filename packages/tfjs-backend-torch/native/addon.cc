@@ -15,6 +15,7 @@
 #include "cpu-decode.h"
 #include "cpu-kernels.h"
 #include "cpu-memory.h"
+#include "cpu-narrow.h"
 #include "cpu-products.h"
 #include "cpu-sampling.h"
 #include "device.h"
@@ -71,6 +72,7 @@ static Napi::Object Initialise(Napi::Env env, Napi::Object exports) {
   add("squareSum", SquareSum);
   add("siluGate", SiluGate);
   add("siluGateGradient", SiluGateGradient);
+  add("multipliesNarrow", MultipliesNarrow);
   add("rowProduct", RowProduct);
   add("rmsNorm", RmsNorm);
   add("cacheHeads", CacheHeads);

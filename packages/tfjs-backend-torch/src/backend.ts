@@ -36,6 +36,7 @@ export class TorchBackend extends KernelBackend {
   /** Whether a token's products and attention have the same bits whatever is computed beside it. */
   readonly isBatchInvariant: boolean
   private readonly data: TensorStore
+  private readonly narrowProducts = new Map<number, boolean>()
   /** Whether what is called is recorded, to run again on other values; see `record`. */
   isRecording = false
 
@@ -178,6 +179,14 @@ export class TorchBackend extends KernelBackend {
 
   private shaped(data: TensorData, { shape }: TensorInfo): Handle {
     return util.arraysEqual(data.shape as Array<number>, shape) ? data.handle! : reshape(data.handle, shape)
+  }
+
+  /** Whether numbers of a scalar type are multiplied as they are: on a CPU, of 16 bits only where it has instructions for them. */
+  multiplies(type: number): boolean {
+    if (this.cuda !== undefined) return true
+    const known = this.narrowProducts.get(type) ?? this.addon.multipliesNarrow(type)
+    this.narrowProducts.set(type, known)
+    return known
   }
 
   /** A weight in the backend's storage: itself, or a copy made once and kept until the values change. */

@@ -3,11 +3,12 @@ import type { Handle } from "../addon.ts"
 import { aten, atenInPlace } from "../aten.ts"
 import type { Kernel, KernelScope } from "../kernel.ts"
 import { traced } from "../traced.ts"
+import { addMatrixProduct } from "./matrix-product.ts"
 import { product } from "./product.ts"
 import { activation, cast, isHostFloat, typeOf } from "./storage.ts"
 
 const [t, clone] = [aten("t"), aten("clone")]
-const [addProductTo, addTo] = [atenInPlace("addmm_"), atenInPlace("add_.Tensor")]
+const addTo = atenInPlace("add_.Tensor")
 
 /** [sum, x, W]: sum += scale·x·Wᵀ */
 const add = traced((scope, [sum, x, weight], scale: number) => {
@@ -15,7 +16,7 @@ const add = traced((scope, [sum, x, weight], scale: number) => {
   // where a row is to have the same bits whatever rows are beside it, which ATen's product does not promise
   const isOwn = isHostFloat(x!, scope) || scope.backend.isBatchInvariant
   if (typeOf(sum!, scope) !== type || isOwn) addTo(sum, product(x!, matrix, scope), scale)
-  else addProductTo(sum, x, t(matrix), 1, scale)
+  else addMatrixProduct(sum!, x!, t(matrix), scope, scale)
   return []
 })
 

@@ -2,6 +2,7 @@ import type { Handle } from "../addon.ts"
 import { aten, atenAll } from "../aten.ts"
 import type { KernelScope } from "../kernel.ts"
 import { FLOAT32 } from "../scalar-type.ts"
+import { isWidened } from "./matrix-product.ts"
 import type { RowNumbers } from "./row-groups.ts"
 import { cast, typeOf, wide } from "./storage.ts"
 
@@ -113,11 +114,10 @@ export const rowGradient = (
   const [above, outs] = [transpose(dy, 1, 2), transpose(out, 1, 2)]
   const normalizers = transpose(normalizer, 1, 2)
   if (simple(heads, options, scope)) {
-    const slopes = flashBackward(above, q, k, v, outs, normalizers, 0, true, undefined, options.scale) as [
-      Handle,
-      Handle,
-      Handle
-    ]
+    const operands = [above, q, k, v, outs].map((x) => (isWidened(x, scope) ? wide(x, scope) : x))
+    const slopes = flashBackward(...operands, normalizers, 0, true, undefined, options.scale).map((x) =>
+      cast(x, typeOf(q, scope), scope)
+    ) as [Handle, Handle, Handle]
     return [transpose(slopes[0], 1, 2), gathered(slopes[1], own, scope), gathered(slopes[2], own, scope)]
   }
   const type = typeOf(heads[0], scope)

@@ -1,19 +1,19 @@
 import type { TensorInfo } from "@tensorflow/tfjs-core"
 import type { Handle } from "../addon.ts"
-import { aten, atenInPlace, atenOwned } from "../aten.ts"
+import { aten, atenOwned } from "../aten.ts"
 import type { Kernel, KernelScope } from "../kernel.ts"
 import { FLOAT32 } from "../scalar-type.ts"
 import { traced } from "../traced.ts"
+import { addMatrixProduct, matrixProduct } from "./matrix-product.ts"
 import { product } from "./product.ts"
 import { activation, cast, typeOf } from "./storage.ts"
 
 // Linear layers on one input. Where products read copies of the weights, those of a group lie end to end in one tensor,
 // so that the group is one product, and its outputs are columns of that.
 
-const [mm, t, cat, narrow] = [aten("mm"), aten("t"), aten("cat"), aten("narrow")]
+const [t, cat, narrow] = [aten("t"), aten("cat"), aten("narrow")]
 const [catOwned, narrowOwned] = [atenOwned("cat"), atenOwned("narrow")]
 const addTo = aten("add.Tensor")
-const addProduct = atenInPlace("addmm_")
 
 /** Tensors as a kernel of a list gets them. */
 type List = ReadonlyArray<TensorInfo>
@@ -80,14 +80,14 @@ export const products = traced((scope, [x, ...weights]) =>
 /** [dy, …, W, …] → [Σ dy·W] in the storage of the first dy */
 const summedProducts = traced((scope, tensors) => {
   const [[slope, matrix], ...rest] = pairsOf(tensors, scope)
-  const total = mm(slope, matrix)
-  for (const pair of rest) addProduct(total, ...pair)
+  const total = matrixProduct(slope, matrix, scope)
+  for (const pair of rest) addMatrixProduct(total, ...pair, scope)
   return [total]
 })
 
 /** [sum, dy, …, W, …]: sum += Σ dy·W */
 const addProducts = traced((scope, [sum, ...tensors]) => {
-  for (const pair of pairsOf(tensors, scope)) addProduct(sum, ...pair)
+  for (const pair of pairsOf(tensors, scope)) addMatrixProduct(sum!, ...pair, scope)
   return []
 })
 
@@ -100,7 +100,7 @@ const pairsOf = (tensors: ReadonlyArray<Handle | undefined>, scope: KernelScope)
 }
 
 /** [x, dy, …] → [dyᵀ·x, …] */
-const outerProducts = traced((_, [x, ...slopes]) => slopes.map((slope) => mm(t(slope), x)))
+const outerProducts = traced((scope, [x, ...slopes]) => slopes.map((slope) => matrixProduct(t(slope), x!, scope)))
 
 /** [dy, …, W, …] → Σ dy·W, and a sum before it where one is at the end: in that one's memory where it is its own */
 export const linearsInputGradient: Kernel = (inputs: List, _, scope) => {
@@ -130,6 +130,8 @@ export const linearsWeightGradients: Kernel = (inputs: List, _, scope) => {
   const slopes = dys.map((dy) => cast(activation(dy, scope), type, scope))
   const sizes = dys.map(({ shape }) => shape[1]!)
   const all =
-    type === FLOAT32 ? outerProducts(scope, [rows, ...slopes]) : cut(mm(t(columnsOf(slopes, scope)), rows), 0, sizes)
+    type === FLOAT32
+      ? outerProducts(scope, [rows, ...slopes])
+      : cut(matrixProduct(t(columnsOf(slopes, scope)), rows, scope), 0, sizes)
   return all.map((values, i) => scope.out(values, "float32", [sizes[i]!, x.shape[1]!]))
 }

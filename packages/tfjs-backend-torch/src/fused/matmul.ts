@@ -6,9 +6,10 @@ import { matmulKernels, type Operands, type Transposed } from "../kernels/matmul
 import { FLOAT32 } from "../scalar-type.ts"
 import { traced } from "../traced.ts"
 import { products } from "./linears.ts"
+import { matrixProduct } from "./matrix-product.ts"
 import { activation, cast, typeOf } from "./storage.ts"
 
-const [mm, t] = [aten("mm"), aten("t")]
+const t = aten("t")
 
 /** {x, weight} → x·Wᵀ in the backend's storage; the transpose is a view. */
 export const linear: Kernel = ({ weight, x }: { readonly x: TensorInfo; readonly weight: TensorInfo }, _, scope) => {
@@ -17,8 +18,8 @@ export const linear: Kernel = ({ weight, x }: { readonly x: TensorInfo; readonly
   return scope.out(values!, "float32", [x.shape[0]!, weight.shape[0]!])
 }
 
-const productOf = traced((_, [a, b], transposeA: boolean, transposeB: boolean) => [
-  mm(transposeA ? t(a) : a, transposeB ? t(b) : b)
+const productOf = traced((scope, [a, b], transposeA: boolean, transposeB: boolean) => [
+  matrixProduct(transposeA ? t(a) : a!, transposeB ? t(b) : b!, scope)
 ])
 
 /** tfjs's product. Of two matrices of which one is narrow, the other is narrowed: by the copy it has, where it has one. */

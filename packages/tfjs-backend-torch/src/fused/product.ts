@@ -1,15 +1,15 @@
 import type { Handle } from "../addon.ts"
-import { aten, atenInPlace } from "../aten.ts"
+import { aten } from "../aten.ts"
 import type { KernelScope } from "../kernel.ts"
 import { FLOAT32 } from "../scalar-type.ts"
 import { alignedProduct } from "./aligned-product.ts"
 import { cudaStorage, launch } from "./cuda/kernels.ts"
 import { shapeOf } from "./cuda/launches.ts"
+import { matrixProduct, matrixProductInto } from "./matrix-product.ts"
 import { invariantProduct, invariantProductInto } from "./product-invariant.ts"
 import { emptyOf, isHostFloat, typeOf } from "./storage.ts"
 
-const [mm, t, contiguous] = [aten("mm"), aten("t"), aten("contiguous")]
-const mmInto = atenInPlace("mm.out")
+const [t, contiguous] = [aten("t"), aten("contiguous")]
 
 /** Rows whose product is no faster by tensor cores: the weight is read once either way. */
 const FEW = 4
@@ -24,7 +24,9 @@ export const product = (x: Handle, weight: Handle, scope: KernelScope): Handle =
   if (isInvariant(x, scope)) return invariantProduct(x, weight, scope)
   const [rows, inner] = shapeOf(x, scope) as [number, number]
   if (rows <= FEW && fitsFewRows(x, weight, inner, scope)) return fewRows(x, weight, scope)
-  return fitsAligned(x, weight, scope) ? contiguous(alignedProduct(x, weight, scope)) : mm(x, t(weight))
+  return fitsAligned(x, weight, scope)
+    ? contiguous(alignedProduct(x, weight, scope))
+    : matrixProduct(x, t(weight), scope)
 }
 
 /** Where tensor cores multiply, and the copy that follows is little beside the product. */
@@ -34,7 +36,7 @@ const fitsAligned = (x: Handle, weight: Handle, scope: KernelScope): boolean =>
 /** The same into `out`, [N, O] of the same storage. */
 export const productInto = (x: Handle, weight: Handle, out: Handle, scope: KernelScope): void => {
   if (isInvariant(x, scope)) invariantProductInto(x, weight, out, scope)
-  else mmInto(x, t(weight), out)
+  else matrixProductInto(x, t(weight), out, scope)
 }
 
 const isInvariant = (x: Handle, scope: KernelScope): boolean =>

@@ -7,6 +7,7 @@ import { alignedRows } from "./aligned-product.ts"
 import { cudaStorage } from "./cuda/kernels.ts"
 import { cudaScale } from "./cuda/row-launches.ts"
 import { type LogitOptions, logitSlopes, logitStatistics } from "./logit-rows.ts"
+import { addMatrixProduct, matrixProductInto } from "./matrix-product.ts"
 import { productInto } from "./product.ts"
 import { activation, cast, emptyOf, typeOf, wide, zerosOf } from "./storage.ts"
 
@@ -19,7 +20,7 @@ interface Inputs {
 const CHUNK_BYTES = { cpu: 2 ** 28, cuda: 2 ** 30 }
 
 const [t, narrow, to] = [aten("t"), aten("narrow"), aten("to.dtype")]
-const [mmInto, addmmInto, scaleInPlace] = [atenInPlace("mm.out"), atenInPlace("addmm_"), atenInPlace("mul_.Tensor")]
+const scaleInPlace = atenInPlace("mul_.Tensor")
 const emptyOwned = atenOwned("empty.memory_format")
 
 interface Chunk {
@@ -92,8 +93,8 @@ export const tokenLogProbs: Kernel = (inputs: Inputs, options: LogitOptions, sco
     if (slopes === undefined) return
     const known = { logNormalizer: parts[3]!, factors: undefined, probabilities }
     const unit = logitSlopes(chunk, known, options, scope)
-    mmInto(unit, chunk.weight, narrow(slopes, 0, chunk.start, chunk.count))
-    if (total !== undefined) addWeightGradient(total, unit, chunk)
+    matrixProductInto(unit, chunk.weight, narrow(slopes, 0, chunk.start, chunk.count), scope)
+    if (total !== undefined) addWeightGradient(total, unit, chunk, scope)
   })
   const outputs = lines.map((line) => scope.out(line, "float32", [targets.length]))
   if (total !== undefined) scope.backend.setCompanion(outputs[3]!, total)
@@ -137,13 +138,13 @@ const madeAgain = (
     const part = (line: Handle) => narrow(line, 0, chunk.start, chunk.count)
     const scales = factors === undefined ? undefined : part(factors)
     const known = { logNormalizer: part(normalizers), factors: scales, probabilities: undefined }
-    addWeightGradient(total, logitSlopes(chunk, known, options, scope), chunk)
+    addWeightGradient(total, logitSlopes(chunk, known, options, scope), chunk, scope)
   })
   return total
 }
 
 /** Adds slopesᵀ·hidden of a chunk; the first chunk's product fills the memory. */
-const addWeightGradient = (total: Handle, slopes: Handle, { hidden, start }: Chunk): void => {
-  if (start === 0) mmInto(t(slopes), hidden, total)
-  else addmmInto(total, t(slopes), hidden)
+const addWeightGradient = (total: Handle, slopes: Handle, { hidden, start }: Chunk, scope: KernelScope): void => {
+  if (start === 0) matrixProductInto(t(slopes), hidden, total, scope)
+  else addMatrixProduct(total, t(slopes), hidden, scope)
 }

@@ -2,6 +2,7 @@ import { backend_util, broadcast_util, type TensorInfo, util } from "@tensorflow
 import type { Handle } from "../addon.ts"
 import { aten } from "../aten.ts"
 import type { Kernel, Kernels, KernelScope } from "../kernel.ts"
+import { stackProduct } from "../fused/matrix-product.ts"
 import { FLOAT64 } from "../scalar-type.ts"
 import { type Ending, withEnding } from "./activation.ts"
 
@@ -54,7 +55,7 @@ const product = (operands: Operands, { transposeA, transposeB }: Transposed, sco
   const [a, b] = [oriented(operands.a, transposeA), oriented(operands.b, transposeB)]
   // Whole numbers below 2⁵³ are exact in float64, for which every device has a product.
   if (operands.a.dtype !== "float32") return matmul(to(a, FLOAT64), to(b, FLOAT64))
-  return matmul(...sameStorage(a, b, scope))
+  return stackProduct(...sameStorage(a, b, scope), scope)
 }
 
 const batchMatMul: Kernel = (operands: Operands, attrs: Transposed, scope) => {

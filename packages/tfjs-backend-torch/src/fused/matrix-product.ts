@@ -1,0 +1,36 @@
+import type { Handle } from "../addon.ts"
+import { aten, atenInPlace } from "../aten.ts"
+import type { KernelScope } from "../kernel.ts"
+import { cast, typeOf, wide } from "./storage.ts"
+
+// a·b in the storage of a. A CPU without instructions for numbers of 16 bits is handed wide copies: libtorch would multiply
+// number by number there, 30 times as slowly as in float32.
+
+const [mm, matmul] = [aten("mm"), aten("matmul")]
+const [mmInto, addmmInto] = [atenInPlace("mm.out"), atenInPlace("addmm_")]
+const [copyInto, addInto] = [atenInPlace("copy_"), atenInPlace("add_.Tensor")]
+
+/** Whether products of such numbers are made of wide copies. */
+export const isWidened = (x: Handle, scope: KernelScope): boolean => !scope.backend.multiplies(typeOf(x, scope))
+
+const wideProduct = (a: Handle, b: Handle, scope: KernelScope): Handle => mm(wide(a, scope), wide(b, scope))
+
+/** Of two matrices. */
+export const matrixProduct = (a: Handle, b: Handle, scope: KernelScope): Handle =>
+  isWidened(a, scope) ? cast(wideProduct(a, b, scope), typeOf(a, scope), scope) : mm(a, b)
+
+/** The same into `out`. */
+export const matrixProductInto = (a: Handle, b: Handle, out: Handle, scope: KernelScope): void => {
+  if (isWidened(a, scope)) copyInto(out, wideProduct(a, b, scope))
+  else mmInto(a, b, out)
+}
+
+/** sum += scale·a·b */
+export const addMatrixProduct = (sum: Handle, a: Handle, b: Handle, scope: KernelScope, scale = 1): void => {
+  if (isWidened(a, scope)) addInto(sum, wideProduct(a, b, scope), scale)
+  else addmmInto(sum, a, b, 1, scale)
+}
+
+/** Of two stacks of matrices. */
+export const stackProduct = (a: Handle, b: Handle, scope: KernelScope): Handle =>
+  isWidened(a, scope) ? cast(matmul(wide(a, scope), wide(b, scope)), typeOf(a, scope), scope) : matmul(a, b)
