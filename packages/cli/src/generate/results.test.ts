@@ -33,6 +33,20 @@ it("goes on after the last prompt that has all its responses", async () => {
   expect(readFileSync(options.output, "utf8")).toBe(whole)
 })
 
+it("names a line in the middle that is torn or foreign", async () => {
+  const options = { model, output: file(), samples: 1 }
+  const first = await Effect.runPromise(openResults(options, prompts))
+  await Effect.runPromise(first.write(0, [line(0, 0)]))
+  const whole = readFileSync(options.output, "utf8")
+  for (const torn of ['{"index":1,"sam', "null", "{}"]) {
+    const broken = `${whole}${torn}\n${line(2, 0)}\n`
+    writeFileSync(options.output, broken)
+    const { message } = await Effect.runPromise(Effect.flip(openResults(options, prompts)))
+    expect(message).toContain(`${options.output}: line 2 is not whole (`)
+    expect(readFileSync(options.output, "utf8")).toBe(broken)
+  }
+})
+
 it("refuses a file of other prompts, of other options, of another model, or of somebody else", async () => {
   const options = { model, output: file(), samples: 1, seed: 1 }
   await Effect.runPromise(openResults(options, prompts))

@@ -27,10 +27,17 @@ export interface Results {
 /** Which row a line of the file is of. @param number of the line, from 0 */
 type RowOf = (line: string, number: number) => number
 
-const byIndex: RowOf = (line) => (JSON.parse(line) as { readonly index: number }).index
+const byIndex: RowOf = (line) => {
+  const { index } = JSON.parse(line) as { readonly index?: unknown }
+  if (typeof index === "number") return index
+  throw new Error("it has no index of a prompt")
+}
 
 /** Of files that have one line a row, in the order of the rows. */
-export const inOrder: RowOf = (_, number) => number
+export const inOrder: RowOf = (line, number) => {
+  JSON.parse(line)
+  return number
+}
 
 interface ResultOptions {
   /** Folder of the model that responds. */
@@ -122,7 +129,7 @@ const keepWhole = (file: string, samples: number, rowOf: RowOf): Set<number> => 
   for (let number = 0; ; number++) {
     const next = text.indexOf("\n", at)
     if (next < 0) break
-    const index = rowOf(text.slice(at, next), number)
+    const index = lineRow(text.slice(at, next), number, rowOf)
     const count = (counts.get(index) ?? 0) + 1
     counts.set(index, count)
     at = next + 1
@@ -130,6 +137,16 @@ const keepWhole = (file: string, samples: number, rowOf: RowOf): Set<number> => 
   }
   truncateSync(file, Buffer.byteLength(text.slice(0, end)))
   return new Set([...counts].filter(([, count]) => count === samples).map(([index]) => index))
+}
+
+/** @throws Error that names the line where it is none of ours, or half of one */
+const lineRow = (line: string, number: number, rowOf: RowOf): number => {
+  try {
+    return rowOf(line, number)
+  } catch (cause) {
+    const reason = (cause as Error).message
+    throw new Error(`line ${number + 1} is not whole (${reason}); mend it, or remove all lines of its prompt`)
+  }
 }
 
 const attemptFile = <A>(file: string, body: () => A): Effect.Effect<A, ResultsUnusable> =>
