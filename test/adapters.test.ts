@@ -75,6 +75,10 @@ describe.skipIf(!hasGolden)("an adapter that peft wrote", () => {
       expect([code, stderr]).toEqual([1, expect.stringContaining("merged into this model already")])
     }
     expect(existsSync(join(folder, "twice"))).toBe(false)
+    const before = readFileSync(join(output, "model.safetensors"))
+    const onto = await plumb(["merge", "--model", llama, "--adapter", adapter, "--output", output, ...WASM])
+    expect([onto.code, onto.stderr]).toEqual([1, expect.stringContaining("it is there already; name another folder")])
+    expect(readFileSync(join(output, "model.safetensors")).equals(before)).toBe(true)
     const { code, stderr } = await plumb(["merge", "--model", llama, "--adapter", output, "--output", output, ...WASM])
     expect([code, stderr]).toEqual([1, expect.stringContaining("is read, and would be lost")])
   })

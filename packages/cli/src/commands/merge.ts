@@ -2,8 +2,9 @@ import { openScored } from "@plumbline/algorithms"
 import { loadTokenizer } from "@plumbline/data"
 import { loadCausalLM, type Model, readConfig, saveModel } from "@plumbline/models"
 import { loadAdapter, merged, mergedFields } from "@plumbline/peft"
-import { needed, option, OptionsInvalid } from "@plumbline/training"
+import { needed, option, OptionsInvalid, OutputUnwritable } from "@plumbline/training"
 import { Effect, Schema } from "effect"
+import { existsSync, readdirSync } from "node:fs"
 import { resolve } from "node:path"
 import { machineFields, onMachine } from "../backend.ts"
 import { checkWritable } from "../check-writable.ts"
@@ -18,7 +19,7 @@ const { backend, device } = machineFields
 const Options = Schema.Struct({
   model: needed(Schema.NonEmptyString, "folder of the model that the adapter was trained on"),
   adapter: needed(Schema.NonEmptyString, "folder of the adapter, in PEFT's layout"),
-  output: needed(Schema.NonEmptyString, "folder for the merged model, in the Hugging Face layout"),
+  output: needed(Schema.NonEmptyString, "new folder for the merged model, in the Hugging Face layout"),
   dtype: option(Schema.Literals(["float32", "bfloat16", "float16"]), "float32", "stored type of the weights"),
   backend,
   device
@@ -44,6 +45,10 @@ export const mergeCommand: CommandRun = (argv) =>
     if (input !== undefined) {
       const reason = `${output} is read, and would be lost: choose another folder`
       return yield* new OptionsInvalid({ option: "--output", reason })
+    }
+    if (existsSync(output) && readdirSync(output).length > 0) {
+      const reason = "it is there already; name another folder, or remove it"
+      return yield* new OutputUnwritable({ path: output, reason })
     }
     yield* Effect.gen(function* () {
       yield* readConfig(folder)
