@@ -3,6 +3,7 @@ import { Effect, Schema } from "effect"
 import { mkdtempSync, rmSync, writeFileSync } from "node:fs"
 import { tmpdir } from "node:os"
 import { join } from "node:path"
+import { samplingFields } from "@plumbline/rollout-generation"
 import { afterAll, beforeAll, describe, expect, it } from "vitest"
 import type { CommandLine } from "./command-line.ts"
 import { parseCommand } from "./parse-command.ts"
@@ -104,6 +105,19 @@ describe("bad usage", () => {
     ["--model m stray", 'unexpected argument "stray"'],
     ["--model m --max-steps=", '--max-steps: expected a number; got ""']
   ])("refuses %j", async (text, problem) => expect(await problems(text)).toEqual([problem]))
+
+  const { logitBias } = samplingFields
+  it.each([
+    [{ a: 1 }, 'expected token ids for keys, and "a" is none; got {"a":1}'],
+    [{ "-1": 1 }, 'expected token ids for keys, and "-1" is none; got {"-1":1}'],
+    [[1], "expected a JSON object; got 1"],
+    ['{"5":1e999}', 'key "5": expected a finite number; got {"5":"Infinity"}']
+  ])("names what is wrong in the object %j", async (value, problem) => {
+    const withBias = { ...line, options: Schema.Struct({ ...Options.fields, logitBias }) } as unknown as typeof line
+    const text = typeof value === "string" ? value : JSON.stringify(value)
+    expect((await failure(`--model m --logit-bias ${text}`, withBias)).message).toBe(`--logit-bias: ${problem}`)
+    expect((await failure("--help", withBias)).message).toContain("added to the logits of tokens")
+  })
 
   it("says which argument is missing", async () => {
     const withArgument = { ...line, arguments: [{ name: "RUN", description: "folder of the run" }] }

@@ -80,6 +80,7 @@ const inside = ([, key]: ReadonlyArray<unknown>): string => (typeof key === "str
 const allowed = (flag: Flag, message: string): string => {
   if (flag.choices.length > 0) return `expected ${expected(flag)}`
   if (message.includes("no excess property")) return "expected no such key"
+  if (message === "Expected object") return "expected a JSON object"
   return message.charAt(0).toLowerCase() + message.slice(1)
 }
 
@@ -88,4 +89,4 @@ const written = (value: unknown): string =>
     ? value.map(written).join(",")
     : typeof value === "number"
       ? String(value)
-      : JSON.stringify(value)
+      : JSON.stringify(value, (_, part) => (part === Infinity || part === -Infinity ? String(part) : part))

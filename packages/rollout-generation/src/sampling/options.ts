@@ -7,7 +7,17 @@ const Mass = Schema.Finite.check(Schema.isBetween({ minimum: 0, maximum: 1, excl
 /** A share in [0, 1]. */
 const Fraction = Schema.Finite.check(Schema.isBetween({ minimum: 0, maximum: 1 }))
 const Factor = Schema.Finite.check(Schema.isGreaterThan(0))
-const BiasedToken = Schema.String.check(Schema.isPattern(/^\d{1,10}$/))
+const BIASED = /^\d{1,10}$/
+/** Added to logits, by token id. A filter over all keys: as their schema, it would call others unknown fields. */
+const Biases = Schema.Record(Schema.String, Schema.Finite).check(
+  Schema.makeFilter(
+    (biases: Readonly<Record<string, number>>) => {
+      const other = Object.keys(biases).find((key) => !BIASED.test(key))
+      return other === undefined || `expected token ids for keys, and ${JSON.stringify(other)} is none`
+    },
+    { toJsonSchema: () => ({ propertyNames: { pattern: BIASED.source } }) }
+  )
+)
 const NonEmptyTokens = Schema.Array(TokenId).check(Schema.isMinLength(1))
 
 /**
@@ -29,13 +39,13 @@ export const samplingFields = {
   ),
   presencePenalty: option(Schema.Finite, 0, "taken from the logits of tokens that the response has"),
   frequencyPenalty: option(Schema.Finite, 0, "taken from a token's logit once for each time the response has it"),
-  logitBias: option(Schema.Record(BiasedToken, Schema.Finite), {}, 'added to the logits of tokens, by id: {"50": -2}'),
+  logitBias: option(Biases, {}, 'added to the logits of tokens, by id: {"50": -2}'),
   allowedTokens: optional(NonEmptyTokens, "only these token ids; all where absent"),
   stopIds: option(Schema.Array(TokenId), [], "token ids that end a response; they are part of it"),
   stopStrings: option(
     Schema.Array(Schema.NonEmptyString),
     [],
-    "texts that end a response, wherever token borders lie; the tokens through their end are part of it"
+    "texts that end a response, wherever token borders lie; the tokens through their end are part of it. The text of a special token is that token; others are looked for between special tokens as if there were none"
   )
 } as const
 
