@@ -9,6 +9,12 @@ const PAIRS = Array.from({ length: 32 }, (_, id) => String.fromCharCode(97 + (id
 /** Each token two letters, so that stop strings begin and end within tokens. */
 const tokenizer = { decode: (ids: ArrayLike<number>) => Array.from(ids, (id) => PAIRS[id]).join("") }
 
+/** The same, with one token that people do not read. */
+const withSpecial = (special: number) => ({
+  decode: (ids: ArrayLike<number>, { skipSpecialTokens = false } = {}) =>
+    Array.from(ids, (id) => (id !== special ? PAIRS[id] : skipSpecialTokens ? "" : "<|mark|>")).join("")
+})
+
 /** The same sample, but for what ends it. */
 const respond = (sampling: Parameters<typeof request>[2]) =>
   Effect.flatMap(Generator, ({ generate }) => generate([request(prompt(6, 4), 4, sampling)])).pipe(
@@ -53,5 +59,25 @@ describe("a response", () => {
       const later = yield* respond({ stopStrings: [stop], minNewTokens: 12 })
       expect(later.responseIds).toEqual(responseIds)
     })
+  )
+
+  it.live("ends at strings that people read, and at a special token that is one", () =>
+    Effect.gen(function* () {
+      const model = tinyModel(3)
+      const { responseIds } = yield* Effect.provide(respond({}), Generator.layerModel(model))
+      const place = 4
+      const read = withSpecial(responseIds[place]!)
+      const stopping = (stop: string) =>
+        Effect.provide(respond({ stopStrings: [stop] }), Generator.layerModel(model, { tokenizer: read }))
+      const first = responseIds.indexOf(responseIds[place]!)
+      expect((yield* stopping("mark")).responseIds).toEqual(responseIds)
+      expect(yield* stopping("<|mark|>")).toMatchObject({
+        responseIds: responseIds.subarray(0, first + 1),
+        stop: { kind: "string", text: "<|mark|>" }
+      })
+      const around = PAIRS[responseIds[first - 1]!]! + PAIRS[responseIds[first + 1]!]!
+      expect((yield* stopping(around)).responseIds).toEqual(responseIds.subarray(0, first + 2))
+      model.dispose()
+    }).pipe(Effect.provide(ModelRuntime.layerWasm))
   )
 })

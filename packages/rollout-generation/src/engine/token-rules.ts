@@ -67,19 +67,24 @@ const penalise = (edits: Map<number, LogitEdit>, options: SamplingOptions, id: n
   edits.set(id, [repetitionPenalty, addend - frequencyPenalty - (first ? presencePenalty : 0)])
 }
 
-/** Finds stop strings in the text of tokens, wherever token borders lie. @returns the one that ends with this token */
+/**
+ * Finds stop strings in the text that people read, which has no special tokens, wherever token borders lie; and a special
+ * token that is a stop string. @returns the one that ends with this token
+ */
 const stopStrings = (
   strings: ReadonlyArray<string>,
   tokenizer: Pick<TokenizerShape, "decode"> | undefined
 ): ((id: number) => string | undefined) | undefined => {
   if (strings.length === 0) return undefined
   if (tokenizer === undefined) throw new TypeError("stop strings need a tokenizer")
-  const text: IncrementalText = incrementalText(tokenizer)
+  const text: IncrementalText = incrementalText(tokenizer, { skipSpecialTokens: true })
   const longest = Math.max(...strings.map(({ length }) => length))
   let tail = ""
   return (id) => {
     const before = tail.length
-    const whole = tail + text.push(id)
+    const added = text.push(id)
+    if (added === "" && isSpecial(tokenizer, id)) return strings.find((stop) => stop === tokenizer.decode([id]))
+    const whole = tail + added
     tail = whole.slice(-longest)
     const places = strings
       .map((stop) => ({ stop, at: whole.indexOf(stop, Math.max(0, before - stop.length + 1)) }))
@@ -87,3 +92,6 @@ const stopStrings = (
     return places.toSorted((a, b) => a.at - b.at)[0]?.stop
   }
 }
+
+const isSpecial = ({ decode }: Pick<TokenizerShape, "decode">, id: number): boolean =>
+  decode([id], { skipSpecialTokens: true }) === "" && decode([id]) !== ""
