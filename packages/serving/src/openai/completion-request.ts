@@ -12,6 +12,7 @@ import { idTexts, tokenTexts } from "./token-text.ts"
 const CompletionRequest = Schema.Struct({
   ...sharedFields,
   prompt: Schema.optionalKey(Schema.Unknown),
+  // 0 as in OpenAI's API, and not in vLLM's: the answer has the prompt's count of tokens, and with echo its scores
   max_tokens: Schema.optionalKey(Schema.Int.check(Schema.isGreaterThanOrEqualTo(0))),
   logprobs: Schema.optionalKey(Schema.Int.check(Schema.isBetween({ minimum: 0, maximum: MOST_TOP_LOG_PROBS }))),
   echo: Schema.optionalKey(Schema.Boolean),
@@ -74,7 +75,7 @@ export const completionJob = (
   })
 
 const checkCombinations = (request: CompletionRequest) => {
-  const { best_of: bestOf, echo, max_tokens: maxTokens, n, stream, stream_options: streamOptions } = request
+  const { best_of: bestOf, n, stream, stream_options: streamOptions } = request
   if (request.prompt === undefined) return Effect.fail(badField("prompt", "is missing", "missing_required_parameter"))
   if (bestOf !== undefined && bestOf < (n ?? 1)) {
     return Effect.fail(badField("best_of", `must be at least n, which is ${n ?? 1}: answers are the best n of so many`))
@@ -82,7 +83,6 @@ const checkCombinations = (request: CompletionRequest) => {
   if (bestOf !== undefined && bestOf > (n ?? 1) && stream === true) {
     return Effect.fail(badField("best_of", "is chosen from whole answers, which cannot be streamed; leave out stream"))
   }
-  if (maxTokens === 0 && echo !== true) return Effect.fail(badField("max_tokens", "must be at least 1, or 0 with echo"))
   return checkStream(stream, streamOptions)
 }
 

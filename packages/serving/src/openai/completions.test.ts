@@ -169,6 +169,12 @@ describe("/v1/completions", () => {
     expect(parts[0]!.choices[0]!.logprobs!.token_logprobs![0]).toBe(null)
   })
 
+  it("counts a prompt without going on", async () => {
+    const answer = await served.client.completions.create({ ...BASE, max_tokens: 0, n: 2 })
+    expect(answer.choices).toMatchObject(Array(2).fill({ text: "", logprobs: null, finish_reason: "length" }))
+    expect(answer.usage).toEqual({ prompt_tokens: 2, completion_tokens: 0, total_tokens: 2 })
+  })
+
   it("gives the tokens themselves to clients that learn from them", async () => {
     const answer = await served.client.completions.create({ ...BASE, max_tokens: 2, ...withIds })
     expect(answer.choices[0]).toMatchObject({
@@ -282,7 +288,7 @@ describe("/v1/completions", () => {
     [{ prompt: { a: 1 } }, 400, "prompt"],
     [{ prompt: "x".repeat(200) }, 400, "prompt", "context_length_exceeded"],
     [{ max_tokens: 199 }, 400, "max_tokens", "context_length_exceeded"],
-    [{ max_tokens: 0 }, 400, "max_tokens"],
+    [{ max_tokens: -1 }, 400, "max_tokens"],
     [{ max_tokens: "5" }, 400, "max_tokens"],
     [{ temperature: -1 }, 400, "temperature"],
     [{ temperature: "hot" }, 400, "temperature"],
