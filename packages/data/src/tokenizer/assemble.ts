@@ -2,7 +2,7 @@ import { createHash } from "node:crypto"
 import { ChatTemplateInvalid, TokenizerInvalid } from "../errors.ts"
 import { addedTokenSplitter } from "./added-tokens.ts"
 import { type ChatTemplate, chatTemplate, type TextSpan } from "./chat-template.ts"
-import { decoderOf } from "./decoders.ts"
+import { bytesDecoderOf, decoderOf } from "./decoders.ts"
 import { type TokenizerDefinition, vocabularyEntries, vocabularySize } from "./definition.ts"
 import { type Engine, engineOf } from "./engines.ts"
 import { Tokenizer as LibraryTokenizer } from "./library-components.ts"
@@ -44,6 +44,7 @@ const assemble = (parts: TokenizerParts): TokenizerShape => {
   const engine = parts.engine ?? engineOf(definition)
   const specials = namedSpecials(config)
   const idOf = tokenIds(definition)
+  const tokenOf = new Map([...idOf].map(([token, id]) => [id, token]))
   const idOfSpecial = (content: string | undefined) => (content === undefined ? undefined : idOf.get(content))
   const eosId = idOfSpecial(specials.eos_token) ?? parts.stopIds[0]
   const bosId = idOfSpecial(specials.bos_token)
@@ -73,7 +74,8 @@ const assemble = (parts: TokenizerParts): TokenizerShape => {
       return files()
     },
     encode,
-    decode: textDecoder(definition, config),
+    decode: textDecoder(definition, config, tokenOf),
+    tokenBytes: byteReader(definition, tokenOf),
     ...chatMethods(template, source, encode)
   }
 }
@@ -116,9 +118,12 @@ const textEncoder = (definition: TokenizerDefinition, engine: Engine) => {
   }
 }
 
-const textDecoder = (definition: TokenizerDefinition, config: SpecialTokenFields): TokenizerShape["decode"] => {
+const textDecoder = (
+  definition: TokenizerDefinition,
+  config: SpecialTokenFields,
+  tokenOf: ReadonlyMap<number, string>
+): TokenizerShape["decode"] => {
   const decodeTokens = decoderOf(definition.decoder)
-  const tokenOf = new Map([...tokenIds(definition)].map(([token, id]) => [id, token]))
   const special = new Set(
     definition.added_tokens.filter((token) => token.special === true).map((token) => token.content)
   )
@@ -135,6 +140,17 @@ const textDecoder = (definition: TokenizerDefinition, config: SpecialTokenFields
           .replaceAll(" ' ", "'")
           .replace(/ (n't|'m|'s|'ve|'re)/g, "$1")
       : text
+  }
+}
+
+const byteReader = (
+  definition: TokenizerDefinition,
+  tokenOf: ReadonlyMap<number, string>
+): TokenizerShape["tokenBytes"] => {
+  const bytesOf = bytesDecoderOf(definition.decoder)
+  return (id) => {
+    const token = tokenOf.get(id)
+    return token === undefined ? undefined : bytesOf(token)
   }
 }
 

@@ -46,6 +46,17 @@ const TYPES: Readonly<Record<string, (component: Component) => Step>> = {
   CTC: (component) => (tokens) => new CTCDecoder(component).decode_chain(tokens)
 }
 
+/** The bytes that a token alone stands for; undefined where it is text, or where no token of the decoder's is bytes. */
+export const bytesDecoderOf = (component: Component | null): ((token: string) => Uint8Array | undefined) => {
+  const types = component === null ? [] : flatten(component, "decoders").map(({ type }) => type)
+  if (types.includes("ByteLevel")) return (token) => tokenBytes(token) ?? utf8(token)
+  if (!types.includes("ByteFallback")) return () => undefined
+  return (token) => {
+    const byte = BYTE_TOKEN.exec(token)
+    return byte === null ? undefined : Uint8Array.of(Number.parseInt(byte[1]!, 16))
+  }
+}
+
 const BYTE_TOKEN = /^<0x([0-9A-Fa-f]{2})>$/
 const strictUtf8 = new TextDecoder("utf-8", { fatal: true, ignoreBOM: true })
 

@@ -68,4 +68,13 @@ describe.each(Object.entries(ENGINES))("%s", (name, engine) => {
     }
     for (const { ids, decoded } of fixture.randomIds) expect(tokenizer.decode(ids)).toBe(decoded)
   })
+
+  it("tells the bytes of tokens that are part of a character", async () => {
+    const tokenizer = await open(fixture)
+    const ids = [...tokenizer.encode("𝄞", { addSpecialTokens: false })]
+    const parts = ids.filter((id) => tokenizer.decode([id]) === "\uFFFD")
+    const bytes = parts.flatMap((id) => [...tokenizer.tokenBytes(id)!])
+    // UTF-8 of U+1D11E; a vocabulary without bytes does not know the character
+    expect(bytes).toEqual(name === "t5-unigram" ? [] : [0xf0, 0x9d, 0x84, 0x9e])
+  })
 })

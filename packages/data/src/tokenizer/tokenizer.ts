@@ -43,6 +43,8 @@ export interface TokenizerShape {
   readonly files: Readonly<Record<string, string>>
   readonly encode: (text: string, options?: EncodeOptions) => Int32Array
   readonly decode: (ids: ArrayLike<number>, options?: DecodeOptions) => string
+  /** Bytes of a token that by itself may be no text, as in byte alphabets; undefined where tokens are texts. */
+  readonly tokenBytes: (id: number) => Uint8Array | undefined
   /** Source text of the Jinja template. */
   readonly chatTemplate: string | undefined
   /** @throws ChatTemplateInvalid */

@@ -30,11 +30,13 @@ export const chatFormat = (options: ChatFormat): AnswerFormat => ({
   part: ({ choice, finished, text, tokens }) => ({
     index: choice,
     delta: text === "" ? {} : { content: text },
-    logprobs: options.logProbs ? chatLogProbs(tokens, options.tokenText) : null,
+    logprobs: options.logProbs ? chatLogProbs(tokens, wordsOf(options)) : null,
     ...(options.tokenIds ? partTokens(tokens) : {}),
     ...(finished === undefined ? { finish_reason: null } : ending(finished))
   })
 })
+
+const wordsOf = ({ text, tokenText }: ChatFormat) => ({ tokenText, tokenBytes: text.tokenizer.tokenBytes })
 
 const wholeChoice = (options: ChatFormat, response: GeneratedResponse) => {
   const { policyLogProbs, responseIds, sample, topLogProbs } = response
@@ -42,7 +44,7 @@ const wholeChoice = (options: ChatFormat, response: GeneratedResponse) => {
     index: sample,
     message: { role: "assistant", content: textOf(options.text, response), refusal: null },
     logprobs: options.logProbs
-      ? chatLogProbs(scoredTokens(options.text, responseIds, policyLogProbs, topLogProbs), options.tokenText)
+      ? chatLogProbs(scoredTokens(options.text, responseIds, policyLogProbs, topLogProbs), wordsOf(options))
       : null,
     ...(options.tokenIds ? responseTokens(response) : {}),
     ...ending(response)

@@ -1,3 +1,4 @@
+import type { TokenizerShape } from "@plumbline/data"
 import type { TokenLogProb } from "@plumbline/rollout-generation"
 import type { TokenText } from "./token-text.ts"
 
@@ -37,17 +38,25 @@ const topByText = (token: ScoredToken, tokenText: TokenText): Record<string, num
 }
 
 /** `logprobs` of a chat. */
-export const chatLogProbs = (tokens: ReadonlyArray<ScoredToken>, tokenText: TokenText) => ({
+export const chatLogProbs = (tokens: ReadonlyArray<ScoredToken>, words: TokenWords) => ({
   content: tokens.map((token) => ({
-    ...chatToken(token, tokenText),
-    top_logprobs: topOf(token).map((other) => chatToken(other, tokenText))
+    ...chatToken(token, words),
+    top_logprobs: topOf(token).map((other) => chatToken(other, words))
   })),
   refusal: null
 })
 
+/** Tokens one by one: their texts, and the bytes of those that are no text. */
+interface TokenWords {
+  readonly tokenText: TokenText
+  readonly tokenBytes: TokenizerShape["tokenBytes"]
+}
+
 const utf8 = new TextEncoder()
 
-const chatToken = ({ id, logProb }: TokenLogProb, tokenText: TokenText) => {
+const chatToken = ({ id, logProb }: TokenLogProb, { tokenBytes, tokenText }: TokenWords) => {
   const token = tokenText(id)
-  return { token, logprob: finite(logProb), bytes: token.includes("\uFFFD") ? null : [...utf8.encode(token)] }
+  // part of a character, which a client puts together from the bytes of its tokens
+  const bytes = token.includes("\uFFFD") ? tokenBytes(id) : undefined
+  return { token, logprob: finite(logProb), bytes: [...(bytes ?? utf8.encode(token))] }
 }
