@@ -6,7 +6,7 @@ import { checkStream } from "./completion-request.ts"
 import { decodeRequest, type Refusals } from "./decode-request.ts"
 import { MOST_TOP_LOG_PROBS, sharedFields } from "./fields.ts"
 import type { Job } from "./job.ts"
-import { readMessages } from "./messages.ts"
+import { badMessages, readMessages } from "./messages.ts"
 import { roomFor } from "./prompts.ts"
 import { checkResponses, samplingOf, seedOf } from "./sampling.ts"
 import { modelNamed, type ServedModel, type ServedModels } from "./served-model.ts"
@@ -103,7 +103,7 @@ const checkCombinations = (request: ChatRequest) => {
 /** [T] int32: the messages as the model's chat template renders them, for the assistant to go on. */
 const renderMessages = ({ tokenizer }: ServedModel, messages: ReadonlyArray<Message>) =>
   attempt(() => tokenizePrompt(tokenizer, messages)).pipe(
-    Effect.mapError(({ message }) => badField("messages", message, "invalid_messages")),
+    Effect.mapError((error) => badMessages("messages", error)),
     Effect.filterOrFail(
       (ids) => ids.length > 0,
       () => badField("messages", "the chat template makes an empty text of them")

@@ -1,4 +1,8 @@
-import { byteTokenizer } from "@plumbline/data"
+import { byteTokenizer, loadTokenizer } from "@plumbline/data"
+import { Effect } from "effect"
+import { mkdtempSync, writeFileSync } from "node:fs"
+import { tmpdir } from "node:os"
+import { join } from "node:path"
 import type OpenAI from "openai"
 import { afterAll, beforeAll, describe, expect, it } from "vitest"
 import { idsOf, serveScripted, tokenizer } from "../testing/serve-scripted.ts"
@@ -59,10 +63,13 @@ describe("/v1/chat/completions", () => {
   it("gives log-probs with the bytes of each token", async () => {
     const answer = await served.client.chat.completions.create({ ...BASE, logprobs: true, top_logprobs: 2, n: 2 })
     expect(answer.choices.map(({ index }) => index)).toEqual([0, 1])
-    const [h, half, , end] = answer.choices[1]!.logprobs!.content!
+    const [h, half, rest, end] = answer.choices[1]!.logprobs!.content!
     expect(h).toMatchObject({ token: "h", bytes: [104], top_logprobs: [{ token: "h" }, { token: "i", bytes: [105] }] })
     expect(h!.logprob).toBeCloseTo(-1.04, 6)
-    expect(half).toMatchObject({ token: "\uFFFD", bytes: null })
+    expect([half, rest]).toMatchObject([
+      { token: "\uFFFD", bytes: [0xc3], top_logprobs: [{ bytes: [0xc3] }, { bytes: [0xc4] }] },
+      { token: "\uFFFD", bytes: [0xa9] }
+    ])
     expect(end!.token).toBe("<|im_end|>")
   })
 
@@ -134,6 +141,18 @@ describe("/v1/chat/completions", () => {
     expect((await ask("user")).status).toBe(200)
     expect(JSON.parse((await ask("system")).text).error).toMatchObject({ code: "invalid_messages", param: "messages" })
     expect((await ask("system")).text).toContain("must start with user")
+    await close()
+  })
+
+  it("keeps the place of the tokenizer's files to itself", async () => {
+    const folder = mkdtempSync(join(tmpdir(), "plumbline-served-"))
+    for (const [name, text] of Object.entries(byteTokenizer({ specials: [] }).files)) {
+      writeFileSync(join(folder, name), text)
+    }
+    const { close, post } = await serveScripted({}, await Effect.runPromise(loadTokenizer(folder)))
+    const { status, text } = await post("/v1/chat/completions", { messages: [{ role: "user", content: "x" }] })
+    expect([status, text]).toEqual([400, expect.stringContaining("chat template: there is none")])
+    expect(text).not.toContain(folder)
     await close()
   })
 })

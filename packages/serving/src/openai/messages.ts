@@ -1,4 +1,4 @@
-import type { Message } from "@plumbline/data"
+import type { DataError, Message } from "@plumbline/data"
 import { Effect, Schema } from "effect"
 import { badField, type RequestRefused } from "../shell/request-refused.ts"
 import { asks } from "./decode-request.ts"
@@ -40,3 +40,9 @@ const isSaid = (message: Readonly<Record<string, unknown>>, field: string): bool
 
 const textOf = (part: unknown): string | undefined =>
   isObject(part) && part["type"] === "text" && typeof part["text"] === "string" ? part["text"] : undefined
+
+/** Messages that the model's template refuses. Its file, which the error's own message names, is no affair of a client. */
+export const badMessages = (param: string, error: DataError): RequestRefused => {
+  const reason = error._tag === "ChatTemplateInvalid" ? `the model's chat template: ${error.reason}` : "cannot be read"
+  return badField(param, reason, "invalid_messages")
+}

@@ -2,7 +2,7 @@ import { attempt, type JudgedRecord, tokenizeJudged } from "@plumbline/data"
 import { type AttributeWeights, unfitWeights, unreadable, weightsInOrder } from "@plumbline/reward-model"
 import { Effect, Schema } from "effect"
 import { decodeRequest } from "../openai/decode-request.ts"
-import { readMessages } from "../openai/messages.ts"
+import { badMessages, readMessages } from "../openai/messages.ts"
 import { modelNamed } from "../openai/served-model.ts"
 import { badField, type RequestRefused } from "../shell/request-refused.ts"
 import type { ServedReward } from "./served-reward.ts"
@@ -88,7 +88,7 @@ const readRow = (
   Effect.gen(function* () {
     const record = yield* recordOf(place, row)
     const ids = yield* attempt(() => tokenizeJudged(tokenizer, record)).pipe(
-      Effect.mapError(({ message }) => badField(place, message))
+      Effect.mapError((error) => badMessages(place, error))
     )
     const reason = unreadable(model, ids)
     if (reason !== undefined) return yield* badField(place, reason, "context_length_exceeded")
