@@ -145,7 +145,8 @@ const lineRow = (line: string, number: number, rowOf: RowOf): number => {
     return rowOf(line, number)
   } catch (cause) {
     const reason = (cause as Error).message
-    throw new Error(`line ${number + 1} is not whole (${reason}); mend it, or remove all lines of its prompt`)
+    const problem = `line ${number + 1} is not whole (${reason}); mend it, or remove all lines of its prompt`
+    throw new Error(problem, { cause })
   }
 }
 
