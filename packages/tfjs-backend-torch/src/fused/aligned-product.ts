@@ -3,11 +3,13 @@ import { aten, atenInPlace } from "../aten.ts"
 import type { KernelScope } from "../kernel.ts"
 import { emptyOf, typeOf } from "./storage.ts"
 
-// Rows of a result that do not begin at multiples of 16 bytes are left to slower kernels, whose sums are in another order. A
-// vocabulary of an odd number of tokens is such a case; so there is room between its rows.
+// Rows of a result that do not begin at multiples of 16 bytes are left to slower kernels by cuBLAS, whose sums are in another
+// order, and at half the rate by MKL. A vocabulary of an odd number of tokens is such a case; so there is room between its rows.
 
 /** Numbers of 16 bits in 16 bytes. */
 const ALIGNMENT = 8
+/** Numbers of 32 bits in a line of a CPU's cache. */
+const LINE = 16
 
 const [mm, t, narrow] = [aten("mm"), aten("t"), aten("narrow")]
 const mmInto = atenInPlace("mm.out")
@@ -15,9 +17,10 @@ const mmInto = atenInPlace("mm.out")
 export const hasAlignedRows = (x: Handle, { backend }: KernelScope): boolean =>
   backend.addon.strides(x)[0]! % ALIGNMENT === 0
 
-/** [rows, width] without values, whose rows are aligned on CUDA. */
+/** [rows, width] without values, whose rows are aligned. */
 export const alignedRows = (rows: number, width: number, type: number, scope: KernelScope): Handle => {
-  const step = scope.backend.cuda === undefined ? width : Math.ceil(width / ALIGNMENT) * ALIGNMENT
+  const unit = scope.backend.cuda === undefined ? LINE : ALIGNMENT
+  const step = Math.ceil(width / unit) * unit
   const all = emptyOf([rows, step], type, scope)
   return step === width ? all : narrow(all, 1, 0, width)
 }
