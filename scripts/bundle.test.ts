@@ -47,6 +47,9 @@ describe.skipIf(process.platform !== "linux" || process.arch !== "x64")("a bundl
     expect(run(["--version"])).toEqual({ status: 0, stderr: "", stdout: `${version}\n` })
     const cache = join(place, ".cache/plumbline")
     expect(readdirSync(cache).map((name) => name.replace(/-.*/, ""))).toEqual(["app", "node", "torch"])
+    const app = readdirSync(cache).find((name) => name.startsWith("app"))!
+    // programs of threads are files of their own
+    expect(existsSync(join(cache, app, "tokenizer-worker.js"))).toBe(true)
     expect(run(["--version"]).stdout).toBe(`${version}\n`)
     expect(readdirSync(cache)).toHaveLength(3)
   })

@@ -5,11 +5,12 @@ import { extname, join, relative, sep } from "node:path"
 /** Programs of a bundle, by name. */
 const PROGRAMS = {
   main: "packages/cli/src/main.ts",
+  "tokenizer-worker": "packages/data/src/tokenizer/tokenizer-worker.ts",
   "setup-torch": "packages/tfjs-backend-torch/src/setup/setup-torch.ts"
 } as const
 
 /**
- * Bundles the programs into `folder`: `main.js`, `setup-torch.js` and the parts they load when needed.
+ * Bundles the programs into `folder`: `main.js`, the others, and the parts they load when needed.
  *
  * @param root the repository
  */

@@ -49,6 +49,7 @@ export {
   tokenizerFiles,
   type TokenizerShape
 } from "./tokenizer/tokenizer.ts"
+export { type TokenizerThread, tokenizerThread } from "./tokenizer/tokenizer-thread.ts"
 export { TIKTOKEN_ENCODINGS, type TiktokenEncoding, tiktokenTokenizer } from "./tokenizer/tiktoken-encodings.ts"
 export { trainByteLevelBpe, type TrainBpeOptions } from "./tokenizer/train-bpe.ts"
 export {

@@ -1,4 +1,4 @@
-import { byteTokenizer } from "@plumbline/data"
+import { byteTokenizer, tokenizerThread } from "@plumbline/data"
 import { type ScalarModel, scoringFlopsPerToken } from "@plumbline/models"
 import { scorer, scoreRows } from "@plumbline/reward-model"
 import { philoxStream } from "@plumbline/runtime"
@@ -109,11 +109,13 @@ const server = Effect.fnUntraced(function* (
   model: ScalarModel,
   { batchTokens, clients: maxConcurrency }: ScoringTask
 ): Effect.fn.Return<string, ServerUnavailable, Scope.Scope> {
+  const tokenizer = byteTokenizer({ specials: [] })
   const served: ServedReward = {
     id: "bench",
     aliases: [],
     created: 0,
-    tokenizer: byteTokenizer({ specials: [] }),
+    tokenizer,
+    tokenizerThread: yield* tokenizerThread(tokenizer),
     model,
     scorer: yield* scorer(model, { batchTokens }),
     weights: { [model.head.attributes[0]!]: 1 }

@@ -1,3 +1,4 @@
+import { tokenizerThread } from "@plumbline/data"
 import { namedWeights, openRewardModel } from "@plumbline/algorithms"
 import { adaptedForUse } from "@plumbline/peft"
 import { equalWeights, scorer } from "@plumbline/reward-model"
@@ -72,7 +73,8 @@ const generationService = Effect.fnUntraced(function* (
   const { cacheTokens, maxConcurrency, maxQueue, maxResponses, maxRows } = options
   const engine = { maxRows, tokenizer, queueRequests: maxQueue + maxConcurrency, cacheTokens }
   const generators = yield* engineGenerators([model, ...adapted], engine)
-  const parent = { ...identity(options), tokenizer, endTokens: model.endTokens, generator: generators[0]! }
+  const speaks = { tokenizer, tokenizerThread: yield* tokenizerThread(tokenizer), endTokens: model.endTokens }
+  const parent = { ...identity(options), ...speaks, generator: generators[0]! }
   const others = Array.from(named).map(([id, folder], i): ServedModel => ({
     ...parent,
     id,
@@ -109,6 +111,7 @@ const rewardService = Effect.fnUntraced(function* (
   const served: ServedReward = {
     ...identity(options),
     tokenizer,
+    tokenizerThread: yield* tokenizerThread(tokenizer),
     model,
     weights,
     scorer: yield* scorer(model, options)

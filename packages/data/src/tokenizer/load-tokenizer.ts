@@ -20,12 +20,26 @@ export const loadTokenizer = Effect.fn("loadTokenizer")(function* (dir: string) 
   const files: Record<string, string> = {}
   for (const name of OWN_FILES.filter((own) => existsSync(join(dir, own))))
     files[name] = yield* readText(join(dir, name))
+  return yield* tokenizerOfFiles(dir, files, yield* readStopIds(dir))
+})
+
+/**
+ * A tokenizer from the texts of its own files, by name.
+ *
+ * @param dir     where they lie, for messages
+ * @param stopIds ids that end a response beside the EOS token's
+ */
+export const tokenizerOfFiles = Effect.fnUntraced(function* (
+  dir: string,
+  files: Readonly<Record<string, string>>,
+  stopIds: ReadonlyArray<number>
+) {
+  const file = join(dir, "tokenizer.json")
   const config: SpecialTokenFields = {
     ...(yield* parseObject(join(dir, "special_tokens_map.json"), files["special_tokens_map.json"])),
     ...(yield* parseObject(join(dir, "tokenizer_config.json"), files["tokenizer_config.json"]))
   }
   const definition = yield* parseDefinition(file, files["tokenizer.json"]!)
-  const stopIds = yield* readStopIds(dir)
   const template = yield* templateText(dir, files["chat_template.jinja"], config)
   return yield* attempt((): TokenizerShape =>
     assembleTokenizer({ source: file, definition, config, template, stopIds, files: () => files })

@@ -1,4 +1,4 @@
-import { attempt, type Message, tokenizePrompt } from "@plumbline/data"
+import type { Message } from "@plumbline/data"
 import { Effect, Schema } from "effect"
 import { badField, type RequestRefused } from "../shell/request-refused.ts"
 import { chatFormat } from "./chat-format.ts"
@@ -101,8 +101,8 @@ const checkCombinations = (request: ChatRequest) => {
 }
 
 /** [T] int32: the messages as the model's chat template renders them, for the assistant to go on. */
-const renderMessages = ({ tokenizer }: ServedModel, messages: ReadonlyArray<Message>) =>
-  attempt(() => tokenizePrompt(tokenizer, messages)).pipe(
+const renderMessages = ({ tokenizerThread }: ServedModel, messages: ReadonlyArray<Message>) =>
+  tokenizerThread.prompt(messages).pipe(
     Effect.mapError((error) => badMessages("messages", error)),
     Effect.filterOrFail(
       (ids) => ids.length > 0,

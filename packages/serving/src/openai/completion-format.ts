@@ -34,7 +34,7 @@ export const completionFormat = (options: CompletionFormat): AnswerFormat => ({
     if (!options.echo) return undefined
     const { ids, text } = options.prompts[prompt]!
     const tokens = scores === undefined ? undefined : promptTokens(options, ids, scores)
-    return { ...choiceOf(options, choice, text, tokens), ...promptIds(options, ids), finish_reason: null }
+    return { ...choiceOf(options, choice, text(), tokens), ...promptIds(options, ids), finish_reason: null }
   },
   part: (part) => streamedChoice(options, part)
 })
@@ -59,7 +59,7 @@ const wholeChoice = (
     ...choiceOf(
       options,
       choice,
-      options.echo ? prompt.text + text : text,
+      options.echo ? prompt.text() + text : text,
       wholeTokens(options, group, prompt, response)
     ),
     ...promptIds(options, prompt.ids),
@@ -76,7 +76,7 @@ const wholeTokens = (
   { policyLogProbs, responseIds, topLogProbs }: GeneratedResponse
 ): ReadonlyArray<ScoredToken> | undefined => {
   if (!options.logProbs) return undefined
-  const shift = options.echo ? codePoints(prompt.text) : 0
+  const shift = options.echo ? codePoints(prompt.text()) : 0
   const tokens = scoredTokens(options.text, responseIds, policyLogProbs, topLogProbs)
   const shifted = tokens.map((token) => ({ ...token, offset: token.offset + shift }))
   const before = options.echo && group.prompt !== undefined ? promptTokens(options, prompt.ids, group.prompt) : []
@@ -84,7 +84,7 @@ const wholeTokens = (
 }
 
 const streamedChoice = (options: CompletionFormat, { choice, finished, text, tokens }: ChoicePart) => {
-  const shift = options.echo ? codePoints(options.prompts[Math.floor(choice / options.samples)]!.text) : 0
+  const shift = options.echo ? codePoints(options.prompts[Math.floor(choice / options.samples)]!.text()) : 0
   return {
     ...choiceOf(options, choice, text, tokens, shift),
     ...(options.tokenIds ? partTokens(tokens) : {}),

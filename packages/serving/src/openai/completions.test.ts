@@ -1,3 +1,4 @@
+import { trainByteLevelBpe } from "@plumbline/data"
 import { afterAll, beforeAll, describe, expect, it } from "vitest"
 import { idsOf, serveScripted, tokenizer } from "../testing/serve-scripted.ts"
 import type { Script } from "@plumbline/rollout-generation/testing"
@@ -341,6 +342,20 @@ describe("/v1/completions", () => {
       expect(read).toEqual(["a", "b"])
     }
     await using({}, check, listening)
+  })
+
+  it("answers others while it tokenizes a text of megabytes", async () => {
+    const slow = trainByteLevelBpe(["a b"], { vocabSize: 257, specials: [] })
+    const ask = async ({ post, url }: Served) => {
+      let answered = false
+      const long = post("/v1/completions", { prompt: " ".repeat(2_000_000) }).finally(() => (answered = true))
+      await new Promise((resolve) => setTimeout(resolve, 100))
+      expect((await fetch(`${url}/health`)).status).toBe(200)
+      expect((await post("/v1/completions", BASE)).status).toBe(200)
+      expect(answered).toBe(false)
+      expect(JSON.parse((await long).text).error.code).toBe("context_length_exceeded")
+    }
+    await using({}, ask, slow)
   })
 
   it("takes null for left out, and fields that change nothing", async () => {

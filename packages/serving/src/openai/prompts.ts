@@ -1,14 +1,14 @@
-import { type TokenizerShape, tokenizePrompt } from "@plumbline/data"
 import { Effect } from "effect"
 import { badField, RequestRefused } from "../shell/request-refused.ts"
+import { badMessages } from "./messages.ts"
 import { checkIds } from "./sampling.ts"
 import type { ServedModel } from "./served-model.ts"
 
 export interface Prompt {
   /** [T] int32, 1 ≤ T */
   readonly ids: Int32Array
-  /** For `echo`. */
-  readonly text: string
+  /** For `echo`; worked out when it is first asked for. */
+  readonly text: () => string
 }
 
 /**
@@ -17,17 +17,20 @@ export interface Prompt {
  * @param skipSpecialTokens whether the texts of token ids leave special tokens out, as those of answers do
  */
 export const promptsOf = (
-  { generator, tokenizer }: ServedModel,
+  model: ServedModel,
   prompt: unknown,
   skipSpecialTokens: boolean
 ): Effect.Effect<ReadonlyArray<Prompt>, RequestRefused> =>
   Effect.gen(function* () {
-    const prompts = readPrompts(tokenizer, prompt, skipSpecialTokens)
-    if (prompts === undefined) return yield* badField("prompt", WANTED)
-    if (prompts.length === 0) return yield* badField("prompt", "is an empty list")
+    const given = readPrompts(prompt)
+    if (given === undefined) return yield* badField("prompt", WANTED)
+    if (given.length === 0) return yield* badField("prompt", "is an empty list")
+    const prompts = yield* Effect.forEach(given, (one) =>
+      typeof one === "string" ? textPrompt(model, one) : Effect.succeed(idsPrompt(model, one, skipSpecialTokens))
+    )
     for (const { ids } of prompts) {
       if (ids.length === 0) return yield* badField("prompt", "has no tokens: there is nothing to go on from")
-      yield* checkIds("prompt", ids, generator.limits.vocabulary)
+      yield* checkIds("prompt", ids, model.generator.limits.vocabulary)
     }
     return prompts
   })
@@ -38,30 +41,28 @@ export const promptCount = (prompt: unknown): number =>
 
 const WANTED = "must be a text, a list of texts, a list of token ids, or a list of lists of token ids"
 
-const readPrompts = (
-  tokenizer: TokenizerShape,
-  prompt: unknown,
-  skipSpecialTokens: boolean
-): ReadonlyArray<Prompt> | undefined => {
-  const ofIds = (ids: ReadonlyArray<number>) => idsPrompt(tokenizer, ids, skipSpecialTokens)
-  if (typeof prompt === "string") return [textPrompt(tokenizer, prompt)]
+type Ids = ReadonlyArray<number>
+
+const readPrompts = (prompt: unknown): ReadonlyArray<string | Ids> | undefined => {
+  if (typeof prompt === "string") return [prompt]
   if (!Array.isArray(prompt)) return undefined
-  if (prompt.length > 0 && isIds(prompt)) return [ofIds(prompt)]
-  if (prompt.every((one) => typeof one === "string")) return prompt.map((one) => textPrompt(tokenizer, one))
-  return prompt.every(isIds) ? prompt.map(ofIds) : undefined
+  if (prompt.length > 0 && isIds(prompt)) return [prompt]
+  return prompt.every((one) => typeof one === "string") || prompt.every(isIds) ? prompt : undefined
 }
 
-const isIds = (value: unknown): value is ReadonlyArray<number> =>
+const isIds = (value: unknown): value is Ids =>
   Array.isArray(value) && value.every((id) => Number.isInteger(id) && id >= 0 && id < 2 ** 31)
 
-const textPrompt = (tokenizer: TokenizerShape, text: string): Prompt => ({
-  ids: tokenizePrompt(tokenizer, text),
-  text
-})
+const textPrompt = ({ tokenizerThread }: ServedModel, text: string) =>
+  tokenizerThread.prompt(text).pipe(
+    Effect.mapError((error) => badMessages("prompt", error)),
+    Effect.map((ids): Prompt => ({ ids, text: () => text }))
+  )
 
-const idsPrompt = (tokenizer: TokenizerShape, given: ReadonlyArray<number>, skipSpecialTokens: boolean): Prompt => {
+const idsPrompt = ({ tokenizer }: ServedModel, given: Ids, skipSpecialTokens: boolean): Prompt => {
   const ids = Int32Array.from(given)
-  return { ids, text: tokenizer.decode(ids, { skipSpecialTokens }) }
+  let text: string | undefined
+  return { ids, text: () => (text ??= tokenizer.decode(ids, { skipSpecialTokens })) }
 }
 
 /** Most new tokens after a prompt: what was asked for, which must fit, else `otherwise`, at most what fits. */

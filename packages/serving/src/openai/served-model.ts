@@ -1,4 +1,4 @@
-import type { TokenizerShape } from "@plumbline/data"
+import type { TokenizerShape, TokenizerThread } from "@plumbline/data"
 import type { GeneratorShape } from "@plumbline/rollout-generation"
 import { Effect } from "effect"
 import { RequestRefused } from "../shell/request-refused.ts"
@@ -17,6 +17,7 @@ export interface ServedModel {
   /** Unix time in seconds. */
   readonly created: number
   readonly tokenizer: TokenizerShape
+  readonly tokenizerThread: TokenizerThread
   readonly generator: GeneratorShape
   /** Token ids that end a response unless a request says otherwise. */
   readonly endTokens: ReadonlyArray<number>

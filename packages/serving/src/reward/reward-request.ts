@@ -1,4 +1,4 @@
-import { attempt, type JudgedRecord, tokenizeJudged } from "@plumbline/data"
+import type { JudgedRecord } from "@plumbline/data"
 import { type AttributeWeights, unfitWeights, unreadable, weightsInOrder } from "@plumbline/reward-model"
 import { Effect, Schema } from "effect"
 import { decodeRequest } from "../openai/decode-request.ts"
@@ -82,14 +82,12 @@ const rowsOf = ({ input, messages, rows }: typeof RewardRequest.Type): Effect.Ef
 }
 
 const readRow = (
-  { model, tokenizer }: ServedReward,
+  { model, tokenizerThread }: ServedReward,
   { place, row }: PlacedRow
 ): Effect.Effect<AskedRow, RequestRefused> =>
   Effect.gen(function* () {
     const record = yield* recordOf(place, row)
-    const ids = yield* attempt(() => tokenizeJudged(tokenizer, record)).pipe(
-      Effect.mapError((error) => badMessages(place, error))
-    )
+    const ids = yield* tokenizerThread.judged(record).pipe(Effect.mapError((error) => badMessages(place, error)))
     const reason = unreadable(model, ids)
     if (reason !== undefined) return yield* badField(place, reason, "context_length_exceeded")
     return { id: row.id, ids }

@@ -1,4 +1,4 @@
-import { byteTokenizer, CHATML_SPECIALS, CHATML_TEMPLATE, tokenizeCompletion } from "@plumbline/data"
+import { byteTokenizer, CHATML_SPECIALS, CHATML_TEMPLATE, tokenizeCompletion, tokenizerThread } from "@plumbline/data"
 import { createScalarModel, llama, type ScalarModel } from "@plumbline/models"
 import { modelReward, remoteReward, type RewardGroup, scorer, scoreRows } from "@plumbline/reward-model"
 import { ModelRuntime, tf } from "@plumbline/runtime"
@@ -36,6 +36,7 @@ beforeAll(async () => {
       aliases: [],
       created: 1,
       tokenizer,
+      tokenizerThread: yield* tokenizerThread(tokenizer),
       model,
       scorer: yield* scorer(model, { batchTokens: 256, batchDelay: 1 }),
       weights: { good: 1, long: -0.5 }

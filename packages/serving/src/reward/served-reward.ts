@@ -1,4 +1,4 @@
-import type { TokenizerShape } from "@plumbline/data"
+import type { TokenizerShape, TokenizerThread } from "@plumbline/data"
 import type { ScalarModel } from "@plumbline/models"
 import type { AttributeWeights, Scorer } from "@plumbline/reward-model"
 
@@ -11,6 +11,7 @@ export interface ServedReward {
   /** Unix time in seconds. */
   readonly created: number
   readonly tokenizer: TokenizerShape
+  readonly tokenizerThread: TokenizerThread
   readonly model: ScalarModel
   readonly scorer: Scorer
   /** What each attribute counts in the reward where a request does not say. */

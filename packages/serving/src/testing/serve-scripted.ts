@@ -1,4 +1,4 @@
-import { byteTokenizer, CHATML_SPECIALS, CHATML_TEMPLATE, type TokenizerShape } from "@plumbline/data"
+import { byteTokenizer, CHATML_SPECIALS, CHATML_TEMPLATE, type TokenizerShape, tokenizerThread } from "@plumbline/data"
 import { Effect, Exit, Schema, Scope } from "effect"
 import OpenAI from "openai"
 import { openaiRoutes } from "../openai/routes.ts"
@@ -25,7 +25,9 @@ export const serveScripted = async (script: Partial<Script> = {}, speaks = token
     ...script
   })
   const names = { id: "tiny", aliases: ["/models/tiny"], created: 1 }
-  const model: ServedModel = { ...names, tokenizer: speaks, generator, endTokens: [3] }
+  const scope = Scope.makeUnsafe()
+  const thread = await Effect.runPromise(Scope.provide(tokenizerThread(speaks), scope))
+  const model: ServedModel = { ...names, tokenizer: speaks, tokenizerThread: thread, generator, endTokens: [3] }
   const limits = Schema.decodeSync(Limits)({})
   const metrics = metricsPage()
   const admitted = admission(limits)
@@ -33,7 +35,6 @@ export const serveScripted = async (script: Partial<Script> = {}, speaks = token
     ...openaiRoutes({ models: [model], limits, admission: admitted, metrics, maxResponses: 64 }),
     ...statusRoutes(metrics, Effect.succeed({}))
   ]
-  const scope = Scope.makeUnsafe()
   const options = { routes, limits, admission: admitted, metrics, access: loopbackAccess, host: "127.0.0.1", port: 0 }
   const listening = await Effect.runPromise(Scope.provide(serveHttp(options), scope))
   const client = new OpenAI({ baseURL: `${listening.url}/v1`, apiKey: "none", maxRetries: 0 })

@@ -1,4 +1,4 @@
-import { byteTokenizer } from "@plumbline/data"
+import { byteTokenizer, tokenizerThread } from "@plumbline/data"
 import { type CausalLM, createModel, encodeSafetensors, ownVariables, weightsDigest } from "@plumbline/models"
 import { tinyModel, tinyTable } from "@plumbline/models/testing"
 import { engineGenerators, type GeneratorShape, remotePolicyGenerator } from "@plumbline/rollout-generation"
@@ -36,11 +36,13 @@ beforeAll(async () => {
     const [generator] = yield* engineGenerators([served])
     own = generator!
     const receiver = weightsReceiver(served, generator!)
+    const tokenizer = byteTokenizer({ specials: [] })
     const model = {
       id: "tiny",
       aliases: [],
       created: 1,
-      tokenizer: byteTokenizer({ specials: [] }),
+      tokenizer,
+      tokenizerThread: yield* tokenizerThread(tokenizer),
       generator: own,
       endTokens: []
     }
