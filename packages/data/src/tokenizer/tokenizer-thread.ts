@@ -85,7 +85,7 @@ const workerOf = (tokenizer: TokenizerShape) => {
       const failed = (cause: unknown) => settle(Effect.die(cause))
       const ended = () => settle(Effect.die(new Error("the tokenizer's thread has ended")))
       worker.on("message", answered).on("error", failed).on("exit", ended).ref()
-      worker.postMessage(task)
+      worker.postMessage(task, [])
     })
   const onThread = (task: ThreadTask): Tokens =>
     // whoever leaves while the thread is at work leaves when it is done

@@ -16,4 +16,7 @@ const answerTo = (task: ThreadTask): ThreadAnswer => {
   }
 }
 
-parentPort!.on("message", (task: ThreadTask) => parentPort!.postMessage(answerTo(task)))
+parentPort!.on("message", (task: ThreadTask) => {
+  const answer = answerTo(task)
+  parentPort!.postMessage(answer, "ids" in answer ? [answer.ids.buffer as ArrayBuffer] : [])
+})
