@@ -14,9 +14,10 @@
 namespace plumbline {
 
 /** x [rows, inner] · weight [outputs, inner]ᵀ → out [rows, outputs] */
+template <typename Weight>
 struct Product {
   const float* x;
-  const float* weight;
+  const Weight* weight;
   float* out;
   int64_t rows;
   int64_t inner;
@@ -44,7 +45,8 @@ inline int64_t DepthOf(int64_t inner) {
  * Up to kPanelRows rows of x from `row` on, the parts of a tile's rows one after the other: rows that lie multiples of 4096
  * bytes apart would push each other out of the first cache. Valid on this thread until the next panel.
  */
-inline const float* PanelOf(const Product& p, int64_t row) {
+template <typename Weight>
+const float* PanelOf(const Product<Weight>& p, int64_t row) {
   const int64_t end = std::min(p.rows, row + kPanelRows), part = DepthOf(p.inner);
   const float* x = p.x + row * p.inner;
   if (part >= p.inner || end - row == 1) return x;
@@ -62,8 +64,8 @@ inline const float* PanelOf(const Product& p, int64_t row) {
 }
 
 /** Weights `from` to `to`, part `k` of the common axis, with up to kPanelRows rows of x from `row` on, as PanelOf has them. */
-template <bool First>
-PLUMBLINE_AVX2 void MultiplyBlock(const Product& p, const float* panel, int64_t row, int64_t from, int64_t to, int64_t k) {
+template <bool First, typename Weight>
+PLUMBLINE_AVX2 void MultiplyBlock(const Product<Weight>& p, const float* panel, int64_t row, int64_t from, int64_t to, int64_t k) {
   const int64_t rows = std::min(kPanelRows, p.rows - row);
   const int64_t tiles = (rows + kTileRows - 1) / kTileRows;
   const int64_t depth = std::min(DepthOf(p.inner), p.inner - k);
@@ -74,9 +76,9 @@ PLUMBLINE_AVX2 void MultiplyBlock(const Product& p, const float* panel, int64_t 
     const int64_t count = std::min(kTileRows, row + rows - first);
     int64_t w = from;
     const auto at = [&] {
-      const float* weights = p.weight + w * p.inner + k;
+      const Weight* weights = p.weight + w * p.inner + k;
       const float* x = panel + (first - row) * p.inner + count * k;
-      return Tile{weights, x, p.out + first * p.outputs + w, depth, p.inner, p.outputs, weights + ahead, tile, tiles};
+      return Tile<Weight>{weights, x, p.out + first * p.outputs + w, depth, p.inner, p.outputs, weights + ahead, tile, tiles};
     };
     for (; w + kTileWeights <= to; w += kTileWeights) MultiplyRows<kTileWeights, First>(at(), count);
     for (; w < to; w++) MultiplyRows<1, First>(at(), count);
@@ -84,7 +86,8 @@ PLUMBLINE_AVX2 void MultiplyBlock(const Product& p, const float* panel, int64_t 
 }
 
 /** Blocks of weights `from` to `to`, with one panel of rows. */
-inline void MultiplyBlocks(const Product& p, int64_t row, int64_t from, int64_t to) {
+template <typename Weight>
+void MultiplyBlocks(const Product<Weight>& p, int64_t row, int64_t from, int64_t to) {
   const float* panel = PanelOf(p, row);
   const int64_t depth = DepthOf(p.inner);
   for (int64_t block = from; block < to; block++) {
@@ -95,7 +98,8 @@ inline void MultiplyBlocks(const Product& p, int64_t row, int64_t from, int64_t 
   }
 }
 
-inline void MultiplyAll(const Product& p) {
+template <typename Weight>
+void MultiplyAll(const Product<Weight>& p) {
   const int64_t blocks = (p.outputs + kBlockWeights - 1) / kBlockWeights;
   const int64_t panels = (p.rows + kPanelRows - 1) / kPanelRows;
   const int64_t work = std::max<int64_t>(1, std::min(p.rows, kPanelRows) * p.inner * kBlockWeights);
@@ -114,8 +118,10 @@ inline bool MultipliesHere(const at::Tensor& x, const at::Tensor& weight) {
   static const bool fits = __builtin_cpu_supports("avx2") && __builtin_cpu_supports("fma");
   static const bool wider = __builtin_cpu_supports("avx512f");
   constexpr int64_t kFew = 8;
-  const auto plain = [](const at::Tensor& t) {
-    return t.is_cpu() && t.scalar_type() == at::kFloat && t.dim() == 2 && t.is_contiguous();
+  const auto plain = [&](const at::Tensor& t) {
+    const auto type = t.scalar_type();
+    const bool known = type == at::kFloat || type == at::kBFloat16;
+    return t.is_cpu() && known && type == weight.scalar_type() && t.dim() == 2 && t.is_contiguous();
   };
   if (!fits || !plain(x) || !plain(weight)) return false;
   return x.size(1) == weight.size(1) && x.size(1) > 0 && x.size(1) % 8 == 0 && (!wider || x.size(0) <= kFew);
@@ -123,12 +129,13 @@ inline bool MultipliesHere(const at::Tensor& x, const at::Tensor& weight) {
 
 #else
 
-inline void MultiplyAll(const Product&) {}
+template <typename Weight>
+void MultiplyAll(const Product<Weight>&) {}
 inline bool MultipliesHere(const at::Tensor&, const at::Tensor&) { return false; }
 
 #endif
 
-/** rowProduct(x [N, I], weight [O, I]): x·Wᵀ as a new tensor [N, O], or null where that is left to ATen. */
+/** rowProduct(x [N, I], weight [O, I]), both float32 or bfloat16: x·Wᵀ as a new tensor [N, O], or null where that is left to ATen. */
 inline Napi::Value RowProduct(const Napi::CallbackInfo& info) {
   CurrentActivity() = {"rowProduct", ""};
   return Guarded(info.Env(), [&]() -> Napi::Value {
@@ -136,8 +143,21 @@ inline Napi::Value RowProduct(const Napi::CallbackInfo& info) {
     const auto x = Used(TensorOf(info.Env(), info[0]));
     const auto weight = Used(TensorOf(info.Env(), info[1]));
     if (!MultipliesHere(x, weight)) return info.Env().Null();
-    const auto out = OutputOf({x, weight}, [&] { return at::empty({x.size(0), weight.size(0)}, x.options()); });
-    Do([=] { MultiplyAll({Data(x), Data(weight), Data(out), x.size(0), x.size(1), weight.size(0)}); });
+    const auto make = [&](int64_t width, at::ScalarType type) {
+      return OutputOf({x, weight}, [&] { return at::empty({x.size(0), width}, x.options().dtype(type)); });
+    };
+    const int64_t rows = x.size(0), inner = x.size(1), outputs = weight.size(0);
+    const auto out = make(outputs, x.scalar_type());
+    if (x.scalar_type() == at::kFloat) {
+      Do([=] { MultiplyAll<float>({Data(x), Data(weight), Data(out), rows, inner, outputs}); });
+    } else {
+      const auto wideX = make(inner, at::kFloat), wideOut = make(outputs, at::kFloat);
+      Do([=] {
+        wideX.copy_(x);
+        MultiplyAll<c10::BFloat16>({Data(wideX), weight.data_ptr<c10::BFloat16>(), Data(wideOut), rows, inner, outputs});
+        out.copy_(wideOut);
+      });
+    }
     return Wrap(info.Env(), out, 2);
   });
 }

@@ -139,7 +139,7 @@ export interface Addon extends Partial<CudaAddon> {
   readonly siluGateGradient: (gate: Handle, up: Handle, dy: Handle, dgate: Handle, dup: Handle) => void
   /** Whether libtorch multiplies numbers of this type on this CPU by instructions for them. */
   readonly multipliesNarrow: (scalarType: number) => boolean
-  /** x·Wᵀ on the CPU, or null where that is left to ATen. */
+  /** x·Wᵀ on the CPU, of float32 or bfloat16, or null where that is left to ATen. */
   readonly rowProduct: (x: Handle, weight: Handle) => Handle | null
   /** sum = x + addend, out = its RMS norm times weight; contiguous float32 tensors on the CPU, as in all below. */
   readonly rmsNorm: (

@@ -5,7 +5,7 @@ import type { Kernel, KernelScope } from "../kernel.ts"
 import { traced } from "../traced.ts"
 import { addMatrixProduct } from "./matrix-product.ts"
 import { product } from "./product.ts"
-import { activation, cast, isHostFloat, typeOf } from "./storage.ts"
+import { activation, cast, typeOf } from "./storage.ts"
 
 const [t, clone] = [aten("t"), aten("clone")]
 const addTo = atenInPlace("add_.Tensor")
@@ -14,7 +14,7 @@ const addTo = atenInPlace("add_.Tensor")
 const add = traced((scope, [sum, x, weight], scale: number) => {
   const [type, matrix] = [typeOf(x!, scope), cast(weight!, typeOf(x!, scope), scope)]
   // where a row is to have the same bits whatever rows are beside it, which ATen's product does not promise
-  const isOwn = isHostFloat(x!, scope) || scope.backend.isBatchInvariant
+  const isOwn = scope.backend.cuda === undefined || scope.backend.isBatchInvariant
   if (typeOf(sum!, scope) !== type || isOwn) addTo(sum, product(x!, matrix, scope), scale)
   else addMatrixProduct(sum!, x!, t(matrix), scope, scale)
   return []

@@ -7,7 +7,7 @@ import { cudaStorage, launch } from "./cuda/kernels.ts"
 import { shapeOf } from "./cuda/launches.ts"
 import { matrixProduct, matrixProductInto } from "./matrix-product.ts"
 import { invariantProduct, invariantProductInto } from "./product-invariant.ts"
-import { emptyOf, isHostFloat, typeOf } from "./storage.ts"
+import { emptyOf, typeOf } from "./storage.ts"
 
 const [t, contiguous] = [aten("t"), aten("contiguous")]
 
@@ -19,7 +19,7 @@ const WARPS = 4
 
 /** x [N, I] times the transpose of a weight [O, I] of the same storage: [N, O]. */
 export const product = (x: Handle, weight: Handle, scope: KernelScope): Handle => {
-  const own = isHostFloat(x, scope) ? scope.backend.addon.rowProduct(x, weight) : null
+  const own = scope.backend.cuda === undefined ? scope.backend.addon.rowProduct(x, weight) : null
   if (own !== null) return scope.temporary(own)
   if (isInvariant(x, scope)) return invariantProduct(x, weight, scope)
   const [rows, inner] = shapeOf(x, scope) as [number, number]
