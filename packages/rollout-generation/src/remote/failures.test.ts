@@ -50,6 +50,40 @@ describe("a remote generator whose server fails it", () => {
     expect(error!.message).toMatch(reason)
   })
 
+  const event = (value: unknown) => `data:${JSON.stringify(value)}\r\n\r\n`
+  const { body: whole } = ok(choice())
+  it.each([
+    ["an answer that is none of events", JSON.stringify(whole), /what it sent is no event: \{"id":"x"/],
+    ["a page", "<html>busy</html>", /no event: <html>busy/],
+    ["half a stream", ": ping\n\nevent: message\nid: 1\n", /stream ended before every response had;/],
+    ["an error in words", event({ error: "out of memory" }), /it broke off: out of memory/],
+    ["an error without words", event({ error: { code: 507 } }), /it broke off: \{"code":507\}/]
+  ])("names %s for a stream", async (_, body, reason) => {
+    const { baseUrl } = await serve([{ body }])
+    const generator = await generatorOf({ baseUrl })
+    const error = await Effect.runPromise(Effect.flip(Stream.runDrain(generator.stream(ROW))))
+    expect([error._tag, error.message]).toEqual(["GeneratorFailed", expect.stringMatching(reason)])
+  })
+
+  it("tells what a server says that answers an error with success", async () => {
+    const { error } = await one([{ body: { error: { message: "out of memory" } } }])
+    expect(error!.message).toContain("it broke off: out of memory")
+  })
+
+  it("reads streams as they may be written", async () => {
+    const { baseUrl } = await serve([{ body: `: hello\r\n\r\n${event(whole)}data:[DONE]\r\n\r\n` }])
+    const events = await Effect.runPromise(Stream.runCollect((await generatorOf({ baseUrl })).stream(ROW)))
+    expect(events.map(({ _tag }) => _tag)).toEqual(["Token", "Token", "Finished"])
+  })
+
+  it("waits until the time that a server names", async () => {
+    const busy = { status: 503, headers: { "retry-after": new Date(Date.now() + 2000).toUTCString() }, body: "" }
+    const since = performance.now()
+    expect((await one([busy, ok(choice())])).group).toBeDefined()
+    // dates are in whole seconds
+    expect(performance.now() - since).toBeGreaterThan(900)
+  })
+
   it("waits for a slow server until the deadline, retries included, and keeps what was finished", async () => {
     const { baseUrl } = await serve([ok(choice()), { ...ok(choice()), after: 60_000 }])
     const generator = await generatorOf({ baseUrl, maxConcurrency: 1 })

@@ -7,13 +7,21 @@ import type { KnownServer } from "./options.ts"
 
 const decode = Schema.decodeUnknownSync(Completion)
 
-/** An answer's JSON as what it stands for. @throws AnswerUnusable */
+/** An answer's JSON as what it stands for. Errors come with a status of success, too. @throws AnswerUnusable */
 export const decodeCompletion = (value: unknown): Completion => {
+  if (typeof value === "object" && value !== null && "error" in value && value.error !== null) {
+    throw new AnswerUnusable(`it broke off: ${errorText(value.error)}`)
+  }
   try {
     return decode(value)
   } catch (cause) {
     throw new AnswerUnusable(`it answered in no shape that is known: ${(cause as Error).message}`)
   }
+}
+
+const errorText = (error: unknown): string => {
+  const said = typeof error === "object" && error !== null && "message" in error ? error.message : error
+  return (typeof said === "string" ? said : JSON.stringify(said)).slice(0, 500)
 }
 
 /** A group from a whole answer. @throws AnswerUnusable */

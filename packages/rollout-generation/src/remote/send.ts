@@ -74,7 +74,7 @@ const refusal = (response: HttpClientResponse.HttpClientResponse) =>
     Effect.orElseSucceed(response.text, () => ""),
     (text) => {
       const { message, param } = errorIn(text)
-      const wait = Number(response.headers["retry-after"])
+      const wait = secondsUntil(response.headers["retry-after"] ?? "")
       return Effect.fail(
         new Unanswered({
           reason: `status ${response.status}${message === "" ? "" : `, ${message}`}`,
@@ -85,6 +85,12 @@ const refusal = (response: HttpClientResponse.HttpClientResponse) =>
       )
     }
   )
+
+/** `retry-after`: seconds, or a date as proxies write it. NaN where there is neither. */
+const secondsUntil = (text: string): number => {
+  const seconds = text === "" ? Number.NaN : Number(text)
+  return Number.isNaN(seconds) ? (Date.parse(text) - Date.now()) / 1000 : seconds
+}
 
 /** OpenAI's `{ error: { message, param } }`, or the beginning of whatever was sent instead. */
 const errorIn = (text: string): { readonly message: string; readonly param?: string } => {

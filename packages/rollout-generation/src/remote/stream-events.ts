@@ -15,25 +15,32 @@ export const streamEvents = (
 ): Stream.Stream<GenerationEvent, Unanswered> =>
   Stream.suspend(() => {
     const reader = streamReader(request, options)
+    let stray = ""
+    const isEvent = (line: string): boolean => {
+      if (line.startsWith("data:")) return line.slice(5).trim() !== "[DONE]"
+      if (stray === "" && !OTHER_LINE.test(line)) stray = line.slice(0, 200)
+      return false
+    }
     const events = response.stream.pipe(
       Stream.mapError(disconnected),
       Stream.decodeText,
       Stream.splitLines,
-      Stream.filter((line) => line.startsWith("data:") && line !== "data: [DONE]"),
-      Stream.mapEffect((line) => reading(() => reader.read(decodeCompletion(parse(line.slice(5)))))),
+      Stream.filter(isEvent),
+      Stream.mapEffect((line) => reading(() => reader.read(decodeCompletion(parseJson(line.slice(5)))))),
       Stream.flattenIterable
     )
-    const broken = new Unanswered({ reason: "its stream ended before every response had", transient: false })
-    const end = Stream.fromEffectDrain(Effect.suspend(() => (reader.whole() ? Effect.void : Effect.fail(broken))))
-    return Stream.concat(events, end)
+    const end = Effect.suspend(() => {
+      if (reader.whole()) return Effect.void
+      const said = stray === "" ? "" : `; what it sent is no event: ${stray}`
+      return Effect.fail(
+        new Unanswered({ reason: `its stream ended before every response had${said}`, transient: false })
+      )
+    })
+    return Stream.concat(events, Stream.fromEffectDrain(end))
   })
 
-const parse = (text: string): unknown => {
-  const value = parseJson(text)
-  if (typeof value !== "object" || value === null || !("error" in value)) return value
-  const { error } = value as { readonly error: { readonly message?: unknown } | null }
-  throw new AnswerUnusable(`it broke off: ${String(error?.message ?? error)}`)
-}
+/** Lines of an event beside its data, comments, and what parts events. */
+const OTHER_LINE = /^(?:$|:|(?:event|id|retry):)/
 
 const parseJson = (text: string): unknown => {
   try {
