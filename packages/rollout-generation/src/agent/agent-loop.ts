@@ -43,10 +43,12 @@ export interface AgentResult {
 /**
  * Lets a policy respond and call tools until it has an answer. Calls of one response run side by side; their outputs go
  * in together, in the order of the calls. Tools that fail, take too long or do not exist are told to the policy.
- * Rejects with a GenerationError, or the reason of `signal`. @throws RangeError for two tools of one name
+ * Rejects with a GenerationError, or the reason of `signal`. @throws RangeError for two tools of one name, or turns
+ * that are no number from 1
  */
 export const agentLoop = async (generator: GeneratorShape, options: AgentOptions): Promise<AgentResult> => {
   const { findCalls = taggedCalls, format = chatTurns(options.tokenizer), maxTurns = 8, signal, tokenizer } = options
+  if (!(Number.isInteger(maxTurns) && maxTurns > 0)) throw new RangeError(`maxTurns is ${maxTurns}, not 1 or more`)
   const tools = toolsByName(options.tools)
   const episode = openEpisode(generator, options)
   const turns: Array<AgentTurn> = []

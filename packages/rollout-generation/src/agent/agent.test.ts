@@ -107,6 +107,10 @@ describe("an agent", () => {
   })
 })
 
+const reject = (): never => {
+  throw new Error("no")
+}
+
 describe("tools", () => {
   it("run side by side, and answer in the order of the calls", async () => {
     const order: Array<string> = []
@@ -151,10 +155,22 @@ describe("tools", () => {
 
   it.each([
     ["throw what has no text", () => Promise.reject(Object.create(null) as Error), "it threw what has no text"],
+    ["throw errors without a text", () => Promise.reject(new TypeError()), "TypeError"],
+    [
+      "throw errors whose text throws",
+      () => Promise.reject(Object.defineProperty(new Error(), "message", { get: () => reject() })),
+      "it threw what has no text"
+    ],
     ["return no text", () => undefined as unknown as string, "it returned no text but undefined"]
   ])("that %s are, too", async (_, run, reason) => {
     const odd = tool({ name: "odd", description: "", input: Schema.Struct({}), seconds: 2, run })
     expect(outputsOf(await play([call("odd", {}), "."], { tools: [odd] }))).toEqual([{ _tag: "Failed", reason }])
+  })
+
+  it("whose schema throws are told, too", async () => {
+    const input = Schema.Struct({}).check(Schema.makeFilter(() => reject()))
+    const odd = tool({ name: "odd", description: "", input, seconds: 2, run: () => "" })
+    expect(outputsOf(await play([call("odd", {}), "."], { tools: [odd] }))).toMatchObject([{ _tag: "Failed" }])
   })
 
   it("that take too long are left alone, with their signal aborted", async () => {
@@ -194,5 +210,7 @@ describe("tools", () => {
       expect(() => tool({ name: "x", description: "", input: Pair, seconds, run: () => "" })).toThrow(RangeError)
     }
     await expect(play(["."], { tools: [add, add] })).rejects.toThrow(RangeError)
+    // NaN turns would have no end
+    for (const maxTurns of [0, NaN]) await expect(play(["."], { maxTurns })).rejects.toThrow(RangeError)
   })
 })

@@ -44,9 +44,15 @@ export const tool = <S extends Schema.ConstraintDecoder<unknown>>(options: ToolO
     seconds,
     parameters: jsonSchema(input),
     call: async (given, signal) => {
-      const decoded = decode(given)
-      if (Result.isFailure(decoded)) return { _tag: "Refused", reason: issueText(decoded.failure.issue) }
-      return within(seconds, (own) => run(decoded.success, own), signal)
+      try {
+        const decoded = decode(given)
+        if (Result.isFailure(decoded)) return { _tag: "Refused", reason: issueText(decoded.failure.issue) }
+        return await within(seconds, (own) => run(decoded.success, own), signal)
+      } catch (error) {
+        if (signal?.aborted === true) throw signal.reason
+        // a check of the schema's own threw
+        return { _tag: "Failed", reason: reasonOf(error) }
+      }
     }
   }
 }
@@ -98,9 +104,8 @@ const returned = (text: unknown): ToolOutcome =>
     : { _tag: "Failed", reason: `it returned no text but ${text === null ? "null" : typeof text}` }
 
 const reasonOf = (error: unknown): string => {
-  if (error instanceof Error) return error.message
   try {
-    return String(error)
+    return error instanceof Error ? String(error.message) || error.name : String(error)
   } catch {
     return "it threw what has no text"
   }

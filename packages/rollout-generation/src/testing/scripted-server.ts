@@ -40,6 +40,11 @@ export const serve = async (answers: ReadonlyArray<Answer>, models: unknown = MO
         response.end(JSON.stringify(models))
         return
       }
+      // whoever waits long asks for /health
+      if (request.method === "GET") {
+        response.writeHead(404).end()
+        return
+      }
       asked.push({ body: JSON.parse(Buffer.concat(chunks).toString()), headers: request.headers })
       const {
         after = 0,
