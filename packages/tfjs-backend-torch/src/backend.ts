@@ -181,9 +181,8 @@ export class TorchBackend extends KernelBackend {
     return util.arraysEqual(data.shape as Array<number>, shape) ? data.handle! : reshape(data.handle, shape)
   }
 
-  /** Whether numbers of a scalar type are multiplied as they are: on a CPU, of 16 bits only where it has instructions for them. */
-  multiplies(type: number): boolean {
-    if (this.cuda !== undefined) return true
+  /** Whether the host multiplies numbers of a scalar type as they are: of 16 bits only where it has instructions for them. */
+  hostMultiplies(type: number): boolean {
     const known = this.narrowProducts.get(type) ?? this.addon.multipliesNarrow(type)
     this.narrowProducts.set(type, known)
     return known

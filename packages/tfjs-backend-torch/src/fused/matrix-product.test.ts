@@ -38,7 +38,7 @@ describe.skipIf(addonPath() === undefined)("products of matrices on the CPU", ()
     ["bfloat16 as it is", BFLOAT16, true],
     ["float16 of wide copies", FLOAT16, false]
   ])("are a·b, in their storage: %s", (_, type, multiplies) => {
-    using _spy = vi.spyOn(scope.backend, "multiplies").mockReturnValue(multiplies)
+    using _spy = vi.spyOn(scope.backend, "hostMultiplies").mockReturnValue(multiplies)
     inScope(() => {
       const [left, right] = [matrix(a, [rows, inner], type), matrix(b, [inner, columns], type)]
       const made = matrixProduct(left, right, scope)
@@ -61,7 +61,7 @@ describe.skipIf(addonPath() === undefined)("products of matrices on the CPU", ()
   })
 
   it("rounds once where operands are widened", () => {
-    using _spy = vi.spyOn(scope.backend, "multiplies").mockReturnValue(false)
+    using _spy = vi.spyOn(scope.backend, "hostMultiplies").mockReturnValue(false)
     inScope(() => {
       // 256 + 1 is no bfloat16, 256 + 1 + 1 is one
       const product = matrixProduct(
@@ -74,7 +74,7 @@ describe.skipIf(addonPath() === undefined)("products of matrices on the CPU", ()
   })
 
   it("knows what the processor multiplies", () => {
-    expect(scope.backend.multiplies(FLOAT32)).toBe(true)
-    expect(typeof scope.backend.multiplies(BFLOAT16)).toBe("boolean")
+    expect(scope.backend.hostMultiplies(FLOAT32)).toBe(true)
+    expect(typeof scope.backend.hostMultiplies(BFLOAT16)).toBe("boolean")
   })
 })

@@ -11,7 +11,8 @@ const [mmInto, addmmInto] = [atenInPlace("mm.out"), atenInPlace("addmm_")]
 const [copyInto, addInto] = [atenInPlace("copy_"), atenInPlace("add_.Tensor")]
 
 /** Whether products of such numbers are made of wide copies. */
-export const isWidened = (x: Handle, scope: KernelScope): boolean => !scope.backend.multiplies(typeOf(x, scope))
+export const isWidened = (x: Handle, scope: KernelScope): boolean =>
+  scope.backend.cuda === undefined && !scope.backend.hostMultiplies(typeOf(x, scope))
 
 const wideProduct = (a: Handle, b: Handle, scope: KernelScope): Handle => mm(wide(a, scope), wide(b, scope))
 
