@@ -1,9 +1,11 @@
 import { Effect, Stream } from "effect"
+import { FetchHttpClient } from "effect/http"
 import { createServer } from "node:http"
 import type { AddressInfo } from "node:net"
 import { afterEach, describe, expect, it } from "vitest"
 import { samplingOptions } from "../sampling/options.ts"
-import { choice, closeServers, generatorOf, nine, ok, one, ROW, serve } from "../testing/scripted-server.ts"
+import { remoteGenerator } from "./remote-generator.ts"
+import { choice, closeServers, generatorOf, MODELS, nine, ok, one, ROW, serve } from "../testing/scripted-server.ts"
 
 afterEach(closeServers)
 
@@ -152,6 +154,27 @@ describe("a remote generator whose server fails it", () => {
     )
     hung.closeAllConnections()
     hung.close()
+  })
+
+  it("tells within five seconds that a server was killed in the middle, and keeps what was finished", async () => {
+    const server = createServer((request, response) => {
+      if (request.method === "GET") return void response.end(JSON.stringify(MODELS))
+      request.on("data", (body) => {
+        if ((JSON.parse(String(body)) as { seed: number }).seed === 1) response.end(JSON.stringify(whole))
+      })
+      request.resume()
+    })
+    await new Promise<void>((resolve) => server.listen(0, "127.0.0.1", resolve))
+    const baseUrl = `http://127.0.0.1:${(server.address() as AddressInfo).port}/v1`
+    const generator = await Effect.runPromise(Effect.provide(remoteGenerator({ baseUrl }), FetchHttpClient.layer))
+    const failed = Effect.runPromise(Effect.flip(generator.generate([1, 2, 3].map((seed) => ({ ...ROW, seed })))))
+    await new Promise((resolve) => setTimeout(resolve, 300))
+    const since = performance.now()
+    server.closeAllConnections()
+    server.close()
+    const error = await failed
+    expect(error).toMatchObject({ _tag: "GeneratorFailed", finished: [{ request: 0 }] })
+    expect(performance.now() - since).toBeLessThan(5000)
   })
 
   it("says that there is no server", async () => {

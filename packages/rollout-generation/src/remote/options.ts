@@ -2,7 +2,7 @@ import type { GeneratorLimits } from "../generator-shape.ts"
 
 /** How to reach a server that speaks OpenAI's API, and what to know of it that it does not say. */
 export interface RemoteOptions {
-  /** With the version, without a slash at its end: `http://127.0.0.1:8000/v1`. */
+  /** With the version: `http://127.0.0.1:8000/v1`. */
   readonly baseUrl: string
   /** The first one that the server lists when absent. */
   readonly model?: string
@@ -16,6 +16,8 @@ export interface RemoteOptions {
   readonly maxRetries?: number
   /** Milliseconds before the first of these, twice as many before each later one; 250 when absent. */
   readonly retryDelay?: number
+  /** Seconds for which these may wait for a server that cannot be connected to: one that was killed is told of in time; 4 when absent. */
+  readonly reconnectSeconds?: number
   /** Seconds for `/models`, which costs a server nothing; 10 when absent. A request for responses has its own deadline. */
   readonly answerSeconds?: number
   /** Seconds without a sign of life after which a server that is waited for is taken for stopped; 6 when absent. */

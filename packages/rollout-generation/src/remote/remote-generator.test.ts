@@ -122,7 +122,7 @@ describe("remoteGenerator", () => {
     await expect(generatorOf({ baseUrl })).rejects.toThrow(/does not say the contextTokens of a/)
     await expect(generatorOf({ baseUrl, model: "b" })).rejects.toThrow(/does not say the vocabulary of b/)
     await expect(generatorOf({ baseUrl, model: "c" })).rejects.toThrow(/has no model c; it lists: a, b/)
-    expect((await generatorOf({ baseUrl, model: "b", vocabulary: 9 })).limits).toEqual({
+    expect((await generatorOf({ baseUrl: `${baseUrl}/`, model: "b", vocabulary: 9 })).limits).toEqual({
       contextTokens: 32,
       vocabulary: 9
     })

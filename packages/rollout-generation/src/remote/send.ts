@@ -10,6 +10,8 @@ export class Unanswered extends Data.TaggedError("Unanswered")<{
   readonly field?: string
   /** Whether the same request may succeed later. */
   readonly transient: boolean
+  /** Whether there was no connection, or it broke. */
+  readonly lost?: boolean
   /** Milliseconds that the server wants to be left alone. */
   readonly retryAfter?: number
 }> {}
@@ -35,8 +37,9 @@ export const sender = (
   life?: Pick<LifeWatch, "note">
 ): Send => {
   const scoped = HttpClient.withScope(client)
+  const base = baseUrl.replace(/\/+$/, "")
   return Effect.fnUntraced(function* (path, body) {
-    const bare = HttpClientRequest.setHeaders(requestOf(`${baseUrl}${path}`, body), headers)
+    const bare = HttpClientRequest.setHeaders(requestOf(`${base}${path}`, body), headers)
     const request = token === undefined ? bare : HttpClientRequest.bearerToken(bare, token)
     const response = yield* scoped.execute(request).pipe(Effect.mapError(disconnected))
     if (life !== undefined) yield* life.note(response.headers)
@@ -57,7 +60,8 @@ const requestOf = (url: string, body: Parameters<Send>[1]): HttpClientRequest.Ht
 export const disconnected = ({ reason }: HttpClientError.HttpClientError): Unanswered => {
   const cause = "cause" in reason && reason.cause instanceof Error ? (reason.cause.cause ?? reason.cause) : undefined
   const said = cause instanceof Error ? cause.message : reason.message
-  return new Unanswered({ reason: `no connection (${said})`, transient: reason._tag !== "InvalidUrlError" })
+  const transient = reason._tag !== "InvalidUrlError"
+  return new Unanswered({ reason: `no connection (${said})`, transient, lost: true })
 }
 
 /** The JSON of an answer. What is there as a whole and is no JSON will be none the next time. */
@@ -109,15 +113,18 @@ const errorIn = (text: string): { readonly message: string; readonly param?: str
 /** Tries again after failures that may pass: each wait twice the last one, and at least what the server wants. */
 export const persistently = <A, R>(
   attempt: Effect.Effect<A, Unanswered, R>,
-  { maxRetries = 6, retryDelay = 250 }: Pick<RemoteOptions, "maxRetries" | "retryDelay">,
-  tries = 0
+  options: Pick<RemoteOptions, "maxRetries" | "reconnectSeconds" | "retryDelay">,
+  tries = 0,
+  lostFor = 0
 ): Effect.Effect<A, Unanswered, R> =>
   Effect.catchTag(attempt, "Unanswered", (failure) => {
+    const { maxRetries = 6, reconnectSeconds = 4, retryDelay = 250 } = options
     if (!failure.transient) return Effect.fail(failure)
-    if (tries >= maxRetries) {
-      const reason = maxRetries === 0 ? failure.reason : `${failure.reason}; tried ${tries + 1} times`
+    const wait = Math.max(retryDelay * 2 ** tries, failure.retryAfter ?? 0)
+    const lost = failure.lost === true ? lostFor + wait : 0
+    if (tries >= maxRetries || lost > reconnectSeconds * 1000) {
+      const reason = tries === 0 ? failure.reason : `${failure.reason}; tried ${tries + 1} times`
       return Effect.fail(new Unanswered({ reason, transient: true }))
     }
-    const wait = Math.max(retryDelay * 2 ** tries, failure.retryAfter ?? 0)
-    return Effect.delay(persistently(attempt, { maxRetries, retryDelay }, tries + 1), wait)
+    return Effect.delay(persistently(attempt, options, tries + 1, lost), wait)
   })

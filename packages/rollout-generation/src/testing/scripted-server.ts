@@ -27,7 +27,7 @@ const servers: Array<Server> = []
 /** Ends all servers that were started here. */
 export const closeServers = () => servers.splice(0).forEach((server) => (server.closeAllConnections(), server.close()))
 
-const MODELS = { data: [{ id: "far", max_model_len: 64, vocabulary: 100 }] }
+export const MODELS = { data: [{ id: "far", max_model_len: 64, vocabulary: 100 }] }
 
 /** A server that gives these answers to /completions, one after the other, the last one for ever. */
 export const serve = async (answers: ReadonlyArray<Answer>, models: unknown = MODELS) => {
