@@ -11,6 +11,8 @@ export interface GenerationRequest {
   readonly sampling: SamplingOptions
   /** Seconds after which the caller gets GenerationTimedOut, waiting for room included; never when absent. */
   readonly deadlineSeconds?: number
+  /** Whether stop strings are looked for in the text of special tokens, too, for those who are shown it; not when absent. */
+  readonly stopInSpecialTokens?: boolean
   /** The most likely tokens of the policy to report at every position; 0 when absent. */
   readonly topLogProbs?: number
   /** Whether the prompt's own tokens are scored, too. */

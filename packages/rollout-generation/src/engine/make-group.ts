@@ -42,7 +42,7 @@ export const makeGroup = (
       pages: [],
       sample,
       stream: philoxStream(seed, `sample/${sample}`),
-      rules: tokenRules(sampling, promptIds, tokenizer),
+      rules: tokenRules(request, tokenizer),
       state: "waiting",
       ids: [],
       ahead: 0,

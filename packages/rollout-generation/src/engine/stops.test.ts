@@ -16,8 +16,8 @@ const withSpecial = (special: number) => ({
 })
 
 /** The same sample, but for what ends it. */
-const respond = (sampling: Parameters<typeof request>[2]) =>
-  Effect.flatMap(Generator, ({ generate }) => generate([request(prompt(6, 4), 4, sampling)])).pipe(
+const respond = (sampling: Parameters<typeof request>[2], rest: Parameters<typeof request>[3] = {}) =>
+  Effect.flatMap(Generator, ({ generate }) => generate([request(prompt(6, 4), 4, sampling, rest)])).pipe(
     Effect.map(([group]) => group!.responses[0]!)
   )
 
@@ -67,16 +67,21 @@ describe("a response", () => {
       const { responseIds } = yield* Effect.provide(respond({}), Generator.layerModel(model))
       const place = 4
       const read = withSpecial(responseIds[place]!)
-      const stopping = (stop: string) =>
-        Effect.provide(respond({ stopStrings: [stop] }), Generator.layerModel(model, { tokenizer: read }))
+      const stopping = (stop: string, stopInSpecialTokens = false) =>
+        Effect.provide(
+          respond({ stopStrings: [stop] }, { stopInSpecialTokens }),
+          Generator.layerModel(model, { tokenizer: read })
+        )
       const first = responseIds.indexOf(responseIds[place]!)
       expect((yield* stopping("mark")).responseIds).toEqual(responseIds)
       expect(yield* stopping("<|mark|>")).toMatchObject({
         responseIds: responseIds.subarray(0, first + 1),
         stop: { kind: "string", text: "<|mark|>" }
       })
+      expect((yield* stopping("mark", true)).responseIds).toEqual(responseIds.subarray(0, first + 1))
       const around = PAIRS[responseIds[first - 1]!]! + PAIRS[responseIds[first + 1]!]!
       expect((yield* stopping(around)).responseIds).toEqual(responseIds.subarray(0, first + 2))
+      expect((yield* stopping(around, true)).responseIds).toEqual(responseIds)
       model.dispose()
     }).pipe(Effect.provide(ModelRuntime.layerWasm))
   )

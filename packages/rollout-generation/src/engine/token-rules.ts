@@ -1,5 +1,5 @@
 import { type IncrementalText, incrementalText, type TokenizerShape } from "@plumbline/data"
-import type { StopMatch } from "../request.ts"
+import type { GenerationRequest, StopMatch } from "../request.ts"
 import type { SamplingOptions } from "../sampling/options.ts"
 
 /** Penalty and addend of a token, as `LogitEdits` have them. */
@@ -17,14 +17,13 @@ export interface TokenRules {
 
 /** @param tokenizer needed where there are stop strings */
 export const tokenRules = (
-  options: SamplingOptions,
-  promptIds: Int32Array,
+  { promptIds, sampling: options, stopInSpecialTokens = false }: GenerationRequest,
   tokenizer: Pick<TokenizerShape, "decode"> | undefined
 ): TokenRules => {
   const { minNewTokens } = options
   const changed = startingEdits(options, promptIds)
   const stopIds = new Set(options.stopIds)
-  const strings = stopStrings(options.stopStrings, tokenizer)
+  const strings = stopStrings(options.stopStrings, tokenizer, !stopInSpecialTokens)
   const seen = new Set<number>()
   let count = 0
   return {
@@ -68,22 +67,24 @@ const penalise = (edits: Map<number, LogitEdit>, options: SamplingOptions, id: n
 }
 
 /**
- * Finds stop strings in the text that people read, which has no special tokens, wherever token borders lie; and a special
- * token that is a stop string. @returns the one that ends with this token
+ * Finds stop strings in the text that people read, wherever token borders lie; where that has no special tokens, also a
+ * special token that is a stop string. @returns the one that ends with this token
  */
 const stopStrings = (
   strings: ReadonlyArray<string>,
-  tokenizer: Pick<TokenizerShape, "decode"> | undefined
+  tokenizer: Pick<TokenizerShape, "decode"> | undefined,
+  skipSpecialTokens: boolean
 ): ((id: number) => string | undefined) | undefined => {
   if (strings.length === 0) return undefined
   if (tokenizer === undefined) throw new TypeError("stop strings need a tokenizer")
-  const text: IncrementalText = incrementalText(tokenizer, { skipSpecialTokens: true })
+  const text: IncrementalText = incrementalText(tokenizer, { skipSpecialTokens })
   const longest = Math.max(...strings.map(({ length }) => length))
   let tail = ""
   return (id) => {
     const before = tail.length
     const added = text.push(id)
-    if (added === "" && isSpecial(tokenizer, id)) return strings.find((stop) => stop === tokenizer.decode([id]))
+    if (skipSpecialTokens && added === "" && isSpecial(tokenizer, id))
+      return strings.find((stop) => stop === tokenizer.decode([id]))
     const whole = tail + added
     tail = whole.slice(-longest)
     const places = strings

@@ -20,6 +20,8 @@ export const completionBody = (
     temperature: sampling.temperature,
     top_p: sampling.topP,
     ...(promptLogProbs ? { echo: true } : {}),
+    // servers look for stop strings in the text that they return
+    ...(request.stopInSpecialTokens === true ? { skip_special_tokens: false } : {}),
     ...changes(sampling),
     ...stops(sampling),
     ...tokenIdFields

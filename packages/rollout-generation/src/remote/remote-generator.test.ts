@@ -52,10 +52,11 @@ describe("remoteGenerator", () => {
     })
     const { asked } = await one(
       [ok(choice())],
-      { sampling },
+      { sampling, stopInSpecialTokens: true },
       { unknownLogProbs: true, tokenIdFields: { detokenize: false } }
     )
     expect(asked[0]!.body).toMatchObject({
+      skip_special_tokens: false,
       temperature: 0.5,
       top_k: 3,
       top_p: 0.9,

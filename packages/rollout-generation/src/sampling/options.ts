@@ -45,7 +45,7 @@ export const samplingFields = {
   stopStrings: option(
     Schema.Array(Schema.NonEmptyString),
     [],
-    "texts that end a response, wherever token borders lie; the tokens through their end are part of it. The text of a special token is that token; others are looked for between special tokens as if there were none"
+    "texts that end a response, wherever token borders lie; the tokens through their end are part of it. The text of a special token is that token"
   )
 } as const
 

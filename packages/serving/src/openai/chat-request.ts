@@ -74,10 +74,11 @@ export const chatJob = (
       logProbs: request.logprobs ?? false,
       tokenIds: request.return_token_ids ?? false
     })
+    const stopInSpecialTokens = !text.skipSpecialTokens
     const topLogProbs = request.top_logprobs ?? 0
     return {
       model,
-      requests: [{ promptIds, samples, seed: seedOf(request), sampling, topLogProbs }],
+      requests: [{ promptIds, samples, seed: seedOf(request), sampling, topLogProbs, stopInSpecialTokens }],
       text,
       stream: request.stream ?? false,
       streamUsage: request.stream_options?.include_usage ?? false,

@@ -50,6 +50,7 @@ export const completionJob = (
           samples,
           seed,
           sampling: yield* samplingOf(model, request, room),
+          stopInSpecialTokens: !skipSpecialTokens,
           topLogProbs: request.logprobs ?? 0,
           promptLogProbs: request.echo === true && request.logprobs !== undefined
         }

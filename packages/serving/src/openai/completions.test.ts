@@ -89,6 +89,16 @@ describe("/v1/completions", () => {
     expect(sampling.topP).toBeGreaterThan(0)
   })
 
+  it("has stop strings looked for in the text that it returns", async () => {
+    for (const skips of [true, false]) {
+      await served.post("/v1/completions", { ...BASE, stop: "a", skip_special_tokens: skips })
+      const messages = [{ role: "user", content: "x" }]
+      await served.post("/v1/chat/completions", { messages, stop: "a", skip_special_tokens: skips })
+      const asked = served.generator.requests.slice(-2).map(({ stopInSpecialTokens }) => stopInSpecialTokens)
+      expect(asked).toEqual([!skips, !skips])
+    }
+  })
+
   it("draws a seed where none is given", async () => {
     await served.client.completions.create(BASE)
     await served.client.completions.create(BASE)
