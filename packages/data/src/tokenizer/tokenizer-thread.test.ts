@@ -55,6 +55,13 @@ it("says what a template refuses, and goes on", async () => {
   )
 })
 
+it("leaves at once whatever the thread is at", async () => {
+  const spaces = trainByteLevelBpe(["a b"], { vocabSize: 257, specials: [] })
+  const since = performance.now()
+  await using(spaces, ({ prompt }) => Effect.timeout(Effect.exit(prompt(" ".repeat(20_000_000))), 500)).catch(() => {})
+  expect(performance.now() - since).toBeLessThan(5000)
+})
+
 it("answers whoever still asks after others have left", async () => {
   await using(testTokenizer, ({ prompt }) =>
     Effect.gen(function* () {

@@ -34,7 +34,8 @@ const AT_ONCE = 16 * 1024
 
 /**
  * Tokenizes short texts where it is asked, each in a turn of its own of the event loop, and long ones, one after the other,
- * on a second thread. That begins with the first of them, reads the tokenizer's files again, and ends with the scope.
+ * on a second thread. That begins with the first of them, reads the tokenizer's files again, and ends with the scope, or where
+ * who asked has left.
  */
 export const tokenizerThread = (tokenizer: TokenizerShape): Effect.Effect<TokenizerThread, never, Scope.Scope> =>
   Effect.map(workerOf(tokenizer), (onThread) => {
@@ -77,8 +78,9 @@ const workerOf = (tokenizer: TokenizerShape) => {
   const ask = (task: ThreadTask) =>
     Effect.callback<ThreadAnswer>((resume) => {
       const worker = living ?? start()
+      const leave = () => void worker.off("message", answered).off("error", failed).off("exit", ended).unref()
       const settle = (answer: Effect.Effect<ThreadAnswer>) => {
-        worker.off("message", answered).off("error", failed).off("exit", ended).unref()
+        leave()
         resume(answer)
       }
       const answered = (answer: ThreadAnswer) => settle(Effect.succeed(answer))
@@ -86,10 +88,15 @@ const workerOf = (tokenizer: TokenizerShape) => {
       const ended = () => settle(Effect.die(new Error("the tokenizer's thread has ended")))
       worker.on("message", answered).on("error", failed).on("exit", ended).ref()
       worker.postMessage(task, [])
+      // nothing else ends its work
+      return Effect.promise(() => {
+        leave()
+        if (living === worker) living = undefined
+        return worker.terminate()
+      })
     })
   const onThread = (task: ThreadTask): Tokens =>
-    // whoever leaves while the thread is at work leaves when it is done
-    Semaphore.withPermit(turn, Effect.uninterruptible(ask(task))).pipe(
+    Semaphore.withPermit(turn, ask(task)).pipe(
       Effect.flatMap((answer) =>
         "ids" in answer
           ? Effect.succeed(answer.ids)
