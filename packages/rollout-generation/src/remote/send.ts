@@ -37,9 +37,9 @@ export const sender = (
   life?: Pick<LifeWatch, "note">
 ): Send => {
   const scoped = HttpClient.withScope(client)
-  const base = baseUrl.replace(/\/+$/, "")
+  const urlOf = (path: string) => `${path.startsWith("/") ? baseUrl.replace(/\/+$/, "") : baseUrl}${path}`
   return Effect.fnUntraced(function* (path, body) {
-    const bare = HttpClientRequest.setHeaders(requestOf(`${base}${path}`, body), headers)
+    const bare = HttpClientRequest.setHeaders(requestOf(urlOf(path), body), headers)
     const request = token === undefined ? bare : HttpClientRequest.bearerToken(bare, token)
     const response = yield* scoped.execute(request).pipe(Effect.mapError(disconnected))
     if (life !== undefined) yield* life.note(response.headers)
