@@ -11,6 +11,7 @@ interface BackendChoice {
     readonly device: typeof Device.Type
     readonly precision: typeof Precision.Type
     readonly batchInvariant: boolean
+    readonly deterministic: boolean
   }) => Layer.Layer<ModelRuntime, BackendUnavailable>
   readonly precisions: ReadonlyArray<typeof Precision.Type>
   readonly devices: ReadonlyArray<typeof Device.Type>
@@ -50,6 +51,11 @@ export const machineFields = {
     Schema.Boolean,
     false,
     "kernels that give a token the same bits in every batch, so that sampler and trainer agree; torch, cuda, bfloat16"
+  ),
+  deterministic: option(
+    Schema.Boolean,
+    false,
+    "the same bits on every run, and after resuming, on cuda; attention's gradient takes longer. On a CPU it is always so"
   )
 } as const
 

@@ -38,12 +38,14 @@ inline Napi::Value SetThreads(const Napi::CallbackInfo& info) {
   });
 }
 
-/** deterministic(flag): the same sums in the same order on every run. */
+/** deterministic(flag): the same sums in the same order on every run; an operator that has none such is refused. */
 inline Napi::Value SetDeterministic(const Napi::CallbackInfo& info) {
   CurrentActivity() = {"deterministic", ""};
   return Guarded(info.Env(), [&]() -> Napi::Value {
     const bool flag = info[0].ToBoolean();
-    at::globalContext().setDeterministicAlgorithms(flag, true);
+    // cuBLAS takes this at its start: with less memory of its own no product is split differently from run to run
+    if (flag) setenv("CUBLAS_WORKSPACE_CONFIG", ":4096:8", 0);
+    at::globalContext().setDeterministicAlgorithms(flag, false);
     at::globalContext().setDeterministicFillUninitializedMemory(false);
     return info.Env().Undefined();
   });

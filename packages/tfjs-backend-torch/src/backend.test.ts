@@ -4,7 +4,7 @@ import { runInNewContext } from "node:vm"
 import { beforeAll, describe, expect, it, vi } from "vitest"
 import { type Addon, addonPath, isTorchError, loadAddon } from "./addon.ts"
 import { aten, inScope } from "./aten.ts"
-import type { TorchBackend } from "./backend.ts"
+import { TorchBackend } from "./backend.ts"
 import { type Kernel, registerTorchKernel } from "./kernel.ts"
 import { registerTorchBackend } from "./register.ts"
 import { BFLOAT16, FLOAT16, FLOAT32 } from "./scalar-type.ts"
@@ -22,6 +22,11 @@ describe.skipIf(addonPath() === undefined)("TorchBackend", () => {
 
   const run = (name: string, inputs: object = {}): tf.Tensor =>
     tf.engine().runKernel(name, inputs as tf.NamedTensorMap) as tf.Tensor
+
+  it("gives the same bits each time on the CPU, whether that is asked for or not", () => {
+    expect(new TorchBackend("cpu").isDeterministic).toBe(true)
+    expect(new TorchBackend("cpu", "float32", false, true).isDeterministic).toBe(true)
+  })
 
   it("frees a kernel's temporaries when it ends, and when it throws", () => {
     const [relu, mm] = [aten("relu"), aten("mm")]

@@ -35,6 +35,8 @@ export class TorchBackend extends KernelBackend {
   readonly storage: Storage
   /** Whether a token's products and attention have the same bits whatever is computed beside it. */
   readonly isBatchInvariant: boolean
+  /** Whether a run gives the same bits each time, as it does on the CPU anyway. */
+  readonly isDeterministic: boolean
   private readonly data: TensorStore
   private readonly narrowProducts = new Map<number, boolean>()
   /** Whether what is called is recorded, to run again on other values; see `record`. */
@@ -42,13 +44,16 @@ export class TorchBackend extends KernelBackend {
 
   /**
    * @param isBatchInvariant on CUDA in bfloat16 only
+   * @param isDeterministic  whether CUDA is to give the same bits each time
    * @throws TorchUnavailable where there is no addon, or no such device, or the library cannot be batch-invariant
    */
-  constructor(device: TorchDevice, storage: Storage = "float32", isBatchInvariant = false) {
+  constructor(device: TorchDevice, storage: Storage = "float32", isBatchInvariant = false, isDeterministic = false) {
     super()
     this.device = device
     this.storage = storage
     this.addon = loadAddon()
+    this.isDeterministic = isDeterministic || device === "cpu"
+    this.addon.deterministic(isDeterministic && device !== "cpu")
     this.deviceIndex = device === "cpu" ? -1 : Number(device.slice("cuda:".length))
     this.cuda = device === "cpu" ? undefined : startCuda(this.addon, this.deviceIndex)
     this.isBatchInvariant = isBatchInvariant

@@ -40,6 +40,8 @@ export interface TorchOptions {
   readonly storage?: Storage
   /** Whether a token's results have the same bits whatever is computed beside it: on CUDA in bfloat16; false when absent. */
   readonly batchInvariant?: boolean
+  /** Whether a run on CUDA gives the same bits each time, which attention's fastest gradient does not; false when absent. */
+  readonly deterministic?: boolean
   /** Kernels beside tfjs-core's, by the names they are to have; one of tfjs-core's own name replaces it. */
   readonly kernels?: Kernels
 }
@@ -53,13 +55,14 @@ let registered: string | undefined
  */
 export const registerTorchBackend = ({
   batchInvariant = false,
+  deterministic = false,
   device,
   kernels: more = {},
   storage = "float32"
 }: TorchOptions): void => {
   const place = device === "cuda" ? "cuda:0" : device
-  const start = () => new TorchBackend(place, storage, batchInvariant)
-  const name = `${place}/${storage}/${batchInvariant}`
+  const start = () => new TorchBackend(place, storage, batchInvariant, deterministic)
+  const name = `${place}/${storage}/${batchInvariant}/${deterministic}`
   if (registered === name) return
   const first = start()
   if (findBackend(BACKEND) != null) removeBackend(BACKEND)

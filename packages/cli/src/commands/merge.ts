@@ -59,7 +59,7 @@ export const mergeCommand: CommandRun = (argv) =>
       adapted.model.dispose()
       const configFields = yield* mergedFields(base, adapter)
       yield* saveModel(model, output, { dtype, extraFiles: files, configFields })
-    }).pipe(Effect.scoped, onMachine({ ...options, precision: "float32", batchInvariant: false }))
+    }).pipe(Effect.scoped, onMachine({ ...options, precision: "float32", batchInvariant: false, deterministic: false }))
     yield* print(`${output} holds the model with ${adapter} merged into it`)
   })
 

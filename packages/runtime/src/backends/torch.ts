@@ -60,6 +60,8 @@ export interface TorchSettings {
    * @see He et al. 2025, https://thinkingmachines.ai/blog/defeating-nondeterminism-in-llm-inference
    */
   readonly batchInvariant?: boolean | undefined
+  /** Whether a run on CUDA gives the same bits each time; false when absent. On the CPU it does anyway. */
+  readonly deterministic?: boolean | undefined
 }
 
 const namedKernels = ({ fusedKernels }: typeof Torch): Readonly<Record<string, Torch.Kernel>> => ({
@@ -113,11 +115,12 @@ export const torchBackend = (): Torch.TorchBackend => tf.engine().findBackend("t
 /** Loads the backend, which nothing else does, and gives it our kernels. */
 export const registerTorch = async ({
   batchInvariant = false,
+  deterministic = false,
   device,
   precision = "float32"
 }: TorchSettings): Promise<void> => {
   const torch = await import("@plumbline/tfjs-backend-torch")
-  torch.registerTorchBackend({ device, storage: precision, batchInvariant })
+  torch.registerTorchBackend({ device, storage: precision, batchInvariant, deterministic })
   shortenKernelCalls("torch")
   for (const [name, kernel] of Object.entries(namedKernels(torch))) torch.registerTorchKernel(name, kernel)
   for (const [name, kernel] of Object.entries(recordedKernels(torch))) {
@@ -128,9 +131,13 @@ export const registerTorch = async ({
 
 /** "libtorch 2.13.0 on the CPU, 2 threads, float32" */
 export const describeTorch = (): string => {
-  const { addon, cuda, isBatchInvariant, storage } = torchBackend()
+  const { addon, cuda, isBatchInvariant, isDeterministic, storage } = torchBackend()
   const place = cuda === undefined ? `the CPU, ${addon.threads()} threads` : cuda.name
-  return `libtorch ${addon.torchVersion} on ${place}, ${storage}${isBatchInvariant ? ", batch-invariant" : ""}`
+  const kernels = [
+    ...(isBatchInvariant ? ["batch-invariant"] : []),
+    ...(isDeterministic && cuda !== undefined ? ["deterministic"] : [])
+  ]
+  return [`libtorch ${addon.torchVersion} on ${place}`, storage, ...kernels].join(", ")
 }
 
 /** On a device, calls return before their work is done. */

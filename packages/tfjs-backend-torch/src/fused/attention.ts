@@ -36,9 +36,9 @@ const rowByRow: Path = {
   gradient: groupsGradient
 }
 
-/** cuDNN where rows are equally long, flash attention on 16 bits, else row by row. */
+/** cuDNN where rows are equally long and its gradient, added up in any order, will do; flash attention on 16 bits, else row by row. */
 const pathOf = (heads: Heads, q: Handle, options: AttentionOptions, scope: KernelScope): Path => {
-  if (fitsCudnn(heads, q, options, scope)) return cudnn
+  if (!scope.backend.isDeterministic && fitsCudnn(heads, q, options, scope)) return cudnn
   return fitsFlash(q, options.softCap, scope) ? flash : rowByRow
 }
 
