@@ -192,8 +192,8 @@ describe.skipIf(addonPath() === undefined)("the torch addon", () => {
   it.skipIf(addonPath() === undefined || loadAddon().cudaStart !== undefined)(
     "says that a CPU build has no CUDA",
     () => {
-      expect(() => new TorchBackend("cuda:0")).toThrow(TorchUnavailable)
-      expect(() => new TorchBackend("cuda:0")).toThrow("built for the CPU only")
+      expect(() => new TorchBackend({ device: "cuda:0" })).toThrow(TorchUnavailable)
+      expect(() => new TorchBackend({ device: "cuda:0" })).toThrow("built for the CPU only")
     }
   )
 })

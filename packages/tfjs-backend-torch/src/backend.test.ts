@@ -24,8 +24,8 @@ describe.skipIf(addonPath() === undefined)("TorchBackend", () => {
     tf.engine().runKernel(name, inputs as tf.NamedTensorMap) as tf.Tensor
 
   it("gives the same bits each time on the CPU, whether that is asked for or not", () => {
-    expect(new TorchBackend("cpu").isDeterministic).toBe(true)
-    expect(new TorchBackend("cpu", "float32", false, true).isDeterministic).toBe(true)
+    expect(new TorchBackend({ device: "cpu" }).isDeterministic).toBe(true)
+    expect(new TorchBackend({ device: "cpu", deterministic: true }).isDeterministic).toBe(true)
   })
 
   it("frees a kernel's temporaries when it ends, and when it throws", () => {

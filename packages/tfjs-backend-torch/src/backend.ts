@@ -24,6 +24,17 @@ const viewAsReal = aten("view_as_real")
 /** "cpu", or "cuda" with the index of the device. */
 export type TorchDevice = "cpu" | `cuda:${number}`
 
+/** What a backend is for as long as it lives. */
+export interface TorchBackendOptions {
+  readonly device: TorchDevice
+  /** How the fused kernels store activations and read weights; float32 when absent. */
+  readonly storage?: Storage
+  /** Whether a token's results have the same bits whatever is computed beside it: on CUDA in bfloat16; false when absent. */
+  readonly batchInvariant?: boolean
+  /** Whether a run on CUDA gives the same bits each time, which attention's fastest gradient does not; false when absent. */
+  readonly deterministic?: boolean
+}
+
 export class TorchBackend extends KernelBackend {
   readonly device: TorchDevice
   /** Of a CUDA device; below 0 the host. */
@@ -42,22 +53,18 @@ export class TorchBackend extends KernelBackend {
   /** Whether what is called is recorded, to run again on other values; see `record`. */
   isRecording = false
 
-  /**
-   * @param isBatchInvariant on CUDA in bfloat16 only
-   * @param isDeterministic  whether CUDA is to give the same bits each time
-   * @throws TorchUnavailable where there is no addon, or no such device, or the library cannot be batch-invariant
-   */
-  constructor(device: TorchDevice, storage: Storage = "float32", isBatchInvariant = false, isDeterministic = false) {
+  /** @throws TorchUnavailable where there is no addon, or no such device, or the library cannot be batch-invariant */
+  constructor({ batchInvariant = false, deterministic = false, device, storage = "float32" }: TorchBackendOptions) {
     super()
     this.device = device
     this.storage = storage
     this.addon = loadAddon()
-    this.isDeterministic = isDeterministic || device === "cpu"
-    this.addon.deterministic(isDeterministic && device !== "cpu")
+    this.isDeterministic = deterministic || device === "cpu"
+    this.addon.deterministic(deterministic && device !== "cpu")
     this.deviceIndex = device === "cpu" ? -1 : Number(device.slice("cuda:".length))
     this.cuda = device === "cpu" ? undefined : startCuda(this.addon, this.deviceIndex)
-    this.isBatchInvariant = isBatchInvariant
-    if (isBatchInvariant) startBatchInvariant(this.cuda, storage)
+    this.isBatchInvariant = batchInvariant
+    if (batchInvariant) startBatchInvariant(this.cuda, storage)
     this.data = new TensorStore(this.addon, this)
   }
 

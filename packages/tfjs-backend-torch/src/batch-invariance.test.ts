@@ -5,7 +5,7 @@ import { registerTorchBackend } from "./register.ts"
 
 describe.skipIf(addonPath() === undefined)("batch invariance", () => {
   it.for(["float32", "bfloat16"] as const)("is refused on the CPU in %s, not left out", (storage) => {
-    expect(() => new TorchBackend("cpu", storage, true)).toThrow(TorchUnavailable)
+    expect(() => new TorchBackend({ device: "cpu", storage, batchInvariant: true })).toThrow(TorchUnavailable)
     expect(() => registerTorchBackend({ device: "cpu", storage, batchInvariant: true })).toThrow("CUDA in bfloat16")
   })
 })

@@ -7,7 +7,7 @@ export {
   type TorchError,
   TorchUnavailable
 } from "./addon.ts"
-export { TorchBackend, type TorchDevice } from "./backend.ts"
+export { TorchBackend, type TorchBackendOptions, type TorchDevice } from "./backend.ts"
 export { BatchInvarianceUnavailable } from "./batch-invariance.ts"
 export * as fusedKernels from "./fused/kernels.ts"
 export { type Kernel, KernelScope, registerTorchKernel, unregisterTorchKernel } from "./kernel.ts"

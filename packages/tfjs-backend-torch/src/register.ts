@@ -1,5 +1,5 @@
 import { findBackend, registerBackend, registerKernel, removeBackend } from "@tensorflow/tfjs-core"
-import { TorchBackend, type TorchDevice } from "./backend.ts"
+import { TorchBackend, type TorchBackendOptions, type TorchDevice } from "./backend.ts"
 import { BACKEND, kernelConfig, type Kernels } from "./kernel.ts"
 import { binaryKernels } from "./kernels/binary.ts"
 import { convKernels } from "./kernels/conv.ts"
@@ -14,7 +14,6 @@ import { shapeKernels } from "./kernels/shape.ts"
 import { sortingKernels } from "./kernels/sorting.ts"
 import { spectralKernels } from "./kernels/spectral.ts"
 import { unaryKernels } from "./kernels/unary.ts"
-import type { Storage } from "./scalar-type.ts"
 
 /** Every kernel of tfjs-core that this backend has. */
 export const kernels: Kernels = {
@@ -33,15 +32,9 @@ export const kernels: Kernels = {
   ...unaryKernels
 }
 
-export interface TorchOptions {
+export interface TorchOptions extends Omit<TorchBackendOptions, "device"> {
   /** "cuda" is the first CUDA device. */
   readonly device: TorchDevice | "cuda"
-  /** How the fused kernels store activations and read weights; float32 when absent. */
-  readonly storage?: Storage
-  /** Whether a token's results have the same bits whatever is computed beside it: on CUDA in bfloat16; false when absent. */
-  readonly batchInvariant?: boolean
-  /** Whether a run on CUDA gives the same bits each time, which attention's fastest gradient does not; false when absent. */
-  readonly deterministic?: boolean
   /** Kernels beside tfjs-core's, by the names they are to have; one of tfjs-core's own name replaces it. */
   readonly kernels?: Kernels
 }
@@ -61,7 +54,7 @@ export const registerTorchBackend = ({
   storage = "float32"
 }: TorchOptions): void => {
   const place = device === "cuda" ? "cuda:0" : device
-  const start = () => new TorchBackend(place, storage, batchInvariant, deterministic)
+  const start = () => new TorchBackend({ device: place, storage, batchInvariant, deterministic })
   const name = `${place}/${storage}/${batchInvariant}/${deterministic}`
   if (registered === name) return
   const first = start()

@@ -11,7 +11,7 @@ const t = aten("t")
 describe.skipIf(addonPath() === undefined)("products of matrices on the CPU", () => {
   let scope: KernelScope
   beforeAll(() => {
-    scope = new KernelScope(new TorchBackend("cpu"))
+    scope = new KernelScope(new TorchBackend({ device: "cpu" }))
   })
 
   // whole numbers whose sums are small are exact in every type
