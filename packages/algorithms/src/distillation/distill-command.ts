@@ -1,5 +1,4 @@
 import { Teacher } from "@plumbline/models"
-import { Generator } from "@plumbline/rollout-generation"
 import {
   batchFields,
   NonNegative,
@@ -15,7 +14,8 @@ import {
 import { Effect, Schema } from "effect"
 import type { Builtin } from "../builtin.ts"
 import { fileFields, UnitShare } from "../command-fields.ts"
-import { responseOptions, rolloutFields } from "../responses/rollout-fields.ts"
+import { policyWriter } from "../responses/generator-layer.ts"
+import { responseOptions, rolloutFields, ROWS } from "../responses/rollout-fields.ts"
 import { inputFiles, policyFolder, tokenizerOutput } from "../model-folder.ts"
 import { distillation, onPolicyDistillation } from "./distillation.ts"
 import { DistillationData, taughtFiles } from "./distillation-data.ts"
@@ -97,7 +97,7 @@ export const distillCommand: Builtin<typeof DistillOptions, TaughtRow> = {
         if (options.onPolicy === 0) return yield* runTraining({ ...shared, algorithm: distillation(how) })
         const onPolicy = { ...responseOptions({ ...options, topK: 0 }), share: options.onPolicy }
         const training = runTraining({ ...shared, algorithm: onPolicyDistillation(how, onPolicy) })
-        return yield* Effect.provide(training, Generator.layerEngine({ maxRows: options.maxRows }))
+        return yield* Effect.provide(training, policyWriter(options, { rows: ROWS }))
       })
       const { teacher, topK } = options
       const told =
@@ -116,7 +116,18 @@ export const distillCommand: Builtin<typeof DistillOptions, TaughtRow> = {
 
 /** The options of the objective, where they fit together. */
 const checked = (options: DistillOptions): Effect.Effect<DistillationOptions, OptionsInvalid> => {
-  const { beta, kdLossWeight, logitsScale, loss, onPolicy, sftLossWeight, tail, targetLogitsScale, teacher } = options
+  const {
+    beta,
+    generatorUrl,
+    kdLossWeight,
+    logitsScale,
+    loss,
+    onPolicy,
+    sftLossWeight,
+    tail,
+    targetLogitsScale,
+    teacher
+  } = options
   const refuse = (flag: string, reason: string) => Effect.fail(new OptionsInvalid({ option: flag, reason }))
   if (beta !== undefined && loss !== "jsd") return refuse("--beta", `is not read by --loss ${loss}`)
   if (tail === "bucket" && logitsScale !== 1) return refuse("--logits-scale", "is read by --tail renormalize alone")
@@ -126,6 +137,9 @@ const checked = (options: DistillOptions): Effect.Effect<DistillationOptions, Op
   if (kdLossWeight === 0 && sftLossWeight === 0) return refuse("--kd-loss-weight", "both losses weigh nothing")
   if (onPolicy > 0 && teacher === undefined) {
     return refuse("--on-policy", "nobody stored what the teacher says of responses to come: give --teacher")
+  }
+  if (onPolicy === 0 && generatorUrl !== undefined) {
+    return refuse("--generator-url", "writes the student's own responses: give --on-policy, too")
   }
   return Effect.succeed({
     loss: losses[loss](beta ?? 0.5),

@@ -1,7 +1,7 @@
 import type { Tokenizer } from "@plumbline/data"
 import type { CausalLM, Policy, ReferencePolicy } from "@plumbline/models"
 import type { Reward, RewardError } from "@plumbline/reward-model"
-import { type GenerationError, Generator } from "@plumbline/rollout-generation"
+import type { GenerationError, Generator } from "@plumbline/rollout-generation"
 import {
   type Algorithm,
   batchFields,
@@ -20,7 +20,8 @@ import { ReferenceLogProbs } from "../preference/reference-log-probs.ts"
 import { PromptData } from "../responses/prompt-data.ts"
 import { evaluationFields, evaluationFrom } from "../responses/evaluation-fields.ts"
 import { rewardFields, rewardLayer } from "../responses/reward-fields.ts"
-import { responseOptions, rolloutFields } from "../responses/rollout-fields.ts"
+import { policyWriter } from "../responses/generator-layer.ts"
+import { responseOptions, rolloutFields, ROWS, writingServer } from "../responses/rollout-fields.ts"
 import { OpponentGenerator } from "./opponent-generator.ts"
 
 // What commands have in common whose policy's rewarded responses are held against those of an opponent near the reference.
@@ -30,6 +31,9 @@ export const opponentFields = {
   ...rewardFields,
   reference: optional(Schema.NonEmptyString, "folder of the reference policy (default: the policy before training)"),
   ...rolloutFields,
+  generatorUrl: writingServer(
+    "is sent the new weights and writes the policy's responses, while this process writes the opponent's"
+  ),
   ...batchFields,
   ...optimizationFields,
   ...runFields,
@@ -60,7 +64,7 @@ export const runAgainstOpponent = <B extends MicroBatch>(
 ) =>
   Effect.gen(function* () {
     const writing = responseOptions(options)
-    const evaluation = yield* evaluationFrom(options, writing.sampling)
+    const evaluation = yield* evaluationFrom(options, writing)
     return yield* runTraining({
       algorithm: { ...algorithm(writing), evaluation },
       options,
@@ -73,12 +77,12 @@ export const runAgainstOpponent = <B extends MicroBatch>(
     Effect.provide([
       rewardLayer(command, options).pipe(Layer.provideMerge(PromptData.layerFiles(options))),
       referenceFolder(options),
-      Generator.layerEngine({ maxRows: options.maxRows })
+      policyWriter(options, { rows: ROWS, engineToo: true })
     ]),
     Effect.provide(policyFolder(options))
   )
 
-const opponent = (mixture: number | undefined, { maxRows }: Flags) =>
+const opponent = (mixture: number | undefined, { maxRows = ROWS }: Flags) =>
   mixture === undefined
     ? OpponentGenerator.layerReference({ maxRows })
     : OpponentGenerator.layerMixture(mixture, { maxRows })

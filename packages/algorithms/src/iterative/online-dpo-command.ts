@@ -1,4 +1,3 @@
-import { Generator } from "@plumbline/rollout-generation"
 import {
   batchFields,
   optimizationFields,
@@ -21,7 +20,8 @@ import { onlinePreference } from "./online-preference.ts"
 import { PromptData, promptFiles, type PromptRow } from "../responses/prompt-data.ts"
 import { evaluationFields, evaluationFrom } from "../responses/evaluation-fields.ts"
 import { rewardFields, rewardLayer } from "../responses/reward-fields.ts"
-import { responseOptions, rolloutFields } from "../responses/rollout-fields.ts"
+import { policyWriter } from "../responses/generator-layer.ts"
+import { responseOptions, rolloutFields, ROWS } from "../responses/rollout-fields.ts"
 
 /** Options of commands whose pairs are made of judged responses. */
 export const judgedPairFields = {
@@ -57,7 +57,7 @@ export const onlineDpoCommand: Builtin<typeof OnlineDpoCommandOptions, PromptRow
       const samples = yield* enoughSamples(options.samples)
       return yield* Effect.gen(function* () {
         const writing = responseOptions(options)
-        const evaluation = yield* evaluationFrom(options, writing.sampling)
+        const evaluation = yield* evaluationFrom(options, writing)
         return yield* runTraining({
           algorithm: { ...onlinePreference(loss, { ...writing, samples }), evaluation },
           options,
@@ -70,7 +70,7 @@ export const onlineDpoCommand: Builtin<typeof OnlineDpoCommandOptions, PromptRow
         Effect.provide([
           rewardLayer("online-dpo", options).pipe(Layer.provideMerge(PromptData.layerFiles(options))),
           referenceFolder(options),
-          Generator.layerEngine({ maxRows: options.maxRows })
+          policyWriter(options, { rows: ROWS })
         ]),
         Effect.provide(policyFolder(options))
       )

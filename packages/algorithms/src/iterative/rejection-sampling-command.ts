@@ -1,4 +1,3 @@
-import { Generator } from "@plumbline/rollout-generation"
 import {
   batchFields,
   optimizationFields,
@@ -16,7 +15,8 @@ import { PromptData, promptFiles, type PromptRow } from "../responses/prompt-dat
 import { rejectionSampling } from "./rejection-sampling.ts"
 import { evaluationFields, evaluationFrom } from "../responses/evaluation-fields.ts"
 import { rewardFields, rewardLayer } from "../responses/reward-fields.ts"
-import { responseOptions, rolloutFields } from "../responses/rollout-fields.ts"
+import { policyWriter } from "../responses/generator-layer.ts"
+import { responseOptions, rolloutFields, ROWS } from "../responses/rollout-fields.ts"
 
 export const RejectionSamplingCommandOptions = Schema.Struct({
   ...trainFields,
@@ -41,13 +41,13 @@ export const rejectionSamplingCommand: Builtin<typeof RejectionSamplingCommandOp
   referenceUse: () => "never",
   run: (options: RejectionSamplingCommandOptions) =>
     Effect.gen(function* () {
-      const { keep, maxRows, samples } = options
+      const { keep, samples } = options
       if (keep > samples) {
         return yield* new OptionsInvalid({ option: "--keep", reason: `${keep} of ${samples} samples cannot be kept` })
       }
       return yield* Effect.gen(function* () {
         const writing = responseOptions(options)
-        const evaluation = yield* evaluationFrom(options, writing.sampling)
+        const evaluation = yield* evaluationFrom(options, writing)
         return yield* runTraining({
           algorithm: { ...rejectionSampling({ ...writing, samples, keep }), evaluation },
           options,
@@ -57,7 +57,7 @@ export const rejectionSamplingCommand: Builtin<typeof RejectionSamplingCommandOp
         })
       }).pipe(
         Effect.provide([
-          Generator.layerEngine({ maxRows }),
+          policyWriter(options, { rows: ROWS }),
           rewardLayer("rejection-sampling", options).pipe(Layer.provideMerge(PromptData.layerFiles(options)))
         ]),
         Effect.provide(policyFolder(options))

@@ -2,8 +2,12 @@ import { Tokenizer } from "@plumbline/data"
 import { ensemble, pointwiseJudge, type PointwiseJudgeOptions, Reward } from "@plumbline/reward-model"
 import { Generator, samplingOptions } from "@plumbline/rollout-generation"
 import { Effect, Layer } from "effect"
+import { deadlineOf } from "../responses/rollout-fields.ts"
 
-export interface SelfJudgeOptions extends Pick<PointwiseJudgeOptions, "ask" | "read" | "scale" | "sampling"> {
+export interface SelfJudgeOptions extends Pick<
+  PointwiseJudgeOptions,
+  "ask" | "deadlineSeconds" | "read" | "scale" | "sampling"
+> {
   /** Judgements of each response. */
   readonly evaluations: number
   readonly seed: number
@@ -36,11 +40,14 @@ export const selfJudgeFrom = (flags: {
   readonly judgeNewTokens: number
   readonly seed: number
   readonly temperature: number
+  readonly generatorUrl?: string | undefined
+  readonly generationTimeout?: number | undefined
 }) =>
   Layer.unwrap(
     Effect.map(Tokenizer, ({ stopIds }) => {
       const { evaluations, judgeNewTokens, seed, temperature } = flags
       const sampling = samplingOptions({ maxNewTokens: judgeNewTokens, temperature, stopIds: [...stopIds] })
-      return selfJudge({ evaluations, seed, sampling })
+      const deadlineSeconds = deadlineOf(flags)
+      return selfJudge({ evaluations, seed, sampling, ...(deadlineSeconds && { deadlineSeconds }) })
     })
   )

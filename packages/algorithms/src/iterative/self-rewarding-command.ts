@@ -10,17 +10,21 @@ import { inputFiles, policyFolder, referenceFolder, tokenizerOutput } from "../m
 import { lossFromOptions } from "../preference/loss-table.ts"
 import { ReferenceLogProbs } from "../preference/reference-log-probs.ts"
 import { enoughSamples, judgedPairFields } from "./online-dpo-command.ts"
-import { opponentEngine, policyWrites } from "./opponent-engine.ts"
+import { policyEngine } from "./opponent-engine.ts"
 import { PromptData, promptFiles, type PromptRow } from "../responses/prompt-data.ts"
 import { evaluationFrom } from "../responses/evaluation-fields.ts"
 import { noRewardFlags, rewardFields, rewardLayer } from "../responses/reward-fields.ts"
-import { responseOptions } from "../responses/rollout-fields.ts"
+import { referenceWriter } from "../responses/generator-layer.ts"
+import { responseOptions, ROWS, writingServer } from "../responses/rollout-fields.ts"
 import { selfJudgeFrom } from "./self-judge.ts"
 import { selfRewarding } from "./self-rewarding.ts"
 
 export const SelfRewardingCommandOptions = Schema.Struct({
   ...judgedPairFields,
   ...rewardFields,
+  generatorUrl: writingServer(
+    "is sent the weights when an iteration begins, writes and judges; --eval is answered in this process"
+  ),
   reward: rewardFields.reward.annotate({
     description: "rules that judge in the model's place, added up (default: the model judges itself)"
   }),
@@ -50,7 +54,7 @@ export const selfRewardingCommand: Builtin<typeof SelfRewardingCommandOptions, P
       return yield* Effect.gen(function* () {
         const { iterationSteps = (yield* PromptData).sampler.stepsPerEpoch, lengthControl } = options
         const own = { ...responseOptions(options), samples, iterationSteps, lengthControl }
-        const evaluation = yield* evaluationFrom(options, own.sampling, yield* policyWrites(options))
+        const evaluation = yield* evaluationFrom(options, own, yield* policyEngine(options))
         return yield* runTraining({
           algorithm: { ...selfRewarding(loss, own), evaluation },
           options,
@@ -60,12 +64,15 @@ export const selfRewardingCommand: Builtin<typeof SelfRewardingCommandOptions, P
         })
       }).pipe(
         Effect.scoped,
-        Effect.provide([ReferenceLogProbs.layer, judge(options).pipe(Layer.provideMerge(opponentEngine(options)))]),
+        Effect.provide([ReferenceLogProbs.layer, judge(options).pipe(Layer.provideMerge(writer(options)))]),
         Effect.provide([PromptData.layerFiles(options), referenceFolder(options, true)]),
         Effect.provide(policyFolder(options))
       )
     })
 }
+
+const writer = (options: SelfRewardingCommandOptions) =>
+  referenceWriter(options, { rows: ROWS, engineToo: options.eval !== undefined })
 
 /** Rules and reward models where there are any, else the model itself. */
 const judge = (

@@ -15,8 +15,8 @@ import { fileFields } from "../command-fields.ts"
 import { inputFiles, policyFolder, referenceFolder, tokenizerOutput } from "../model-folder.ts"
 import { ReferenceLogProbs } from "../preference/reference-log-probs.ts"
 import { demonstrationFiles, SupervisedData } from "../supervised/supervised-data.ts"
-import { opponentEngine } from "./opponent-engine.ts"
-import { responseOptions, rolloutFields } from "../responses/rollout-fields.ts"
+import { referenceWriter } from "../responses/generator-layer.ts"
+import { responseOptions, rolloutFields, ROWS, writingServer } from "../responses/rollout-fields.ts"
 import { spin } from "./spin.ts"
 
 export const SpinCommandOptions = Schema.Struct({
@@ -28,6 +28,7 @@ export const SpinCommandOptions = Schema.Struct({
   ),
   iterationSteps: optional(PositiveInt, "steps after which the opponent becomes the policy (default: an epoch)"),
   ...rolloutFields,
+  generatorUrl: writingServer("is sent the opponent's weights when an iteration begins and writes in its place"),
   ...batchFields,
   ...optimizationFields,
   ...runFields,
@@ -56,7 +57,7 @@ export const spinCommand: Builtin<typeof SpinCommandOptions, TokenizedRow> = {
         highlights: ["rewards/accuracies", "rewards/margins"]
       })
     }).pipe(
-      Effect.provide([ReferenceLogProbs.layer, opponentEngine(options)]),
+      Effect.provide([ReferenceLogProbs.layer, referenceWriter(options, { rows: ROWS })]),
       Effect.provide([SupervisedData.layerFiles(options), referenceFolder(options, true)]),
       Effect.provide(policyFolder(options))
     )

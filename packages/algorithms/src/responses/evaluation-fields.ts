@@ -20,11 +20,11 @@ interface EvaluationFlags {
   readonly seed: number
 }
 
-/** The flags as the `evaluation` of an algorithm whose policy samples like this. */
+/** The flags as the `evaluation` of an algorithm whose policy writes like this. @param generator where `Generator` is not the policy's */
 export const evaluationFrom = Effect.fnUntraced(function* (
   flags: EvaluationFlags,
-  sampling: ResponseOptions["sampling"],
-  others: Pick<HeldOutRewardsOptions, "deadlineSeconds" | "generator"> = {}
+  { deadlineSeconds, sampling }: Pick<ResponseOptions, "deadlineSeconds" | "sampling">,
+  generator?: HeldOutRewardsOptions["generator"]
 ) {
   const { eval: file, evalSamples: samples, evalTemperature: temperature, seed } = flags
   const refuse = (option: string, reason: string) => new OptionsInvalid({ option, reason })
@@ -33,5 +33,5 @@ export const evaluationFrom = Effect.fnUntraced(function* (
   if (temperature === 0 && samples !== 1) {
     return yield* refuse("--eval-samples", `${samples} greedy responses are all the same: give --eval-temperature, too`)
   }
-  return heldOutRewards({ ...others, samples, sampling: { ...sampling, temperature }, seed })
+  return heldOutRewards({ deadlineSeconds, generator, samples, sampling: { ...sampling, temperature }, seed })
 })

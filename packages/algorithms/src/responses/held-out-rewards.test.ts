@@ -22,10 +22,12 @@ const unit = (id: number): PromptUnit => {
 const answering = (asked: Array<GenerationRequest>): GeneratorShape =>
   ({
     limits: { contextTokens: 20, vocabulary: 300 },
+    policyVersion: Effect.succeed(0),
     generate: (requests: ReadonlyArray<GenerationRequest>) => {
       asked.push(...requests)
       const response = (promptIds: Int32Array) => ({
         responseIds: new Int32Array(promptIds[0]!).fill(97),
+        policyVersions: new Int32Array(promptIds[0]!),
         finishReason: promptIds[0]! % 3 === 0 ? "length" : "stop"
       })
       const groups = requests.map(({ promptIds, samples }) => ({

@@ -1,12 +1,15 @@
 import { Tokenizer, type TokenizedRow } from "@plumbline/data"
 import { type CausalLM, Policy } from "@plumbline/models"
 import {
+  type GeneratedGroup,
   type GeneratedResponse,
   type GenerationRequest,
   Generator,
+  GeneratorFailed,
   promptRequests,
   samplingOptions,
-  type SamplingOptions
+  type SamplingOptions,
+  UNKNOWN_VERSION
 } from "@plumbline/rollout-generation"
 import { philoxStream } from "@plumbline/runtime"
 import { Effect } from "effect"
@@ -51,8 +54,26 @@ export const writeResponses = Effect.fnUntraced(function* (
   const context = Math.min(maxLength, generator.limits.contextTokens)
   const requests = promptRequests(prompts, { ...shared, sampling: options }).map((request) => within(request, context))
   const groups = yield* generator.generate(requests)
+  yield* checkVersions(groups, yield* generator.policyVersion)
   return groups.map(({ promptIds, responses }) => responses.map((response) => written(promptIds, response)))
 })
+
+/** Refuses to learn from what other weights wrote than those that learn, as a server with old ones would. */
+const checkVersions = (
+  groups: ReadonlyArray<GeneratedGroup>,
+  current: number
+): Effect.Effect<void, GeneratorFailed> => {
+  if (current === UNKNOWN_VERSION) return Effect.void
+  for (const { responses } of groups) {
+    for (const { policyVersions } of responses) {
+      const other = policyVersions.find((version) => version !== UNKNOWN_VERSION && version !== current)
+      if (other === undefined) continue
+      const reason = `it wrote with weights of version ${other}, and those that learn are of version ${current}`
+      return Effect.fail(new GeneratorFailed({ reason, finished: [] }))
+    }
+  }
+  return Effect.void
+}
 
 const stopTokens = ({ endTokens }: CausalLM, stopIds: ReadonlyArray<number>) => [...new Set([...stopIds, ...endTokens])]
 

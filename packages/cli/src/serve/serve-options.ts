@@ -39,7 +39,7 @@ export const weightsFields = {
   acceptWeights: option(
     Schema.Boolean,
     false,
-    "lets clients with the token set the weights, as plumb grpo --generator-url does: of the adapter below alone, where there is one"
+    "lets clients with the token set the weights, as a run with --generator-url does: of the adapter below alone, where there is one"
   ),
   ...newAdapterFields,
   adapterSeed: option(

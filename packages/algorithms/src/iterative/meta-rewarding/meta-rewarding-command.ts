@@ -16,16 +16,20 @@ import { inputFiles, policyFolder, referenceFolder, tokenizerOutput } from "../.
 import { lossFromOptions } from "../../preference/loss-table.ts"
 import { ReferenceLogProbs } from "../../preference/reference-log-probs.ts"
 import { PromptData, promptFiles, type PromptRow } from "../../responses/prompt-data.ts"
-import { responseOptions } from "../../responses/rollout-fields.ts"
+import { referenceWriter } from "../../responses/generator-layer.ts"
+import { responseOptions, ROWS, writingServer } from "../../responses/rollout-fields.ts"
 import { evaluationFrom } from "../../responses/evaluation-fields.ts"
 import { enoughSamples, judgedPairFields } from "../online-dpo-command.ts"
-import { opponentEngine, policyWrites } from "../opponent-engine.ts"
+import { policyEngine } from "../opponent-engine.ts"
 import { selfJudgeFrom } from "../self-judge.ts"
 import { askForBetterJudgement } from "./meta-judge.ts"
 import { metaRewarding } from "./meta-rewarding.ts"
 
 export const MetaRewardingCommandOptions = Schema.Struct({
   ...judgedPairFields,
+  generatorUrl: writingServer(
+    "is sent the weights when an iteration begins, writes and judges; --eval is answered in this process"
+  ),
   evaluations: option(PositiveInt, 5, "times that the model judges each response; the mean counts"),
   judgeNewTokens: option(PositiveInt, 256, "most tokens of a judgement, and of a verdict on two of them"),
   metaShare: option(
@@ -68,7 +72,7 @@ export const metaRewardingCommand: Builtin<typeof MetaRewardingCommandOptions, P
         const judging = { evaluations, judgeIterations, metaShare, ...WORDS }
         const judgeSampling = { maxNewTokens: judgeNewTokens, temperature }
         const acting = { ...responseOptions(options), samples, iterationSteps, lengthControl }
-        const evaluation = yield* evaluationFrom(options, acting.sampling, yield* policyWrites(options))
+        const evaluation = yield* evaluationFrom(options, acting, yield* policyEngine(options))
         return yield* runTraining({
           algorithm: evaluated(metaRewarding(loss, { ...acting, ...judging, judgeSampling }), evaluation),
           options,
@@ -81,7 +85,9 @@ export const metaRewardingCommand: Builtin<typeof MetaRewardingCommandOptions, P
         // what answers to held-out prompts are worth
         Effect.provide([
           ReferenceLogProbs.layer,
-          selfJudgeFrom(options).pipe(Layer.provideMerge(opponentEngine(options)))
+          selfJudgeFrom(options).pipe(
+            Layer.provideMerge(referenceWriter(options, { rows: ROWS, engineToo: options.eval !== undefined }))
+          )
         ]),
         Effect.provide([PromptData.layerFiles(options), referenceFolder(options, true)]),
         Effect.provide(policyFolder(options))

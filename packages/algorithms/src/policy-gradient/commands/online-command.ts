@@ -12,8 +12,8 @@ import type { CriticFailed } from "../critic/critic.ts"
 import { type OnlineOptions, policyGradient, type PolicyGradientOptions } from "../policy-gradient.ts"
 import { PromptData, promptFiles, type PromptRow } from "../../responses/prompt-data.ts"
 import { evaluationFrom } from "../../responses/evaluation-fields.ts"
+import { policyWriter } from "../../responses/generator-layer.ts"
 import { rewardLayer } from "../../responses/reward-fields.ts"
-import { generatorLayer } from "./generator-layer.ts"
 import { type EstimatorName, onlineOptions, type OnlineFlags } from "./online-options.ts"
 import { loopFields, penaltyFields, rolloutFields } from "./rollout-fields.ts"
 
@@ -61,7 +61,7 @@ export const onlineCommand = <Own extends Schema.Struct.Fields>({
       return Effect.gen(function* () {
         const shared = yield* onlineOptions(flags, estimatorInReward)
         const { generationTimeout: deadlineSeconds } = flags
-        const evaluation = yield* evaluationFrom(flags, shared.sampling, { deadlineSeconds })
+        const evaluation = yield* evaluationFrom(flags, { sampling: shared.sampling, deadlineSeconds })
         const learning = policyGradient(yield* algorithm(flags, shared))
         return yield* runTraining({
           algorithm: { ...learning, evaluation },
@@ -72,13 +72,22 @@ export const onlineCommand = <Own extends Schema.Struct.Fields>({
         })
       }).pipe(
         Effect.scoped,
-        Effect.provide([generatorLayer(flags), rewards(name, flags).pipe(Layer.provideMerge(promptData(flags)))]),
+        Effect.provide([
+          policyWriter(flags, { rows: rowsOf(flags) }),
+          rewards(name, flags).pipe(Layer.provideMerge(promptData(flags)))
+        ]),
         Effect.provide(policyFolder(flags))
       )
     }
   }
   return command
 }
+
+const MOST_ROWS = 256
+
+/** All responses of a rollout at the same time, unless they are very many. */
+const rowsOf = ({ batchSize, rolloutBatches, samples }: OnlineFlags) =>
+  Math.min(MOST_ROWS, batchSize * rolloutBatches * samples)
 
 const promptData = (flags: OnlineFlags) =>
   PromptData.layerFiles({

@@ -16,6 +16,7 @@ import { trainFields } from "../../command-fields.ts"
 import { evaluationFields } from "../../responses/evaluation-fields.ts"
 import { CLIP_RANGE } from "./loss-fields.ts"
 import { rewardFields } from "../../responses/reward-fields.ts"
+import { generatorUrl } from "../../responses/rollout-fields.ts"
 
 /** Where prompts, responses and rewards come from. */
 export const rolloutFields = {
@@ -31,10 +32,7 @@ export const rolloutFields = {
     0,
     "rollouts written ahead, by weights that have not learnt from those before; hides slow rewards, and remote generation"
   ),
-  generatorUrl: optional(
-    Schema.NonEmptyString,
-    "instead of the engine of this process a plumb serve --accept-weights, e.g. http://127.0.0.1:8000, which is sent the new weights; its token in PLUMBLINE_TOKEN"
-  ),
+  generatorUrl,
   maxRows: optional(PositiveInt, "responses written at the same time (default: all of a rollout, at most 256)"),
   cacheTokens: optional(PositiveInt, "tokens that the key-value cache holds (default: what --max-rows contexts take)"),
   keepRollouts: option(PositiveInt, 200, "newest rollouts whose responses and tokens stay in the store"),
