@@ -49,6 +49,24 @@ describe("plumb", () => {
     }
   })
 
+  it.each([
+    [
+      ["plan", "ppo", "--help"],
+      /^plumb plan ALGORITHM .*ALGORITHM: sft, dpo.*Not ppo: it writes responses of its own/s
+    ],
+    [["plan", "grpo", "--model", "m", "-h"], /Not grpo: it writes responses/],
+    [["plan", "--model", "m", "--help"], /^plumb plan ALGORITHM/],
+    [["plan", "sft", "--help"], /^plumb plan sft/],
+    [["bench", "--shape", "llama-tiny", "-h"], /^plumb bench train\|dpo/],
+    [["run", "--output", "x", "--help"], /^plumb run RECIPE/],
+    [["help", "ppo"], /^plumb ppo --model/],
+    [["help", "plan", "rloo"], /Not rloo: it writes/]
+  ])("shows the help that is asked for, also where it would refuse to run: %j", async (args, text) => {
+    const { code, stderr, stdout } = await plumb(args, folder)
+    expect([code, stderr]).toEqual([0, ""])
+    expect(stdout).toMatch(text)
+  })
+
   it("works from any folder, through links, and says its version", async () => {
     const { version } = JSON.parse(readFileSync(join(root, "packages", "cli", "package.json"), "utf8")) as {
       version: string

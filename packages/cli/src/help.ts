@@ -29,6 +29,12 @@ export const CONFIG_FLAG: Flag = {
 export const commandFlags = (line: CommandLine<OptionSchema>): ReadonlyArray<Flag> =>
   line.configFile ? [...flagsOf(line.options), CONFIG_FLAG] : flagsOf(line.options)
 
+const asks = (word: string) => word === "--help" || word === "-h"
+
+/** Whether help is asked for of a command whose first argument decides what its options are, and which was not given. */
+export const asksForHelp = ([first = "", ...rest]: ReadonlyArray<string>): boolean =>
+  asks(first) || (first.startsWith("-") && rest.some(asks))
+
 /** Columns that help and tables may use. */
 export const textWidth = (stream: { readonly columns?: number } = process.stdout): number =>
   Math.min(stream.columns || 100, 120)

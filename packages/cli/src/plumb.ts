@@ -13,6 +13,7 @@ export const plumb = (argv: ReadonlyArray<string>): Effect.Effect<void, CommandF
   Effect.gen(function* () {
     const [name, ...rest] = argv
     if (name === "--version" || name === "-v") return yield* print(version())
+    if (name === "help" && rest.length > 0) return yield* plumb([...rest, "--help"])
     if (name === undefined || name === "--help" || name === "-h" || name === "help") {
       return yield* Effect.flatMap(Effect.promise(trainingCommands), (algorithms) => print(overview(algorithms)))
     }

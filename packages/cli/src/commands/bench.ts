@@ -14,6 +14,7 @@ import { ADAPTERS_SUMMARY, benchAdapters } from "./bench-adapters.ts"
 import { benchGenerate, GENERATE_SUMMARY } from "./bench-generate.ts"
 import { benchGrpo, GRPO_SUMMARY } from "./bench-grpo.ts"
 import { benchReward, REWARD_SUMMARY } from "./bench-reward.ts"
+import { asksForHelp } from "../help.ts"
 import { parseCommand } from "../parse-command.ts"
 import { suggestion } from "../suggest.ts"
 import { print, printJson } from "../terminal.ts"
@@ -76,9 +77,10 @@ const names = [...Object.keys(kinds), ...Object.keys(others)]
 const USAGE = `${names.join("|")} [--shape NAME --batch N --length T] [--option value…]`
 
 /** Times training steps on random weights and tokens. */
-export const benchCommand: CommandRun = ([name, ...argv]) =>
+export const benchCommand: CommandRun = (words) =>
   Effect.gen(function* () {
-    if (name === "--help" || name === "-h") return yield* new TextRequested({ text: generalHelp })
+    if (asksForHelp(words)) return yield* new TextRequested({ text: generalHelp })
+    const [name, ...argv] = words
     const own = others[name ?? ""]
     if (own !== undefined) return yield* own.run(argv)
     const kind = kinds[name ?? ""]

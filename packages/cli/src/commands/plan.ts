@@ -7,6 +7,7 @@ import { type MachineOptions, onMachine } from "../backend.ts"
 import type { CommandLine } from "../command-line.ts"
 import type { CommandRun } from "../command.ts"
 import type { OptionSchema } from "../flags.ts"
+import { asksForHelp } from "../help.ts"
 import { measureMatmulRate } from "../matmul-rate.ts"
 import { parseCommand } from "../parse-command.ts"
 import { type CostOptions, type Costs, costsOf } from "../plan-costs.ts"
@@ -23,10 +24,11 @@ const ASSUMED_SHARE = 0.5
 const USAGE = "ALGORITHM --model DIR --train FILE [--option value…]"
 
 /** Says what a run would take, and starts nothing. */
-export const planCommand: CommandRun = ([name, ...argv]) =>
+export const planCommand: CommandRun = (words) =>
   Effect.gen(function* () {
     const names = builtins.filter(({ generates }) => generates !== true).map((builtin) => builtin.name)
-    if (name === "--help" || name === "-h") return yield* new TextRequested({ text: generalHelp(names) })
+    if (asksForHelp(words)) return yield* new TextRequested({ text: generalHelp(names) })
+    const [name, ...argv] = words
     const builtin = builtins.find((candidate) => candidate.name === name)
     if (name === undefined || builtin === undefined) {
       const problem =
@@ -36,8 +38,12 @@ export const planCommand: CommandRun = ([name, ...argv]) =>
       return yield* new UsageError({ problems: [problem], help: `algorithms: ${names.join(", ")}` })
     }
     if (builtin.generates === true) {
-      const problems = [`${name} writes responses of its own during training, and no plan knows what they cost`]
-      return yield* new UsageError({ problems, help: "plumb plan is for algorithms that read all they learn from" })
+      const reason = "writes responses of its own during training, and no plan knows what they cost"
+      if (asksForHelp(["-", ...argv])) {
+        return yield* new TextRequested({ text: `${generalHelp(names)}\n\nNot ${name}: it ${reason}.` })
+      }
+      const help = "plumb plan is for algorithms that read all they learn from"
+      return yield* new UsageError({ problems: [`${name} ${reason}`], help })
     }
     const parsed = yield* parseCommand(planLine(builtin), argv)
     const options = parsed.options as unknown as PlanOptions & RunOptions & OwnOptions

@@ -7,6 +7,7 @@ import { machineFields } from "../backend.ts"
 import type { CommandLine } from "../command-line.ts"
 import type { CommandRun } from "../command.ts"
 import type { OptionSchema } from "../flags.ts"
+import { asksForHelp } from "../help.ts"
 import { type AnyRecipe, loadRecipe } from "../load-recipe.ts"
 import { parseCommand } from "../parse-command.ts"
 import { shellWord } from "../report-run.ts"
@@ -18,9 +19,10 @@ import { TextRequested, UsageError } from "../usage-error.ts"
 const USAGE = "RECIPE.ts [--param value…] [--output DIR]"
 
 /** Runs a recipe file; its parameters are flags. */
-export const runCommand: CommandRun = ([file, ...argv]) =>
+export const runCommand: CommandRun = (words) =>
   Effect.gen(function* () {
-    if (file === "--help" || file === "-h") return yield* new TextRequested({ text: GENERAL_HELP })
+    if (asksForHelp(words)) return yield* new TextRequested({ text: GENERAL_HELP })
+    const [file, ...argv] = words
     if (file === undefined || file.startsWith("-")) {
       const problems = [`the recipe file comes first: plumb run ${USAGE}`]
       return yield* new UsageError({ problems, help: "plumb run --help says more" })
