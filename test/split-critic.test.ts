@@ -1,5 +1,5 @@
 import { type ChildProcess } from "node:child_process"
-import { mkdtempSync, rmSync, writeFileSync } from "node:fs"
+import { existsSync, mkdtempSync, rmSync, writeFileSync } from "node:fs"
 import { tmpdir } from "node:os"
 import { join } from "node:path"
 import { afterAll, beforeAll, describe, expect, it } from "vitest"
@@ -30,9 +30,14 @@ const args = (output: string, ...more: ReadonlyArray<string>) => {
 }
 
 /** Serves a critic on this port, 0 for any. */
-const served = (port: string) => {
-  const rest = ["--output", join(folder, "critic"), "--learning-rate", "9e-6", "--micro-batch-size", "8", "--seed", "7"]
+const served = (port: string, output = join(folder, "critic"), ...more: ReadonlyArray<string>) => {
+  const rest = ["--output", output, ...more, "--learning-rate", "9e-6", "--micro-batch-size", "8", "--seed", "7"]
   return startService(["serve-critic", "--model", model, ...rest], port, servers)
+}
+
+const finished = async (line: ReadonlyArray<string>) => {
+  const { code, stderr } = await plumb(line)
+  expect(code, stderr).toBe(0)
 }
 
 describe.skipIf(!hasGolden)("a critic in another process", () => {
@@ -63,6 +68,33 @@ describe.skipIf(!hasGolden)("a critic in another process", () => {
     const resumed = await plumb(["resume", torn])
     expect(resumed.code, resumed.stderr).toBe(0)
     expectSame(together, torn, 12)
+  })
+
+  it("may be an adapter, a new one or one that is there, which is what its checkpoints hold", async () => {
+    const together = join(folder, "adapter together")
+    await finished(args(together, "--critic-lora-rank", "4"))
+    const store = join(folder, "adapters")
+    const first = await served("0", store, "--lora-rank", "4")
+    const torn = join(folder, "adapter apart")
+    const { code, said } = await struck(args(torn, "--critic-url", first.url), torn, 5, () =>
+      first.child.kill("SIGKILL")
+    )
+    expect(code, said).toBe(1)
+    const second = await served(first.port, store, "--lora-rank", "4")
+    await finished(["resume", torn])
+    expectSame(together, torn, 12)
+    second.child.kill("SIGKILL")
+
+    const learnt = join(store, "step-12", "critic")
+    expect(existsSync(join(learnt, "adapter_config.json"))).toBe(true)
+    expect(existsSync(join(learnt, "model.safetensors"))).toBe(false)
+    const [on, apart] = [join(folder, "adapter on"), join(folder, "adapter on apart")]
+    await finished(args(on, "--critic-adapter", learnt))
+    const third = await served("0", join(folder, "adapters on"), "--adapter", learnt)
+    await finished(args(apart, "--critic-url", third.url))
+    expectSame(on, apart, 12)
+    // it knows something: another critic than the new one
+    expect(metricsOf(on)[0]!["critic/loss"]).not.toBeCloseTo(metricsOf(together)[0]!["critic/loss"]!, 4)
   })
 
   it("refuses what is no lesson, with a reason, and goes on", async () => {

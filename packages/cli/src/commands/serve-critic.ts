@@ -1,5 +1,6 @@
 import { criticModel, modelCritic } from "@plumbline/algorithms"
 import { loadTokenizer } from "@plumbline/data"
+import { adapterFields } from "@plumbline/peft"
 import { admission, bearerAccess, loopbackAccess, metricsPage, serveHttp, statusRoutes } from "@plumbline/serving"
 import { batchFields, needed, NonNegative, optimizationFields, option, Positive } from "@plumbline/training"
 import { Deferred, Effect, Schema } from "effect"
@@ -30,6 +31,9 @@ const trainingFields = {
   seed
 } as const
 
+/** Its model is kept as it is, like a reward model. */
+const { quantised: _ofPolicies, ...ownAdapterFields } = adapterFields
+
 const Options = Schema.Struct({
   model: needed(Schema.NonEmptyString, "folder of a reward model, or of one that gets a new head"),
   output: needed(Schema.NonEmptyString, "folder for its checkpoints, named as those of the policy"),
@@ -37,6 +41,7 @@ const Options = Schema.Struct({
   port,
   pulsePort,
   token,
+  ...ownAdapterFields,
   ...trainingFields,
   ...serverLimits,
   ...machineFields
@@ -45,13 +50,14 @@ type Options = typeof Options.Type
 
 const line: CommandLine<typeof Options> = {
   name: "serve-critic",
-  usage: "--model DIR --output DIR [--port N]",
+  usage: "--model DIR [--adapter DIR] --output DIR [--port N]",
   summary: "serves a critic to plumb ppo --critic-url: values, lessons, checkpoints; /health, /ready, /metrics",
   arguments: [],
   options: Options,
   group: (field) => {
     if (field in machineFields) return "Machine"
     if (field in serverLimits) return "Limits"
+    if (field in ownAdapterFields) return "Adapter"
     return field in trainingFields ? "Training" : "Options"
   },
   configFile: false
@@ -76,7 +82,7 @@ const serving = Effect.fnUntraced(function* <A>(
 ) {
   const { microBatchSize: count = 64, microBatchTokens: tokens } = options
   const tokenizer = yield* loadTokenizer(options.model)
-  const model = yield* criticModel(options.model, { seed: options.seed, padId: tokenizer.padId })
+  const model = yield* criticModel(options.model, { seed: options.seed, adapter: options, padId: tokenizer.padId })
   const critic = yield* modelCritic(model, {
     ...options,
     layout: options.packing ? "packed" : "padded-right",
