@@ -123,7 +123,7 @@ export const isScored = ({ request, scores }: Group): boolean =>
 
 /** Tells who listens that the scores of the prompt are all there, where they were asked for. */
 export const tellScores = ({ listener, scores }: Group): void => {
-  if (scores !== undefined) listener.onEvent?.({ _tag: "Prompt", prompt: scores })
+  if (scores !== undefined) listener.onEvent?.({ _tag: "Prompt", prompt: madeScores(scores) })
 }
 
 export const isWhole = (group: Group): boolean => group.finished.length === group.rows.length && isScored(group)
@@ -132,5 +132,7 @@ export const isWhole = (group: Group): boolean => group.finished.length === grou
 export const wholeGroup = ({ finished, request, scores }: Group): GeneratedGroup => ({
   promptIds: request.promptIds,
   responses: finished.toSorted((a, b) => a.sample - b.sample),
-  prompt: scores
+  prompt: scores && madeScores(scores)
 })
+
+const madeScores = ({ logProbs, topLogProbs }: Scores): PromptScores => ({ logProbs, topLogProbs })

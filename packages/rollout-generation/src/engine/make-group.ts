@@ -1,6 +1,7 @@
 import type { TokenizerShape } from "@plumbline/data"
 import type { SteppedModel } from "@plumbline/models"
 import { philoxStream } from "@plumbline/runtime"
+import { roomOf } from "../request-limits.ts"
 import type { GenerationRequest } from "../request.ts"
 import type { Group, GroupListener, SampleRow } from "./group.ts"
 import { tokenRules } from "./token-rules.ts"
@@ -17,14 +18,14 @@ export const makeGroup = (
   age: number,
   { tokenizer }: GroupContext
 ): Group => {
-  const { promptIds, promptLogProbs = false, samples = 1, sampling, seed } = request
+  const { promptIds, promptLogProbs = false, samples = 1, seed } = request
   const rows: Array<SampleRow> = []
   const group: Group = {
     request,
     model,
     listener,
     age,
-    room: Math.min(sampling.maxNewTokens, model.contextTokens - promptIds.length),
+    room: roomOf(request, model.contextTokens),
     rows,
     prefix: undefined,
     // the first token has nothing before it

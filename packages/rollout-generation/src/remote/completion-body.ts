@@ -1,3 +1,4 @@
+import { roomOf } from "../request-limits.ts"
 import type { GenerationRequest } from "../request.ts"
 import type { SamplingOptions } from "../sampling/options.ts"
 import { type KnownServer, type RemoteOptions, TOKEN_ID_FIELDS } from "./options.ts"
@@ -8,6 +9,7 @@ export const completionBody = (
   model: string,
   { contextTokens, tokenIdFields = TOKEN_ID_FIELDS }: KnownServer
 ): Readonly<Record<string, unknown>> => {
+  const room = roomOf(request, contextTokens)
   const { promptIds, promptLogProbs = false, samples = 1, sampling, seed, topLogProbs = 0 } = request
   return {
     model,
@@ -15,14 +17,14 @@ export const completionBody = (
     n: samples,
     seed,
     // servers refuse what would not fit; the engine of this process ends with the context
-    max_tokens: Math.min(sampling.maxNewTokens, Math.max(1, contextTokens - promptIds.length)),
+    max_tokens: room,
     logprobs: topLogProbs,
     temperature: sampling.temperature,
     top_p: sampling.topP,
     ...(promptLogProbs ? { echo: true } : {}),
     // servers look for stop strings in the text that they return
     ...(request.stopInSpecialTokens === true ? { skip_special_tokens: false } : {}),
-    ...changes(sampling),
+    ...changes({ ...sampling, minNewTokens: Math.min(sampling.minNewTokens, room) }),
     ...stops(sampling),
     ...tokenIdFields
   }

@@ -1,7 +1,8 @@
+import { roomOf } from "../request-limits.ts"
 import type { GeneratedResponse, GenerationRequest, PromptScores, StopMatch, TokenLogProb } from "../request.ts"
 import { type Choice, tokenIdsOf, topOf } from "./choice.ts"
 import type { KnownLogProbs } from "./completion-body.ts"
-import { UNKNOWN_VERSION } from "./options.ts"
+import { type KnownServer, UNKNOWN_VERSION } from "./options.ts"
 
 /** Tokens of a choice, or of a part of one. */
 export interface Gathered {
@@ -114,13 +115,18 @@ const promptScores = (
 })
 
 /** A whole response. @throws AnswerUnusable where it is empty or broke off */
-export const finish = (choice: Choice, gathered: Gathered, request: GenerationRequest): GeneratedResponse => {
+export const finish = (
+  choice: Choice,
+  gathered: Gathered,
+  request: GenerationRequest,
+  { contextTokens }: Pick<KnownServer, "contextTokens">
+): GeneratedResponse => {
   const { ids, policyLogProbs, policyVersions, samplingLogProbs, top } = gathered
   const reason = choice.finish_reason
   if (reason !== "stop" && reason !== "length") {
     throw new AnswerUnusable(`it ended a response with finish_reason ${JSON.stringify(reason ?? null)}`)
   }
-  if (ids.length === 0 && request.sampling.maxNewTokens > 0) throw new AnswerUnusable("it returned an empty response")
+  if (ids.length === 0 && roomOf(request, contextTokens) > 0) throw new AnswerUnusable("it returned an empty response")
   return {
     sample: choice.index,
     responseIds: Int32Array.from(ids),

@@ -37,7 +37,7 @@ export const readGroup = (completion: Completion, request: GenerationRequest, op
   const gathered = choices.map((choice) =>
     gather(choice, request, known, promptLogProbs ? promptIds.length : 0, version)
   )
-  const responses = choices.map((choice, i) => finish(choice, gathered[i]!, request))
+  const responses = choices.map((choice, i) => finish(choice, gathered[i]!, request, options))
   for (const one of gathered) check(one, 0, request, options)
   return { promptIds, responses, prompt: gathered[0]!.prompt }
 }
@@ -69,7 +69,7 @@ export const streamReader = (request: GenerationRequest, options: KnownServer): 
     parts.set(choice.index, [...before, part])
     if (choice.finish_reason === undefined || choice.finish_reason === null) return events
     done.add(choice.index)
-    const response = finish(choice, joined(parts.get(choice.index)!), request)
+    const response = finish(choice, joined(parts.get(choice.index)!), request, options)
     return [...events, { _tag: "Finished", response }]
   }
   return {

@@ -118,6 +118,50 @@ describe("remoteGenerator", () => {
     expect(asked[0]!.body.max_tokens).toBe(4)
   })
 
+  it("asks for no least number of tokens beyond it, either", async () => {
+    const sampling = samplingOptions({ maxNewTokens: 8, minNewTokens: 6, stopIds: [5] })
+    const { asked } = await one([ok(choice({ prompt_token_ids: null }))], {
+      promptIds: new Int32Array(60).fill(1),
+      sampling
+    })
+    expect(asked[0]!.body).toMatchObject({ max_tokens: 4, min_tokens: 4 })
+  })
+
+  it("asks nobody for responses that have no room, and scores a prompt without them", async () => {
+    const full = { promptIds: new Int32Array(64).fill(1), samples: 2 }
+    const { asked, group } = await one([ok(choice())], full)
+    expect(asked).toEqual([])
+    expect(
+      group!.responses.map(({ finishReason, responseIds, sample }) => [sample, responseIds, finishReason])
+    ).toEqual([0, 1].map((sample) => [sample, new Int32Array(0), "length"]))
+    const token_logprobs = [null, ...Array.from({ length: 63 }, () => -1)]
+    const echoed = choice({
+      token_ids: [],
+      prompt_token_ids: null,
+      logprobs: { token_logprobs },
+      finish_reason: "length"
+    })
+    const scored = await one([ok(echoed)], { ...full, samples: 1, promptLogProbs: true })
+    expect(scored.asked[0]!.body).toMatchObject({ max_tokens: 0, echo: true })
+    expect(scored.group!.prompt!.logProbs).toHaveLength(64)
+  })
+
+  it("refuses what no generator can do before anything is sent, in the engine's words", async () => {
+    const refused = async (row: object) => {
+      const { asked, error } = await one([ok(choice())], row)
+      expect(asked).toEqual([])
+      return error!.message
+    }
+    const sampling = samplingOptions({ stopIds: [100] })
+    expect(await refused({ promptIds: new Int32Array(65).fill(1) })).toBe(
+      "generation refused: promptIds has 65 tokens, the context holds 64"
+    )
+    expect(await refused({ promptIds: new Int32Array(0) })).toBe("generation refused: promptIds has no tokens")
+    expect(await refused({ promptIds: Int32Array.of(1, 100) })).toMatch(/promptIds has token id 100, outside/)
+    expect(await refused({ sampling })).toMatch(/stopIds has token id 100, outside the vocabulary of 100/)
+    expect(await refused({ samples: 0 })).toMatch(/samples is 0, not a whole number/)
+  })
+
   it("wants to know the limits, from the server or from the options", async () => {
     const { baseUrl } = await serve([], { data: [{ id: "a" }, { id: "b", max_model_len: 32 }] })
     await expect(generatorOf({ baseUrl })).rejects.toThrow(/does not say the contextTokens of a/)

@@ -10,7 +10,9 @@ import {
 import type { GeneratorShape } from "../generator-shape.ts"
 import { Generator } from "../generator.ts"
 import type { GeneratedGroup, GenerationEvent, GenerationRequest } from "../request.ts"
+import { unfitRequest } from "../request-limits.ts"
 import { completionBody } from "./completion-body.ts"
+import { emptyGroup } from "./empty-group.ts"
 import { type LifeWatch, lifeWatch, originOf } from "./life-watch.ts"
 import { type LoadCounter, loadCounter } from "./load-counter.ts"
 import type { KnownServer, RemoteOptions } from "./options.ts"
@@ -67,6 +69,8 @@ interface Context {
 
 const generateAll = (context: Context, requests: ReadonlyArray<GenerationRequest>) =>
   Effect.suspend(() => {
+    const unfit = firstUnfit(context, requests)
+    if (unfit !== undefined) return Effect.fail(unfit)
     const finished: Array<FinishedResponse> = []
     const keep = (row: number, { responses }: GeneratedGroup) =>
       void finished.push(...responses.map((response) => ({ request: row, response })))
@@ -82,11 +86,21 @@ const generateAll = (context: Context, requests: ReadonlyArray<GenerationRequest
     )
   })
 
+const firstUnfit = ({ options }: Context, requests: ReadonlyArray<GenerationRequest>) => {
+  for (const request of requests) {
+    const unfit = unfitRequest(request, options)
+    if (unfit !== undefined) return unfit
+  }
+  return undefined
+}
+
 /** A turn among the requests on their way, until the scope closes. */
 const turn = ({ counter, permits }: Context, request: GenerationRequest) =>
   Effect.andThen(counter.waiting(request)(Semaphore.takeScoped(permits, 1)), counter.running(request))
 
 const postOne = (context: Context, request: GenerationRequest): Effect.Effect<GeneratedGroup, Unanswered> => {
+  const empty = emptyGroup(request, context.options)
+  if (empty !== undefined) return Effect.succeed(empty)
   const { counter, life, model, options, send } = context
   const once = Effect.scoped(
     Effect.gen(function* () {
@@ -102,6 +116,12 @@ const postOne = (context: Context, request: GenerationRequest): Effect.Effect<Ge
 
 const streamOne = (context: Context, request: GenerationRequest): Stream.Stream<GenerationEvent, GenerationError> => {
   const { counter, life, model, options, send } = context
+  const unfit = unfitRequest(request, options)
+  if (unfit !== undefined) return Stream.fail(unfit)
+  const empty = emptyGroup(request, options)
+  if (empty !== undefined) {
+    return Stream.fromIterable(empty.responses.map((response): GenerationEvent => ({ _tag: "Finished", response })))
+  }
   const body = { ...completionBody(request, model, options), stream: true }
   const events = Stream.unwrap(
     Effect.gen(function* () {

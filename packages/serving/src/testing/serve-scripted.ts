@@ -1,4 +1,5 @@
 import { byteTokenizer, CHATML_SPECIALS, CHATML_TEMPLATE, type TokenizerShape, tokenizerThread } from "@plumbline/data"
+import type { GeneratorShape } from "@plumbline/rollout-generation"
 import { Effect, Exit, Schema, Scope } from "effect"
 import OpenAI from "openai"
 import { openaiRoutes } from "../openai/routes.ts"
@@ -17,13 +18,19 @@ export const tokenizer: TokenizerShape = byteTokenizer({ specials: CHATML_SPECIA
 export const idsOf = (text: string): ReadonlyArray<number> => [...tokenizer.encode(text)]
 
 /** OpenAI's API over a generator that says what it is told, and OpenAI's client. */
-export const serveScripted = async (script: Partial<Script> = {}, speaks = tokenizer) => {
-  const generator = scriptedGenerator({
-    says: () => idsOf("hello"),
-    vocabulary: tokenizer.vocabSize,
-    contextTokens: 200,
-    ...script
-  })
+export const serveScripted = (script: Partial<Script> = {}, speaks = tokenizer) =>
+  serveGenerator(
+    scriptedGenerator({
+      says: () => idsOf("hello"),
+      vocabulary: tokenizer.vocabSize,
+      contextTokens: 200,
+      ...script
+    }),
+    speaks
+  )
+
+/** The same over any generator. */
+export const serveGenerator = async <G extends GeneratorShape>(generator: G, speaks = tokenizer) => {
   const names = { id: "tiny", aliases: ["/models/tiny"], created: 1 }
   const scope = Scope.makeUnsafe()
   const thread = await Effect.runPromise(Scope.provide(tokenizerThread(speaks), scope))

@@ -1,0 +1,92 @@
+import { GenerationRefused } from "./errors.ts"
+import type { GeneratorLimits } from "./generator-shape.ts"
+import type { GenerationRequest } from "./request.ts"
+
+/** Most tokens of each response to a request: by the request and by what the context has left, which may be nothing. */
+export const roomOf = (
+  { promptIds, sampling }: Pick<GenerationRequest, "promptIds" | "sampling">,
+  contextTokens: number
+): number => Math.min(sampling.maxNewTokens, contextTokens - promptIds.length)
+
+/** Why no generator of these limits can ever do a request, wherever it computes; undefined where one can. */
+export const unfitRequest = (request: GenerationRequest, limits: GeneratorLimits): GenerationRefused | undefined =>
+  firstFault(checks, request, limits)
+
+export type Check<Limits> = readonly [
+  field: string,
+  problem: (request: GenerationRequest, limits: Limits) => string | undefined
+]
+
+export const firstFault = <Limits>(
+  all: ReadonlyArray<Check<Limits>>,
+  request: GenerationRequest,
+  limits: Limits
+): GenerationRefused | undefined => {
+  for (const [field, problem] of all) {
+    const reason = problem(request, limits)
+    if (reason !== undefined) return new GenerationRefused({ field, reason })
+  }
+  return undefined
+}
+
+/** Responses to a prompt, whose rows are all in memory. */
+const MOST_SAMPLES = 2 ** 16
+
+/** Alternatives of a token that can be asked for. */
+const MOST_ALTERNATIVES = 100
+
+const isCount = (value: number, least: number): boolean => Number.isSafeInteger(value) && value >= least
+
+const outside = (ids: Iterable<number>, vocabulary: number): string | undefined => {
+  for (const id of ids) {
+    if (!(id >= 0 && id < vocabulary)) return `has token id ${id}, outside the vocabulary of ${vocabulary}`
+  }
+  return undefined
+}
+
+const checks: ReadonlyArray<Check<GeneratorLimits>> = [
+  [
+    "promptIds",
+    ({ promptIds }, { contextTokens, vocabulary }) => {
+      if (promptIds.length === 0) return "has no tokens"
+      if (promptIds.length > contextTokens) return `has ${promptIds.length} tokens, the context holds ${contextTokens}`
+      return outside(promptIds, vocabulary)
+    }
+  ],
+  [
+    "samples",
+    ({ samples = 1 }) =>
+      isCount(samples, 1) && samples <= MOST_SAMPLES
+        ? undefined
+        : `is ${samples}, not a whole number from 1 to ${MOST_SAMPLES}`
+  ],
+  ["seed", ({ seed }) => (isCount(seed, 0) ? undefined : `is ${seed}, not a whole number from 0 to 2⁵³ − 1`)],
+  [
+    "topLogProbs",
+    ({ topLogProbs = 0 }) =>
+      isCount(topLogProbs, 0) && topLogProbs <= MOST_ALTERNATIVES
+        ? undefined
+        : `is ${topLogProbs}, not a whole number from 0 to ${MOST_ALTERNATIVES}`
+  ],
+  [
+    "deadlineSeconds",
+    ({ deadlineSeconds = 1 }) => (deadlineSeconds > 0 ? undefined : `is ${deadlineSeconds}, not a positive number`)
+  ],
+  [
+    "minNewTokens",
+    ({ sampling: { maxNewTokens, minNewTokens } }) =>
+      minNewTokens > maxNewTokens ? `is ${minNewTokens}, above maxNewTokens ${maxNewTokens}` : undefined
+  ],
+  ["stopIds", ({ sampling }, { vocabulary }) => outside(sampling.stopIds, vocabulary)],
+  ["logitBias", ({ sampling }, { vocabulary }) => outside(Object.keys(sampling.logitBias).map(Number), vocabulary)],
+  [
+    "allowedTokens",
+    ({ sampling: { allowedTokens, minNewTokens, stopIds } }, { vocabulary }) => {
+      if (allowedTokens === undefined) return undefined
+      if (minNewTokens > 0 && allowedTokens.every((id) => stopIds.includes(id))) {
+        return "are all stop tokens, which minNewTokens forbids at first"
+      }
+      return outside(allowedTokens, vocabulary)
+    }
+  ]
+]
