@@ -21,6 +21,7 @@ it("gives the ids that the tokenizer gives, of short texts and of long ones", as
           expect((yield* thread.prompt(text)).join()).toBe(tokenizePrompt(speaks, text).join())
           const record = { kind: "completion", prompt: text, completion: "yes" } as const
           expect((yield* thread.judged(record)).join()).toBe(tokenizeJudged(speaks, record).join())
+          expect((yield* thread.part(text)).join()).toBe(speaks.encode(text, { addSpecialTokens: false }).join())
         }
       })
     )

@@ -13,6 +13,8 @@ export interface TokenizerThread {
   readonly prompt: (prompt: Conversation) => Tokens
   /** As `tokenizeJudged`. */
   readonly judged: (record: JudgedRecord) => Tokens
+  /** A part of a text: nothing is added to it. */
+  readonly part: (text: string) => Tokens
 }
 
 /** [T] int32 */
@@ -26,6 +28,7 @@ export interface ThreadFiles {
 export type ThreadTask =
   | { readonly kind: "prompt"; readonly prompt: Conversation }
   | { readonly kind: "judged"; readonly record: JudgedRecord }
+  | { readonly kind: "part"; readonly text: string }
 
 export type ThreadAnswer = { readonly ids: Int32Array } | { readonly refused: string }
 
@@ -48,13 +51,22 @@ export const tokenizerThread = (tokenizer: TokenizerShape): Effect.Effect<Tokeni
         : onThread(task)
     return {
       prompt: (prompt) => tokens({ kind: "prompt", prompt }),
-      judged: (record) => tokens({ kind: "judged", record })
+      judged: (record) => tokens({ kind: "judged", record }),
+      part: (text) => tokens({ kind: "part", text })
     }
   })
 
 /** @throws ChatTemplateInvalid */
-export const tokensOf = (tokenizer: TokenizerShape, task: ThreadTask): Int32Array =>
-  task.kind === "prompt" ? tokenizePrompt(tokenizer, task.prompt) : tokenizeJudged(tokenizer, task.record)
+export const tokensOf = (tokenizer: TokenizerShape, task: ThreadTask): Int32Array => {
+  switch (task.kind) {
+    case "prompt":
+      return tokenizePrompt(tokenizer, task.prompt)
+    case "judged":
+      return tokenizeJudged(tokenizer, task.record)
+    case "part":
+      return tokenizer.encode(task.text, { addSpecialTokens: false })
+  }
+}
 
 /** Of all texts in a value. */
 const textLength = (value: unknown): number => {

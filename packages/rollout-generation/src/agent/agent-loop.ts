@@ -1,4 +1,5 @@
-import type { TokenizerShape } from "@plumbline/data"
+import { type TokenizerShape, type TokenizerThread, tokenizerThread } from "@plumbline/data"
+import { Effect, Exit, Scope } from "effect"
 import type { GeneratorShape } from "../generator-shape.ts"
 import type { GeneratedResponse } from "../request.ts"
 import { type EpisodeOptions, openEpisode } from "./episode.ts"
@@ -9,12 +10,14 @@ import { chatTurns, type TurnFormat } from "./turn-format.ts"
 
 export interface AgentOptions extends EpisodeOptions {
   readonly tokenizer: TokenizerShape
+  /** Tokenizes long outputs while others go on; one of the loop's own, begun with the first long one, when absent. */
+  readonly tokenizerThread?: TokenizerThread
   readonly tools: ReadonlyArray<Tool>
   /** Responses at most; 8 when absent. */
   readonly maxTurns?: number
   /** Finds the calls in a response's text; `taggedCalls` when absent. */
   readonly findCalls?: (text: string) => ReadonlyArray<ToolCall | MalformedCall>
-  /** `chatTurns(tokenizer)` when absent. */
+  /** `chatTurns(tokenizer, tokenizerThread)` when absent. */
   readonly format?: TurnFormat
 }
 
@@ -47,7 +50,20 @@ export interface AgentResult {
  * that are no number from 1
  */
 export const agentLoop = async (generator: GeneratorShape, options: AgentOptions): Promise<AgentResult> => {
-  const { findCalls = taggedCalls, format = chatTurns(options.tokenizer), maxTurns = 8, signal, tokenizer } = options
+  const { format, signal, tokenizer, tokenizerThread: shared } = options
+  const scope = Scope.makeUnsafe()
+  try {
+    const thread = () => shared ?? Effect.runSync(Scope.provide(tokenizerThread(tokenizer), scope))
+    return await play(generator, options, format ?? chatTurns(tokenizer, thread()))
+  } catch (error) {
+    throw signal?.aborted === true ? signal.reason : error
+  } finally {
+    await Effect.runPromise(Scope.close(scope, Exit.void))
+  }
+}
+
+const play = async (generator: GeneratorShape, options: AgentOptions, format: TurnFormat): Promise<AgentResult> => {
+  const { findCalls = taggedCalls, maxTurns = 8, signal, tokenizer } = options
   if (!(Number.isInteger(maxTurns) && maxTurns > 0)) throw new RangeError(`maxTurns is ${maxTurns}, not 1 or more`)
   const tools = toolsByName(options.tools)
   const episode = openEpisode(generator, options)
@@ -62,7 +78,7 @@ export const agentLoop = async (generator: GeneratorShape, options: AgentOptions
     turns.push({ response, text, calls: outcomes.map((outcome, i) => ({ call: asked[i]!, outcome })) })
     if (response.finishReason === "length") return result("length")
     if (isLast) return result(asked.length === 0 ? "answered" : "turns")
-    const ids = format.afterCalls(response, outcomes.map(outcomeText))
+    const ids = await format.afterCalls(response, outcomes.map(outcomeText), signal)
     if (episode.length() + ids.length >= generator.limits.contextTokens) return result("context")
     episode.insert(ids)
   }

@@ -1,5 +1,5 @@
 import { describe, expect, it } from "@effect/vitest"
-import { byteTokenizer, CHATML_SPECIALS, CHATML_TEMPLATE, tokenizePrompt } from "@plumbline/data"
+import { byteTokenizer, CHATML_SPECIALS, CHATML_TEMPLATE, tokenizePrompt, trainByteLevelBpe } from "@plumbline/data"
 import { Schema } from "effect"
 import { samplingOptions } from "../sampling/options.ts"
 import { type Script, scriptedGenerator } from "../testing/scripted-generator.ts"
@@ -187,6 +187,85 @@ describe("tools", () => {
     expect(outputsOf(result)).toEqual([{ _tag: "TimedOut", seconds: 0.05 }])
     expect(aborted).toBe(true)
     expect(result.end).toBe("answered")
+  })
+
+  const saying = (text: string, maxCharacters?: number, error = false) =>
+    tool({
+      name: "say",
+      description: "",
+      input: Schema.Struct({}),
+      seconds: 5,
+      ...(maxCharacters !== undefined && { maxCharacters }),
+      run: () => (error ? Promise.reject(new Error(text)) : text)
+    })
+
+  it("that say more than they may are told from their beginning, and that something is missing", async () => {
+    const tools = [saying("abc😀def", 4)]
+    const result = await play([call("say", {}), "."], { tools })
+    // the emoji is two units, of which the bound would leave one
+    expect(outputsOf(result)).toEqual([{ _tag: "Returned", text: "abc", cut: 5 }])
+    expect([...result.transcript.ids]).toEqual([
+      ...result.requests[0]!.promptIds,
+      ...bytes(call("say", {})),
+      END,
+      ...told("abc\n[5 more characters were cut off]"),
+      ...bytes("."),
+      END
+    ])
+    const failed = await play([call("say", {}), "."], { tools: [saying("no such city", 7, true)] })
+    expect(outputsOf(failed)).toEqual([{ _tag: "Failed", reason: "no such", cut: 5 }])
+    const whole = await play([call("say", {}), "."], { tools: [saying("abc😀def", 8)] })
+    expect(outputsOf(whole)).toEqual([{ _tag: "Returned", text: "abc😀def" }])
+    const usual = await play([call("say", {}), "."], { tools: [saying("x".repeat(16_385))] }, { contextTokens: 20_000 })
+    expect(outputsOf(usual)).toEqual([{ _tag: "Returned", text: "x".repeat(16_384), cut: 1 }])
+    for (const most of [0, NaN]) expect(() => saying("", most)).toThrow("maxCharacters")
+  })
+
+  it.each([
+    ["one, cut", [saying("é long text. ".repeat(1_500_000))], 1, "answered"],
+    ["one, not cut", [saying("é long text. ".repeat(400_000), Infinity)], 1, "context"],
+    ["many", [saying("é long text. ".repeat(2_000))], 200, "context"]
+  ] as const)("that say very much keep nobody waiting: %s", async (_, tools, calls, end) => {
+    const waits: Array<number> = []
+    let last = performance.now()
+    const clock = setInterval(() => {
+      const now = performance.now()
+      waits.push(now - last)
+      last = now
+    }, 5)
+    const asks = call("say", {}).repeat(calls)
+    const sampling = samplingOptions({ maxNewTokens: 20_000 })
+    const result = await play([asks, "."], { tools, sampling }, { contextTokens: 1_000_000 })
+    clearInterval(clock)
+    expect(result.end).toBe(end)
+    // tokenized here, the longer ones took seconds
+    expect(Math.max(...waits)).toBeLessThan(400)
+  })
+
+  it("whose words are being tokenized end with the loop that called them", async () => {
+    const left = new AbortController()
+    const spaces = trainByteLevelBpe(["a b"], {
+      vocabSize: 300,
+      specials: CHATML_SPECIALS,
+      chatTemplate: CHATML_TEMPLATE
+    })
+    const since = performance.now()
+    setTimeout(() => left.abort(new Error("enough")), 300)
+    const generator = scriptedGenerator({
+      says: () => [...spaces.encode(call("say", {}))],
+      vocabulary: 300,
+      contextTokens: 1e9
+    })
+    const playing = agentLoop(generator, {
+      promptIds: Int32Array.of(1),
+      seed: 1,
+      sampling: samplingOptions({ maxNewTokens: 400 }),
+      tokenizer: spaces,
+      tools: [saying(" ".repeat(20_000_000), Infinity)],
+      signal: left.signal
+    })
+    await expect(playing).rejects.toThrow("enough")
+    expect(performance.now() - since).toBeLessThan(5000)
   })
 
   it("end with the loop that called them", async () => {

@@ -49,11 +49,15 @@ export const toolInstructions = (tools: ReadonlyArray<Tool>): string =>
 export const outcomeText = (outcome: ToolOutcome): string => {
   switch (outcome._tag) {
     case "Returned":
-      return outcome.text
+      return outcome.text + cutText(outcome)
     case "Refused":
-    case "Failed":
       return `error: ${outcome.reason}`
+    case "Failed":
+      return `error: ${outcome.reason}${cutText(outcome)}`
     case "TimedOut":
       return `error: no answer within ${outcome.seconds} s`
   }
 }
+
+const cutText = ({ cut }: { readonly cut?: number }): string =>
+  cut === undefined ? "" : `\n[${cut} more characters were cut off]`

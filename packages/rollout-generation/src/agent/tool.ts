@@ -8,6 +8,11 @@ export interface ToolOptions<S extends Schema.ConstraintDecoder<unknown>> {
   readonly input: S
   /** Time limit of one call. The call's signal is aborted then, and the model is told. */
   readonly seconds: number
+  /**
+   * Most characters (UTF-16 units) of what it returns or throws: the model is told the beginning, and how much was cut off.
+   * 16,384 when absent; Infinity cuts nothing, and what is longer than the context then ends the episode.
+   */
+  readonly maxCharacters?: number
   /** Returns what the model is to read. What it throws is told to the model, too. */
   readonly run: (input: S["Type"], signal: AbortSignal) => Promise<string> | string
 }
@@ -25,17 +30,28 @@ export interface Tool {
 
 /** What became of a call. */
 export type ToolOutcome =
-  | { readonly _tag: "Returned"; readonly text: string }
+  | Told<{ readonly _tag: "Returned"; readonly text: string }>
   /** It was not run: no such tool, or arguments that are none. */
   | { readonly _tag: "Refused"; readonly reason: string }
-  | { readonly _tag: "Failed"; readonly reason: string }
+  | Told<{ readonly _tag: "Failed"; readonly reason: string }>
   | { readonly _tag: "TimedOut"; readonly seconds: number }
 
-/** @throws RangeError where `seconds` is not a positive number */
+type Told<Outcome> = Outcome & {
+  /** Characters that were cut off at its end; none when absent. */
+  readonly cut?: number
+}
+
+/** Tokens of a few thousand words, in which documents and pages have most of what they say. */
+const CHARACTERS = 16_384
+
+/** @throws RangeError where `seconds` or `maxCharacters` is not a positive number */
 export const tool = <S extends Schema.ConstraintDecoder<unknown>>(options: ToolOptions<S>): Tool => {
-  const { description, input, name, run, seconds } = options
+  const { description, input, maxCharacters = CHARACTERS, name, run, seconds } = options
   if (!(seconds > 0 && seconds <= MOST_SECONDS)) {
     throw new RangeError(`tool ${name}: seconds is ${seconds}, not a positive number up to ${MOST_SECONDS}`)
+  }
+  if (!(maxCharacters > 0)) {
+    throw new RangeError(`tool ${name}: maxCharacters is ${maxCharacters}, not a positive number`)
   }
   const decode = Schema.decodeUnknownResult(input, { onExcessProperty: "error" })
   return {
@@ -47,11 +63,11 @@ export const tool = <S extends Schema.ConstraintDecoder<unknown>>(options: ToolO
       try {
         const decoded = decode(given)
         if (Result.isFailure(decoded)) return { _tag: "Refused", reason: issueText(decoded.failure.issue) }
-        return await within(seconds, (own) => run(decoded.success, own), signal)
+        return bounded(await within(seconds, (own) => run(decoded.success, own), signal), maxCharacters)
       } catch (error) {
         if (signal?.aborted === true) throw signal.reason
         // a check of the schema's own threw
-        return { _tag: "Failed", reason: reasonOf(error) }
+        return bounded({ _tag: "Failed", reason: reasonOf(error) }, maxCharacters)
       }
     }
   }
@@ -102,6 +118,26 @@ const returned = (text: unknown): ToolOutcome =>
   typeof text === "string"
     ? { _tag: "Returned", text }
     : { _tag: "Failed", reason: `it returned no text but ${text === null ? "null" : typeof text}` }
+
+/** The outcome with no more than the beginning of a long text. */
+const bounded = (outcome: ToolOutcome, most: number): ToolOutcome => {
+  if (outcome._tag === "Returned") {
+    const { cut, text } = beginning(outcome.text, most)
+    return cut === 0 ? outcome : { ...outcome, text, cut }
+  }
+  if (outcome._tag !== "Failed") return outcome
+  const { cut, text } = beginning(outcome.reason, most)
+  return cut === 0 ? outcome : { ...outcome, reason: text, cut }
+}
+
+const beginning = (text: string, most: number): { readonly text: string; readonly cut: number } => {
+  if (text.length <= most) return { text, cut: 0 }
+  const end = Math.floor(most)
+  // no half of a character
+  const kept = /[\uD800-\uDBFF]/.test(text[end - 1]!) && /[\uDC00-\uDFFF]/.test(text[end]!) ? end - 1 : end
+  // a copy: a slice would hold the whole text as long as the transcript is there
+  return { text: structuredClone(text.slice(0, kept)), cut: text.length - kept }
+}
 
 const reasonOf = (error: unknown): string => {
   try {

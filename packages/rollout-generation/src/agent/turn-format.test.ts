@@ -29,12 +29,12 @@ it("refuses templates that have no place for what a tool says", () => {
   expect(() => chatTurns(byteTokenizer({ specials: CHATML_SPECIALS }))).toThrow("chat template")
 })
 
-it("follows templates that quote what a tool says", () => {
+it("follows templates that quote what a tool says", async () => {
   const chatTemplate =
     "{% for m in messages %}[{{ m.role }}]{{ m.content | tojson if m.role == 'tool' else m.content }}<|im_end|>{% endfor %}" +
     "{% if add_generation_prompt %}[assistant]{% endif %}"
   const tokenizer = byteTokenizer({ specials: CHATML_SPECIALS, chatTemplate })
-  const ids = chatTurns(tokenizer).afterCalls(response([65, tokenizer.eosId!]), ['say "hi"\n'])
+  const ids = await chatTurns(tokenizer).afterCalls(response([65, tokenizer.eosId!]), ['say "hi"\n'])
   expect(tokenizer.decode(ids)).toBe('[tool]"say \\"hi\\"\\n"<|im_end|>[assistant]')
 })
 
@@ -50,6 +50,6 @@ it.skipIf(!existsSync(golden))("goes on in a chat as its template renders it who
   const whole = tokenizer.renderChat(messages, { addGenerationPrompt: true })
   const upTo = whole.slice(0, whole.indexOf("Let me see.") + "Let me see.".length)
   const before = tokenizer.encode(upTo, { addSpecialTokens: false })
-  const after = chatTurns(tokenizer).afterCalls(response([...before]), ["5"])
+  const after = await chatTurns(tokenizer).afterCalls(response([...before]), ["5"])
   expect(tokenizer.decode([...before, ...after])).toBe(whole)
 })
