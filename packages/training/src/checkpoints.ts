@@ -1,25 +1,28 @@
 import { readTensors, restoreWeights, saveModel, writeTensors } from "@plumbline/models"
 import { tf } from "@plumbline/runtime"
-import { Effect } from "effect"
-import { existsSync, readdirSync, readFileSync, renameSync, rmSync } from "node:fs"
-import { join } from "node:path"
+import { Effect, Schema } from "effect"
+import { readdirSync, readFileSync, renameSync, rmSync, statSync } from "node:fs"
+import { basename, join } from "node:path"
 import type { Trainable } from "./algorithm.ts"
 import { CheckpointUnusable, OutputUnwritable } from "./errors.ts"
-import type { Memory } from "./objective.ts"
 import type { Optimizer } from "./optimizer.ts"
-import { makeFolder, syncFolder, writeFileAtomically, writing } from "./write-files.ts"
+import { makeFolder, reasonOf, syncFolder, writeFileAtomically, writing } from "./write-files.ts"
 
 /** What goes on with a run beside weights and moments. Data order and random streams are functions of the step. */
-export interface LoopState {
-  readonly step: number
+export type LoopState = typeof LoopState.Type
+const LoopState = Schema.Struct({
+  step: Schema.Int,
   /** Tokens seen so far. */
-  readonly numTokens: number
+  numTokens: Schema.Finite,
   /** Seconds trained so far, over all resumes. */
-  readonly seconds: number
-  readonly best: { readonly step: number; readonly value: number } | undefined
+  seconds: Schema.Finite,
+  best: Schema.optional(Schema.Struct({ step: Schema.Int, value: Schema.Finite })),
   /** The objective's. */
-  readonly memory: Memory
-}
+  memory: Schema.Record(Schema.String, Schema.Finite)
+})
+
+/** What `state.json` holds. */
+const Stored = Schema.Struct({ ...LoopState.fields, optimizerSteps: Schema.Int })
 
 export interface CheckpointContents {
   readonly models: Trainable
@@ -40,7 +43,7 @@ export const checkpointFolder = (runFolder: string, step: number): string =>
 /** Steps with a whole checkpoint, ascending. */
 export const checkpointSteps = (runFolder: string): ReadonlyArray<number> => {
   const folder = join(runFolder, "checkpoints")
-  if (!existsSync(folder)) return []
+  if (!statSync(folder, { throwIfNoEntry: false })?.isDirectory()) return []
   const steps = readdirSync(folder).flatMap((name) => STEP_FOLDER.exec(name)?.[1] ?? [])
   return steps.map(Number).toSorted((a, b) => a - b)
 }
@@ -90,10 +93,7 @@ export const restoreCheckpoint = Effect.fn("restoreCheckpoint")(function* (
   models: Trainable,
   optimizer: Optimizer
 ) {
-  const { optimizerSteps, ...state } = yield* Effect.try({
-    try: () => JSON.parse(readFileSync(join(folder, STATE), "utf8")) as LoopState & { readonly optimizerSteps: number },
-    catch: (cause) => new CheckpointUnusable({ folder, reason: String(cause) })
-  })
+  const { optimizerSteps, ...state } = yield* readState(folder)
   for (const [role, model] of Object.entries(models)) {
     yield* restoreWeights(model, join(folder, role)).pipe(unusable(folder))
   }
@@ -103,8 +103,24 @@ export const restoreCheckpoint = Effect.fn("restoreCheckpoint")(function* (
     catch: (cause) => new CheckpointUnusable({ folder, reason: cause instanceof Error ? cause.message : String(cause) })
   })
   tf.dispose([...moments.values()])
-  return state as LoopState
+  return state
 })
+
+const readState = (folder: string) => {
+  const unusableState = (reason: string) => new CheckpointUnusable({ folder, reason: `${STATE}: ${reason}` })
+  return Effect.try({
+    try: () => JSON.parse(readFileSync(join(folder, STATE), "utf8")) as unknown,
+    catch: (cause) => unusableState(reasonOf(cause))
+  }).pipe(
+    Effect.flatMap((value) =>
+      Effect.mapError(Schema.decodeUnknownEffect(Stored)(value), ({ message }) => unusableState(message))
+    ),
+    Effect.filterOrFail(
+      ({ step }) => checkpointFolder("", step) === join("checkpoints", basename(folder)),
+      ({ step }) => unusableState(`it is that of step ${step}`)
+    )
+  )
+}
 
 /** Removes checkpoints beyond the newest `keep` and the best; @returns the steps removed. */
 export const pruneCheckpoints = (

@@ -5,15 +5,26 @@ export class NonFiniteStep extends Schema.TaggedError<NonFiniteStep>()("NonFinit
   step: Schema.Int,
   metric: Schema.String,
   value: Schema.Number,
-  rows: Schema.Array(Schema.String)
+  /** Those whose loss is not finite. */
+  rows: Schema.Array(Schema.String),
+  /** A parameter that was not finite before the step, as `role/name`, where there is one: no row can be blamed then. */
+  weight: Schema.optional(Schema.String)
 }) {
   override get message() {
-    const shown = this.rows.slice(0, 8).join(", ")
-    const more = this.rows.length > 8 ? ` and ${this.rows.length - 8} more` : ""
     return (
       `step ${this.step}: ${this.metric} is ${this.value}; the step was not applied and the last checkpoint is whole. ` +
-      `Rows: ${shown}${more}. Try a lower learning rate, or look at these rows`
+      this.suspects
     )
+  }
+
+  private get suspects() {
+    if (this.weight !== undefined) {
+      return `${this.weight} was not finite before the step: the weights are damaged, or the steps before were too large`
+    }
+    if (this.rows.length === 0) return "The loss of each row is finite. Try a lower learning rate"
+    const shown = this.rows.slice(0, 8).join(", ")
+    const more = this.rows.length > 8 ? ` and ${this.rows.length - 8} more` : ""
+    return `Rows: ${shown}${more}. Try a lower learning rate, or look at these rows`
   }
 }
 
@@ -52,6 +63,16 @@ export class RunExists extends Schema.TaggedError<RunExists>()("RunExists", { fo
   }
 }
 
+/** The run folder holds what a run left behind, and nothing that says which run. */
+export class RunRemains extends Schema.TaggedError<RunRemains>()("RunRemains", {
+  folder: Schema.String,
+  remains: Schema.Array(Schema.String)
+}) {
+  override get message() {
+    return `${this.folder} holds ${this.remains.join(", ")} of a run, but not its run.json: remove them, or choose another --output`
+  }
+}
+
 /** There is no run to resume. */
 export class RunNotFound extends Schema.TaggedError<RunNotFound>()("RunNotFound", {
   folder: Schema.String,
@@ -85,10 +106,24 @@ export class OutputUnwritable extends Schema.TaggedError<OutputUnwritable>()("Ou
 /** A checkpoint is not what this run can continue from. */
 export class CheckpointUnusable extends Schema.TaggedError<CheckpointUnusable>()("CheckpointUnusable", {
   folder: Schema.String,
-  reason: Schema.String
+  reason: Schema.String,
+  /** Step of the newest checkpoint before it, where there is one. */
+  before: Schema.optional(Schema.Int)
 }) {
   override get message() {
-    return `checkpoint ${this.folder} cannot be used: ${this.reason}`
+    const way = this.before === undefined ? "" : `. Without that folder the run goes on from step ${this.before}`
+    return `checkpoint ${this.folder} cannot be used: ${this.reason}${way}`
+  }
+}
+
+/** An algorithm had no experience left for the steps that the run was to make. */
+export class ExperienceEnded extends Schema.TaggedError<ExperienceEnded>()("ExperienceEnded", {
+  algorithm: Schema.String,
+  step: Schema.Int,
+  maxSteps: Schema.Int
+}) {
+  override get message() {
+    return `the experience of ${this.algorithm} ended after step ${this.step} of ${this.maxSteps}: \`experience(position, end)\` is to give a global batch for every step up to \`end\``
   }
 }
 
@@ -132,7 +167,9 @@ export class OptionsInvalid extends Schema.TaggedError<OptionsInvalid>()("Option
 export type TrainingError =
   | NonFiniteStep
   | StepOutOfMemory
+  | ExperienceEnded
   | RunExists
+  | RunRemains
   | RunNotFound
   | RunLocked
   | OutputUnwritable

@@ -7,6 +7,7 @@ export { checkpointFolder, checkpointSteps } from "./checkpoints.ts"
 export type { Dataset } from "./dataset.ts"
 export {
   CheckpointUnusable,
+  ExperienceEnded,
   InputChanged,
   InputUnreadable,
   NonFiniteStep,
@@ -15,6 +16,7 @@ export {
   RunExists,
   RunLocked,
   RunNotFound,
+  RunRemains,
   StepOutOfMemory,
   StopRequested,
   type TrainingError
@@ -40,7 +42,7 @@ export {
   isRunFolder,
   openRunFolder,
   readRunDescription,
-  type RunDescription,
+  RunDescription,
   type RunFolder
 } from "./run-folder.ts"
 export { freeLock, takeLock } from "./file-lock.ts"

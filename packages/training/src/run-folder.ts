@@ -1,22 +1,23 @@
-import { Effect, type Scope } from "effect"
+import { Effect, Schema, type Scope } from "effect"
 import { existsSync, readFileSync } from "node:fs"
 import { join, resolve } from "node:path"
 import { isDeepStrictEqual } from "node:util"
-import { type OutputUnwritable, RunExists, type RunLocked, RunNotFound } from "./errors.ts"
-import type { Invocation } from "./run-context.ts"
+import { type OutputUnwritable, RunExists, type RunLocked, RunNotFound, RunRemains } from "./errors.ts"
 import { lockRun } from "./run-lock.ts"
 import { makeFolder, reasonOf, writeFileAtomically, writing } from "./write-files.ts"
 
 /** What a run was started with: enough to continue it, and to know later what made its numbers. */
-export interface RunDescription {
-  readonly name: string
-  readonly algorithm: string
-  readonly startedAt: string
-  readonly invocation: Invocation
-  readonly versions: Readonly<Record<string, string>>
+export const RunDescription = Schema.Struct({
+  name: Schema.String,
+  algorithm: Schema.String,
+  startedAt: Schema.String,
+  /** An `Invocation`. */
+  invocation: Schema.Struct({ command: Schema.String, options: Schema.Record(Schema.String, Schema.Unknown) }),
+  versions: Schema.Record(Schema.String, Schema.String),
   /** sha256 of each file the run reads, by path. */
-  readonly digests: Readonly<Record<string, string>>
-}
+  digests: Schema.Record(Schema.String, Schema.String)
+})
+export type RunDescription = typeof RunDescription.Type
 
 export interface RunFolder {
   readonly folder: string
@@ -25,16 +26,21 @@ export interface RunFolder {
 
 const DESCRIPTION = "run.json"
 
+/** What only a run leaves. Without its run.json nobody knows of what run; the next one would go on from it. */
+const REMAINS = ["checkpoints", "final", "metrics.jsonl"] as const
+
 /** Starts a run in `folder`: makes it, locks it, writes run.json. The lock goes with the scope. */
 export const createRunFolder = (
   folder: string,
   description: RunDescription
-): Effect.Effect<RunFolder, RunExists | RunLocked | OutputUnwritable, Scope.Scope> =>
+): Effect.Effect<RunFolder, RunExists | RunRemains | RunLocked | OutputUnwritable, Scope.Scope> =>
   Effect.gen(function* () {
     const absolute = resolve(folder)
     yield* writing(absolute, () => makeFolder(absolute))
     yield* lockRun(absolute)
     if (existsSync(join(absolute, DESCRIPTION))) return yield* new RunExists({ folder })
+    const remains = REMAINS.filter((name) => existsSync(join(absolute, name)))
+    if (remains.length > 0) return yield* new RunRemains({ folder, remains })
     yield* writeDescription(absolute, description)
     return { folder: absolute, description }
   })
@@ -45,7 +51,7 @@ export const createRunFolder = (
  */
 export const openRunFolder = (
   folder: string,
-  invocation: Invocation
+  invocation: RunDescription["invocation"]
 ): Effect.Effect<RunFolder, RunNotFound | RunLocked | OutputUnwritable, Scope.Scope> =>
   Effect.gen(function* () {
     const absolute = resolve(folder)
@@ -67,12 +73,20 @@ export const isRunFolder = (folder: string): boolean => existsSync(join(folder, 
 
 export const readRunDescription = (folder: string): Effect.Effect<RunDescription, RunNotFound> =>
   Effect.try({
-    try: () => JSON.parse(readFileSync(join(folder, DESCRIPTION), "utf8")) as RunDescription,
+    try: () => JSON.parse(readFileSync(join(folder, DESCRIPTION), "utf8")) as unknown,
     catch: (cause) =>
       new RunNotFound({
         folder,
         reason: isMissing(cause) ? "there is no run.json" : `run.json cannot be read: ${reasonOf(cause)}`
       })
-  })
+  }).pipe(
+    Effect.flatMap((value) =>
+      Schema.decodeUnknownEffect(RunDescription)(value).pipe(
+        Effect.mapError(
+          ({ message }) => new RunNotFound({ folder, reason: `run.json does not describe a run: ${message}` })
+        )
+      )
+    )
+  )
 
 const isMissing = (cause: unknown): boolean => (cause as NodeJS.ErrnoException).code === "ENOENT"

@@ -1,6 +1,6 @@
 import { it } from "@effect/vitest"
 import { type CausalLM } from "@plumbline/models"
-import { ModelRuntime, type Tensor } from "@plumbline/runtime"
+import { ModelRuntime, type Tensor, tf } from "@plumbline/runtime"
 import { RunStore } from "@plumbline/store"
 import { Effect, Layer, Schema } from "effect"
 import { existsSync, mkdtempSync, readdirSync, readFileSync, rmSync, writeFileSync } from "node:fs"
@@ -200,7 +200,7 @@ describe("runTraining", () => {
       const error = yield* Effect.flip(
         run({ policy, brokenRow: 2, microBatchSize: 2, options: { saveEvery: 1, lrSchedule: "constant" } })
       )
-      expect(error).toMatchObject({ _tag: "NonFiniteStep", metric: "loss", rows: ["toy.jsonl:2"] })
+      expect(error).toMatchObject({ _tag: "NonFiniteStep", metric: "loss", rows: ["toy.jsonl:2"], weight: undefined })
       const [recorded] = yield* (yield* RunStore).runs()
       expect([recorded!.status, recorded!.error?.tag]).toEqual(["failed", "NonFiniteStep"])
       expect(readFileSync(join(folder, "run", "metrics.jsonl"), "utf8")).not.toMatch(/NaN|null/)
@@ -219,6 +219,89 @@ describe("runTraining", () => {
     Effect.gen(function* () {
       yield* run()
       expect((yield* Effect.flip(run()))._tag).toBe("RunExists")
+    })
+  )
+
+  check("refuses what a run left where its run.json is gone, and leaves it", () =>
+    Effect.gen(function* () {
+      yield* run({ stopAfter: 2 })
+      const lines = metricLines()
+      rmSync(join(folder, "run", "run.json"))
+      expect(yield* Effect.flip(run())).toMatchObject({
+        _tag: "RunRemains",
+        remains: ["checkpoints", "metrics.jsonl"]
+      })
+      expect(metricLines()).toEqual(lines)
+      expect(existsSync(join(folder, "run", "run.json"))).toBe(false)
+    })
+  )
+
+  for (const [damage, content, reason] of [
+    ["is empty", "", "Unexpected end of JSON input"],
+    ["says nothing", "{}", "Missing key"],
+    ["is of another step", undefined, "it is that of step 3"],
+    ["has a word for a number", '{"step":5,"numTokens":"x","seconds":1,"memory":{},"optimizerSteps":5}', "numTokens"]
+  ] as const) {
+    check(`refuses a checkpoint whose state ${damage}, names the one before it, and keeps the metrics`, () =>
+      Effect.gen(function* () {
+        yield* run({ stopAfter: 5 })
+        const lines = metricLines()
+        const checkpoints = join(folder, "run", "checkpoints")
+        const other = readFileSync(join(checkpoints, "step-3", "state.json"))
+        writeFileSync(join(checkpoints, "step-5", "state.json"), content ?? other)
+        const error = yield* Effect.flip(run({ resume: true }))
+        expect(error).toMatchObject({ _tag: "CheckpointUnusable", before: 3 })
+        expect((error as Error).message).toContain(reason)
+        expect(metricLines()).toEqual(lines)
+        rmSync(join(checkpoints, "step-5"), { recursive: true })
+        expect((yield* run({ resume: true })).step).toBe(7)
+      })
+    )
+  }
+
+  for (const content of ["null", "{}", '{"invocation":{"command":"toy"}}', "{"]) {
+    check(`refuses to go on by a run.json of ${content}`, () =>
+      Effect.gen(function* () {
+        yield* run({ stopAfter: 2 })
+        writeFileSync(join(folder, "run", "run.json"), content)
+        expect((yield* Effect.flip(run({ resume: true })))._tag).toBe("RunNotFound")
+      })
+    )
+  }
+
+  check("refuses to go on to fewer steps than were made", () =>
+    Effect.gen(function* () {
+      yield* run({ stopAfter: 5 })
+      const error = yield* Effect.flip(run({ resume: true, options: { maxSteps: 4 } }))
+      expect(error).toMatchObject({ _tag: "OptionsInvalid", option: "--max-steps" })
+      expect(metricLines().length).toBe(5)
+    })
+  )
+
+  check("fails where an algorithm's experience ends before the run", () =>
+    Effect.gen(function* () {
+      expect(yield* Effect.flip(run({ experienceEnds: 4 }))).toMatchObject({
+        _tag: "ExperienceEnded",
+        algorithm: "toy",
+        step: 4,
+        maxSteps: 7
+      })
+      const [recorded] = yield* (yield* RunStore).runs()
+      expect(recorded!.status).toBe("failed")
+      expect((yield* run({ resume: true })).status).toBe("finished")
+    })
+  )
+
+  check("blames a weight that is not finite, and no row", () =>
+    Effect.gen(function* () {
+      const policy = toyModel()
+      const [name, tensor] = [...policy.parameters].at(-1)!
+      const broken = tensor.dataSync().slice()
+      broken[1] = NaN
+      policy.variables.at(-1)!.assign(tf.tensor(broken, tensor.shape))
+      const error = yield* Effect.flip(run({ policy }))
+      expect(error).toMatchObject({ _tag: "NonFiniteStep", step: 1, weight: `policy/${name}` })
+      expect((error as Error).message).not.toContain("toy.jsonl")
     })
   )
 

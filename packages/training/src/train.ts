@@ -11,7 +11,8 @@ import {
   saveCheckpoint,
   type LoopState
 } from "./checkpoints.ts"
-import { NonFiniteStep, OptionsInvalid, StepOutOfMemory } from "./errors.ts"
+import { CheckpointUnusable, ExperienceEnded, NonFiniteStep, OptionsInvalid, StepOutOfMemory } from "./errors.ts"
+import { firstNotFinite } from "./finite-weights.ts"
 import type { Memory, MicroBatch } from "./objective.ts"
 import { adamw, clipScale, type Optimizer } from "./optimizer.ts"
 import type { LoopOptions } from "./options.ts"
@@ -71,6 +72,11 @@ export const train = Effect.fn("train")(function* <M extends Trainable, B extend
   let state = yield* startingState(folder, saved, optimizer, algorithm.attachment)
   let metrics: Readonly<Record<string, number>> = {}
   let underWay: ReadonlyArray<B> = []
+  let ended = false
+  if (state.step > plan.maxSteps) {
+    const reason = `the run in ${folder} has made ${state.step} steps already, more than ${plan.maxSteps}`
+    return yield* new OptionsInvalid({ option: "--max-steps", reason })
+  }
   const loop = {
     ...input,
     models,
@@ -92,6 +98,7 @@ export const train = Effect.fn("train")(function* <M extends Trainable, B extend
           underWay = []
           state = outcome.state
           metrics = outcome.metrics
+          ended = !outcome.goOn
           return outcome.goOn
         })
       ),
@@ -100,6 +107,10 @@ export const train = Effect.fn("train")(function* <M extends Trainable, B extend
         error instanceof OutOfMemory ? outOfMemory(error, loop, state.step + 1, underWay) : error
       )
     )
+    if (!ended) {
+      const { maxSteps } = plan
+      return yield* new ExperienceEnded({ algorithm: algorithm.name, step: state.step, maxSteps })
+    }
   }
   const status = state.step === plan.maxSteps ? ("finished" as const) : ("stopped" as const)
   const result: TrainResult<M> = { models, step: state.step, status, metrics }
@@ -196,7 +207,9 @@ const applyStep = Effect.fnUntraced(function* <M extends Trainable, B extends Mi
     tf.dispose(gradients as NamedTensorMap)
   }
   if (broken !== undefined) {
-    return yield* new NonFiniteStep({ step, metric: broken[0], value: broken[1], rows: [...brokenOrigins] })
+    const weight = firstNotFinite(loop.models)
+    const rows = [...brokenOrigins]
+    return yield* new NonFiniteStep({ step, metric: broken[0], value: broken[1], rows, weight })
   }
 })
 
@@ -264,10 +277,16 @@ const startingState = Effect.fnUntraced(function* <E, R>(
   optimizer: Optimizer,
   attachment: Attachment<E, R> | undefined
 ) {
-  const newest = checkpointSteps(folder).at(-1)
+  const [before, newest] = [undefined, undefined, ...checkpointSteps(folder)].slice(-2)
   const fresh: LoopState = { step: 0, numTokens: 0, seconds: 0, best: undefined, memory: {} }
   if (newest === undefined) return fresh
-  const restored = yield* restoreCheckpoint(checkpointFolder(folder, newest), models, optimizer)
+  const restored = yield* restoreCheckpoint(checkpointFolder(folder, newest), models, optimizer).pipe(
+    Effect.mapError((error) =>
+      error instanceof CheckpointUnusable
+        ? new CheckpointUnusable({ folder: error.folder, reason: error.reason, before })
+        : error
+    )
+  )
   if (attachment !== undefined) yield* attachment.restore(checkpointFolder(folder, newest))
   return restored
 })

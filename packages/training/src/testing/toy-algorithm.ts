@@ -14,6 +14,8 @@ export interface ToyOptions {
   readonly microBatchSize?: number
   /** A row whose loss is NaN when the policy sees it. */
   readonly brokenRow?: number
+  /** The last step that there is experience for. */
+  readonly experienceEnds?: number
 }
 
 /** A one-layer Llama of eight tokens, the same at every call. */
@@ -29,7 +31,7 @@ const units = Array.from({ length: 12 }, (_, i) => ({
 /** Next-token prediction on twelve short rows, four a step, shuffled. */
 export const toyAlgorithm = (
   policy: CausalLM,
-  { brokenRow, microBatchSize = 4 }: ToyOptions = {}
+  { brokenRow, experienceEnds = Infinity, microBatchSize = 4 }: ToyOptions = {}
 ): Algorithm<{ readonly policy: CausalLM }, ToyBatch> => {
   const sampler = batchSampler({ rows: units.length, batchSize: 4, seed: 1, shuffle: true })
   const toBatch = (batch: ReadonlyArray<(typeof units)[number]>): ToyBatch => ({
@@ -52,7 +54,8 @@ export const toyAlgorithm = (
     stepsPerEpoch: Effect.succeed(sampler.stepsPerEpoch),
     experience: (position) =>
       unitBatches(units, sampler, { count: microBatchSize }, position).pipe(
-        Stream.map((microBatches) => microBatches.map(toBatch))
+        Stream.map((microBatches) => microBatches.map(toBatch)),
+        Stream.take(experienceEnds - position)
       ),
     heldOut: Effect.succeed(splitUnits(units.slice(0, 5), { count: 2 }).map(toBatch)),
     objective: {
