@@ -1,6 +1,15 @@
 import { execFileSync, spawnSync } from "node:child_process"
 import { once } from "node:events"
-import { existsSync, mkdtempSync, readFileSync, readdirSync, rmSync, writeFileSync } from "node:fs"
+import {
+  existsSync,
+  mkdtempSync,
+  readFileSync,
+  readdirSync,
+  renameSync,
+  rmSync,
+  symlinkSync,
+  writeFileSync
+} from "node:fs"
 import { tmpdir } from "node:os"
 import { join } from "node:path"
 import { afterAll, beforeAll, describe, expect, it } from "vitest"
@@ -300,8 +309,21 @@ describe.skipIf(!hasGolden)("plumb with a model", () => {
       expect(readFileSync(join(folder, "made/a/run.json")).equals(before)).toBe(true)
     })
 
+    it("is shown through a link, wherever that is", async () => {
+      symlinkSync(join(folder, "made/a"), join(folder, "link-to-a"))
+      expect(await ok(["show", "link-to-a"])).toMatch(/^status +finished at step 2$/m)
+    })
+
     it("has nothing to resume, and says so", async () => {
       expect(await ok(["resume", "made/a"])).toBe("made/a is finished; its model is in made/a/final\n")
+    })
+
+    it("is not resumed by the folder that it is in, where it would start again", async () => {
+      const { code, stderr } = await plumb(["resume", "made"], folder)
+      expect([code, stderr]).toEqual([1, expect.stringContaining("it has no run.json; made/a has one")])
+      expect(readdirSync(join(folder, "made"))).not.toContain("run.json")
+      const file = await plumb(["resume", "dpo.yaml"], folder)
+      expect([file.code, file.stderr]).toEqual([1, expect.stringContaining("it is a file, not a folder")])
     })
   })
 
@@ -314,6 +336,15 @@ describe.skipIf(!hasGolden)("plumb with a model", () => {
       1, 2, 3
     ])
     expect(existsSync(join(folder, "timed/final/model.safetensors"))).toBe(true)
+  })
+
+  it("says how to go on where its folder could not be written", async () => {
+    await ok(dpo("blocked", "--max-steps", "3", "--max-seconds", "0.001"))
+    rmSync(join(folder, "blocked/checkpoints"), { recursive: true })
+    write("blocked/checkpoints", "")
+    const { code, stderr } = await plumb(["resume", "blocked"], folder)
+    expect([code, stderr]).toEqual([1, expect.stringContaining("cannot write")])
+    expect(stderr).toContain("the run goes on from its beginning, for it has no checkpoint yet: plumb resume blocked")
   })
 
   it("stops after its step on a signal, with a checkpoint, and calls that no failure", async () => {
@@ -381,6 +412,16 @@ describe.skipIf(!hasGolden)("plumb with a model", () => {
     expect(await ok(["show", "runs/two-stages"])).toMatch(/^run +first \(sft\)$[^]*^run +second \(sft\)$/m)
     rmSync(join(folder, "runs/two-stages/second"), { recursive: true })
     await ok(["resume", join(folder, "runs/two-stages/first")], tmpdir())
+    const above = await plumb(["resume", "runs"], folder)
+    expect([above.code, above.stderr]).toEqual([
+      1,
+      expect.stringContaining("neither it nor a folder in it has a run.json")
+    ])
+    renameSync(join(folder, "runs/two-stages"), join(folder, "runs/renamed"))
+    rmSync(join(folder, "runs/renamed/second/final"), { recursive: true })
+    await ok(["resume", "runs/renamed"])
+    expect(existsSync(join(folder, "runs/renamed/second/final/model.safetensors"))).toBe(true)
+    renameSync(join(folder, "runs/renamed"), join(folder, "runs/two-stages"))
     expect(existsSync(join(folder, "runs/two-stages/second/final/model.safetensors"))).toBe(true)
     const { code, stderr } = await plumb(["run", recipe, "--stps", "2"], folder)
     expect([code, stderr]).toEqual([2, expect.stringContaining("unknown option --stps; did you mean --steps?")])

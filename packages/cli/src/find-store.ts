@@ -2,6 +2,7 @@ import { RunStore } from "@plumbline/store"
 import { Effect, Layer, Schema } from "effect"
 import { existsSync } from "node:fs"
 import { dirname, join, resolve } from "node:path"
+import { realPath } from "./recorded-runs.ts"
 import { STORE_FILE } from "./store-file.ts"
 
 /** There is no store where one was looked for. */
@@ -30,6 +31,7 @@ export const DEFAULT_STORES: ReadonlyArray<string> = [join("runs", STORE_FILE), 
 /** Stores that may know a run: beside its folder, beside the folder of the recipe it is a stage of, the default ones. */
 export const storesOf = (run: string): ReadonlyArray<string> => {
   if (!existsSync(run)) return DEFAULT_STORES
-  const parent = dirname(resolve(run))
-  return [join(parent, STORE_FILE), join(dirname(parent), STORE_FILE), ...DEFAULT_STORES]
+  const parents = [...new Set([dirname(realPath(run)), dirname(resolve(run))])]
+  const beside = parents.flatMap((parent) => [join(parent, STORE_FILE), join(dirname(parent), STORE_FILE)])
+  return [...beside, ...DEFAULT_STORES]
 }

@@ -1,4 +1,4 @@
-import type { TrainResult } from "@plumbline/training"
+import { shellWord, type TrainResult } from "@plumbline/training"
 import { Effect } from "effect"
 import type { Model } from "@plumbline/models"
 import { textWidth } from "./help.ts"
@@ -33,10 +33,6 @@ const where = (folder: string, { contents }: Model): string => {
 
 const trial = (flags: string, givesScores: boolean): string =>
   givesScores ? `plumb reward ${flags} --input FILE` : `plumb generate ${flags} --prompt "…"`
-
-/** Quoted where a shell would split or expand it. */
-export const shellWord = (text: string): string =>
-  /^[\w./:@%+=-]+$/.test(text) ? text : `'${text.replaceAll("'", `'\\''`)}'`
 
 /** `name value` pairs, as many on a line as fit. */
 export const metricLines = (metrics: Readonly<Record<string, number>>, width: number): ReadonlyArray<string> => {

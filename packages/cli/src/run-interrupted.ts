@@ -1,7 +1,6 @@
-import { checkpointSteps } from "@plumbline/training"
+import { checkpointSteps, shellWord } from "@plumbline/training"
 import { Schema } from "effect"
 import { runIn } from "./find-run.ts"
-import { shellWord } from "./report-run.ts"
 
 /** Failures whose cause lies outside the run and may pass: the same run can go on afterwards. */
 const PASSING: ReadonlySet<string> = new Set([
@@ -9,9 +8,12 @@ const PASSING: ReadonlySet<string> = new Set([
   "DeviceLost",
   "GenerationTimedOut",
   "GeneratorFailed",
+  "OutputUnwritable",
   "RewardFailed",
   "RewardTimedOut",
-  "RewardUnavailable"
+  "RewardUnavailable",
+  "SinkFailed",
+  "StoreUnavailable"
 ])
 
 /** A run that had begun was ended by something that may pass. */

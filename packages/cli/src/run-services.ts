@@ -52,7 +52,8 @@ export const withRunServices =
       yield* checkWritable(output)
       yield* checkWritable(dirname(store))
       // The run itself would find out as well, but only after the model is loaded.
-      if (!resume && runIn(output) !== undefined) return yield* new RunExists({ folder: output })
+      const existing = resume ? undefined : runIn(output)
+      if (existing !== undefined) return yield* new RunExists({ folder: existing })
       return yield* Effect.gen(function* () {
         // run.json names the backend itself: a run goes on with the one it was started on
         const options = { ...invocation.options, backend: (yield* ModelRuntime).backend }

@@ -1,5 +1,6 @@
 import { describe, expect, it } from "vitest"
-import { metricLines, shellWord } from "./report-run.ts"
+import { shellWord } from "@plumbline/training"
+import { metricLines } from "./report-run.ts"
 import { configDigest, duration, number } from "./run-text.ts"
 import { chartedByDefault, chartsText, metricNames } from "./run-view.ts"
 

@@ -8,14 +8,17 @@ import { migrate, migrations, schemaVersion } from "./migrations.ts"
 /** How long a statement waits for another process's write lock, in milliseconds. */
 const BUSY_TIMEOUT_MS = 10_000
 
+/** What the store holds of a run that can go on is in its folder, too: metrics, checkpoints. */
+const ANEW = "run folders have their metrics too: move it away, or name another with --store, and a new one is made"
+
 /** What SQLite's primary result codes mean to the person who has to act; other codes show SQLite's own words. */
 const REASONS: Readonly<Record<string, string>> = {
   SQLITE_BUSY: "another process holds its lock",
   SQLITE_CANTOPEN: "cannot be opened or created: check that its folder exists and may be written",
-  SQLITE_CORRUPT: "the file is damaged",
+  SQLITE_CORRUPT: `the file is damaged; ${ANEW}`,
   SQLITE_FULL: "the disk is full",
   SQLITE_IOERR: "reading or writing failed (disk full, or a file system without locks or shared memory?)",
-  SQLITE_NOTADB: "the file is not a SQLite database",
+  SQLITE_NOTADB: `the file is not a SQLite database; ${ANEW}`,
   SQLITE_PERM: "access denied",
   SQLITE_READONLY: "the file or its folder is read-only"
 }

@@ -1,4 +1,5 @@
 import { Schema } from "effect"
+import { shellWord } from "./shell-word.ts"
 
 /** A metric of this step, `loss` and `grad_norm` included, is not finite. The step was not applied. */
 export class NonFiniteStep extends Schema.TaggedError<NonFiniteStep>()("NonFiniteStep", {
@@ -51,7 +52,8 @@ export class StepOutOfMemory extends Schema.TaggedError<StepOutOfMemory>()("Step
       ...(half === 0 ? [] : [`--micro-batch-size ${half}`]),
       ...(this.activationCheckpointing ? [] : ["--activation-checkpointing"])
     ]
-    if (ways.length > 0) return `The same step takes less with plumb resume ${this.folder} ${ways.join(", or with ")}`
+    if (ways.length > 0)
+      return `The same step takes less with plumb resume ${shellWord(this.folder)} ${ways.join(", or with ")}`
     return "It has one row at a time and recomputes blocks already: a new run with a smaller --max-length needs less"
   }
 }
@@ -59,7 +61,7 @@ export class StepOutOfMemory extends Schema.TaggedError<StepOutOfMemory>()("Step
 /** The run folder holds a run already. */
 export class RunExists extends Schema.TaggedError<RunExists>()("RunExists", { folder: Schema.String }) {
   override get message() {
-    return `${this.folder} already holds a run: continue it with "plumb resume ${this.folder}", or choose another --output`
+    return `${this.folder} already holds a run: continue it with "plumb resume ${shellWord(this.folder)}", or choose another --output`
   }
 }
 
@@ -147,10 +149,10 @@ export class InputChanged extends Schema.TaggedError<InputChanged>()("InputChang
   }
 }
 
-/** The run was not started, because a stop was asked for before its first step. */
+/** The run made no step, because a stop was asked for before its first one. */
 export class StopRequested extends Schema.TaggedError<StopRequested>()("StopRequested", { folder: Schema.String }) {
   override get message() {
-    return `${this.folder} was not started: a stop was asked for`
+    return `${this.folder}: no step was made, for a stop was asked for before the first`
   }
 }
 

@@ -15,6 +15,7 @@ import { RunJournal } from "./run-journal.ts"
 import { consoleSink } from "./sinks/console-sink.ts"
 import { jsonlSink } from "./sinks/jsonl-sink.ts"
 import { MetricSink } from "./sinks/metric-sink.ts"
+import { recallMetrics } from "./sinks/recall-metrics.ts"
 import { sqliteSink } from "./sinks/sqlite-sink.ts"
 import { tensorboardSink } from "./sinks/tensorboard-sink.ts"
 import { StopRequest } from "./stop-request.ts"
@@ -96,8 +97,11 @@ const openSinks = Effect.fnUntraced(function* (
   total: number,
   highlights: ReadonlyArray<string>
 ) {
+  const lines = join(folder, "metrics.jsonl")
+  const jsonl = yield* jsonlSink(lines)
+  yield* recallMetrics(folder, lines)
   return MetricSink.all([
-    yield* jsonlSink(join(folder, "metrics.jsonl")),
+    jsonl,
     yield* sqliteSink(folder),
     yield* tensorboardSink(join(folder, "tensorboard")),
     yield* consoleSink({ label, total, highlights })

@@ -222,6 +222,21 @@ describe("runTraining", () => {
     })
   )
 
+  check("tells a store that is newer than the run what was measured before", () =>
+    Effect.gen(function* () {
+      yield* Effect.provide(run({ stopAfter: 5 }), Layer.fresh(RunStore.layerTest))
+      yield* run({ resume: true })
+      const recorded = yield* (yield* RunStore).metrics(join(folder, "run"))
+      const withoutClock = ({
+        metrics: { "timers/step": _step, tokens_per_second: _speed, ...rest }
+      }: {
+        readonly metrics: Readonly<Record<string, number>>
+      }) => rest
+      expect(recorded.map((row) => ({ step: row.step, ...withoutClock(row) }))).toEqual(metricLines())
+      expect(recorded.length).toBe(7)
+    })
+  )
+
   check("refuses what a run left where its run.json is gone, and leaves it", () =>
     Effect.gen(function* () {
       yield* run({ stopAfter: 2 })

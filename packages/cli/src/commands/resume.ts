@@ -1,12 +1,12 @@
 import { type AnyBuiltin, builtins } from "@plumbline/algorithms"
 import { flagName } from "@plumbline/data"
-import { type Invocation, memoryFields, readRunDescription, RunNotFound } from "@plumbline/training"
+import { memoryFields, readRunDescription, type RunDescription, RunNotFound } from "@plumbline/training"
 import { Effect, Result, Schema } from "effect"
-import { existsSync } from "node:fs"
-import { basename, join, resolve } from "node:path"
+import { existsSync, statSync } from "node:fs"
+import { join, resolve } from "node:path"
 import type { CommandLine } from "../command-line.ts"
 import type { CommandRun } from "../command.ts"
-import { runIn } from "../find-run.ts"
+import { recipeFolder, runIn } from "../find-run.ts"
 import { flagsOf } from "../flags.ts"
 import { loadRecipe } from "../load-recipe.ts"
 import { decodeOptions, parseCommand } from "../parse-command.ts"
@@ -29,6 +29,15 @@ const line: CommandLine<typeof Options> = {
   configFile: false
 }
 
+const absence = (folder: string): string => {
+  const found = statSync(folder, { throwIfNoEntry: false })
+  if (found === undefined) return "there is no such folder"
+  return found.isDirectory() ? "neither it nor a folder in it has a run.json" : "it is a file, not a folder"
+}
+
+const otherFolder = (folder: string, described: string) =>
+  new RunNotFound({ folder, reason: `it has no run.json; ${described} has one` })
+
 type Values = Readonly<Record<string, unknown>>
 
 /** Goes on with a run that was stopped or killed. */
@@ -37,12 +46,11 @@ export const resumeCommand: CommandRun = (argv) =>
     const parsed = yield* parseCommand(line, argv)
     const folder = parsed.arguments[0]!
     const described = runIn(folder)
-    if (described === undefined) {
-      const reason = existsSync(folder) ? "neither it nor a folder in it has a run.json" : "there is no such folder"
-      return yield* new RunNotFound({ folder, reason })
-    }
-    const { invocation } = yield* readRunDescription(described)
-    if (invocation.command === "run") return yield* resumeRecipe(folder, invocation, parsed.options)
+    if (described === undefined) return yield* new RunNotFound({ folder, reason: absence(folder) })
+    const description = yield* readRunDescription(described)
+    const { invocation } = description
+    if (invocation.command === "run") return yield* resumeRecipe(folder, described, description, parsed.options)
+    if (described !== folder) return yield* otherFolder(folder, described)
     if (existsSync(join(folder, "final"))) {
       return yield* print(`${folder} is finished; its model is in ${join(folder, "final")}`)
     }
@@ -77,7 +85,12 @@ const RecipeInvocation = Schema.Struct({
   cwd: Schema.String
 })
 
-const resumeRecipe = Effect.fnUntraced(function* (folder: string, invocation: Invocation, given: Options) {
+const resumeRecipe = Effect.fnUntraced(function* (
+  folder: string,
+  described: string,
+  { invocation, name }: RunDescription,
+  given: Options
+) {
   const {
     cwd,
     params: recorded,
@@ -87,7 +100,8 @@ const resumeRecipe = Effect.fnUntraced(function* (folder: string, invocation: In
     errors: "all",
     onExcessProperty: "error"
   }).pipe(Effect.catch(({ message }) => unreadable(folder, [message])))
-  const output = recipeFolder(resolve(folder), settings.output)
+  const output = recipeFolder(resolve(described), name, settings.output)
+  if (![output, resolve(described)].includes(resolve(folder))) return yield* otherFolder(folder, described)
   if (!existsSync(cwd)) return yield* unreadable(folder, [`it was started in ${cwd}, which is gone`])
   // Parameters that are relative paths start there.
   process.chdir(cwd)
@@ -95,7 +109,7 @@ const resumeRecipe = Effect.fnUntraced(function* (folder: string, invocation: In
   const lacking = Object.keys(given).filter((name) => !(name in recipe.params.fields))
   if (lacking.length > 0) {
     const problems = lacking.map(
-      (name) => `recipe ${recipe.name} has no parameter ${flagName(name)}: set it in ${file}`
+      (field) => `recipe ${recipe.name} has no parameter ${flagName(field)}: set it in ${file}`
     )
     return yield* new UsageError({ problems, help: `plumb run ${file} --help lists the parameters` })
   }
@@ -104,12 +118,6 @@ const resumeRecipe = Effect.fnUntraced(function* (folder: string, invocation: In
   const options = { ...invocation.options, params }
   yield* startRecipe(recipe, params, resumed, { ...invocation, options }, true)
 })
-
-/** The recipe's folder, where `folder` is it or, as `recorded` tells, a stage in it. It may have moved since. */
-const recipeFolder = (folder: string, recorded: string): string =>
-  basename(folder) !== basename(recorded) && basename(join(folder, "..")) === basename(recorded)
-    ? join(folder, "..")
-    : folder
 
 const unreadable = (folder: string, problems: ReadonlyArray<string>): Effect.Effect<never, RunNotFound> =>
   Effect.fail(new RunNotFound({ folder, reason: `its recorded options cannot be used: ${problems.join("; ")}` }))

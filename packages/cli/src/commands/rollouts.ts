@@ -9,6 +9,7 @@ import type { CommandRun } from "../command.ts"
 import { existingStore, storesOf } from "../find-store.ts"
 import { textWidth } from "../help.ts"
 import { parseCommand } from "../parse-command.ts"
+import { recordedRun } from "../recorded-runs.ts"
 import { recordJson, rolloutsText, rowText, SHADES, SORTS, sorted } from "../rollout-view.ts"
 import { print, printJson, usesColour } from "../terminal.ts"
 import { UsageError } from "../usage-error.ts"
@@ -48,7 +49,7 @@ export const rolloutsCommand: CommandRun = (argv) =>
 
 const show = Effect.fnUntraced(function* (wanted: string, options: typeof Options.Type) {
   const store = yield* RunStore
-  const run = yield* store.find(wanted)
+  const run = yield* recordedRun(wanted)
   const { rollout, row, step } = options
   const all = yield* store.rollouts(run.id, { rollout, step })
   const newest = all.reduce((most, record) => Math.max(most, record.rollout), -1)

@@ -1,12 +1,12 @@
 import { type RunRecord, RunStore } from "@plumbline/store"
 import { option, optional } from "@plumbline/training"
 import { Effect, Schema } from "effect"
-import { resolve, sep } from "node:path"
 import type { CommandLine } from "../command-line.ts"
 import type { CommandRun } from "../command.ts"
 import { existingStore, storesOf } from "../find-store.ts"
 import { textWidth } from "../help.ts"
 import { parseCommand } from "../parse-command.ts"
+import { recordedRuns } from "../recorded-runs.ts"
 import { runJson } from "../run-text.ts"
 import { chartedByDefault, chartsText, metricNames, samplesText, summaryText } from "../run-view.ts"
 import { suggestion } from "../suggest.ts"
@@ -41,21 +41,10 @@ export const showCommand: CommandRun = (argv) =>
       options
     } = yield* parseCommand(line, argv)
     const stores = options.store === undefined ? storesOf(wanted!) : [options.store]
-    yield* Effect.flatMap(runsOf(wanted!), Effect.forEach(showRun(options), { discard: true })).pipe(
+    yield* Effect.flatMap(recordedRuns(wanted!), Effect.forEach(showRun(options), { discard: true })).pipe(
       Effect.provide(existingStore(stores))
     )
   })
-
-/** The run of this folder or name, else the runs in the folder, oldest first. */
-const runsOf = Effect.fnUntraced(function* (wanted: string) {
-  const store = yield* RunStore
-  const inside = `${resolve(wanted)}${sep}`
-  const all = yield* store.runs()
-  const stages = all.filter(({ folder }) => folder.startsWith(inside)).toReversed()
-  const itself = all.filter(({ folder }) => folder === resolve(wanted))
-  if (stages.length + itself.length > 0) return [...itself, ...stages]
-  return [yield* store.find(wanted)]
-})
 
 const showRun = (options: typeof Options.Type) =>
   Effect.fnUntraced(function* (run: RunRecord) {
