@@ -83,7 +83,8 @@ const checks: ReadonlyArray<Check<GeneratorLimits>> = [
     "allowedTokens",
     ({ sampling: { allowedTokens, minNewTokens, stopIds } }, { vocabulary }) => {
       if (allowedTokens === undefined) return undefined
-      if (minNewTokens > 0 && allowedTokens.every((id) => stopIds.includes(id))) {
+      const ending = new Set(stopIds)
+      if (minNewTokens > 0 && allowedTokens.every((id) => ending.has(id))) {
         return "are all stop tokens, which minNewTokens forbids at first"
       }
       return outside(allowedTokens, vocabulary)

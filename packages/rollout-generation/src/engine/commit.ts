@@ -56,8 +56,9 @@ const takeToken = (scheduler: Scheduler, row: SampleRow, result: StepResult, i: 
   row.policyVersions.push(version)
   row.topLogProbs.push(token.topLogProbs)
   group.listener.onEvent?.({ _tag: "Token", sample: row.sample, index, ...token })
-  const stop = row.rules.accept(token.id)
-  if (stop === undefined && row.ids.length < group.room) return
+  const last = row.ids.length >= group.room
+  const stop = row.rules.accept(token.id, last)
+  if (stop === undefined && !last) return
   finishRow(row, stop)
   scheduler.settle(row)
 }

@@ -28,6 +28,8 @@ export interface Group {
   readonly age: number
   /** Tokens of each response at most, by the request and the context. */
   readonly room: number
+  /** The only token ids that may be drawn, each once; all where undefined. */
+  readonly allowed: Int32Array | undefined
   readonly rows: ReadonlyArray<SampleRow>
   /** All of the prompt but its last token, for rows to start from; undefined where rows had better start alone. */
   prefix: PrefixRow | undefined

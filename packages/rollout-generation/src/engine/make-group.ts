@@ -18,7 +18,7 @@ export const makeGroup = (
   age: number,
   { tokenizer }: GroupContext
 ): Group => {
-  const { promptIds, promptLogProbs = false, samples = 1, seed } = request
+  const { promptIds, promptLogProbs = false, samples = 1, sampling, seed } = request
   const rows: Array<SampleRow> = []
   const group: Group = {
     request,
@@ -26,6 +26,7 @@ export const makeGroup = (
     listener,
     age,
     room: roomOf(request, model.contextTokens),
+    allowed: sampling.allowedTokens && Int32Array.from(new Set(sampling.allowedTokens)),
     rows,
     prefix: undefined,
     // the first token has nothing before it

@@ -29,7 +29,7 @@ const uniformOf = (row: SampleRow): number => (row.stream.uint32(drawnTokens(row
 const logitEdits = (rows: ReadonlyArray<SampleRow>): LogitEdits | undefined => {
   const edits = rows.map((row) => row.rules.edits(drawnTokens(row)))
   if (edits.every((row) => row === undefined)) return undefined
-  const lists = tokenLists(edits.map((row) => row?.keys() ?? []))
+  const lists = tokenLists(edits.map((row) => (row === undefined ? NONE : Int32Array.from(row.keys()))))
   const values = new Float32Array(2 * lists.ids.length)
   let next = 0
   for (const row of edits) {
@@ -43,16 +43,16 @@ const logitEdits = (rows: ReadonlyArray<SampleRow>): LogitEdits | undefined => {
 }
 
 const allowedTokens = (rows: ReadonlyArray<SampleRow>): TokenLists | undefined => {
-  const allowed = rows.map(({ group }) => group.request.sampling.allowedTokens)
-  return allowed.every((row) => row === undefined) ? undefined : tokenLists(allowed.map((row) => new Set(row)))
+  const allowed = rows.map(({ group }) => group.allowed)
+  return allowed.every((row) => row === undefined) ? undefined : tokenLists(allowed.map((row) => row ?? NONE))
 }
 
-const tokenLists = (lists: ReadonlyArray<Iterable<number>>): TokenLists => {
-  const ids: Array<number> = []
-  const starts = [0]
-  for (const list of lists) {
-    for (const id of list) ids.push(id)
-    starts.push(ids.length)
-  }
-  return { starts: Int32Array.from(starts), ids: Int32Array.from(ids) }
+const NONE = new Int32Array(0)
+
+const tokenLists = (lists: ReadonlyArray<Int32Array>): TokenLists => {
+  const starts = new Int32Array(lists.length + 1)
+  lists.forEach(({ length }, i) => (starts[i + 1] = starts[i]! + length))
+  const ids = new Int32Array(starts.at(-1)!)
+  lists.forEach((list, i) => ids.set(list, starts[i]))
+  return { starts, ids }
 }

@@ -3,6 +3,7 @@ import { tinyModel } from "@plumbline/models/testing"
 import { ModelRuntime } from "@plumbline/runtime"
 import { Effect } from "effect"
 import { Generator } from "../generator.ts"
+import { responseText } from "../response-text.ts"
 import { prompt, request } from "../testing/index.ts"
 
 const PAIRS = Array.from({ length: 32 }, (_, id) => String.fromCharCode(97 + (id % 26), 65 + (id % 24)))
@@ -84,5 +85,38 @@ describe("a response", () => {
       expect((yield* stopping(around, true)).responseIds).toEqual(responseIds)
       model.dispose()
     }).pipe(Effect.provide(ModelRuntime.layerWasm))
+  )
+
+  it.live(
+    "ends at a string of which the end is bytes that never become a character, also where nothing follows them",
+    () =>
+      Effect.gen(function* () {
+        const model = tinyModel(3)
+        const { responseIds } = yield* Effect.provide(respond({}), Generator.layerModel(model))
+        const first = responseIds.findIndex((id, t) => t > 2 && responseIds.indexOf(id) === t)
+        const half = responseIds[first]!
+        const bytes = (id: number) => (id === half ? [0xc3] : [...Buffer.from(PAIRS[id]!)])
+        const broken = { decode: (ids: ArrayLike<number>) => Buffer.from(Array.from(ids, bytes).flat()).toString() }
+        const stop = `${PAIRS[responseIds[first - 1]!]![1]!}\uFFFD`
+        const stopping = (sampling: Parameters<typeof request>[2]) =>
+          Effect.provide(
+            respond({ stopStrings: [stop], ...sampling }),
+            Generator.layerModel(model, { tokenizer: broken })
+          )
+        const read = PAIRS[responseIds[first - 1]!]![0]!
+        const before = broken.decode(responseIds.subarray(0, first - 1))
+        // bytes of a character may follow, so the next token tells; where there is none, nothing is waited for
+        for (const [length, sampling] of [
+          [first + 2, {}],
+          [first + 1, { maxNewTokens: first + 1 }],
+          [first + 2, { stopIds: [responseIds[first + 1]!] }]
+        ] as const) {
+          const stopped = yield* stopping(sampling)
+          expect(stopped).toMatchObject({ finishReason: "stop", stop: { kind: "string", text: stop } })
+          expect(stopped.responseIds).toEqual(responseIds.subarray(0, length))
+          expect(responseText(broken, stopped)).toBe(before + read)
+        }
+        model.dispose()
+      }).pipe(Effect.provide(ModelRuntime.layerWasm))
   )
 })

@@ -11,8 +11,8 @@ export interface TokenRules {
   readonly edits: (count: number) => ReadonlyMap<number, LogitEdit> | undefined
   /** Whether the edits depend on which tokens were drawn. */
   readonly followTokens: boolean
-  /** Takes the next token of the response. @returns what it ends, if it does */
-  readonly accept: (id: number) => StopMatch | undefined
+  /** Takes the next token of the response, the last one where nothing comes after it. @returns what ends it, if anything does */
+  readonly accept: (id: number, last: boolean) => StopMatch | undefined
 }
 
 /** @param tokenizer needed where there are stop strings */
@@ -35,13 +35,14 @@ export const tokenRules = (
       for (const id of banned) withBans.set(id, [1, -Infinity])
       return withBans
     },
-    accept: (id) => {
+    accept: (id, last) => {
       penalise(changed, options, id, !seen.has(id))
       seen.add(id)
       count += 1
-      const text = strings?.(id)
-      if (stopIds.has(id)) return { kind: "id", id }
-      return text !== undefined && count >= minNewTokens ? { kind: "string", text } : undefined
+      const isStop = stopIds.has(id)
+      const text = isStop ? strings?.end() : (strings?.next(id) ?? (last ? strings?.end() : undefined))
+      if (text !== undefined && count >= minNewTokens) return { kind: "string", text }
+      return isStop ? { kind: "id", id } : undefined
     }
   }
 }
@@ -66,31 +67,44 @@ const penalise = (edits: Map<number, LogitEdit>, options: SamplingOptions, id: n
   edits.set(id, [repetitionPenalty, addend - frequencyPenalty - (first ? presencePenalty : 0)])
 }
 
+interface StopStrings {
+  /** @returns the one that ends with this token */
+  readonly next: (id: number) => string | undefined
+  /** @returns the one that ends with bytes which waited for the rest of a character, and get none */
+  readonly end: () => string | undefined
+}
+
 /**
  * Finds stop strings in the text that people read, wherever token borders lie; where that has no special tokens, also a
- * special token that is a stop string. @returns the one that ends with this token
+ * special token that is a stop string.
  */
 const stopStrings = (
   strings: ReadonlyArray<string>,
   tokenizer: Pick<TokenizerShape, "decode"> | undefined,
   skipSpecialTokens: boolean
-): ((id: number) => string | undefined) | undefined => {
+): StopStrings | undefined => {
   if (strings.length === 0) return undefined
   if (tokenizer === undefined) throw new TypeError("stop strings need a tokenizer")
   const text: IncrementalText = incrementalText(tokenizer, { skipSpecialTokens })
   const longest = Math.max(...strings.map(({ length }) => length))
   let tail = ""
-  return (id) => {
+  const endedBy = (added: string) => {
     const before = tail.length
-    const added = text.push(id)
-    if (skipSpecialTokens && added === "" && isSpecial(tokenizer, id))
-      return strings.find((stop) => stop === tokenizer.decode([id]))
     const whole = tail + added
     tail = whole.slice(-longest)
     const places = strings
       .map((stop) => ({ stop, at: whole.indexOf(stop, Math.max(0, before - stop.length + 1)) }))
       .filter(({ at }) => at >= 0)
     return places.toSorted((a, b) => a.at - b.at)[0]?.stop
+  }
+  return {
+    next: (id) => {
+      const added = text.push(id)
+      return skipSpecialTokens && added === "" && isSpecial(tokenizer, id)
+        ? strings.find((stop) => stop === tokenizer.decode([id]))
+        : endedBy(added)
+    },
+    end: () => endedBy(text.flush())
   }
 }
 
