@@ -59,7 +59,7 @@ export const chatJob = (
     const promptIds = yield* renderMessages(model, yield* readMessages(request.messages))
     const asked = request.max_completion_tokens ?? request.max_tokens
     const room = yield* roomFor(model, promptIds.length, asked, Number.POSITIVE_INFINITY)
-    const sampling = yield* samplingOf(model, request, room)
+    const sampling = yield* (yield* samplingOf(model, request))(room)
     const text = {
       tokenizer: model.tokenizer,
       stopStrings: sampling.stopStrings,

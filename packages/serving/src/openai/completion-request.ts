@@ -42,6 +42,7 @@ export const completionJob = (
     const skipSpecialTokens = request.skip_special_tokens ?? true
     const prompts = yield* promptsOf(model, request.prompt, skipSpecialTokens)
     const seed = seedOf(request)
+    const samplingFor = yield* samplingOf(model, request)
     const requests = yield* Effect.forEach(prompts, ({ ids }) =>
       Effect.gen(function* () {
         const room = yield* roomFor(model, ids.length, request.max_tokens, DEFAULT_MAX_TOKENS)
@@ -49,7 +50,7 @@ export const completionJob = (
           promptIds: ids,
           samples,
           seed,
-          sampling: yield* samplingOf(model, request, room),
+          sampling: yield* samplingFor(room),
           stopInSpecialTokens: !skipSpecialTokens,
           topLogProbs: request.logprobs ?? 0,
           promptLogProbs: request.echo === true && request.logprobs !== undefined

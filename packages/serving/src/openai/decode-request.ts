@@ -8,22 +8,36 @@ export type Refusals = Readonly<Record<string, string>>
  * A request body as its schema has it; the first thing wrong is the refusal. Fields that are null count as left out, as
  * in OpenAI's API.
  */
-export const decodeRequest = <S extends Schema.Codec<unknown, unknown>>(
-  schema: S,
+export const decodeRequest = <Fields extends Schema.Struct.Fields>(
+  schema: Schema.Struct<Fields> & Schema.ConstraintDecoder<unknown>,
   refusals: Refusals,
   body: unknown
-): Effect.Effect<S["Type"], RequestRefused> =>
+): Effect.Effect<Schema.Struct<Fields>["Type"], RequestRefused> =>
   Effect.suspend(() => {
-    if (typeof body !== "object" || body === null || Array.isArray(body)) {
+    if (!isObject(body)) {
       return Effect.fail(new RequestRefused({ status: 400, reason: "the body must be a JSON object" }))
     }
-    const given = Object.fromEntries(Object.entries(body).filter(([, value]) => value !== null))
-    const refused = Object.keys(given).find((field) => Object.hasOwn(refusals, field) && asks(given[field]))
+    const isGiven = (field: string) => Object.hasOwn(body, field) && body[field] !== null
+    const refused = Object.keys(refusals).find((field) => isGiven(field) && asks(body[field]))
     if (refused !== undefined) return Effect.fail(badField(refused, refusals[refused]!, "unsupported_parameter"))
-    const read = Object.fromEntries(Object.entries(given).filter(([field]) => !Object.hasOwn(refusals, field)))
+    // one by one, up to the first: there may be hundreds of thousands
+    for (const field in body) {
+      if (Object.hasOwn(schema.fields, field) || Object.hasOwn(refusals, field) || !isGiven(field)) continue
+      return Effect.fail(badField(field.slice(0, MOST_OF_A_NAME), "there is no such field", "unknown_parameter"))
+    }
+    const read = Object.fromEntries(
+      Object.keys(schema.fields).flatMap((field) => (isGiven(field) ? [[field, body[field]]] : []))
+    )
     const decoded = Schema.decodeUnknownResult(schema)(read, { onExcessProperty: "error" })
     return Result.isSuccess(decoded) ? Effect.succeed(decoded.success) : Effect.fail(refusalOf(decoded.failure))
   })
+
+/** Characters of a name that nobody here knows. */
+const MOST_OF_A_NAME = 200
+
+/** What JSON calls an object, whatever it holds: a schema for one would read every key. */
+export const isObject = (value: unknown): value is Readonly<Record<string, unknown>> =>
+  typeof value === "object" && value !== null && !Array.isArray(value)
 
 /** An empty text or list asks for nothing. */
 export const asks = (value: unknown): boolean => value !== "" && !(Array.isArray(value) && value.length === 0)

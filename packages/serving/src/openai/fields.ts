@@ -1,4 +1,5 @@
 import { Schema } from "effect"
+import { isObject } from "./decode-request.ts"
 
 const optional = Schema.optionalKey
 const between = (minimum: number, maximum: number) => Schema.Finite.check(Schema.isBetween({ minimum, maximum }))
@@ -25,14 +26,15 @@ const samplingFields = {
   stop: optional(Schema.Union([Schema.NonEmptyString, StopTexts])),
   presence_penalty: optional(between(-2, 2)),
   frequency_penalty: optional(between(-2, 2)),
-  logit_bias: optional(Schema.Record(Schema.String, between(-100, 100))),
+  // what may be long is read in loops of its own, with the vocabulary at hand
+  logit_bias: optional(Schema.Unknown),
   top_k: optional(Schema.Int.check(Schema.isGreaterThanOrEqualTo(-1))),
   min_p: optional(between(0, 1)),
   repetition_penalty: optional(Schema.Finite.check(Schema.isGreaterThan(0))),
   min_tokens: optional(AtLeastZero),
-  stop_token_ids: optional(Schema.Array(AtLeastZero)),
+  stop_token_ids: optional(Schema.Unknown),
   ignore_eos: optional(Schema.Boolean),
-  allowed_token_ids: optional(Schema.Array(AtLeastZero).check(Schema.isMinLength(1)))
+  allowed_token_ids: optional(Schema.Unknown)
 } as const
 
 /** How the answer is written. */
@@ -49,7 +51,7 @@ const answerFields = {
 /** Fields that say who asks or how it is billed; read and of no effect here. */
 const accountFields = {
   user: optional(Schema.String),
-  metadata: optional(Schema.Record(Schema.String, Schema.Unknown)),
+  metadata: optional(Schema.declare(isObject, { expected: "an object" })),
   safety_identifier: optional(Schema.String),
   prompt_cache_key: optional(Schema.String),
   prompt_cache_retention: optional(Schema.String),

@@ -1,38 +1,38 @@
 import type { DataError, Message } from "@plumbline/data"
-import { Effect, Schema } from "effect"
-import { badField, type RequestRefused } from "../shell/request-refused.ts"
-import { asks } from "./decode-request.ts"
+import { Effect } from "effect"
+import { badField, RequestRefused } from "../shell/request-refused.ts"
+import { asks, isObject } from "./decode-request.ts"
 
 /** Fields of a message beside its role and content that say nothing to a model; clients send answers back with them. */
 const SILENT: ReadonlySet<string> = new Set(["name", "refusal", "annotations"])
-
-const isObject = Schema.is(Schema.Record(Schema.String, Schema.Unknown))
 
 /** The messages of a chat: `[{ role, content }]`, a content being a text or a list of `{ type: "text", text }`. */
 export const readMessages = (value: unknown): Effect.Effect<ReadonlyArray<Message>, RequestRefused> => {
   if (!Array.isArray(value) || value.length === 0) {
     return Effect.fail(badField("messages", "must be a list of at least one message, { role, content }"))
   }
-  return Effect.forEach(value, readMessage)
+  const messages: Array<Message> = []
+  for (const [i, one] of value.entries()) {
+    const read = readMessage(one, `messages[${i}]`)
+    if (read instanceof RequestRefused) return Effect.fail(read)
+    messages.push(read)
+  }
+  return Effect.succeed(messages)
 }
 
-const readMessage = (value: unknown, i: number): Effect.Effect<Message, RequestRefused> => {
-  const place = `messages[${i}]`
-  if (!isObject(value)) return Effect.fail(badField(place, "must be an object, { role, content }"))
+const readMessage = (value: unknown, place: string): Message | RequestRefused => {
+  if (!isObject(value)) return badField(place, "must be an object, { role, content }")
   const { content, role } = value
-  const other = Object.keys(value).find((field) => field !== "role" && field !== "content" && isSaid(value, field))
-  if (other !== undefined) {
-    return Effect.fail(badField(`${place}.${other}`, "is not read: messages are texts", "unsupported_parameter"))
+  for (const field in value) {
+    if (field === "role" || field === "content" || !isSaid(value, field)) continue
+    return badField(`${place}.${field.slice(0, 200)}`, "is not read: messages are texts", "unsupported_parameter")
   }
-  if (typeof role !== "string" || role === "") return Effect.fail(badField(`${place}.role`, "must be a text"))
-  if (typeof content === "string") return Effect.succeed({ role, content })
-  if (!Array.isArray(content))
-    return Effect.fail(badField(`${place}.content`, "must be a text or a list of text parts"))
+  if (typeof role !== "string" || role === "") return badField(`${place}.role`, "must be a text")
+  if (typeof content === "string") return { role, content }
+  if (!Array.isArray(content)) return badField(`${place}.content`, "must be a text or a list of text parts")
   const wrong = content.findIndex((part) => textOf(part) === undefined)
-  if (wrong < 0) return Effect.succeed({ role, content: content.map(textOf).join("") })
-  return Effect.fail(
-    badField(`${place}.content[${wrong}]`, 'must be { "type": "text", "text": … }: the model reads text')
-  )
+  if (wrong < 0) return { role, content: content.map(textOf).join("") }
+  return badField(`${place}.content[${wrong}]`, 'must be { "type": "text", "text": … }: the model reads text')
 }
 
 const isSaid = (message: Readonly<Record<string, unknown>>, field: string): boolean =>
