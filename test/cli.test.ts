@@ -132,6 +132,45 @@ describe("plumb", () => {
     expect(readdirSync(folder)).toEqual(before)
   })
 
+  it("runs a recipe outside the repository, and says what its code did wrong", async () => {
+    const file = write(
+      "mine.ts",
+      `import { recipe } from "@plumbline/training"
+import { Console, Effect, Schema } from "effect"
+const later = (run: () => void) => Effect.andThen(Effect.sync(run), Effect.sleep(5000))
+const bodies = {
+  well: () => Console.log("went well"),
+  throws: () => { throw new Error("apples") },
+  rejects: () => Effect.promise(() => Promise.reject(new Error("pears"))),
+  forgets: () => later(() => void Promise.reject(new Error("plums"))),
+  late: () => later(() => void setTimeout(() => { throw new Error("figs") }, 1)),
+  nothing: () => undefined
+}
+const params = Schema.Struct({ body: Schema.Literals(Object.keys(bodies)) })
+export default recipe({ name: "mine", params, run: ({ body }) => bodies[body]() })
+`
+    )
+    const said = async (body: string) => {
+      const { code, stderr, stdout } = await plumb(["run", file, "--body", body, ...WASM], folder)
+      return [code, `${stdout}${stderr}`] as const
+    }
+    expect(await said("well")).toEqual([0, expect.stringContaining("went well")])
+    for (const [body, message] of [
+      ["throws", "apples"],
+      ["rejects", "pears"],
+      ["forgets", "plums"],
+      ["late", "figs"]
+    ] as const) {
+      expect(await said(body)).toEqual([
+        1,
+        expect.stringContaining(`error: code of yours threw Error: ${message}\n    at `)
+      ])
+    }
+    expect(await said("nothing")).toEqual([1, expect.stringContaining("mine.ts: its run gives no Effect")])
+    write("lacks.ts", 'import "@plumbline/no-such-package"')
+    expect((await plumb(["run", "lacks.ts"], folder)).stderr).toContain("Cannot find package")
+  })
+
   it("names the file and the key that a configuration should not have", async () => {
     const file = write("wrong.yaml", "bta: 0.2\n")
     const { code, stderr } = await plumb(["dpo", "--config", file])

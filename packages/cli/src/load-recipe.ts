@@ -5,6 +5,7 @@ import { existsSync } from "node:fs"
 import { resolve } from "node:path"
 import { pathToFileURL } from "node:url"
 import type { CommandFailure } from "./command.ts"
+import { resolveForRecipes } from "./recipe-imports.ts"
 import { runFlagFields } from "./run-services.ts"
 
 /** A recipe file that cannot be run. */
@@ -23,6 +24,9 @@ export type AnyRecipe = Recipe<OptionSchema, unknown, CommandFailure>
 export const loadRecipe = Effect.fn("loadRecipe")(function* (file: string) {
   const refuse = (reason: string) => new RecipeInvalid({ file, reason })
   if (!existsSync(file)) return yield* refuse("no such file")
+  resolveForRecipes()
+  // what a recipe calls throws from many frames below it
+  Error.stackTraceLimit = 50
   const module = yield* Effect.tryPromise({
     try: async () => (await import(pathToFileURL(resolve(file)).href)) as { readonly default?: unknown },
     catch: (cause) => refuse(`cannot be loaded: ${traceOf(cause)}`)

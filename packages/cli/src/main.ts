@@ -12,12 +12,19 @@ process.stdout.on("error", ({ code, message }: NodeJS.ErrnoException) => {
 // remarks that nobody reads change nothing
 process.stderr.on("error", () => {})
 
-const [{ Effect, Exit, Logger }, { plumb }, { renderFailure }, { usesColour }] = await Promise.all([
+const [{ Cause, Effect, Exit, Logger }, { plumb }, { renderFailure }, { usesColour }] = await Promise.all([
   import("effect"),
   import("./plumb.ts"),
   import("./render-error.ts"),
   import("./terminal.ts")
 ])
+
+// What is thrown where nobody waits for it, as in a timer of a recipe. Before a backend's own handlers, which throw it again.
+const end = (error: unknown) => {
+  process.stderr.write(renderFailure(Cause.die(error), usesColour(process.stderr)).standardError)
+  process.exit(1)
+}
+process.on("uncaughtException", end).on("unhandledRejection", end)
 
 const command = plumb(process.argv.slice(2)).pipe(Effect.provideService(Logger.LogToStderr, true))
 const exit = await Effect.runPromiseExit(command)

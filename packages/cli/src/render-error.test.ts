@@ -49,6 +49,25 @@ describe("renderFailure", () => {
     })
   })
 
+  it("calls what a recipe threw the recipe's, and shows its frames alone", () => {
+    const error = new RangeError("too many apples")
+    error.stack = `RangeError: too many apples
+    at mul_ (/a/node_modules/@tensorflow/tfjs-core/dist/tf-core.node.js:8783:19)
+    at loss (file:///home/ann/my%20runs/apples.ts:3:4)
+    at accumulate (${import.meta.url}:1:2)
+    at listOnTimeout (node:internal/timers:685:17)`
+    expect(renderFailure(Cause.die(error), false)).toEqual({
+      exitCode: 1,
+      standardOutput: "",
+      standardError:
+        "error: code of yours threw RangeError: too many apples\n    at loss (file:///home/ann/my%20runs/apples.ts:3:4)\n"
+    })
+  })
+
+  it("shows what a failure that is no Error holds", () => {
+    expect(rendered({ what: "apples" }).standardError).toBe("error: { what: 'apples' }\n")
+  })
+
   it("calls a defect a bug and shows where it happened", () => {
     const { exitCode, standardError } = renderFailure(Cause.die(new TypeError("x is not a function")), false)
     expect(exitCode).toBe(1)

@@ -1,6 +1,8 @@
 import { Cause, Result } from "effect"
+import { inspect } from "node:util"
 import { RunInterrupted } from "./run-interrupted.ts"
 import { TextRequested, UsageError } from "./usage-error.ts"
+import { usersFrames } from "./users-code.ts"
 
 /** A failure of a command, ready for the terminal. */
 export interface Rendered {
@@ -50,8 +52,8 @@ export const renderFailure = (cause: Cause.Cause<unknown>, colour: boolean): Ren
 }
 
 const messageOf = (error: unknown): string => {
-  const message = error instanceof Error ? error.message : String(error)
-  return message === "" ? String(error) : message
+  if (!(error instanceof Error)) return typeof error === "string" ? error : inspect(error, { depth: 1 })
+  return error.message === "" ? String(error) : error.message
 }
 
 /** The next step of a failure that knows its own. */
@@ -63,8 +65,18 @@ const adviceOf = (error: unknown): string | undefined => {
 const hintOf = (error: unknown): string | undefined =>
   typeof error === "object" && error !== null && "_tag" in error ? HINTS[String(error._tag)] : undefined
 
-const defect = (cause: Cause.Cause<unknown>, label: string): Rendered => ({
-  exitCode: 1,
-  standardOutput: "",
-  standardError: `${label}: this is a bug in Plumbline, please report it\n${Cause.pretty(cause)}\n`
-})
+/** Frames of a recipe that are shown. */
+const SHOWN_FRAMES = 8
+
+const defect = (cause: Cause.Cause<unknown>, label: string): Rendered => {
+  const error = Cause.squash(cause)
+  const frames = error instanceof Error ? usersFrames(error) : []
+  const text =
+    frames.length === 0
+      ? [`${label}: this is a bug in Plumbline, please report it`, Cause.pretty(cause)]
+      : [
+          `${label}: code of yours threw ${String(error)}`,
+          ...frames.slice(0, SHOWN_FRAMES).map((frame) => `    ${frame}`)
+        ]
+  return { exitCode: 1, standardOutput: "", standardError: `${text.join("\n")}\n` }
+}

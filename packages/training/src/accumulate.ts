@@ -10,6 +10,7 @@ import {
 import type { Trainable } from "./algorithm.ts"
 import type { Balance } from "./balance.ts"
 import { couple } from "./couple.ts"
+import { checkedSums } from "./objective-check.ts"
 import type { LossSums, Memory, MicroBatch, Objective, Observed, Unit, WeightedSum } from "./objective.ts"
 import { countOf, LOSS, metricsOf, type MicroBatchRecord, observedOf } from "./step-metrics.ts"
 
@@ -43,7 +44,8 @@ export const accumulate = <M extends Trainable, B extends MicroBatch>(
   const counts = balance?.counted(own) ?? own
   const learnt = microBatches.filter(hasUnits)
   const { memory, shared } = couple(objective, models, learnt, before, true)
-  const lossOf = (batch: B) => () => objective.loss(balance?.models ?? models, batch, shared[learnt.indexOf(batch)])
+  const lossOf = (batch: B) => () =>
+    checkedSums(objective.loss(balance?.models ?? models, batch, shared[learnt.indexOf(batch)]))
   const variables = Object.values(models).flatMap((model) => [...model.variables])
   try {
     if (learnt.length > 1) balance?.measure(learnt.map(lossOf))

@@ -118,6 +118,15 @@ export class CheckpointUnusable extends Schema.TaggedError<CheckpointUnusable>()
   }
 }
 
+/** An algorithm's objective does not keep to its contract. */
+export class ObjectiveInvalid extends Schema.TaggedError<ObjectiveInvalid>()("ObjectiveInvalid", {
+  reason: Schema.String
+}) {
+  override get message() {
+    return `the algorithm's objective cannot be trained: ${this.reason}`
+  }
+}
+
 /** An algorithm had no experience left for the steps that the run was to make. */
 export class ExperienceEnded extends Schema.TaggedError<ExperienceEnded>()("ExperienceEnded", {
   algorithm: Schema.String,
@@ -170,6 +179,7 @@ export type TrainingError =
   | NonFiniteStep
   | StepOutOfMemory
   | ExperienceEnded
+  | ObjectiveInvalid
   | RunExists
   | RunRemains
   | RunNotFound

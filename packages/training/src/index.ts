@@ -11,6 +11,7 @@ export {
   InputChanged,
   InputUnreadable,
   NonFiniteStep,
+  ObjectiveInvalid,
   OptionsInvalid,
   OutputUnwritable,
   RunExists,

@@ -60,6 +60,7 @@ export const runTraining = Effect.fn("runTraining")(
       computing,
       Effect.tap((result) => store.finish(folder, result.status)),
       Effect.tapError((error) => store.finish(folder, "failed", failure(error))),
+      Effect.tapDefect((defect) => store.finish(folder, "failed", failure(defect))),
       Effect.provideService(MetricSink, sinks),
       Effect.provide(RunJournal.layerStore(folder))
     )

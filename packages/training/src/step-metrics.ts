@@ -1,4 +1,5 @@
 import type { Tensor1D } from "@plumbline/runtime"
+import { ObjectiveInvalid } from "./errors.ts"
 import type { Observed, Unit, UnitSum } from "./objective.ts"
 
 /** Terms and metrics of a micro-batch, before the device was read. */
@@ -98,6 +99,7 @@ const brokenUnits = (values: Float32Array): ReadonlyArray<number> =>
 
 export const countOf = (counts: Readonly<Record<Unit, number>>, unit: Unit): number => {
   const count = counts[unit]
-  if (count === undefined) throw new Error(`the objective does not count its unit "${unit}"`)
+  if (count === undefined)
+    throw new ObjectiveInvalid({ reason: `its loss has the unit "${unit}", which its counts leave out` })
   return count
 }

@@ -13,6 +13,7 @@ import {
 } from "./checkpoints.ts"
 import { CheckpointUnusable, ExperienceEnded, NonFiniteStep, OptionsInvalid, StepOutOfMemory } from "./errors.ts"
 import { firstNotFinite } from "./finite-weights.ts"
+import { objectiveStep } from "./objective-check.ts"
 import type { Memory, MicroBatch } from "./objective.ts"
 import { adamw, clipScale, type Optimizer } from "./optimizer.ts"
 import type { LoopOptions } from "./options.ts"
@@ -160,7 +161,9 @@ const oneStep = Effect.fnUntraced(function* <M extends Trainable, B extends Micr
   const begun = yield* Clock.currentTimeMillis
   const learningRate = learningRateAt({ ...loop.options, maxSteps: loop.plan.maxSteps }, step)
   const { afterStep, objective } = loop.algorithm
-  const result = accumulate(objective, loop.models, microBatches, state.memory, loop.balance)
+  const result = yield* objectiveStep(() =>
+    accumulate(objective, loop.models, microBatches, state.memory, loop.balance)
+  )
   yield* applyStep(loop, step, result, learningRate)
   const told = afterStep === undefined ? undefined : yield* afterStep(step, loop.models, result)
   const tokens = microBatches.reduce((total, batch) => total + batch.tokens, 0)

@@ -8,7 +8,7 @@ import type { CommandLine } from "../command-line.ts"
 import type { CommandRun } from "../command.ts"
 import type { OptionSchema } from "../flags.ts"
 import { asksForHelp } from "../help.ts"
-import { type AnyRecipe, loadRecipe } from "../load-recipe.ts"
+import { type AnyRecipe, loadRecipe, RecipeInvalid } from "../load-recipe.ts"
 import { parseCommand } from "../parse-command.ts"
 import { runFlagFields, type RunSettings, withRunServices } from "../run-services.ts"
 import { storeBeside } from "../store-file.ts"
@@ -87,7 +87,12 @@ export const startRecipe = Effect.fnUntraced(function* (
     )
   )
   const { output } = settings
-  const stopped = yield* recipe.run(decoded).pipe(
+  const running: unknown = recipe.run(decoded)
+  if (!isEffect(running)) {
+    const reason = "its run gives no Effect; write: run: (params) => runTraining({ … })"
+    return yield* new RecipeInvalid({ file: String(invocation.options["recipe"]), reason })
+  }
+  const stopped = yield* running.pipe(
     Effect.andThen(Effect.flatMap(StopRequest, (isAsked) => (isAsked() ? hasStopped(output) : Effect.succeed(false)))),
     // What comes after a stage that was stopped misses that stage's model: that is no failure of its own.
     Effect.catch((error) => Effect.filterOrFail(hasStopped(output), identity<boolean>, () => error)),
@@ -114,3 +119,5 @@ const modelFolders = (output: string): ReadonlyArray<string> => {
     .map((folder) => join(folder, "final"))
     .filter((folder) => existsSync(folder))
 }
+
+const isEffect = (value: unknown): value is ReturnType<AnyRecipe["run"]> => Effect.isEffect(value)

@@ -1,0 +1,25 @@
+import { realpathSync } from "node:fs"
+import { dirname, sep } from "node:path"
+import { fileURLToPath } from "node:url"
+
+/** Folder of Plumbline's packages. */
+const PACKAGES = dirname(dirname(dirname(realpathSync(fileURLToPath(import.meta.url))))) + sep
+
+/** `path:line:column` at the end of a frame of a stack. */
+const PLACE = /[\s(]((?:file:\/\/)?\/[^()]*):\d+:\d+\)?$/
+
+/**
+ * Frames of an error's stack that are in neither Plumbline nor a package of others, the innermost first: a recipe's. Empty
+ * where nobody but Plumbline was at work.
+ */
+export const usersFrames = ({ stack = "" }: Error): ReadonlyArray<string> =>
+  stack
+    .split("\n")
+    .map((line) => line.trim())
+    .filter((line) => line.startsWith("at "))
+    .filter((line) => {
+      const path = PLACE.exec(line)?.[1]
+      return path !== undefined && isUsers(path.startsWith("file:") ? fileURLToPath(path) : path)
+    })
+
+const isUsers = (path: string): boolean => !path.startsWith(PACKAGES) && !path.includes(`${sep}node_modules${sep}`)
