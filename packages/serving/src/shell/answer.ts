@@ -39,11 +39,13 @@ export const answer = (options: AnswerOptions, draining: () => boolean) =>
       Effect.catchTag("RequestRefused", (error) => Effect.succeed(errorAnswer(error))),
       Effect.catchCause(unexpected)
     )
-  }).pipe(Effect.map((made) => HttpServerResponse.setHeaders(made, headersOf(options))))
+  }).pipe(Effect.map((made) => HttpServerResponse.setHeaders(made, headersOf(options, draining()))))
 
-const headersOf = ({ pulseAt }: AnswerOptions) => ({
+const headersOf = ({ pulseAt }: AnswerOptions, draining: boolean) => ({
   "x-request-id": randomUUID(),
-  ...(pulseAt !== undefined && { [PULSE_HEADER]: String(pulseAt) })
+  ...(pulseAt !== undefined && { [PULSE_HEADER]: String(pulseAt) }),
+  // who kept the connection would send the next request into its end
+  ...(draining && { connection: "close" })
 })
 
 /** Counts a request when its scope closes: its answer is handed over, or its client gone. */

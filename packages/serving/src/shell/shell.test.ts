@@ -252,7 +252,8 @@ describe("the HTTP shell", () => {
     await expect(eventually(() => fetch(`${url}/health`).then(() => false))).rejects.toThrow()
     kept.write("\r\n")
     expect((await late).status).toBe(503)
-    expect((await running).status).toBe(200)
+    const { headers, status } = await running
+    expect([status, headers.get("connection")]).toEqual([200, "close"])
     await closed
     expect(seen.finished).toBe(1)
   })
