@@ -2,12 +2,12 @@ import { createHash, type Hash } from "node:crypto"
 import { closeSync, fstatSync, openSync, readdirSync, readFileSync, readSync } from "node:fs"
 import { join } from "node:path"
 
-const SETTINGS = new Set(["config.json", "generation_config.json"])
+const SETTINGS = new Set(["config.json", "generation_config.json", "adapter_config.json"])
 const BLOCK = 2 ** 16
 const BLOCKS = 64
 
 /**
- * Tells one model folder from another, wherever it lies: its settings, and of each weights file the size and 64 blocks
+ * Tells one folder of a model or an adapter from another, wherever it lies: its settings, and of each weights file the size and 64 blocks
  * spread over it. Training changes all weights, so what lies between need not be read.
  */
 export const modelFingerprint = (folder: string): string => {

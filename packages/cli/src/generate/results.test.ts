@@ -33,6 +33,21 @@ it("goes on after the last prompt that has all its responses", async () => {
   expect(readFileSync(options.output, "utf8")).toBe(whole)
 })
 
+it("goes on with files of many blocks, whatever lies on their borders", async () => {
+  const many = Array.from({ length: 3000 }, (_, row) => Int32Array.of(row))
+  const options = { model, output: file(), samples: 2 }
+  const first = await Effect.runPromise(openResults(options, many))
+  // lines of any length, of characters of four bytes, and one that is longer than a block
+  const text = (row: number) => "😀é".repeat(row === 1500 ? 40_000 : row % 90)
+  const lines = (row: number) => [0, 1].map((sample) => JSON.stringify({ index: row, sample, text: text(row) }))
+  for (let row = 0; row < 2000; row++) await Effect.runPromise(first.write(row, lines(row)))
+  const whole = readFileSync(options.output)
+  appendFileSync(options.output, `${lines(2000)[0]}\n${lines(2000)[1]!.slice(0, 30)}`)
+  const second = await Effect.runPromise(openResults(options, many))
+  expect(many.findIndex((_, row) => !second.has(row))).toBe(2000)
+  expect(readFileSync(options.output).equals(whole)).toBe(true)
+})
+
 it("names a line in the middle that is torn or foreign", async () => {
   const options = { model, output: file(), samples: 1 }
   const first = await Effect.runPromise(openResults(options, prompts))
@@ -59,6 +74,13 @@ it("refuses a file of other prompts, of other options, of another model, or of s
   const elsewhere = join(folder(), "copy")
   cpSync(model, elsewhere, { recursive: true })
   expect((await Effect.runPromise(openResults({ ...options, model: elsewhere }, prompts))).has(0)).toBe(false)
+  const adapter = modelOf(3)
+  const adapted = { ...options, output: file(), adapter }
+  await Effect.runPromise(openResults(adapted, prompts))
+  expect((await Effect.runPromise(openResults({ ...adapted, adapter: modelOf(3) }, prompts))).has(0)).toBe(false)
+  // trained on since, in its place
+  cpSync(join(modelOf(4), "model.safetensors"), join(adapter, "model.safetensors"))
+  expect(await refusal(adapted, prompts)).toContain("it was not made from these prompts by this model")
   const foreign = file()
   appendFileSync(foreign, "a diary\n")
   expect(await refusal({ ...options, output: foreign }, prompts)).toContain("it was not made from these prompts")

@@ -5,6 +5,7 @@ import { appendFileSync, existsSync, readFileSync, statSync, truncateSync, write
 import { dirname, resolve } from "node:path"
 import { print } from "../terminal.ts"
 import { modelFingerprint } from "./model-fingerprint.ts"
+import { wholeLines } from "./whole-lines.ts"
 
 /** The responses' file cannot be gone on with, or not be written. */
 export class ResultsUnusable extends Schema.TaggedError<ResultsUnusable>()("ResultsUnusable", {
@@ -42,6 +43,8 @@ export const inOrder: RowOf = (line, number) => {
 interface ResultOptions {
   /** Folder of the model that responds. */
   readonly model: string
+  /** Of its adapter. */
+  readonly adapter?: string | undefined
   readonly output?: string | undefined
   readonly samples: number
 }
@@ -115,27 +118,34 @@ const checkPlace = (output: string): void => {
 const originOf = (options: ResultOptions, prompts: ReadonlyArray<Int32Array>): string => {
   const about = Object.entries(options).filter(([field]) => !INDIFFERENT.has(field))
   const hash = createHash("sha256").update(modelFingerprint(options.model)).update(JSON.stringify(about))
+  if (options.adapter !== undefined) hash.update(modelFingerprint(options.adapter))
   for (const ids of prompts) hash.update(`${ids.length}:`).update(ids)
   return hash.digest("hex")
 }
 
-const INDIFFERENT = new Set(["model", "output", "json", "input", "prompt", "maxRows", "cacheTokens", "batchTokens"])
+const INDIFFERENT = new Set([
+  "model",
+  "adapter",
+  "output",
+  "json",
+  "input",
+  "prompt",
+  "maxRows",
+  "cacheTokens",
+  "batchTokens"
+])
 
 /** Rows whose responses are all in the file; cuts off what follows the last of them. */
 const keepWhole = (file: string, samples: number, rowOf: RowOf): Set<number> => {
-  const text = readFileSync(file, "utf8")
   const counts = new Map<number, number>()
-  let [end, at] = [0, 0]
-  for (let number = 0; ; number++) {
-    const next = text.indexOf("\n", at)
-    if (next < 0) break
-    const index = lineRow(text.slice(at, next), number, rowOf)
+  let [end, number] = [0, 0]
+  for (const line of wholeLines(file)) {
+    const index = lineRow(line.text, number++, rowOf)
     const count = (counts.get(index) ?? 0) + 1
     counts.set(index, count)
-    at = next + 1
-    if (count === samples) end = at
+    if (count === samples) end = line.end
   }
-  truncateSync(file, Buffer.byteLength(text.slice(0, end)))
+  truncateSync(file, end)
   return new Set([...counts].filter(([, count]) => count === samples).map(([index]) => index))
 }
 
