@@ -1,5 +1,5 @@
 import { Effect, Schema } from "effect"
-import { attempt } from "../errors.ts"
+import { attempt, MalformedRecord } from "../errors.ts"
 import { type RawRow, readRows } from "../files/read-rows.ts"
 import { ConversationField, MessagesField, toConversation, toMessages } from "./fields.ts"
 import { decodeRow, type Form, form, originOf } from "./forms.ts"
@@ -17,21 +17,23 @@ export const loadPrompts = Effect.fn("loadPrompts")(function* (path: string) {
 /** Of any vocabulary. */
 export const TokenId = Schema.Int.check(Schema.isBetween({ minimum: 0, maximum: 2 ** 31 - 1 }))
 
-const promptOf = (conversation: Conversation, row: RawRow): PromptRecord =>
-  typeof conversation === "string"
-    ? { kind: "text", text: conversation, ...provenance(row) }
-    : { kind: "chat", messages: conversation, ...provenance(row) }
+/** @throws MalformedRecord where a chat has no messages, of which a template would make one with nobody */
+const promptOf = (conversation: Conversation, row: RawRow, field: string): PromptRecord => {
+  if (typeof conversation === "string") return { kind: "text", text: conversation, ...provenance(row) }
+  if (conversation.length > 0) return { kind: "chat", messages: conversation, ...provenance(row) }
+  throw new MalformedRecord({ ...originOf(row), field, reason: "has no messages" })
+}
 
 const provenance = (row: RawRow) => ({ fields: row.value, origin: originOf(row) })
 
 const conversationForm = (name: string): Form<PromptRecord> =>
   form({ [name]: ConversationField }, {}, (values, row) =>
-    promptOf(toConversation(values[name] as typeof ConversationField.Type), row)
+    promptOf(toConversation(values[name] as typeof ConversationField.Type), row, name)
   )
 
 const messagesForm = (name: string): Form<PromptRecord> =>
   form({ [name]: MessagesField }, {}, (values, row) =>
-    promptOf(toMessages(values[name] as typeof MessagesField.Type), row)
+    promptOf(toMessages(values[name] as typeof MessagesField.Type), row, name)
   )
 
 const FORMS: ReadonlyArray<Form<PromptRecord>> = [
@@ -43,7 +45,7 @@ const FORMS: ReadonlyArray<Form<PromptRecord>> = [
   messagesForm("messages"),
   messagesForm("conversations"),
   conversationForm("prompt"),
-  form({ text: Schema.String }, {}, ({ text }, row) => promptOf(text, row)),
+  form({ text: Schema.String }, {}, ({ text }, row) => promptOf(text, row, "text")),
   conversationForm("input"),
   conversationForm("question")
 ]

@@ -256,6 +256,9 @@ describe("loadPrompts", () => {
     expect(record).toMatchObject({ fields: { answer: "42" }, origin: { line: 1 } })
     expect(await failure(loadPrompts, { input_ids: [1, -2] })).toMatchObject({ field: "input_ids.1" })
     expect(await failure(loadPrompts, { input_ids: [1.5] })).toMatchObject({ field: "input_ids.0" })
+    for (const field of ["messages", "prompt"]) {
+      expect(await failure(loadPrompts, { [field]: [] })).toMatchObject({ field, reason: "has no messages" })
+    }
   })
 })
 
