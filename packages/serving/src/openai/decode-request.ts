@@ -5,31 +5,44 @@ import { badField, RequestRefused } from "../shell/request-refused.ts"
 export type Refusals = Readonly<Record<string, string>>
 
 /**
- * A request body as its schema has it; the first thing wrong is the refusal. Fields that are null count as left out, as
- * in OpenAI's API.
+ * A request body, or an object within one, as its schema has it; the first thing wrong is the refusal. Fields that are null
+ * count as left out, as in OpenAI's API.
+ *
+ * @param place of the object in the body; the body itself when absent
  */
 export const decodeRequest = <Fields extends Schema.Struct.Fields>(
   schema: Schema.Struct<Fields> & Schema.ConstraintDecoder<unknown>,
   refusals: Refusals,
-  body: unknown
+  body: unknown,
+  place?: string
 ): Effect.Effect<Schema.Struct<Fields>["Type"], RequestRefused> =>
   Effect.suspend(() => {
+    const paramOf = (field: string) => (place === undefined ? field : `${place}.${field}`)
     if (!isObject(body)) {
-      return Effect.fail(new RequestRefused({ status: 400, reason: "the body must be a JSON object" }))
+      return Effect.fail(
+        place === undefined
+          ? new RequestRefused({ status: 400, reason: "the body must be a JSON object" })
+          : badField(place, "must be an object")
+      )
     }
     const isGiven = (field: string) => Object.hasOwn(body, field) && body[field] !== null
     const refused = Object.keys(refusals).find((field) => isGiven(field) && asks(body[field]))
-    if (refused !== undefined) return Effect.fail(badField(refused, refusals[refused]!, "unsupported_parameter"))
+    if (refused !== undefined) {
+      return Effect.fail(badField(paramOf(refused), refusals[refused]!, "unsupported_parameter"))
+    }
     // one by one, up to the first: there may be hundreds of thousands
     for (const field in body) {
       if (Object.hasOwn(schema.fields, field) || Object.hasOwn(refusals, field) || !isGiven(field)) continue
-      return Effect.fail(badField(field.slice(0, MOST_OF_A_NAME), "there is no such field", "unknown_parameter"))
+      const param = paramOf(field.slice(0, MOST_OF_A_NAME))
+      return Effect.fail(badField(param, "there is no such field", "unknown_parameter"))
     }
     const read = Object.fromEntries(
       Object.keys(schema.fields).flatMap((field) => (isGiven(field) ? [[field, body[field]]] : []))
     )
     const decoded = Schema.decodeUnknownResult(schema)(read, { onExcessProperty: "error" })
-    return Result.isSuccess(decoded) ? Effect.succeed(decoded.success) : Effect.fail(refusalOf(decoded.failure))
+    return Result.isSuccess(decoded)
+      ? Effect.succeed(decoded.success)
+      : Effect.fail(refusalOf(decoded.failure, paramOf))
   })
 
 /** Characters of a name that nobody here knows. */
@@ -44,9 +57,9 @@ export const asks = (value: unknown): boolean => value !== "" && !(Array.isArray
 
 const format = SchemaIssue.makeFormatterStandardSchemaV1()
 
-const refusalOf = ({ issue }: Schema.SchemaError): RequestRefused => {
+const refusalOf = ({ issue }: Schema.SchemaError, paramOf: (field: string) => string): RequestRefused => {
   const [first] = format(issue).issues
-  const param = pathText(first?.path ?? [])
+  const param = paramOf(pathText(first?.path ?? []))
   const message = first?.message ?? "not understood"
   if (message.includes("no excess property")) return badField(param, "there is no such field", "unknown_parameter")
   return badField(param, message.charAt(0).toLowerCase() + message.slice(1))

@@ -1,19 +1,18 @@
 import type { JudgedRecord } from "@plumbline/data"
 import { type AttributeWeights, unfitWeights, unreadable, weightsInOrder } from "@plumbline/reward-model"
 import { Effect, Schema } from "effect"
-import { decodeRequest } from "../openai/decode-request.ts"
+import { decodeRequest, isObject } from "../openai/decode-request.ts"
 import { badMessages, readMessages } from "../openai/messages.ts"
 import { modelNamed } from "../openai/served-model.ts"
 import { badField, type RequestRefused } from "../shell/request-refused.ts"
 import type { ServedReward } from "./served-reward.ts"
 
 const optional = Schema.optionalKey
-const TokenIds = Schema.Array(Schema.Int.check(Schema.isBetween({ minimum: 0, maximum: 2 ** 31 - 1 })))
 
 /** A row to be scored: token ids, a prompt (or its messages) and a response, a chat, or a text. */
 const Row = Schema.Struct({
   id: optional(Schema.String),
-  input_ids: optional(TokenIds),
+  input_ids: optional(Schema.Unknown),
   prompt: optional(Schema.String),
   response: optional(Schema.String),
   messages: optional(Schema.Unknown),
@@ -22,12 +21,13 @@ const Row = Schema.Struct({
   fields: optional(Schema.Unknown)
 })
 
+/** What may be long is read in loops of its own. */
 const RewardRequest = Schema.Struct({
   model: optional(Schema.String),
-  rows: optional(Schema.Array(Row)),
-  input: optional(Schema.Union([Schema.String, TokenIds, Schema.Array(Schema.String), Schema.Array(TokenIds)])),
+  rows: optional(Schema.Unknown),
+  input: optional(Schema.Unknown),
   messages: optional(Schema.Unknown),
-  attribute_weights: optional(Schema.Record(Schema.String, Schema.Finite))
+  attribute_weights: optional(Schema.Unknown)
 })
 
 export interface AskedRow {
@@ -55,37 +55,54 @@ export const rewardRequest = (
     const given = ["rows", "input", "messages"].filter((field) => field in request)
     if (given.length !== 1)
       return yield* badField("rows", "give one of rows, input and messages", "missing_required_parameter")
-    const rows = yield* rowsOf(request)
-    if (rows.length > maxRows) {
-      return yield* badField("rows", `there are ${rows.length} of them; at most ${maxRows} are taken at once`)
-    }
+    const rows = yield* rowsOf(request, maxRows)
     if (rows.length === 0) return yield* badField(given[0]!, "is an empty list")
     return { rows: yield* Effect.forEach(rows, (row) => readRow(served, row)), weights }
   })
 
-/** A row, and the field by which a refusal names it. */
+/** A row as it came, and the field by which a refusal names it. */
 interface PlacedRow {
   readonly place: string
-  readonly row: typeof Row.Type
+  readonly row: unknown
 }
 
-const rowsOf = ({ input, messages, rows }: typeof RewardRequest.Type): Effect.Effect<ReadonlyArray<PlacedRow>> => {
-  if (rows !== undefined) return Effect.succeed(rows.map((row, i) => ({ place: `rows[${i}]`, row })))
+const INPUT = "must be a text, a list of texts, a list of token ids, or a list of lists of token ids"
+
+const rowsOf = (
+  { input, messages, rows }: typeof RewardRequest.Type,
+  most: number
+): Effect.Effect<ReadonlyArray<PlacedRow>, RequestRefused> => {
   if (messages !== undefined) return Effect.succeed([{ place: "messages", row: { messages } }])
-  const several: ReadonlyArray<unknown> = typeof input === "string" || typeof input?.[0] === "number" ? [input] : input!
+  const given = rows ?? (typeof input === "string" || (Array.isArray(input) && isIds(input)) ? [input] : input)
+  if (!Array.isArray(given)) {
+    return Effect.fail(rows === undefined ? badField("input", INPUT) : badField("rows", "must be a list of rows"))
+  }
+  if (given.length > most) {
+    return Effect.fail(badField("rows", `there are ${given.length} of them; at most ${most} are taken at once`))
+  }
+  if (rows !== undefined) {
+    return Effect.succeed(given.map((row: unknown, i): PlacedRow => ({ place: `rows[${i}]`, row })))
+  }
+  const isTexts = given.every((one) => typeof one === "string")
+  if (!isTexts && !given.every((one) => Array.isArray(one))) return Effect.fail(badField("input", INPUT))
   return Effect.succeed(
-    several.map((one, i) => ({
-      place: several.length === 1 ? "input" : `input[${i}]`,
-      row: typeof one === "string" ? { text: one } : { input_ids: one as ReadonlyArray<number> }
+    given.map((one: unknown, i): PlacedRow => ({
+      place: given.length === 1 ? "input" : `input[${i}]`,
+      row: isTexts ? { text: one } : { input_ids: one }
     }))
   )
 }
 
+/** Whether it is the ids of one row, and no list of rows. */
+const isIds = (input: ReadonlyArray<unknown>): boolean => typeof input[0] === "number"
+
 const readRow = (
   { model, tokenizerThread }: ServedReward,
-  { place, row }: PlacedRow
+  placed: PlacedRow
 ): Effect.Effect<AskedRow, RequestRefused> =>
   Effect.gen(function* () {
+    const { place } = placed
+    const row = yield* decodeRequest(Row, {}, placed.row, place)
     const record = yield* recordOf(place, row)
     const ids = yield* tokenizerThread.judged(record).pipe(Effect.mapError((error) => badMessages(place, error)))
     const reason = unreadable(model, ids)
@@ -95,7 +112,7 @@ const readRow = (
 
 const recordOf = (place: string, row: typeof Row.Type): Effect.Effect<JudgedRecord, RequestRefused> =>
   Effect.gen(function* () {
-    if (row.input_ids !== undefined) return { kind: "ids", ids: Int32Array.from(row.input_ids) }
+    if (row.input_ids !== undefined) return { kind: "ids", ids: yield* idsOf(place, row.input_ids) }
     const messages = row.messages === undefined ? undefined : yield* readMessages(row.messages)
     if (row.response !== undefined) {
       const prompt = messages ?? row.prompt
@@ -110,9 +127,26 @@ const recordOf = (place: string, row: typeof Row.Type): Effect.Effect<JudgedReco
       : { kind: "text", text }
   })
 
-const weightsOf = (served: ServedReward, asked: AttributeWeights | undefined) => {
-  const unfit = unfitWeights(served.model.head, asked ?? served.weights)
-  return unfit === undefined
-    ? Effect.succeed(weightsInOrder(served.model.head, asked ?? served.weights))
-    : Effect.fail(badField("attribute_weights", unfit.message))
+const idsOf = (place: string, given: unknown): Effect.Effect<Int32Array, RequestRefused> => {
+  if (!Array.isArray(given)) return Effect.fail(badField(`${place}.input_ids`, "must be a list of token ids"))
+  const wrong = given.findIndex((id) => !Number.isInteger(id) || id < 0 || id >= 2 ** 31)
+  if (wrong < 0) return Effect.succeed(Int32Array.from(given as ReadonlyArray<number>))
+  return Effect.fail(badField(place, `has no token id at place ${wrong}`))
+}
+
+const WEIGHTS = "attribute_weights"
+/** Attributes that a refusal names. */
+const NAMED = 3
+
+const weightsOf = ({ model: { head }, weights }: ServedReward, asked: unknown) => {
+  if (asked === undefined) return Effect.succeed(weightsInOrder(head, weights))
+  if (!isObject(asked)) return Effect.fail(badField(WEIGHTS, "must be an object, weights by attribute"))
+  const unknown = Object.keys(asked).filter((name) => !head.attributes.includes(name))
+  if (unknown.length > 0) {
+    const some = Object.fromEntries(unknown.slice(0, NAMED).map((name) => [name.slice(0, 200), 1]))
+    return Effect.fail(badField(WEIGHTS, unfitWeights(head, some)!.message))
+  }
+  const wrong = Object.keys(asked).find((name) => typeof asked[name] !== "number" || !Number.isFinite(asked[name]))
+  if (wrong !== undefined) return Effect.fail(badField(`${WEIGHTS}.${wrong}`, "must be a number"))
+  return Effect.succeed(weightsInOrder(head, asked as AttributeWeights))
 }

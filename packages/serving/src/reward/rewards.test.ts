@@ -148,7 +148,18 @@ describe("/v1/rewards", () => {
     [{ input: "a", attribute_weights: { kind: 1 } }, "attribute_weights", "scores good, long, not kind"],
     [{ input: Array.from({ length: 9 }, () => "a") }, "rows", "at most 8 are taken at once"],
     [{ input: "a", temperature: 1 }, "temperature", "there is no such field"],
-    [{ rows: [{ text: 3 }] }, "rows[0].text", "string"]
+    [{ rows: [{ text: 3 }] }, "rows[0].text", "string"],
+    [{ rows: [{ txt: "a" }] }, "rows[0].txt", "there is no such field"],
+    [{ rows: "a" }, "rows", "must be a list of rows"],
+    [{ rows: [["a"]] }, "rows[0]", "must be an object"],
+    [{ rows: [{ input_ids: "a" }] }, "rows[0].input_ids", "must be a list of token ids"],
+    [{ rows: [{ input_ids: [1, 2.5] }] }, "rows[0]", "has no token id at place 1"],
+    [{ input: [1, "a"] }, "input", "has no token id at place 1"],
+    [{ input: ["a", 1] }, "input", "must be a text, a list of texts"],
+    [{ input: ["a", [1]] }, "input", "must be a text, a list of texts"],
+    [{ input: { a: 1 } }, "input", "must be a text, a list of texts"],
+    [{ input: "a", attribute_weights: [1] }, "attribute_weights", "must be an object"],
+    [{ input: "a", attribute_weights: { good: "1" } }, "attribute_weights.good", "must be a number"]
   ])("refuses %j by its field", async (body, param, reason) => {
     const { error, status } = await post("/v1/rewards", body)
     expect([status, error.param]).toEqual([400, param])
