@@ -11,6 +11,7 @@ import {
   type TokenizerShape
 } from "@plumbline/data"
 import { type Model, Policy } from "@plumbline/models"
+import { Processes } from "@plumbline/runtime"
 import { type Dataset, type DataUnit, type MicroBatching, Progress, type TrainingOptions } from "@plumbline/training"
 import { Effect } from "effect"
 import { basename } from "node:path"
@@ -112,7 +113,7 @@ export const modelDataFromFiles = Effect.fn("dataFromFiles")(function* <Row>(
     units,
     heldOut,
     sampler,
-    split: microBatching(options),
+    split: { ...microBatching(options), processes: (yield* Processes).size },
     layout: options.packing ? "packed" : "padded-right",
     padId: tokenizer.padId,
     maxLength: limit.maxLength

@@ -1,6 +1,7 @@
 import { type BackendUnavailable, computing, ModelRuntime } from "@plumbline/runtime"
 import { option } from "@plumbline/training"
 import { Context, Effect, Layer, Schema } from "effect"
+import { deviceIndex, isFirstProcess } from "./processes.ts"
 import { remark } from "./terminal.ts"
 
 const Precision = Schema.Literals(["float32", "bfloat16"])
@@ -12,6 +13,7 @@ interface BackendChoice {
     readonly precision: typeof Precision.Type
     readonly batchInvariant: boolean
     readonly deterministic: boolean
+    readonly deviceIndex: number
   }) => Layer.Layer<ModelRuntime, BackendUnavailable>
   readonly precisions: ReadonlyArray<typeof Precision.Type>
   readonly devices: ReadonlyArray<typeof Device.Type>
@@ -105,7 +107,8 @@ const candidatesFor = (options: MachineOptions): Effect.Effect<ReadonlyArray<Bac
 const runtimeLayer = (options: MachineOptions) =>
   Layer.unwrap(
     Effect.map(candidatesFor(options), ([first, ...others]) => {
-      const start = (name: BackendName) => (backends[name] as BackendChoice).layer(options)
+      const start = (name: BackendName) =>
+        (backends[name] as BackendChoice).layer({ ...options, deviceIndex: deviceIndex() })
       if (options.backend !== "auto") return start(first!)
       const preferred = Layer.tap(start(first!), announce())
       return others.reduce(
@@ -124,5 +127,7 @@ export const onMachine =
 
 const announce = (missing?: BackendUnavailable) => (context: Context.Context<ModelRuntime>) => {
   const { description } = Context.get(context, ModelRuntime)
-  return remark(`backend: ${description}${missing === undefined ? "" : ` (${missing.backend}: ${missing.reason})`}`)
+  return isFirstProcess()
+    ? remark(`backend: ${description}${missing === undefined ? "" : ` (${missing.backend}: ${missing.reason})`}`)
+    : Effect.void
 }

@@ -12,12 +12,14 @@ process.stdout.on("error", ({ code, message }: NodeJS.ErrnoException) => {
 // remarks that nobody reads change nothing
 process.stderr.on("error", () => {})
 
-const [{ Cause, Effect, Exit, Logger }, { plumb }, { renderFailure }, { usesColour }] = await Promise.all([
-  import("effect"),
-  import("./plumb.ts"),
-  import("./render-error.ts"),
-  import("./terminal.ts")
-])
+const [{ Cause, Effect, Exit, Logger }, { endWithLauncher }, { plumb }, { renderFailure }, { usesColour }] =
+  await Promise.all([
+    import("effect"),
+    import("./launch.ts"),
+    import("./plumb.ts"),
+    import("./render-error.ts"),
+    import("./terminal.ts")
+  ])
 
 // What is thrown where nobody waits for it, as in a timer of a recipe. Before a backend's own handlers, which throw it again.
 const end = (error: unknown) => {
@@ -26,6 +28,7 @@ const end = (error: unknown) => {
 }
 process.on("uncaughtException", end).on("unhandledRejection", end)
 
+endWithLauncher()
 const command = plumb(process.argv.slice(2)).pipe(Effect.provideService(Logger.LogToStderr, true))
 const exit = await Effect.runPromiseExit(command)
 if (Exit.isFailure(exit)) {

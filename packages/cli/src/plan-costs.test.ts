@@ -20,6 +20,7 @@ const N = 40 + 64 + 96 + 12
 
 const options = {
   activationCheckpointing: false,
+  processes: 1,
   adapter: undefined,
   quantised: false,
   precision: "float32",

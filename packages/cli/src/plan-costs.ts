@@ -95,12 +95,14 @@ const keptCheckpoints = (workload: Workload, options: CostOptions, steps: number
 /** The largest micro-batch there can be. */
 const largestMicroBatch = (
   { reference, units }: Workload,
-  { batchSize, microBatchSize = batchSize, microBatchTokens: most }: CostOptions
+  { batchSize, microBatchSize, microBatchTokens: most, processes }: CostOptions
 ) => {
+  const share = Math.ceil(batchSize / processes)
+  const size = Math.min(microBatchSize ?? share, share)
   const longestFirst = units.map(sum).toSorted((a, b) => b - a)
-  const byCount = sum(longestFirst.slice(0, microBatchSize))
+  const byCount = sum(longestFirst.slice(0, size))
   const tokens = most === undefined ? byCount : Math.max(longestFirst[0]!, Math.min(most, byCount))
-  const isPart = microBatchSize < batchSize || tokens < byCount
+  const isPart = size < share || tokens < byCount
   return { tokens, isPart, hasReference: reference !== "never" }
 }
 

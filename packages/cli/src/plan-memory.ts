@@ -10,6 +10,8 @@ export interface Training extends Pick<MachineOptions, "device" | "precision"> {
   /** The model below the adapter is in 4 bits. */
   readonly quantised: boolean
   readonly activationCheckpointing: boolean
+  /** Those that share each step; memory is that of one. */
+  readonly processes: number
 }
 
 /** Bytes. */
@@ -37,13 +39,13 @@ export interface MicroBatch {
 const FLOAT_BYTES = 4
 
 export const memoryOf = (config: DecoderConfig, { hasReference, isPart, tokens }: MicroBatch, training: Training) => {
-  const { adapter } = training
+  const { adapter, processes } = training
   const parameters = causalParameters(config)
   const trained = adapter?.trained ?? parameters.reduce((total, spec) => total + sizeOf(spec), 0)
   const costs: MemoryCosts = {
     weights: weightBytes(config, parameters, training),
-    gradients: trained * storage(training) * (isPart ? 2 : 1),
-    moments: 2 * trained * FLOAT_BYTES,
+    gradients: trained * storage(training) * (isPart ? 2 : 1) + summedBytes(trained, processes),
+    moments: (2 * trained * FLOAT_BYTES) / processes,
     reference: hasReference ? referenceBytes(config, parameters, training) : 0,
     activations: tokens * storage(training) * activationFeatures(config, training),
     output: outputBytes(config, tokens, training),
@@ -51,6 +53,10 @@ export const memoryOf = (config: DecoderConfig, { hasReference, isPart, tokens }
   }
   return costs
 }
+
+/** A process's part of the sum, and of the weights that it moves. */
+const summedBytes = (trained: number, processes: number): number =>
+  processes === 1 ? 0 : (2 * trained * FLOAT_BYTES) / processes
 
 /** Bytes of a number of an activation, and of a matrix that products read. */
 const storage = ({ precision }: Training): number => (precision === "bfloat16" ? 2 : FLOAT_BYTES)

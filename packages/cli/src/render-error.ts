@@ -22,6 +22,8 @@ const HINTS: Readonly<Record<string, string>> = {
   ModelNotFound: "a model folder has config.json, model.safetensors and tokenizer.json, as Hugging Face lays them out",
   NoRowsLeft: "a larger --max-length may keep them",
   OutOfMemory: "less at once may fit: smaller batches, shorter rows, --precision bfloat16, or a smaller model",
+  ProcessDied:
+    "SIGKILL is often the system's, for want of memory. A run goes on from its newest checkpoint: plumb resume RUN",
   RewardUnavailable:
     "plumb serve --model REWARD_MODEL scores at http://127.0.0.1:8000; a token goes in PLUMBLINE_TOKEN",
   RunUnknown: "plumb runs lists the runs of a store",

@@ -9,6 +9,7 @@ const PASSING: ReadonlySet<string> = new Set([
   "GenerationTimedOut",
   "GeneratorFailed",
   "OutputUnwritable",
+  "ProcessLost",
   "RewardFailed",
   "RewardTimedOut",
   "RewardUnavailable",

@@ -1,5 +1,7 @@
-import { ModelRuntime } from "@plumbline/runtime"
+import { ModelRuntime, Processes } from "@plumbline/runtime"
+import { RunStore } from "@plumbline/store"
 import {
+  inFirst,
   type Invocation,
   needed,
   optional,
@@ -13,6 +15,7 @@ import { dirname } from "node:path"
 import { machineFields, type MachineOptions, onMachine } from "./backend.ts"
 import { checkWritable } from "./check-writable.ts"
 import { runIn } from "./find-run.ts"
+import { joined, placeAmongProcesses, processesField } from "./processes.ts"
 import { interrupted } from "./run-interrupted.ts"
 import { stopSignals } from "./stop-signals.ts"
 import { storeBeside, storeLayer } from "./store-file.ts"
@@ -26,13 +29,15 @@ export const storeField = optional(
 export const runFlagFields = {
   output: needed(Schema.NonEmptyString, "new folder for the run: checkpoints, metrics and, in final/, the model"),
   store: storeField,
-  ...machineFields
+  ...machineFields,
+  processes: processesField
 } as const
 
 /** Where a run goes and what computes it. */
 export interface RunSettings extends MachineOptions {
   readonly output: string
   readonly store?: string | undefined
+  readonly processes: number
 }
 
 export interface RunStart {
@@ -48,20 +53,29 @@ export const withRunServices =
   <A, E>(effect: Effect.Effect<A, E, RecipeServices>) =>
     Effect.gen(function* () {
       const { output } = settings
+      const place = yield* placeAmongProcesses()
       const store = settings.store ?? storeBeside(output)
-      yield* checkWritable(output)
-      yield* checkWritable(dirname(store))
-      // The run itself would find out as well, but only after the model is loaded.
-      const existing = resume ? undefined : runIn(output)
-      if (existing !== undefined) return yield* new RunExists({ folder: existing })
+      const check = checkOutput(output, store, resume)
+      // one process finds out before it loads anything; of several the first can only tell the others once they have met
+      if (place === undefined) yield* check
       return yield* Effect.gen(function* () {
         // run.json names the backend itself: a run goes on with the one it was started on
         const options = { ...invocation.options, backend: (yield* ModelRuntime).backend }
+        const processes = yield* joined(place)
         const services = Layer.mergeAll(
           RunContext.layer({ output, resume, invocation: { ...invocation, options } }),
-          storeLayer(store),
-          stopSignals.pipe(Layer.provideMerge(Progress.layer))
+          processes.rank === 0 ? storeLayer(store) : RunStore.layerSqlite(":memory:"),
+          stopSignals.pipe(Layer.provideMerge(processes.rank === 0 ? Progress.layer : Progress.layerSilent))
         )
-        return yield* Effect.provide(effect, services)
-      }).pipe(onMachine(settings), Effect.mapError(interrupted(output)))
+        const checked = place === undefined ? effect : Effect.andThen(inFirst(check), effect)
+        return yield* checked.pipe(Effect.provide(services), Effect.provideService(Processes, processes))
+      }).pipe(Effect.scoped, onMachine(settings), Effect.mapError(interrupted(output)))
     })
+
+const checkOutput = Effect.fnUntraced(function* (output: string, store: string, resume: boolean) {
+  yield* checkWritable(output)
+  yield* checkWritable(dirname(store))
+  // The run itself would find out as well, but only after the model is loaded.
+  const existing = resume ? undefined : runIn(output)
+  if (existing !== undefined) return yield* new RunExists({ folder: existing })
+})

@@ -19,6 +19,7 @@ export { loadCausalLM, type LoadOptions, narrowMatrix } from "./checkpoint/load.
 export { readConfig } from "./checkpoint/folder.ts"
 export { saveModel, type SaveOptions } from "./checkpoint/save.ts"
 export { readTensors, restoreWeights, writeTensors } from "./checkpoint/restore.ts"
+export { tensorValues, type TensorValues } from "./safetensors/stored-tensor.ts"
 export { weightsDigest } from "./checkpoint/digest.ts"
 export type { Biases, DecoderConfig, JsonObject } from "./config/decoder-config.ts"
 export { type Decoder, decoder } from "./decoder/decoder.ts"

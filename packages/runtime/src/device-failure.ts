@@ -39,7 +39,14 @@ export class BatchInvarianceUnavailable extends Schema.TaggedError<BatchInvarian
   }
 }
 
-export type DeviceFailure = OutOfMemory | DeviceLost | BatchInvarianceUnavailable
+/** Another of the processes that compute together is gone or has failed, and this one cannot go on without it. */
+export class ProcessLost extends Schema.TaggedError<ProcessLost>()("ProcessLost", { reason: Schema.String }) {
+  override get message() {
+    return `the processes of this run cannot go on: ${this.reason}`
+  }
+}
+
+export type DeviceFailure = OutOfMemory | DeviceLost | BatchInvarianceUnavailable | ProcessLost
 
 const shortened = (text: string): string => (text.length > 200 ? `${text.slice(0, 200)}…` : text)
 

@@ -11,7 +11,13 @@ export type {
   Variable
 } from "./tf.ts"
 export { computing } from "./computing.ts"
-export { BatchInvarianceUnavailable, type DeviceFailure, DeviceLost, OutOfMemory } from "./device-failure.ts"
+export {
+  BatchInvarianceUnavailable,
+  type DeviceFailure,
+  DeviceLost,
+  OutOfMemory,
+  ProcessLost
+} from "./device-failure.ts"
 export {
   BackendUnavailable,
   type MemoryReport,
@@ -39,6 +45,8 @@ export {
   pagedRows,
   type PagedSpans
 } from "./ops/paged-attention.ts"
+export { joinParts, ownPart, sumOverProcesses, sumPart } from "./ops/processes.ts"
+export { alone, joinProcesses, type Meeting, Processes, type ProcessesShape } from "./processes.ts"
 export { recomputed } from "./ops/recomputed.ts"
 export { addedGradient } from "./ops/added-gradient.ts"
 export { addByRow, addRowsById } from "./ops/add-by-row.ts"

@@ -19,6 +19,7 @@
 #include "cpu-products.h"
 #include "cpu-sampling.h"
 #include "device.h"
+#include "group.h"
 #include "handle.h"
 #include "operator.h"
 #include "recording.h"
@@ -87,6 +88,13 @@ static Napi::Object Initialise(Napi::Env env, Napi::Object exports) {
   add("seed", SetSeed);
   add("threads", SetThreads);
   add("deterministic", SetDeterministic);
+  add("groupJoin", GroupJoin);
+  add("groupLeave", GroupLeave);
+  add("groupFail", GroupFail);
+  add("groupSum", GroupSum);
+  add("groupSumPart", GroupSumPart);
+  add("groupJoinParts", GroupJoinParts);
+  add("groupExchange", GroupExchange);
   add("handleStatistics", HandleStatistics);
   add("hostMemory", HostMemory);
   add("callStatistics", CallStatistics);

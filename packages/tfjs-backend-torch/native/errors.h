@@ -20,6 +20,11 @@ struct ArgumentError : std::runtime_error {
   using std::runtime_error::runtime_error;
 };
 
+/** Another process is gone, or did not answer in time. */
+struct PeerError : std::runtime_error {
+  using std::runtime_error::runtime_error;
+};
+
 /** What was being done when an exception came; the addon runs on one thread. */
 struct Activity {
   /** Lives as long as the operator or kernel it names, or the whole process. */
@@ -115,6 +120,8 @@ Napi::Value Guarded(Napi::Env env, Body body) {
     error.ThrowAsJavaScriptException();
   } catch (const ArgumentError& error) {
     Throw(env, "argument", error.what());
+  } catch (const PeerError& error) {
+    Throw(env, "peer", error.what());
   } catch (const c10::Error& error) {
     const std::string message = error.what_without_backtrace();
     Throw(env, KindOf(message), message);

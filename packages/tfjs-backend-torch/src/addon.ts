@@ -94,6 +94,23 @@ export interface CudaAddon {
   ) => void
 }
 
+/** How a process finds the others that compute with it. */
+export interface Membership {
+  readonly rank: number
+  readonly size: number
+  /** Where they meet. */
+  readonly host: string
+  readonly port: number
+  /** Whether they meet in this process; else in one started beforehand. */
+  readonly meetsHere: boolean
+  /** Of the names they use there. */
+  readonly prefix: string
+  /** Milliseconds that one waits for the others, who may still be loading a model. */
+  readonly patience: number
+  /** CUDA device, or below 0 the host. */
+  readonly device: number
+}
+
 export interface HandleStatistics {
   readonly handles: number
   /** What the handles show; memory that several show counts for each. */
@@ -182,6 +199,19 @@ export interface Addon extends Partial<CudaAddon> {
   readonly seed: (seed: number) => void
   readonly threads: (count?: number) => number
   readonly deterministic: (flag: boolean) => void
+  /** Resolves once all have come. */
+  readonly groupJoin: (own: Membership) => Promise<void>
+  readonly groupLeave: () => void
+  /** Whatever the others wait for fails with this reason. */
+  readonly groupFail: (reason: string) => void
+  /** Every process's bytes, in their order; any numbers of them. Waits for all. */
+  readonly groupExchange: (bytes: Uint8Array) => ReadonlyArray<Uint8Array>
+  /** A new tensor: all processes' added up. Queued on a device, as what follows. */
+  readonly groupSum: (x: Handle) => Handle
+  /** This process's part of the sum, one of as many equal ones as there are processes; flat. */
+  readonly groupSumPart: (x: Handle) => Handle
+  /** Writes every process's part into its place of a contiguous tensor. */
+  readonly groupJoinParts: (part: Handle, whole: Handle) => void
   readonly callStatistics: () => CallStatistics
   /** Handles alive, and the bytes they show. */
   readonly handleStatistics: () => HandleStatistics
@@ -192,8 +222,11 @@ export interface Addon extends Partial<CudaAddon> {
 /** What libtorch, or the addon's own checks, threw. */
 export interface TorchError extends Error {
   readonly name: "TorchError"
-  /** `argument` is a mistake of the caller; `device` a fault of the GPU, after which nothing runs there any more. */
-  readonly kind: "operator" | "out-of-memory" | "device" | "argument"
+  /**
+   * `argument` is a mistake of the caller; `device` a fault of the GPU, after which nothing runs there any more; `peer` says
+   * that another process is gone or has failed.
+   */
+  readonly kind: "operator" | "out-of-memory" | "device" | "argument" | "peer"
   readonly operator: string
   /** Dtypes and shapes of the operator's arguments, as text. */
   readonly shapes: string

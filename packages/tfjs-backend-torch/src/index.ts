@@ -4,6 +4,7 @@ export {
   type CallStatistics,
   type CudaMemory,
   isTorchError,
+  type Membership,
   type TorchError,
   TorchUnavailable
 } from "./addon.ts"

@@ -1,6 +1,7 @@
 import {
+  alone,
   normOf,
-  normParts,
+  type ProcessesShape,
   tf,
   type NamedTensorMap,
   type Tensor,
@@ -12,10 +13,12 @@ import type { Balance } from "./balance.ts"
 import { couple } from "./couple.ts"
 import { checkedSums } from "./objective-check.ts"
 import type { LossSums, Memory, MicroBatch, Objective, Observed, Unit, WeightedSum } from "./objective.ts"
+import { inOrder, ownersOf } from "./processes/own-share.ts"
+import { ownNormParts, reduceGradients } from "./processes/reduce-gradients.ts"
 import { countOf, LOSS, metricsOf, type MicroBatchRecord, observedOf } from "./step-metrics.ts"
 
 export interface StepResult {
-  /** By variable name; the caller disposes. */
+  /** By variable name, as `reduceGradients` leaves them; the caller disposes. */
   readonly gradients: NamedTensorMap
   /** Means over the global batch: `loss`, `grad_norm` and the objective's own. */
   readonly metrics: Readonly<Record<string, number>>
@@ -27,57 +30,93 @@ export interface StepResult {
   readonly observed: ReadonlyArray<Observed>
 }
 
+/** What a step is made with besides its data. */
+export interface StepSetting<M extends Trainable> {
+  /** What the step before it left to remember. */
+  readonly memory?: Memory
+  /** Of the models' experts, where they are mixtures. */
+  readonly balance?: Balance<M> | undefined
+  /** Those that share the step. Each is given the whole global batch, and computes its share. */
+  readonly processes?: ProcessesShape
+}
+
 /**
- * Loss and gradients of one global batch. The result does not depend on how it is split into micro-batches. A micro-batch
- * without units only reports; where none has any, there is no loss and no gradient.
- *
- * @param balance of the models' experts, where they are mixtures
+ * Loss and gradients of one global batch. The result does not depend on how it is split into micro-batches, or over
+ * processes. A micro-batch without units only reports; where none has any, there is no loss and no gradient.
  */
 export const accumulate = <M extends Trainable, B extends MicroBatch>(
   objective: Objective<M, B>,
   models: M,
   microBatches: ReadonlyArray<B>,
-  before: Memory = {},
-  balance?: Balance<M>
+  { balance, memory: before = {}, processes = alone }: StepSetting<M> = {}
 ): StepResult => {
   const own = totalCounts(objective, microBatches)
   const counts = balance?.counted(own) ?? own
+  const owners = ownersOf(microBatches, processes.size)
+  const isOwn = (batch: B) => owners[microBatches.indexOf(batch)] === processes.rank
   const learnt = microBatches.filter(hasUnits)
-  const { memory, shared } = couple(objective, models, learnt, before, true)
+  const { memory, shared } = couple(objective, models, learnt, before, true, { isOwn, processes })
   const lossOf = (batch: B) => () =>
     checkedSums(objective.loss(balance?.models ?? models, batch, shared[learnt.indexOf(batch)]))
   const variables = Object.values(models).flatMap((model) => [...model.variables])
   try {
-    if (learnt.length > 1) balance?.measure(learnt.map(lossOf))
+    if (learnt.length > 1) balance?.measure(learnt.filter(isOwn).map(lossOf), processes)
     return withRecords((records) => {
       let gradients: NamedTensorMap = {}
-      for (const batch of microBatches) {
+      for (const batch of microBatches.filter(isOwn)) {
         const plain = lossOf(batch)
         const loss = () => balance?.loss(plain, batch.origins.length) ?? plain()
         if (!hasUnits(batch)) records.push(recordOf(batch, plain))
         else gradients = addInto(gradients, microBatchGradients(loss, batch, counts, variables, records))
       }
-      return { ...stepResult(gradients, records, counts, learnt.length > 0), memory }
+      const learns = learnt.length > 0
+      const summed = learns ? reduceGradients(gradients, variables, processes) : gradients
+      const norm = learns ? ownNormParts(summed, variables, processes) : undefined
+      const { norms, ...read } = readTogether(records, norm, owners, processes)
+      const { brokenOrigins, metrics } = metricsOf(read.records, read.values, counts)
+      const gradNorm = learns ? { grad_norm: normOf(norms) } : {}
+      const observed = observedOf(read.records, read.values)
+      return { gradients: summed, metrics: { ...metrics, ...gradNorm }, brokenOrigins, observed, memory }
     })
   } finally {
     balance?.end()
   }
 }
 
-/** @param learns whether there are gradients */
-const stepResult = (
-  gradients: NamedTensorMap,
+/** What this process's micro-batches and the norm of its gradients came to, and everyone's, in the micro-batches' order. */
+const readTogether = (
   records: ReadonlyArray<MicroBatchRecord>,
-  counts: Readonly<Record<Unit, number>>,
-  learns: boolean
-): Omit<StepResult, "memory"> => {
-  const norm = learns ? normParts(Object.values(gradients)) : undefined
+  norm: Tensor1D | undefined,
+  owners: ReadonlyArray<number>,
+  { exchange }: ProcessesShape
+) => {
   const all = readOnce([...(norm === undefined ? [] : [norm]), ...records.map(({ values }) => values)])
-  const measured = all.subarray(norm?.size ?? 0)
-  const { brokenOrigins, metrics } = metricsOf(records, measured, counts)
-  const gradNorm = norm === undefined ? {} : { grad_norm: normOf(all.subarray(0, norm.size)) }
-  const observed = observedOf(records, measured)
-  return { gradients, metrics: { ...metrics, ...gradNorm }, brokenOrigins, observed }
+  let offset = norm?.size ?? 0
+  const own = records.map(({ layout, observed, origins, values: { size } }) => {
+    const values = all.subarray(offset, (offset += size))
+    return { layout, observed, origins, values }
+  })
+  const everyone = exchange({ norm: all.subarray(0, norm?.size ?? 0), own })
+  const ordered = inOrder(
+    owners,
+    everyone.map((each) => each.own)
+  )
+  return {
+    norms: joined(everyone.map((each) => each.norm)),
+    records: ordered,
+    values: joined(ordered.map(({ values }) => values))
+  }
+}
+
+const joined = (parts: ReadonlyArray<Float32Array>): Float32Array => {
+  if (parts.length === 1) return parts[0]!
+  const all = new Float32Array(parts.reduce((total, { length }) => total + length, 0))
+  let offset = 0
+  for (const part of parts) {
+    all.set(part, offset)
+    offset += part.length
+  }
+  return all
 }
 
 const hasUnits = ({ origins }: MicroBatch): boolean => origins.length > 0
@@ -87,13 +126,17 @@ export const evaluate = <M extends Trainable, B extends MicroBatch>(
   objective: Objective<M, B>,
   models: M,
   microBatches: ReadonlyArray<B>,
-  memory: Memory = {}
+  { memory = {}, processes = alone }: Omit<StepSetting<M>, "balance"> = {}
 ): Omit<StepResult, "gradients" | "memory" | "observed"> => {
-  const { shared } = couple(objective, models, microBatches, memory, false)
-  return withRecords((records) => {
-    microBatches.forEach((batch, i) => records.push(recordOf(batch, () => objective.loss(models, batch, shared[i]))))
-    const all = readOnce(records.map(({ values }) => values))
-    return metricsOf(records, all, totalCounts(objective, microBatches))
+  const owners = ownersOf(microBatches, processes.size)
+  const isOwn = (batch: B) => owners[microBatches.indexOf(batch)] === processes.rank
+  const { shared } = couple(objective, models, microBatches, memory, false, { isOwn, processes })
+  return withRecords((own) => {
+    microBatches.forEach((batch, i) => {
+      if (isOwn(batch)) own.push(recordOf(batch, () => objective.loss(models, batch, shared[i])))
+    })
+    const { records, values } = readTogether(own, undefined, owners, processes)
+    return metricsOf(records, values, totalCounts(objective, microBatches))
   })
 }
 

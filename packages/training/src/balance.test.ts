@@ -60,7 +60,7 @@ describe.for(["mixtral", "qwen2-moe", "qwen3-moe"])("the load-balancing loss of 
       for (const model of [policy, policy.recomputing()]) {
         const models = { policy: model }
         const balance = balanceOf(models, () => 1)!
-        const { gradients, metrics } = accumulate(lossOf(0), models, [batchOf([expected.input_ids])], {}, balance)
+        const { gradients, metrics } = accumulate(lossOf(0), models, [batchOf([expected.input_ids])], { balance })
         expect(metrics["aux_loss"]).toBeCloseTo(expected.aux_loss, 5)
         expect(metrics["loss"]).toBe(metrics["aux_loss"])
         const norms = normsOf(policy, gradients)
@@ -99,7 +99,7 @@ onWasm("a step with it does not depend on the split or the layout, and leaves no
   const balance = balanceOf({ policy }, () => 0.5)!
   const step = (batches: ReadonlyArray<Batch>) => {
     const before = tf.memory().numTensors
-    const { gradients, metrics } = accumulate(lossOf(-0.01), { policy }, batches, {}, balance)
+    const { gradients, metrics } = accumulate(lossOf(-0.01), { policy }, batches, { balance })
     const norms = normsOf(policy, gradients)
     tf.dispose(gradients)
     expect(tf.memory().numTensors).toBe(before)

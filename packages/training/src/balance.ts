@@ -1,5 +1,5 @@
 import { hasMixtures, type Model, tapped } from "@plumbline/models"
-import { type Tensor1D, tf } from "@plumbline/runtime"
+import { type ProcessesShape, type Tensor1D, tf } from "@plumbline/runtime"
 import type { Trainable } from "./algorithm.ts"
 import type { LossSums, Unit } from "./objective.ts"
 import type { TrainingOptions } from "./options.ts"
@@ -11,8 +11,12 @@ export interface Balance<M extends Trainable> {
   readonly models: M
   /** The counts with that of this loss. */
   readonly counted: (counts: Readonly<Record<Unit, number>>) => Readonly<Record<Unit, number>>
-  /** Runs the losses of several micro-batches for how often each expert is chosen in all of them, which each has to know. */
-  readonly measure: (losses: ReadonlyArray<() => LossSums>) => void
+  /**
+   * Runs the losses of several micro-batches for how often each expert is chosen in all of them, which each has to know.
+   *
+   * @param losses those of this process
+   */
+  readonly measure: (losses: ReadonlyArray<() => LossSums>, processes: ProcessesShape) => void
   /** A micro-batch's loss with this one; measured before, or the only one. @param units of data in it, which the value is spread over */
   readonly loss: (loss: () => LossSums, units: number) => LossSums
   /** Forgets the step. */
@@ -57,7 +61,7 @@ export const balanceOf = <M extends Trainable>(
   return {
     models: { ...models, ...Object.fromEntries(own) },
     counted: (counts) => ({ ...counts, [UNIT]: 1 }),
-    measure: (losses) => {
+    measure: (losses, { exchange, size }) => {
       for (const loss of losses) {
         tf.tidy(() => {
           for (const { book } of shares) book.open()
@@ -65,6 +69,7 @@ export const balanceOf = <M extends Trainable>(
           for (const { book } of shares) settle(book, book.close())
         })
       }
+      if (size > 1) for (const { book } of shares) book.share(exchange)
     },
     loss: (loss, units) => {
       for (const { book } of shares) book.open()

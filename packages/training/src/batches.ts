@@ -10,7 +10,10 @@ export interface DataUnit {
 }
 
 /** How a global batch is split; no choice changes the step. */
-export type MicroBatching = { readonly count: number } | { readonly tokens: number }
+export type MicroBatching = ({ readonly count: number } | { readonly tokens: number }) & {
+  /** As many processes share a batch, and each is to have a part of it; 1 when absent. */
+  readonly processes?: number
+}
 
 /**
  * Global batches of `units` from the step after `position` on, endlessly, in the sampler's order.
@@ -40,6 +43,18 @@ export const splitUnits = <U extends DataUnit>(
   units: ReadonlyArray<U>,
   split: MicroBatching
 ): ReadonlyArray<ReadonlyArray<U>> =>
+  equalShares(units, split.processes ?? 1).flatMap((share) => splitShare(share, split))
+
+const splitShare = <U extends DataUnit>(
+  units: ReadonlyArray<U>,
+  split: MicroBatching
+): ReadonlyArray<ReadonlyArray<U>> =>
   "count" in split
     ? splitByCount(units, split.count)
     : splitByTokens(units, { tokens: (unit) => unit.tokens, budget: split.tokens })
+
+/** In their order, numbers of units that differ by one at most; none is empty. */
+const equalShares = <U>(units: ReadonlyArray<U>, shares: number): ReadonlyArray<ReadonlyArray<U>> =>
+  Array.from({ length: shares }, (_, i) =>
+    units.slice(Math.floor((i * units.length) / shares), Math.floor(((i + 1) * units.length) / shares))
+  ).filter(({ length }) => length > 0)

@@ -1,5 +1,12 @@
+import type { ProcessesShape } from "@plumbline/runtime"
 import type { Trainable } from "./algorithm.ts"
 import type { Memory, MicroBatch, Objective } from "./objective.ts"
+
+interface Sharing<B> {
+  readonly processes: ProcessesShape
+  /** Whether this process computes a micro-batch. */
+  readonly isOwn: (batch: B) => boolean
+}
 
 /** What each micro-batch is told of the others, and what there is to remember. */
 export const couple = <M extends Trainable, B extends MicroBatch>(
@@ -7,10 +14,13 @@ export const couple = <M extends Trainable, B extends MicroBatch>(
   models: M,
   microBatches: ReadonlyArray<B>,
   before: Memory,
-  training: boolean
+  training: boolean,
+  { isOwn, processes }: Sharing<B>
 ): { readonly shared: ReadonlyArray<unknown>; readonly memory: Memory } => {
   if (coupling === undefined) return { shared: [], memory: before }
-  const parts = microBatches.map((batch) => coupling.measure(models, batch))
+  const own = microBatches.map((batch) => (isOwn(batch) ? { part: coupling.measure(models, batch) } : undefined))
+  const everyone = processes.exchange(own)
+  const parts = microBatches.map((_, i) => everyone.find((each) => each[i] !== undefined)![i]!.part)
   const memory = training ? (coupling.remember?.(parts, before) ?? before) : before
   return { shared: coupling.share(parts, memory), memory }
 }

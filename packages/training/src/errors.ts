@@ -175,8 +175,23 @@ export class OptionsInvalid extends Schema.TaggedError<OptionsInvalid>()("Option
   }
 }
 
+/** Processes that share a run have other data than the first one, so they would train other models. */
+export class ProcessesDiverged extends Schema.TaggedError<ProcessesDiverged>()("ProcessesDiverged", {
+  step: Schema.Int,
+  processes: Schema.Array(Schema.Int)
+}) {
+  override get message() {
+    const who = `${this.processes.length === 1 ? "process" : "processes"} ${this.processes.join(", ")}`
+    return (
+      `step ${this.step}: the data of ${who} are not those of process 0, and nothing was computed with them. Data, rewards ` +
+      `and whatever else an algorithm makes a step of must be the same in every process: no clock, no random number of its own`
+    )
+  }
+}
+
 export type TrainingError =
   | NonFiniteStep
+  | ProcessesDiverged
   | StepOutOfMemory
   | ExperienceEnded
   | ObjectiveInvalid

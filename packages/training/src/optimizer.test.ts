@@ -5,8 +5,13 @@ import { Effect } from "effect"
 import { describe, expect } from "vitest"
 import { adamw, clipScale, namedParameters } from "./optimizer.ts"
 
-const check = (name: string, body: () => void) =>
-  it.effect(name, () => Effect.provide(Effect.sync(body), ModelRuntime.layerWasm))
+const check = (name: string, body: () => void | Promise<void>) =>
+  it.effect(name, () =>
+    Effect.provide(
+      Effect.promise(async () => body()),
+      ModelRuntime.layerWasm
+    )
+  )
 
 /** A "model" of one matrix and one bias, in the order given. */
 const model = (order: ReadonlyArray<"matrix" | "bias"> = ["matrix", "bias"]): Model => {
@@ -42,7 +47,7 @@ describe("adamw", () => {
     }
   })
 
-  check("keeps its moments by name: restored into another order of parameters it goes on the same", () => {
+  check("keeps its moments by name: restored into another order of parameters it goes on the same", async () => {
     const [whole, first, second] = [model(), model(), model(["bias", "matrix"])]
     const uninterrupted = adamw({ policy: whole }, options)
     const before = adamw({ policy: first }, options)
@@ -52,7 +57,10 @@ describe("adamw", () => {
     }
     for (const [name, tensor] of second.parameters) (tensor as Variable).assign(tf.clone(first.parameters.get(name)!))
     const after = adamw({ policy: second }, options)
-    after.restore(before.steps(), before.state())
+    const state = new Map<string, Tensor>()
+    for (const [name, { shape, values }] of before.state()) state.set(name, tf.tensor(await values(), [...shape]))
+    after.restore(before.steps(), state)
+    tf.dispose([...state.values()])
     expect(second.version.current()).toBe(2)
     uninterrupted.apply(gradientsFor(whole, -2), 0.01, 1)
     after.apply(gradientsFor(second, -2), 0.01, 1)

@@ -1,6 +1,19 @@
-import type { Model } from "@plumbline/models"
-import { adamwUpdate, tf, type NamedTensorMap, type Tensor, type Variable } from "@plumbline/runtime"
+import { type Model, type TensorValues, tensorValues } from "@plumbline/models"
+import {
+  adamwUpdate,
+  type AdamwItem,
+  alone,
+  joinParts,
+  ownPart,
+  type ProcessesShape,
+  tf,
+  type NamedTensorMap,
+  type Tensor,
+  type Tensor1D,
+  type Variable
+} from "@plumbline/runtime"
 import type { Trainable } from "./algorithm.ts"
+import { isDivided } from "./processes/parts.ts"
 
 export interface AdamwOptions {
   readonly beta1: number
@@ -15,14 +28,15 @@ export interface Optimizer {
   /**
    * One step in place.
    *
-   * @param gradients     by variable name; a parameter without one is left alone
+   * @param gradients     by variable name, as `reduceGradients` leaves them; a parameter without one is left alone
    * @param learningRate  rate of this step
    * @param gradientScale factor on every gradient (clipping)
    */
   readonly apply: (gradients: NamedTensorMap, learningRate: number, gradientScale: number) => void
   /** Steps applied so far. */
   readonly steps: () => number
-  readonly state: () => ReadonlyMap<string, Tensor>
+  /** Whole tensors. Where several processes have parts of them, all ask for the values, in this order; the first gets them. */
+  readonly state: () => ReadonlyMap<string, TensorValues>
   /** Values are shared until the next step; the tensors stay the caller's. */
   readonly restore: (steps: number, state: ReadonlyMap<string, Tensor>) => void
   readonly dispose: () => void
@@ -51,50 +65,75 @@ const modelParameters = (role: string, model: Model): ReadonlyArray<NamedParamet
     }))
 }
 
+interface Slot extends NamedParameter {
+  readonly weightDecay: number
+  /** Of the whole parameter, or of this process's part of it. */
+  readonly first: Variable
+  readonly second: Variable
+  readonly divided: boolean
+}
+
 /**
- * AdamW with float32 moments kept by parameter name.
+ * AdamW with float32 moments kept by parameter name. Several processes have the moments of large parameters in parts,
+ * each update theirs, and give one another the results.
  *
  * @see Loshchilov & Hutter 2017, https://arxiv.org/abs/1711.05101
  */
-export const adamw = (models: Trainable, { beta1, beta2, epsilon, weightDecay }: AdamwOptions): Optimizer => {
-  const slots = namedParameters(models).map(({ name, rate, variable }) => ({
-    name,
-    variable,
-    rate,
-    weightDecay: variable.rank >= 2 ? weightDecay : 0,
-    first: zeroMoment(variable),
-    second: zeroMoment(variable)
-  }))
+export const adamw = (
+  models: Trainable,
+  { beta1, beta2, epsilon, weightDecay }: AdamwOptions,
+  processes: ProcessesShape = alone
+): Optimizer => {
+  const { rank, size } = processes
+  const slots = namedParameters(models).map(({ name, rate, variable }): Slot => {
+    const divided = isDivided(variable.size, size)
+    const shape = divided ? [variable.size / size] : variable.shape
+    const decays = variable.rank >= 2 ? weightDecay : 0
+    return { name, variable, rate, weightDecay: decays, divided, first: zeroMoment(shape), second: zeroMoment(shape) }
+  })
   const trained = Object.values(models).filter(({ variables }) => variables.length > 0)
   let steps = 0
   return {
     apply: (gradients, learningRate, gradientScale) => {
       steps += 1
-      const items = slots.flatMap(({ first, rate, second, variable, weightDecay }) => {
-        const gradient = gradients[variable.name]
-        if (gradient === undefined) return []
-        return [{ parameter: variable, gradient, firstMoment: first, secondMoment: second, weightDecay, rate }]
-      })
+      const updated = slots.filter(({ variable }) => gradients[variable.name] !== undefined)
+      const parts = updated.map(({ divided, variable }) => (divided ? ownVariable(variable, processes) : undefined))
+      const items = updated.map(({ first, rate, second, variable, weightDecay }, i): AdamwItem => ({
+        parameter: parts[i] ?? variable,
+        gradient: gradients[variable.name]!,
+        firstMoment: first,
+        secondMoment: second,
+        weightDecay,
+        rate
+      }))
       adamwUpdate(items, { learningRate, beta1, beta2, epsilon, step: steps, gradientScale })
+      parts.forEach((part, i) => {
+        if (part === undefined) return
+        joinParts(updated[i]!.variable, part as Tensor as Tensor1D)
+        part.dispose()
+      })
       for (const { version } of trained) version.advance()
     },
     steps: () => steps,
     state: () =>
       new Map(
-        slots.flatMap(
-          ({ first, name, second }) =>
-            [
-              [`first/${name}`, first],
-              [`second/${name}`, second]
-            ] as const
-        )
+        slots.flatMap(({ divided, first, name, second, variable: { shape } }) => {
+          const whole = (moment: Variable) => (divided ? joinedValues(moment, shape, rank) : tensorValues(moment))
+          return [
+            [`first/${name}`, whole(first)],
+            [`second/${name}`, whole(second)]
+          ] as const
+        })
       ),
     restore: (restored, state) => {
       steps = restored
       for (const { version } of trained) version.set(steps)
-      for (const { first, name, second } of slots) {
-        first.assign(required(state, `first/${name}`))
-        second.assign(required(state, `second/${name}`))
+      for (const { divided, first, name, second } of slots) {
+        const own = (whole: Tensor) => (divided ? ownPart(whole, rank, size) : whole)
+        tf.tidy(() => {
+          first.assign(own(required(state, `first/${name}`)))
+          second.assign(own(required(state, `second/${name}`)))
+        })
       }
     },
     dispose: () => {
@@ -104,7 +143,24 @@ export const adamw = (models: Trainable, { beta1, beta2, epsilon, weightDecay }:
 }
 
 /** Made where it lies: `tf.zeros` would send as many zeros from the host. */
-const zeroMoment = (parameter: Variable): Variable => tf.tidy(() => tf.variable(tf.fill(parameter.shape, 0), false))
+const zeroMoment = (shape: Array<number>): Variable => tf.tidy(() => tf.variable(tf.fill(shape, 0), false))
+
+const ownVariable = (variable: Variable, { rank, size }: ProcessesShape): Variable =>
+  tf.tidy(() => tf.variable(ownPart(variable, rank, size), false))
+
+/** All processes' parts of a moment, which the first one reads. */
+const joinedValues = (part: Variable, shape: Array<number>, rank: number): TensorValues => ({
+  shape,
+  values: async () => {
+    const whole = zeroMoment(shape)
+    try {
+      joinParts(whole, part as Tensor as Tensor1D)
+      return rank === 0 ? await tensorValues(whole).values() : new Float32Array(0)
+    } finally {
+      whole.dispose()
+    }
+  }
+})
 
 const required = (state: ReadonlyMap<string, Tensor>, name: string): Tensor => {
   const tensor = state.get(name)

@@ -1,6 +1,6 @@
 import type { RoutingTap } from "@plumbline/models"
 import type { TokenRows } from "@plumbline/data"
-import { addedGradient, detached, type Tensor1D, type Tensor2D, tf } from "@plumbline/runtime"
+import { addedGradient, detached, type ProcessesShape, type Tensor1D, type Tensor2D, tf } from "@plumbline/runtime"
 
 /** What the mixtures of a model did in some passes, over all pairs of a token and a layer. */
 interface Entry {
@@ -20,6 +20,8 @@ export interface RoutingBook {
   readonly close: () => Entry | undefined
   /** Adds to the choices and pairs of the whole step, which values and gradients are made with. */
   readonly settle: (entry: Entry) => void
+  /** What is settled becomes that of all processes together. */
+  readonly share: (exchange: ProcessesShape["exchange"]) => void
   readonly isSettled: () => boolean
   /** [1] E · Σ_e (C_e / T) · (P_e / T), C and T of the whole step */
   readonly value: (entry: Entry) => Tensor1D
@@ -55,6 +57,12 @@ export const routingBook = (weight: number): RoutingBook => {
       settled = { chosen: tf.keep(total as Tensor1D), pairs: pairs + (before?.pairs ?? 0) }
       before?.chosen.dispose()
     },
+    share: (exchange) => {
+      const own = settled && { chosen: settled.chosen.dataSync() as Float32Array, pairs: settled.pairs }
+      const all = exchange(own).filter((each) => each !== undefined)
+      settled?.chosen.dispose()
+      settled = all.length === 0 ? undefined : added(all)
+    },
     isSettled: () => settled !== undefined,
     value: ({ probabilities }) => tf.tidy(() => tf.sum(tf.mul(scaled(1), probabilities), 0, true) as Tensor1D),
     forget: () => {
@@ -82,6 +90,11 @@ const summed = (entries: ReadonlyArray<Entry>): Entry => {
   const sums = { chosen: total("chosen"), probabilities: total("probabilities") }
   disposeAll(entries)
   return { ...sums, pairs: entries.reduce((sum, { pairs }) => sum + pairs, 0) }
+}
+
+const added = (all: ReadonlyArray<{ readonly chosen: Float32Array; readonly pairs: number }>) => {
+  const chosen = all[0]!.chosen.map((_, expert) => all.reduce((sum, each) => sum + each.chosen[expert]!, 0))
+  return { chosen: tf.keep(tf.tensor1d(chosen)), pairs: all.reduce((sum, { pairs }) => sum + pairs, 0) }
 }
 
 const disposeAll = (entries: ReadonlyArray<Entry>): void =>

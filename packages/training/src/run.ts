@@ -2,7 +2,7 @@ import { saveModel } from "@plumbline/models"
 import { RunStore } from "@plumbline/store"
 import { computing, ModelRuntime } from "@plumbline/runtime"
 import { Clock, Effect } from "effect"
-import { basename, join } from "node:path"
+import { basename, join, resolve } from "node:path"
 import type { Algorithm, Trainable } from "./algorithm.ts"
 import { InputChanged, OutputUnwritable, StopRequested } from "./errors.ts"
 import { fileDigests } from "./file-digests.ts"
@@ -19,7 +19,8 @@ import { recallMetrics } from "./sinks/recall-metrics.ts"
 import { sqliteSink } from "./sinks/sqlite-sink.ts"
 import { tensorboardSink } from "./sinks/tensorboard-sink.ts"
 import { StopRequest } from "./stop-request.ts"
-import { train, type TrainResult } from "./train.ts"
+import { inFirst } from "./processes/in-first.ts"
+import { train, type TrainOptions, type TrainResult } from "./train.ts"
 
 export interface TrainingRun<M extends Trainable, B extends MicroBatch, E, R> {
   readonly algorithm: Algorithm<M, B, E, R>
@@ -51,12 +52,16 @@ export const runTraining = Effect.fn("runTraining")(
     const plan = yield* planLoop(options, yield* algorithm.stepsPerEpoch, evaluates)
     // the stage of a recipe after one that was stopped
     if ((yield* StopRequest)()) return yield* new StopRequested({ folder: (yield* RunContext).output })
-    const { description, folder } = yield* openRun(algorithm.name, run.inputs ?? [])
+    const training = { algorithm, options, extraFiles, heldOut, evaluation }
+    const opened = yield* inFirst(openRun(algorithm.name, run.inputs ?? []))
+    if (opened === undefined) return yield* takePart(training)
+    const { description, folder } = opened
     const store = yield* RunStore
     yield* store.register({ id: folder, folder, config: description.invocation, ...named(description) })
     const sinks = yield* openSinks(folder, description.name, plan.maxSteps, run.highlights ?? [])
-    return yield* train({ algorithm, options, extraFiles, heldOut, evaluation, folder }).pipe(
+    return yield* train({ ...training, folder }).pipe(
       Effect.tap((result) => saveFinal(folder, extraFiles, result)),
+      Effect.tap(() => allDone),
       computing,
       Effect.tap((result) => store.finish(folder, result.status)),
       Effect.tapError((error) => store.finish(folder, "failed", failure(error))),
@@ -68,6 +73,21 @@ export const runTraining = Effect.fn("runTraining")(
   Effect.scoped,
   computing
 )
+
+/** The loop in a process that is not the first: it reads checkpoints, and writes nothing. */
+const takePart = Effect.fnUntraced(function* <M extends Trainable, B extends MicroBatch, E, R>(
+  input: Omit<TrainOptions<M, B, E, R>, "folder">
+) {
+  const folder = resolve((yield* RunContext).output)
+  return yield* train({ ...input, folder }).pipe(
+    Effect.tap(() => allDone),
+    Effect.provideService(MetricSink, MetricSink.all([])),
+    Effect.provide(RunJournal.layerSilent)
+  )
+})
+
+/** The models are saved, and the next stage of a recipe may read them. */
+const allDone = inFirst(Effect.void)
 
 const openRun = Effect.fnUntraced(function* (algorithm: string, inputs: ReadonlyArray<string>) {
   const { invocation, output, resume } = yield* RunContext

@@ -2,8 +2,8 @@ import type { Tensor1D } from "@plumbline/runtime"
 import { ObjectiveInvalid } from "./errors.ts"
 import type { Observed, Unit, UnitSum } from "./objective.ts"
 
-/** Terms and metrics of a micro-batch, before the device was read. */
-export interface MicroBatchRecord {
+/** What the terms and metrics of a micro-batch are, without their values. */
+export interface RecordLayout {
   readonly origins: ReadonlyArray<string>
   readonly layout: ReadonlyArray<{
     readonly name: string
@@ -13,6 +13,10 @@ export interface MicroBatchRecord {
     readonly extreme: UnitSum["extreme"]
   }>
   readonly observed: ReadonlyArray<{ readonly name: string; readonly size: number }>
+}
+
+/** Terms and metrics of a micro-batch, before the device was read. */
+export interface MicroBatchRecord extends RecordLayout {
   /** Every term, metric and what is observed end to end, kept until the step is read. */
   readonly values: Tensor1D
 }
@@ -25,7 +29,7 @@ export const LOSS = "loss"
  * is 1 exactly. @param all `values` of all records
  */
 export const metricsOf = (
-  records: ReadonlyArray<MicroBatchRecord>,
+  records: ReadonlyArray<RecordLayout>,
   all: Float32Array,
   counts: Readonly<Record<Unit, number>>
 ) => {
@@ -53,12 +57,12 @@ export const metricsOf = (
 }
 
 /** What the micro-batches so far add up to, of a metric's values with one unit and weight. */
-interface Total extends Pick<MicroBatchRecord["layout"][number], "unit" | "weight" | "extreme"> {
+interface Total extends Pick<RecordLayout["layout"][number], "unit" | "weight" | "extreme"> {
   readonly total: number
 }
 
 /** What each micro-batch showed. @param all as of `metricsOf` */
-export const observedOf = (records: ReadonlyArray<MicroBatchRecord>, all: Float32Array): ReadonlyArray<Observed> => {
+export const observedOf = (records: ReadonlyArray<RecordLayout>, all: Float32Array): ReadonlyArray<Observed> => {
   let offset = 0
   return records.map(({ layout, observed }) => {
     for (const { size } of layout) offset += size
@@ -68,7 +72,7 @@ export const observedOf = (records: ReadonlyArray<MicroBatchRecord>, all: Float3
 
 /** The totals with the values of one more micro-batch. */
 const joined = (
-  { extreme, unit, weight }: MicroBatchRecord["layout"][number],
+  { extreme, unit, weight }: RecordLayout["layout"][number],
   values: Float32Array,
   before: Array<Total>
 ): Array<Total> => {

@@ -1,4 +1,4 @@
-import { computing, OutOfMemory, tf, type NamedTensorMap } from "@plumbline/runtime"
+import { computing, OutOfMemory, Processes, type ProcessesShape, tf, type NamedTensorMap } from "@plumbline/runtime"
 import { Clock, Effect, Stream } from "effect"
 import { accumulate, evaluate, type StepResult } from "./accumulate.ts"
 import { type Balance, balanceOf, balanceWeight } from "./balance.ts"
@@ -18,6 +18,8 @@ import type { Memory, MicroBatch } from "./objective.ts"
 import { adamw, clipScale, type Optimizer } from "./optimizer.ts"
 import type { LoopOptions } from "./options.ts"
 import { planLoop } from "./plan-loop.ts"
+import { inFirst } from "./processes/in-first.ts"
+import { sameExperience } from "./processes/same-experience.ts"
 import { decideProgress, type ProgressOptions } from "./progress-decision.ts"
 import { RunJournal } from "./run-journal.ts"
 import { learningRateAt } from "./schedule.ts"
@@ -56,11 +58,12 @@ export const train = Effect.fn("train")(function* <M extends Trainable, B extend
   input: TrainOptions<M, B, E, R>
 ) {
   const { algorithm, folder, options } = input
+  const processes = yield* Processes
   const trainable = yield* algorithm.trainable
   const models = options.activationCheckpointing ? recomputing(trainable) : trainable
   const carried = algorithm.carried === undefined ? {} : yield* algorithm.carried
   const optimizer = yield* Effect.acquireRelease(
-    Effect.sync(() => adamw(models, adamwOptions(options))),
+    Effect.sync(() => adamw(models, adamwOptions(options), processes)),
     (optimizer) => Effect.sync(() => optimizer.dispose())
   )
   const heldOut = input.heldOut ?? []
@@ -80,6 +83,7 @@ export const train = Effect.fn("train")(function* <M extends Trainable, B extend
   }
   const loop = {
     ...input,
+    processes,
     models,
     balance: balanceOf(models, balanceWeight(options)),
     saved,
@@ -138,6 +142,7 @@ interface Loop<M extends Trainable, B extends MicroBatch, E, R> {
   readonly options: LoopOptions
   readonly folder: string
   readonly extraFiles: Readonly<Record<string, Uint8Array | string>>
+  readonly processes: ProcessesShape
   readonly models: M
   readonly balance: Balance<M> | undefined
   /** The trained and the carried ones. */
@@ -161,8 +166,10 @@ const oneStep = Effect.fnUntraced(function* <M extends Trainable, B extends Micr
   const begun = yield* Clock.currentTimeMillis
   const learningRate = learningRateAt({ ...loop.options, maxSteps: loop.plan.maxSteps }, step)
   const { afterStep, objective } = loop.algorithm
+  const { balance, processes } = loop
+  yield* sameExperience(step, microBatches)
   const result = yield* objectiveStep(() =>
-    accumulate(objective, loop.models, microBatches, state.memory, loop.balance)
+    accumulate(objective, loop.models, microBatches, { memory: state.memory, balance, processes })
   )
   yield* applyStep(loop, step, result, learningRate)
   const told = afterStep === undefined ? undefined : yield* afterStep(step, loop.models, result)
@@ -176,8 +183,8 @@ const oneStep = Effect.fnUntraced(function* <M extends Trainable, B extends Micr
     numTokens: state.numTokens + tokens,
     seconds: loop.before.seconds + (now - loop.startedAt) / 1000
   }
-  const timeUp = (now - loop.startedAt) / 1000 >= (loop.options.maxSeconds ?? Infinity)
-  const stop = (yield* StopRequest)()
+  const isLate = (now - loop.startedAt) / 1000 >= (loop.options.maxSeconds ?? Infinity)
+  const { stop, timeUp } = agreed(loop.processes, { stop: (yield* StopRequest)(), timeUp: isLate })
   const decision = decideProgress(loop.plan, step, timeUp)
   const metrics: Record<string, number> = {
     ...result.metrics,
@@ -193,6 +200,13 @@ const oneStep = Effect.fnUntraced(function* <M extends Trainable, B extends Micr
   const saved = decision.save || stop ? yield* checkpoint(loop, next, metrics) : next
   return { state: saved, metrics, goOn: !decision.end && !timeUp && !stop }
 })
+
+/** What one process is asked, all do. */
+const agreed = ({ exchange, size }: ProcessesShape, own: { readonly stop: boolean; readonly timeUp: boolean }) => {
+  if (size === 1) return own
+  const all = exchange(own)
+  return { stop: all.some(({ stop }) => stop), timeUp: all.some(({ timeUp }) => timeUp) }
+}
 
 const applyStep = Effect.fnUntraced(function* <M extends Trainable, B extends MicroBatch, E, R>(
   loop: Loop<M, B, E, R>,
@@ -217,12 +231,12 @@ const applyStep = Effect.fnUntraced(function* <M extends Trainable, B extends Mi
 })
 
 const heldOutMetrics = Effect.fnUntraced(function* <M extends Trainable, B extends MicroBatch, E, R>(
-  { algorithm, evaluation, heldOut, models }: Loop<M, B, E, R>,
+  { algorithm, evaluation, heldOut, models, processes }: Loop<M, B, E, R>,
   memory: Memory
 ) {
   const { carried, heldOut: remade, objective } = algorithm
   const batches = carried === undefined || remade === undefined ? heldOut : yield* remade
-  const lossMetrics = batches.length === 0 ? {} : evaluate(objective, models, batches, memory).metrics
+  const lossMetrics = batches.length === 0 ? {} : evaluate(objective, models, batches, { memory, processes }).metrics
   const metrics = { ...lossMetrics, ...(evaluation === undefined ? {} : yield* evaluation) }
   return Object.fromEntries(Object.entries(metrics).map(([name, value]) => [`eval_${name}`, value]))
 })
@@ -232,18 +246,30 @@ const checkpoint = Effect.fnUntraced(function* <M extends Trainable, B extends M
   state: LoopState,
   metrics: Readonly<Record<string, number>>
 ) {
-  const { folder, optimizer, options, saved: models } = loop
   const best = bestCheckpoint(loop, state, metrics)
   const next = { ...state, best }
-  const { attachment } = loop.algorithm
-  const contents = { models, optimizer, state: next, extraFiles: loop.extraFiles }
-  const saved = yield* saveCheckpoint(folder, contents, attachment?.save)
+  // what the moments are divided into is put together by all
+  if (loop.processes.rank > 0) yield* Effect.promise(() => allValues(loop.optimizer))
+  yield* inFirst(writeCheckpoint(loop, next, metrics))
+  return next
+})
+
+const allValues = async (optimizer: Optimizer) => {
+  for (const { values } of optimizer.state().values()) await values()
+}
+
+const writeCheckpoint = Effect.fnUntraced(function* <M extends Trainable, B extends MicroBatch, E, R>(
+  { algorithm, extraFiles, folder, optimizer, options, saved: models }: Loop<M, B, E, R>,
+  state: LoopState,
+  metrics: Readonly<Record<string, number>>
+) {
+  const contents = { models, optimizer, state, extraFiles }
+  const saved = yield* saveCheckpoint(folder, contents, algorithm.attachment?.save)
   const journal = yield* RunJournal
   const value = metrics[options.monitor]
   yield* journal.checkpoint(state.step, saved, value === undefined ? undefined : { name: options.monitor, value })
-  const removed = yield* pruneCheckpoints(folder, options.keepCheckpoints, best?.step)
+  const removed = yield* pruneCheckpoints(folder, options.keepCheckpoints, state.best?.step)
   yield* Effect.forEach(removed, (step) => journal.checkpointRemoved(step), { discard: true })
-  return next
 })
 
 /** A misspelt --monitor is found at the first step, not at the first checkpoint. */

@@ -1,8 +1,8 @@
 import { collate, type TokenizedRow, type Tokenizer } from "@plumbline/data"
 import { type CausalLM, Policy } from "@plumbline/models"
 import type { GenerationError, Generator } from "@plumbline/rollout-generation"
-import { philoxStream } from "@plumbline/runtime"
-import { type Algorithm, type Dataset, splitUnits } from "@plumbline/training"
+import { philoxStream, Processes } from "@plumbline/runtime"
+import { type Algorithm, type Dataset, shareWork, splitUnits } from "@plumbline/training"
 import { Effect } from "effect"
 import { type ResponseOptions, writeResponses } from "../responses/responses.ts"
 import { lastAnswer } from "../supervised/last-answer.ts"
@@ -60,7 +60,7 @@ const taught = (options: DistillationOptions) => ({
 
 const batches = Effect.fnUntraced(function* (data: Dataset<TaughtUnit>, units: ReadonlyArray<TaughtUnit>) {
   const teacher = yield* TeacherLogits
-  return splitUnits(units, data.split).map((part): DistillationBatch => {
+  return shareWork(yield* Processes, splitUnits(units, data.split), (part): DistillationBatch => {
     const rows = collate(
       part.map(({ row }) => row),
       data

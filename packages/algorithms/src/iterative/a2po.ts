@@ -103,7 +103,7 @@ const advantaged = Effect.fnUntraced(function* (
   const known = groups.flatMap((group) => advantagedUnit(group, options.valueBeta))
   const answers = groups.map(({ samples, unit }) => ({ unit, samples: samples.slice(0, 1) }))
   const report = { ...rolloutReport(answers), advantages: Float32Array.from(known, ({ value }) => value) }
-  return withReport(splitUnits(known, data.split), (part) => ownBatch(data, part, reference), report)
+  return yield* withReport(splitUnits(known, data.split), (part) => ownBatch(data, part, reference), report)
 })
 
 const advantagedUnit = (

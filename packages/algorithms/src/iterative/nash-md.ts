@@ -86,7 +86,7 @@ const fought = Effect.fnUntraced(function* (
   const duels = yield* writeDuels(data, units, step, options)
   const known = duels.flatMap((duel) => foughtUnit(duel, options.preference))
   const report = { ...rolloutReport(duels), preference: Float32Array.from(known, ({ value }) => value) }
-  return withReport(splitUnits(known, data.split), (part) => ownBatch(data, part, reference), report)
+  return yield* withReport(splitUnits(known, data.split), (part) => ownBatch(data, part, reference), report)
 })
 
 const foughtUnit = ({ samples: [own, other], unit }: Duel, preference: DuelPreference): ReadonlyArray<OwnUnit> => {

@@ -70,7 +70,7 @@ const judgedPairs = Effect.fnUntraced(function* (
   const pairs = chosen.flatMap((pair, i) => (pair === undefined ? [] : [pairUnit(judged[i]!, pair)]))
   const batch = (part: ReadonlyArray<PairUnit>) => pairBatch(data, part, reference, tailWeight)
   const used = Float32Array.from(chosen, (pair) => (pair === undefined ? 0 : 1))
-  return withReport(splitUnits(pairs, data.split), batch, { ...rolloutReport(judged), "pairs/used": used })
+  return yield* withReport(splitUnits(pairs, data.split), batch, { ...rolloutReport(judged), "pairs/used": used })
 })
 
 /** Two responses to a prompt as a pair with graded rewards. */

@@ -58,7 +58,7 @@ const keptResponses = Effect.fnUntraced(function* (
   )
   const rewards = { "reward/kept": Float32Array.from(kept, ({ reward }) => reward) }
   const report = { ...rolloutReport(judged), ...rewards }
-  return withReport(splitUnits(kept, data.split), (part) => supervisedBatch(data, part), report)
+  return yield* withReport(splitUnits(kept, data.split), (part) => supervisedBatch(data, part), report)
 })
 
 const bestOf = (samples: JudgedPromptUnit["samples"], keep: number): ReadonlyArray<JudgedSample> =>

@@ -1,5 +1,6 @@
-import { tf } from "@plumbline/runtime"
-import type { LossSums, MicroBatch, Objective } from "@plumbline/training"
+import { Processes, tf } from "@plumbline/runtime"
+import { type DataUnit, type LossSums, type MicroBatch, type Objective, shareWork } from "@plumbline/training"
+import { Effect } from "effect"
 
 /** A micro-batch that says how its experience came about. */
 export interface Reported {
@@ -35,12 +36,13 @@ const reportMetrics = ({ report }: Reported) =>
  *
  * @param make a micro-batch of units: of none, where the step has none and only the report remains
  */
-export const withReport = <Unit, Batch>(
+export const withReport = <Unit extends DataUnit, Batch>(
   parts: ReadonlyArray<ReadonlyArray<Unit>>,
   make: (units: ReadonlyArray<Unit>) => Batch,
   report: Reported["report"]
-): ReadonlyArray<Batch & Reported> => {
-  const nothing = Object.fromEntries(Object.keys(report).map((name) => [name, new Float32Array(0)]))
-  const all = parts.length === 0 ? [[]] : parts
-  return all.map((units, i) => ({ ...make(units), report: i === 0 ? report : nothing }))
-}
+): Effect.Effect<ReadonlyArray<Batch & Reported>> =>
+  Effect.map(Processes, (processes) => {
+    const nothing = Object.fromEntries(Object.keys(report).map((name) => [name, new Float32Array(0)]))
+    const all = parts.length === 0 ? [[]] : parts
+    return shareWork(processes, all, make).map((batch, i) => ({ ...batch, report: i === 0 ? report : nothing }))
+  })

@@ -108,7 +108,7 @@ const gamePairs = Effect.fnUntraced(function* (
   const beta = betaAt(step, options)
   const batch = (part: ReadonlyArray<PairUnit>): SpinBatch => ({ ...pairBatch(data, part, reference), beta })
   const lengths = Float32Array.from(written, ([sample]) => sample!.response.responseIds.length)
-  return withReport(splitUnits(pairs, data.split), batch, {
+  return yield* withReport(splitUnits(pairs, data.split), batch, {
     "completions/mean_length": lengths,
     beta: Float32Array.of(beta)
   })

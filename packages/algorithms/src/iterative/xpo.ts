@@ -101,7 +101,7 @@ const wonAndLost = Effect.fnUntraced(function* (
     chosenOfReference: Float32Array.from(part, ({ chosenOfReference }) => (chosenOfReference ? 1 : 0))
   })
   const won = Float32Array.from(pairs, ({ chosenOfReference }) => (chosenOfReference ? 0 : 1))
-  return withReport(splitUnits(pairs, data.split), batch, { ...rolloutReport(duels), "pairs/won": won })
+  return yield* withReport(splitUnits(pairs, data.split), batch, { ...rolloutReport(duels), "pairs/won": won })
 })
 
 interface DecidedDuel extends PairUnit {

@@ -1,3 +1,5 @@
+import { Reward, type RewardShape } from "@plumbline/reward-model"
+import { Processes } from "@plumbline/runtime"
 import { Generator, type SamplingOptions, UNKNOWN_VERSION } from "@plumbline/rollout-generation"
 import { OptionsInvalid } from "@plumbline/training"
 import { Effect } from "effect"
@@ -13,6 +15,7 @@ interface Checked {
   readonly staleness?: number
   readonly correction?: SamplerCorrection | undefined
   readonly dynamicSampling?: number | undefined
+  readonly critic?: unknown
 }
 
 /** Refuses what can teach nothing, before anything is written. */
@@ -20,6 +23,10 @@ export const checkPolicyGradient = Effect.fn("checkPolicyGradient")(function* (o
   for (const [option, problem] of problems) {
     const reason = problem(options)
     if (reason !== undefined) return yield* new OptionsInvalid({ option, reason })
+  }
+  const alone = (yield* Processes).size === 1 ? undefined : unshared(options, yield* Reward)
+  if (alone !== undefined) {
+    return yield* new OptionsInvalid({ option: "--processes", reason: `several cannot share a run with ${alone} yet` })
   }
   const { limits, policyVersion } = yield* Generator
   const { sampler, units } = yield* PromptData
@@ -37,6 +44,14 @@ export const checkPolicyGradient = Effect.fn("checkPolicyGradient")(function* (o
     return yield* new OptionsInvalid({ option: "--max-length", reason })
   }
 })
+
+/** What takes its own time, or must see all groups in one order. */
+const unshared = ({ critic, dynamicSampling, staleness = 0 }: Checked, { memory }: RewardShape): string | undefined => {
+  if (critic !== undefined) return "a critic"
+  if (staleness > 0) return "--staleness"
+  if (dynamicSampling !== undefined) return "--dynamic-sampling"
+  return memory === undefined ? undefined : "a reward that remembers what it has seen"
+}
 
 const problems: ReadonlyArray<readonly [option: string, problem: (options: Checked) => string | undefined]> = [
   [

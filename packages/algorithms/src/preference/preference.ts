@@ -1,5 +1,6 @@
 import { type CausalLM, Policy } from "@plumbline/models"
-import { type Algorithm, splitUnits, unitBatches } from "@plumbline/training"
+import { Processes } from "@plumbline/runtime"
+import { type Algorithm, shareWork, splitUnits, unitBatches } from "@plumbline/training"
 import { Effect, Stream } from "effect"
 import { DataUnfit } from "../data-unfit.ts"
 import type { PairBatch } from "./pair-batch.ts"
@@ -32,15 +33,12 @@ export const preference = (
     Stream.unwrap(
       Effect.gen(function* () {
         const data = yield* PreferenceData
-        const batch = yield* batchMaker(loss)
-        return unitBatches(data.units, data.sampler, data.split, position).pipe(
-          Stream.map((microBatches) => microBatches.map(batch))
-        )
+        return unitBatches(data.units, data.sampler, data.split, position).pipe(Stream.map(yield* batchMaker(loss)))
       })
     ),
   heldOut: Effect.gen(function* () {
     const data = yield* PreferenceData
-    return splitUnits(data.heldOut, data.split).map(yield* batchMaker(loss))
+    return (yield* batchMaker(loss))(splitUnits(data.heldOut, data.split))
   }),
   objective: preferenceObjective(loss)
 })
@@ -48,7 +46,9 @@ export const preference = (
 const batchMaker = Effect.fnUntraced(function* ({ tailWeight }: PreferenceLoss) {
   const data = yield* PreferenceData
   const reference = yield* ReferenceLogProbs
-  return (units: ReadonlyArray<PairUnit>): PairBatch => pairBatch(data, units, reference, tailWeight)
+  const processes = yield* Processes
+  return (parts: ReadonlyArray<ReadonlyArray<PairUnit>>): ReadonlyArray<PairBatch> =>
+    shareWork(processes, parts, (units) => pairBatch(data, units, reference, tailWeight))
 })
 
 const isGraded = ({ row }: PairUnit): boolean => row.chosenReward !== undefined && row.rejectedReward !== undefined

@@ -1,7 +1,8 @@
 import type { TokenizedRow } from "@plumbline/data"
 import { ReferencePolicy, weightsDigest } from "@plumbline/models"
 import { RunStore } from "@plumbline/store"
-import { type Dataset, splitUnits } from "@plumbline/training"
+import { Processes } from "@plumbline/runtime"
+import { type Dataset, shareWork, splitUnits } from "@plumbline/training"
 import { Context, Effect, Layer } from "effect"
 import { createHash } from "node:crypto"
 import { type PairBatch, pairRows, type ResponseRows } from "./pair-batch.ts"
@@ -38,17 +39,25 @@ export class ReferenceLogProbs extends Context.Service<ReferenceLogProbs, Refere
         const data = yield* PreferenceData
         const store = yield* RunStore
         const model = yield* weightsDigest(reference)
-        const batches = splitUnits([...data.units, ...data.heldOut], data.split).map((units) =>
-          pairRows(data, units, tailWeight)
+        const processes = yield* Processes
+        const parts = splitUnits([...data.units, ...data.heldOut], data.split).map((units) => {
+          const rows = pairRows(data, units, tailWeight)
+          return [{ rows, keys: responseKeys(rows), tokens: rows.tokens }]
+        })
+        const stored = yield* store.logProbs(
+          model,
+          parts.flatMap(([part]) => part!.keys)
         )
-        const known = yield* store.logProbs(model, batches.flatMap(responseKeys))
-        for (const batch of batches) {
-          const keys = responseKeys(batch)
-          if (keys.every((key) => known.has(key))) continue
-          const logProbs = responseLogProbs(reference, batch)
-          const made = new Map(keys.map((key, i) => [key, logProbs[i]!] as const))
-          yield* store.saveLogProbs(model, made)
-          for (const [key, value] of made) known.set(key, value)
+        // the first process's store is the run's
+        const known = processes.exchange(stored)[0]!
+        const missing = parts.filter(([part]) => !part!.keys.every((key) => known.has(key)))
+        for (let next = 0; next < missing.length; next += processes.size) {
+          const made = shareWork(processes, missing.slice(next, next + processes.size), ([part]) => {
+            const logProbs = responseLogProbs(reference, part!.rows)
+            return part!.keys.map((key, i) => [key, logProbs[i]!] as const)
+          })
+          yield* store.saveLogProbs(model, new Map(made.flat()))
+          for (const [key, value] of made.flat()) known.set(key, value)
         }
         return { of: (batch) => Float32Array.from(responseKeys(batch), (key) => known.get(key)!) }
       })

@@ -1,6 +1,7 @@
 import { type PromptRecord, Tokenizer, type TokenizerShape } from "@plumbline/data"
 import { Reward, type RewardGroup, type RewardPart } from "@plumbline/reward-model"
 import { responseText } from "@plumbline/rollout-generation"
+import { fromFirst } from "@plumbline/training"
 import { Effect } from "effect"
 import type { PromptUnit } from "./prompt-data.ts"
 import { type ResponseOptions, type WrittenResponse, writeResponses } from "./responses.ts"
@@ -34,7 +35,8 @@ export const judged = Effect.fnUntraced(function* (
 ) {
   const tokenizer = yield* Tokenizer
   const reward = yield* Reward
-  const judgements = yield* reward.judge(units.map((unit, i) => rewardGroup(tokenizer, unit, written[i]!)))
+  // a reward may normalise over the batch, or remember
+  const judgements = yield* fromFirst(reward.judge(units.map((unit, i) => rewardGroup(tokenizer, unit, written[i]!))))
   return units.map((unit, i): JudgedPromptUnit => ({
     unit,
     samples: written[i]!.map((sample, s) => ({ ...sample, ...judgements[i]!.responses[s]! }))

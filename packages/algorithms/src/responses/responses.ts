@@ -12,6 +12,7 @@ import {
   UNKNOWN_VERSION
 } from "@plumbline/rollout-generation"
 import { philoxStream } from "@plumbline/runtime"
+import { shared } from "@plumbline/training"
 import { Effect } from "effect"
 
 /** How responses are written. */
@@ -45,15 +46,15 @@ export const writeResponses = Effect.fnUntraced(function* (
 ) {
   const generator = yield* Generator
   const stopIds = stopTokens(yield* Policy, (yield* Tokenizer).stopIds)
-  const shared = {
+  const alike = {
     samples,
     seed: philoxStream(seed, "responses").uint32(step),
     ...(deadlineSeconds && { deadlineSeconds })
   }
   const options = samplingOptions({ ...sampling, stopIds: [...(sampling.stopIds ?? []), ...stopIds] })
   const context = Math.min(maxLength, generator.limits.contextTokens)
-  const requests = promptRequests(prompts, { ...shared, sampling: options }).map((request) => within(request, context))
-  const groups = yield* generator.generate(requests)
+  const requests = promptRequests(prompts, { ...alike, sampling: options }).map((request) => within(request, context))
+  const groups = yield* shared(requests, generator.generate)
   yield* checkVersions(groups, yield* generator.policyVersion)
   return groups.map(({ promptIds, responses }) => responses.map((response) => written(promptIds, response)))
 })

@@ -67,7 +67,7 @@ describe("unpaired objective", () => {
     const first = accumulate(objective, { policy }, batches)
     expect(first.memory).toMatchObject({ responses: 6 })
     expect(first.metrics["delta"]).toBeCloseTo(first.memory["delta"]!, 6)
-    const { metrics } = evaluate(objective, { policy }, batches, { delta: 0.75, responses: 100 })
+    const { metrics } = evaluate(objective, { policy }, batches, { memory: { delta: 0.75, responses: 100 } })
     expect(metrics["delta"]).toBe(0.75)
     for (const model of [policy, reference]) model.dispose()
   })

@@ -1,5 +1,6 @@
 import { type CausalLM, Policy, ReferencePolicy } from "@plumbline/models"
-import { type Algorithm, type Dataset, globalBatches, splitUnits } from "@plumbline/training"
+import { Processes } from "@plumbline/runtime"
+import { type Algorithm, type Dataset, globalBatches, shareWork, splitUnits } from "@plumbline/training"
 import { Effect, Stream } from "effect"
 import { DataUnfit } from "../data-unfit.ts"
 import { unpairedBatch, type UnpairedBatch, withMismatched } from "./unpaired-batch.ts"
@@ -43,9 +44,10 @@ export const unpaired = (
 const batchMaker = Effect.fnUntraced(function* ({ baseline }: UnpairedLoss) {
   const data = yield* UnpairedData
   const reference = yield* ReferencePolicy
+  const processes = yield* Processes
   return (units: ReadonlyArray<UnpairedUnit>): ReadonlyArray<UnpairedBatch> => {
     const all = baseline.over === "mismatched" ? withMismatched(data, units) : units
-    return splitUnits(all, data.split).map((part) => unpairedBatch(data, part, reference))
+    return shareWork(processes, splitUnits(all, data.split), (part) => unpairedBatch(data, part, reference))
   }
 })
 

@@ -1,5 +1,5 @@
 import { llama } from "@plumbline/models"
-import { ModelRuntime, tf } from "@plumbline/runtime"
+import { alone, ModelRuntime, tf } from "@plumbline/runtime"
 import { Effect } from "effect"
 import { beforeAll, describe, expect, it } from "vitest"
 import { countOperations } from "./operations.ts"
@@ -18,7 +18,8 @@ const task: Task = {
   precomputeReference: false,
   loraRank: undefined,
   quantised: false,
-  activationCheckpointing: false
+  activationCheckpointing: false,
+  processes: alone
 }
 
 /** Three steps of a workload and what they left. */

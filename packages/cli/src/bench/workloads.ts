@@ -1,8 +1,8 @@
 import { dpo, negativeLogLikelihood, preferenceObjective, responseLogProbs } from "@plumbline/algorithms"
 import { type CausalLM, flopsPerToken, freeze } from "@plumbline/models"
 import { adaptNew, lora } from "@plumbline/peft"
-import { tf } from "@plumbline/runtime"
-import { accumulate, adamw, clipScale, type MicroBatch, type Objective } from "@plumbline/training"
+import { type ProcessesShape, tf } from "@plumbline/runtime"
+import { accumulate, adamw, clipScale, type MicroBatch, type Objective, shareWork } from "@plumbline/training"
 import { type BatchNumbers, randomDemonstrations, randomPairs } from "./random-batches.ts"
 import { randomModel, randomQuantisedModel } from "./random-model.ts"
 import type { Shape } from "./shapes.ts"
@@ -18,6 +18,8 @@ export interface Task extends Omit<BatchNumbers, "vocabulary"> {
   readonly quantised: boolean
   /** Blocks are computed again in the backward pass. */
   readonly activationCheckpointing: boolean
+  /** Those that share each step. */
+  readonly processes: ProcessesShape
 }
 
 /** Optimizer steps on one random batch. */
@@ -41,12 +43,13 @@ type Policy = { readonly policy: CausalLM }
 const optimizerSteps = <B extends MicroBatch>(
   objective: Objective<Policy, B>,
   models: Policy,
-  microBatches: () => ReadonlyArray<B>
+  microBatches: () => ReadonlyArray<B>,
+  processes: ProcessesShape
 ) => {
-  const optimizer = adamw(models, ADAMW)
+  const optimizer = adamw(models, ADAMW, processes)
   return {
     step: () => {
-      const { gradients, metrics } = accumulate(objective, models, microBatches())
+      const { gradients, metrics } = accumulate(objective, models, microBatches(), { processes })
       optimizer.apply(gradients, LEARNING_RATE, clipScale(metrics["grad_norm"]!, MOST_GRADIENT_NORM))
       tf.dispose(gradients)
       return metrics["loss"]!
@@ -80,7 +83,7 @@ export const supervisedWorkload = (task: Task): Workload => {
   const { batch, length, shape } = task
   const { dispose: release, flops, policy } = trainee(task)
   const batches = randomDemonstrations({ ...task, vocabulary: shape.vocabulary })
-  const { dispose, step } = optimizerSteps(negativeLogLikelihood, trained(policy, task), () => batches)
+  const { dispose, step } = optimizerSteps(negativeLogLikelihood, trained(policy, task), () => batches, task.processes)
   const tokensPerStep = batch * length
   return {
     policy,
@@ -93,16 +96,19 @@ export const supervisedWorkload = (task: Task): Workload => {
 
 /** Direct preference optimization; the reference is the policy as it was at first. */
 export const preferenceWorkload = (task: Task): Workload => {
-  const { batch, length, precomputeReference, shape } = task
+  const { batch, length, precomputeReference, processes, shape } = task
   const { dispose: release, flops, policy } = trainee(task)
   const pairs = randomPairs({ ...task, vocabulary: shape.vocabulary })
   const reference = freeze(policy)
-  const withReference = () => pairs.map((rows) => ({ ...rows, referenceLogProbs: responseLogProbs(reference, rows) }))
+  const parts = pairs.map((rows) => [rows])
+  const withReference = () =>
+    shareWork(processes, parts, ([rows]) => ({ ...rows!, referenceLogProbs: responseLogProbs(reference, rows!) }))
   const precomputed = precomputeReference ? withReference() : undefined
   if (precomputeReference) reference.dispose()
   const forward = FORWARD * flopsPerToken(policy.config, length)
   const objective = preferenceObjective(dpo({ beta: 0.1 }))
-  const { dispose, step } = optimizerSteps(objective, trained(policy, task), () => precomputed ?? withReference())
+  const batches = () => precomputed ?? withReference()
+  const { dispose, step } = optimizerSteps(objective, trained(policy, task), batches, processes)
   const tokensPerStep = 2 * batch * length
   return {
     policy,

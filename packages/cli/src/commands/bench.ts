@@ -1,4 +1,4 @@
-import { ModelRuntime } from "@plumbline/runtime"
+import { alone, ModelRuntime } from "@plumbline/runtime"
 import { optimizationFields, option, optional, Positive, PositiveInt } from "@plumbline/training"
 import { Effect, Schema } from "effect"
 import { machineFields, onMachine } from "../backend.ts"
@@ -15,7 +15,9 @@ import { benchGenerate, GENERATE_SUMMARY } from "./bench-generate.ts"
 import { benchGrpo, GRPO_SUMMARY } from "./bench-grpo.ts"
 import { benchReward, REWARD_SUMMARY } from "./bench-reward.ts"
 import { asksForHelp } from "../help.ts"
+import { launched } from "../launch.ts"
 import { parseCommand } from "../parse-command.ts"
+import { isFirstProcess, joined, placeAmongProcesses, processesField } from "../processes.ts"
 import { suggestion } from "../suggest.ts"
 import { print, printJson } from "../terminal.ts"
 import { TextRequested, UsageError } from "../usage-error.ts"
@@ -23,7 +25,7 @@ import { TextRequested, UsageError } from "../usage-error.ts"
 const fields = {
   shape: option(Schema.Literals(shapeNames), "llama-tiny", "model, with random weights"),
   batch: option(PositiveInt, 4, "rows a step, or pairs of rows"),
-  microBatch: optional(PositiveInt, "rows or pairs at once (default: --batch)"),
+  microBatch: optional(PositiveInt, "rows or pairs at once (default: --batch, or a process's share of it)"),
   length: option(PositiveInt.check(Schema.isGreaterThan(1)), 256, "tokens of a row"),
   steps: option(PositiveInt, 10, "steps to time"),
   warmup: option(PositiveInt, 3, "steps before them"),
@@ -62,7 +64,7 @@ const kinds: Readonly<Record<string, Kind>> = {
   }
 }
 
-const Options = Schema.Struct({ ...fields, ...machineFields })
+const Options = Schema.Struct({ ...fields, ...machineFields, processes: processesField })
 type Options = typeof Options.Type & { readonly precomputeReference?: boolean }
 
 /** Benches with lines of their own. */
@@ -92,6 +94,7 @@ export const benchCommand: CommandRun = (words) =>
       return yield* new UsageError({ problems: [problem], help: `benches: ${names.join(", ")}` })
     }
     const { options } = yield* parseCommand(benchLine(name, kind), argv)
+    if (yield* launched((options as unknown as Options).processes)) return
     yield* runBench(name, kind, options as unknown as Options)
   })
 
@@ -106,14 +109,17 @@ const benchLine = (name: string, kind: Kind): CommandLine<OptionSchema> => ({
   usage: "[--shape NAME --batch N --length T] [--option value…]",
   summary: kind.summary,
   arguments: [],
-  options: Schema.Struct({ ...fields, ...kind.fields, ...machineFields }),
-  group: (field) => (field in machineFields ? "Machine" : "Options"),
+  options: Schema.Struct({ ...fields, ...kind.fields, ...machineFields, processes: processesField }),
+  group: (field) => (field in machineFields || field === "processes" ? "Machine" : "Options"),
   configFile: false
 })
 
 const runBench = Effect.fnUntraced(function* (name: string, { workload }: Kind, options: Options) {
   const { activationCheckpointing, batch, length, loraRank, quantised, seed, shape, steps, warmup } = options
-  const { microBatch = batch, precomputeReference = false } = options
+  const { precomputeReference = false } = options
+  const place = yield* placeAmongProcesses()
+  const size = place?.size ?? 1
+  const { microBatch = Math.ceil(batch / size) } = options
   if (quantised && loraRank === undefined) {
     return yield* new UsageError({
       problems: ["--quantised is for the model below adapters: give --lora-rank, too"],
@@ -121,7 +127,7 @@ const runBench = Effect.fnUntraced(function* (name: string, { workload }: Kind, 
     })
   }
   const numbers = { batch, microBatch, length, seed }
-  const task: Task = {
+  const task: Omit<Task, "processes"> = {
     shape: shapes[shape],
     ...numbers,
     precomputeReference,
@@ -137,6 +143,7 @@ const runBench = Effect.fnUntraced(function* (name: string, { workload }: Kind, 
     length,
     steps,
     seed,
+    ...(size === 1 ? {} : { processes: size }),
     activation_checkpointing: activationCheckpointing,
     ...(loraRank === undefined ? {} : { lora_rank: loraRank, quantised }),
     ...("precomputeReference" in options ? { precompute_reference: precomputeReference } : {})
@@ -145,14 +152,16 @@ const runBench = Effect.fnUntraced(function* (name: string, { workload }: Kind, 
   const result = yield* Effect.gen(function* () {
     const runtime = yield* ModelRuntime
     const { backend, description } = runtime
-    const subject = workload(task)
+    const subject = workload({ ...task, processes: yield* joined(place) })
     const measurement = measure(subject, { warmup, steps, withProducts: known === undefined, gauges: runtime })
     subject.dispose()
-    const dispatch = measureDispatch(workload, task, runtime)
-    const peak = known ?? measuredPeak(measurement)
+    const dispatch = measureDispatch(workload, { ...task, processes: alone }, runtime)
+    const one = known ?? measuredPeak(measurement)
+    const peak = { ...one, flopsPerSecond: one.flopsPerSecond * size }
     const machine = { backend, device: options.device, precision: options.precision }
     return { request: { ...request, ...machine }, description, measurement, dispatch, peak }
-  }).pipe(onMachine(options))
+  }).pipe(Effect.scoped, onMachine(options))
+  if (!isFirstProcess()) return
   yield* options.json ? printJson(benchJson(result)) : print(benchText(result))
 })
 

@@ -52,7 +52,7 @@ export const planCommand: CommandRun = (words) =>
     const adapter = yield* adapterSize(config, options)
     const costs = costsOf(config, workload, { ...options, adapter, quantised: options.quantised === true })
     const rate = yield* measureMatmulRate(config).pipe(onMachine(options))
-    const seconds = costs.flops / (rate * ASSUMED_SHARE)
+    const seconds = costs.flops / (rate * ASSUMED_SHARE * options.processes)
     yield* options.json
       ? printJson(planJson(costs, rate, seconds))
       : print(planText(config, costs, options, rate, seconds))
@@ -104,7 +104,7 @@ const planJson = (costs: Costs, rate: number, seconds: number) => ({
 const planText = (
   config: DecoderConfig,
   costs: Costs,
-  { precision }: MachineOptions,
+  { precision, processes }: MachineOptions & Pick<CostOptions, "processes">,
   rate: number,
   seconds: number
 ): string => {
@@ -120,9 +120,9 @@ const planText = (
     ["compute", `${count(costs.flopsPerStep)}FLOP a step, ${count(costs.flops)}FLOP in all`],
     [
       "time",
-      `about ${duration(seconds)}: ${count(rate)}FLOP/s of matrix products measured here, ${ASSUMED_SHARE * 100} % of it assumed`
+      `about ${duration(seconds)}: ${count(rate)}FLOP/s of matrix products measured here, ${ASSUMED_SHARE * 100} % of it assumed${processes === 1 ? "" : `, in each of ${processes} processes`}`
     ],
-    ["memory", `about ${bytes(memoryTotal(costs))}, ${precision}`],
+    ["memory", `about ${bytes(memoryTotal(costs))}${processes === 1 ? "" : " a process"}, ${precision}`],
     ["", `weights ${bytes(weights)}, gradients ${bytes(gradients)}, moments ${bytes(moments)}${copy}`],
     [
       "",

@@ -1,6 +1,6 @@
 import { type AnyBuiltin, builtins } from "@plumbline/algorithms"
 import { flagName } from "@plumbline/data"
-import { memoryFields, readRunDescription, type RunDescription, RunNotFound } from "@plumbline/training"
+import { memoryFields, optional, readRunDescription, type RunDescription, RunNotFound } from "@plumbline/training"
 import { Effect, Result, Schema } from "effect"
 import { existsSync, statSync } from "node:fs"
 import { join, resolve } from "node:path"
@@ -10,18 +10,22 @@ import { recipeFolder, runIn } from "../find-run.ts"
 import { flagsOf } from "../flags.ts"
 import { loadRecipe } from "../load-recipe.ts"
 import { decodeOptions, parseCommand } from "../parse-command.ts"
+import { ProcessCount } from "../processes.ts"
 import { runFlagFields, type RunSettings } from "../run-services.ts"
 import { print } from "../terminal.ts"
 import { UsageError } from "../usage-error.ts"
 import { startRecipe } from "./run.ts"
 import { algorithmLine, startBuiltin } from "./train.ts"
 
-const Options = Schema.Struct(memoryFields)
+const Options = Schema.Struct({
+  ...memoryFields,
+  processes: optional(ProcessCount, "share the steps over another number of processes")
+})
 type Options = typeof Options.Type
 
 const line: CommandLine<typeof Options> = {
   name: "resume",
-  usage: "RUN [--micro-batch-size N]",
+  usage: "RUN [--micro-batch-size N] [--processes N]",
   summary: "goes on with a run from its newest checkpoint, with the options it was started with",
   arguments: [{ name: "RUN", description: "folder of the run" }],
   options: Options,
@@ -63,7 +67,7 @@ export const resumeCommand: CommandRun = (argv) =>
   })
 
 /** The recorded options with those given now; micro-batches have a number of rows or of tokens, the newer of the two. */
-const withMemory = (recorded: Values, given: Options): Values => {
+const withMemory = (recorded: Values, given: Partial<Options>): Values => {
   const { microBatchSize, microBatchTokens, ...others } = recorded
   const sized = given.microBatchSize !== undefined || given.microBatchTokens !== undefined
   const kept = sized ? others : { ...others, microBatchSize, microBatchTokens }
@@ -89,7 +93,7 @@ const resumeRecipe = Effect.fnUntraced(function* (
   folder: string,
   described: string,
   { invocation, name }: RunDescription,
-  given: Options
+  { processes, ...given }: Options
 ) {
   const {
     cwd,
@@ -114,8 +118,9 @@ const resumeRecipe = Effect.fnUntraced(function* (
     return yield* new UsageError({ problems, help: `plumb run ${file} --help lists the parameters` })
   }
   const params = withMemory(recorded, given)
-  const resumed: RunSettings = { ...settings, output }
-  const options = { ...invocation.options, params }
+  const shared = processes === undefined ? {} : { processes }
+  const resumed: RunSettings = { ...settings, output, ...shared }
+  const options = { ...invocation.options, params, ...shared }
   yield* startRecipe(recipe, params, resumed, { ...invocation, options }, true)
 })
 

@@ -8,8 +8,10 @@ import type { CommandLine } from "../command-line.ts"
 import type { CommandRun } from "../command.ts"
 import type { OptionSchema } from "../flags.ts"
 import { asksForHelp } from "../help.ts"
+import { launched } from "../launch.ts"
 import { type AnyRecipe, loadRecipe, RecipeInvalid } from "../load-recipe.ts"
 import { parseCommand } from "../parse-command.ts"
+import { isFirstProcess } from "../processes.ts"
 import { runFlagFields, type RunSettings, withRunServices } from "../run-services.ts"
 import { storeBeside } from "../store-file.ts"
 import { print } from "../terminal.ts"
@@ -61,7 +63,7 @@ const recipeLine = (file: string, recipe: AnyRecipe): CommandLine<OptionSchema> 
     output: optional(Schema.NonEmptyString, `folder of the run (default: runs/${recipe.name})`)
   }),
   group: (field) => {
-    if (field in machineFields) return "Machine"
+    if (field in machineFields || field === "processes") return "Machine"
     return field in recipe.params.fields ? "Parameters" : "Files"
   },
   configFile: true
@@ -86,6 +88,7 @@ export const startRecipe = Effect.fnUntraced(function* (
       ({ message }) => new UsageError({ problems: [message], help: "plumb run RECIPE.ts --help lists the parameters" })
     )
   )
+  if (yield* launched(settings.processes)) return
   const { output } = settings
   const running: unknown = recipe.run(decoded)
   if (!isEffect(running)) {
@@ -98,6 +101,7 @@ export const startRecipe = Effect.fnUntraced(function* (
     Effect.catch((error) => Effect.filterOrFail(hasStopped(output), identity<boolean>, () => error)),
     withRunServices({ settings, invocation, resume })
   )
+  if (!isFirstProcess()) return
   if (stopped) return yield* print(`stopped; go on: plumb resume ${shellWord(output)}`)
   for (const folder of modelFolders(output)) yield* print(`model:   ${folder}`)
   yield* print(`charts:  plumb show ${shellWord(output)}`)

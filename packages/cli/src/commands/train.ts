@@ -6,8 +6,10 @@ import { machineFields } from "../backend.ts"
 import type { CommandLine } from "../command-line.ts"
 import type { CommandRun } from "../command.ts"
 import type { OptionSchema } from "../flags.ts"
+import { launched } from "../launch.ts"
 import { parseCommand } from "../parse-command.ts"
 import { absolutePaths, checkInputs } from "../path-options.ts"
+import { isFirstProcess } from "../processes.ts"
 import { reportRun } from "../report-run.ts"
 import { runFlagFields, type RunSettings, withRunServices } from "../run-services.ts"
 import { storeBeside } from "../store-file.ts"
@@ -18,7 +20,7 @@ const GROUPS: ReadonlyArray<readonly [string, object]> = [
   ["Batches", batchFields],
   ["Optimization", optimizationFields],
   ["Evaluation, checkpoints and time", { ...runFields, evalSamples: 0, evalTemperature: 0 }],
-  ["Machine", machineFields]
+  ["Machine", { ...machineFields, processes: 0 }]
 ]
 
 /** The command line of an algorithm; `plan` takes the same. */
@@ -51,8 +53,9 @@ export const startBuiltin = Effect.fnUntraced(function* (
 ) {
   const settings = options as unknown as RunSettings
   yield* checkInputs(options as Readonly<Record<string, unknown>>)
+  if (yield* launched(settings.processes)) return
   const result = yield* builtin
     .run(options)
     .pipe(withRunServices({ settings, resume, invocation: { command: builtin.name, options: invocation } }))
-  yield* reportRun(settings.output, result)
+  if (isFirstProcess()) yield* reportRun(settings.output, result)
 })

@@ -10,7 +10,8 @@ import {
 } from "../errors.ts"
 import type { FolderContents, Model } from "../model.ts"
 import { openSafetensors } from "../safetensors/reader.ts"
-import { writeSafetensors, writtenTensors } from "../safetensors/writer.ts"
+import type { TensorValues } from "../safetensors/stored-tensor.ts"
+import { writeSafetensors } from "../safetensors/writer.ts"
 import { readParameters } from "./read-parameters.ts"
 import { saving } from "./saving.ts"
 
@@ -60,6 +61,11 @@ export const readTensors = Effect.fn("readTensors")(function* (
   )
 })
 
-/** Writes tensors as float32 into a new safetensors file and waits until they are on the disk. */
-export const writeTensors = (file: string, tensors: ReadonlyMap<string, Tensor>): Effect.Effect<void, SaveFailed> =>
-  saving(file, () => writeSafetensors(file, writtenTensors(tensors), "float32"))
+/** Writes tensors as float32 into a new safetensors file, asking each for its values in turn, and waits until they are on the disk. */
+export const writeTensors = (
+  file: string,
+  tensors: ReadonlyMap<string, TensorValues>
+): Effect.Effect<void, SaveFailed> => {
+  const written = [...tensors].map(([name, { shape, values }]) => ({ name, shape, values }))
+  return saving(file, () => writeSafetensors(file, written, "float32"))
+}

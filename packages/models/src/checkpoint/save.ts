@@ -5,7 +5,8 @@ import type { JsonObject } from "../config/decoder-config.ts"
 import { SaveFailed } from "../errors.ts"
 import type { FolderContents, Model } from "../model.ts"
 import type { WeightType } from "../safetensors/dtype.ts"
-import { storedBytes, writeSafetensors, type WrittenTensor, writtenTensors } from "../safetensors/writer.ts"
+import { tensorValues } from "../safetensors/stored-tensor.ts"
+import { storedBytes, writeSafetensors, type WrittenTensor } from "../safetensors/writer.ts"
 import { jsonText } from "./json-text.ts"
 import { replaceFolder } from "./replace-folder.ts"
 import { saving } from "./saving.ts"
@@ -70,7 +71,7 @@ const withType = (source: JsonObject, dtype: WeightType): JsonObject => ({
 })
 
 const writeWeights = async (folder: string, model: Model, dtype: WeightType, maxShardBytes: number): Promise<void> => {
-  const tensors = writtenTensors(model.parameters)
+  const tensors = [...model.parameters].map(([name, tensor]) => ({ name, ...tensorValues(tensor) }))
   const shards = split(tensors, dtype, maxShardBytes)
   if (shards.length === 1) return writeSafetensors(join(folder, WEIGHTS_FILE), tensors, dtype)
   const weightMap: Record<string, string> = {}

@@ -1,16 +1,12 @@
-import type { Tensor } from "@plumbline/runtime"
 import { type FileHandle, open } from "node:fs/promises"
 import { elementCount } from "../decoder/parameter.ts"
 import { type WeightType, writtenTypes } from "./dtype.ts"
-import { storedTensor, type StoredTensor } from "./stored-tensor.ts"
+import type { TensorValues } from "./stored-tensor.ts"
 
 /** A tensor to be written; its values are asked for when their turn comes. */
-export interface WrittenTensor extends Pick<StoredTensor, "shape" | "values"> {
+export interface WrittenTensor extends TensorValues {
   readonly name: string
 }
-
-export const writtenTensors = (tensors: ReadonlyMap<string, Tensor>): ReadonlyArray<WrittenTensor> =>
-  [...tensors].map(([name, tensor]) => ({ name, ...storedTensor(tensor) }))
 
 export const storedBytes = ({ shape }: Pick<WrittenTensor, "shape">, type: WeightType): number =>
   elementCount(shape) * writtenTypes[type].bytes

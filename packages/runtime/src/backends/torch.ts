@@ -15,6 +15,7 @@ import {
   GATED_ACTIVATION,
   GATED_ACTIVATION_GRADIENT,
   GLOBAL_NORM,
+  JOIN_PARTS,
   LAYER_NORM,
   LAYER_NORM_GRADIENT,
   LINEAR,
@@ -23,6 +24,7 @@ import {
   LINEARS_WEIGHT_GRADIENTS,
   LOOK_UP,
   NARROW,
+  OWN_PART,
   RMS_NORM,
   RMS_NORM_GRADIENT,
   PAGED_ATTENTION,
@@ -33,13 +35,21 @@ import {
   SCALE_ROWS,
   SQUARED_RELU,
   SQUARED_RELU_GRADIENT,
+  SUM_OVER_PROCESSES,
+  SUM_PART,
   TAKE_ROWS,
   TOKEN_LOG_PROBS,
   TOKEN_LOG_PROBS_WEIGHT_GRADIENT,
   UPDATE_ROWS,
   WRITE_VALUES
 } from "../kernels/names.ts"
-import { BatchInvarianceUnavailable, type DeviceFailure, DeviceLost, OutOfMemory } from "../device-failure.ts"
+import {
+  BatchInvarianceUnavailable,
+  type DeviceFailure,
+  DeviceLost,
+  OutOfMemory,
+  ProcessLost
+} from "../device-failure.ts"
 import { shortenKernelCalls } from "../kernel-calls.ts"
 import { tf } from "../tf.ts"
 
@@ -51,6 +61,8 @@ export type TorchPrecision = "float32" | "bfloat16"
 
 export interface TorchSettings {
   readonly device: TorchPlace
+  /** Which of the machine's CUDA devices; the first when absent. */
+  readonly deviceIndex?: number | undefined
   /** float32 when absent */
   readonly precision?: TorchPrecision | undefined
   /**
@@ -100,6 +112,10 @@ const namedKernels = ({ fusedKernels }: typeof Torch): Readonly<Record<string, T
   [WRITE_VALUES]: fusedKernels.writeValues,
   [GLOBAL_NORM]: fusedKernels.globalNorm,
   [ADAMW_ALL]: fusedKernels.adamw,
+  [SUM_OVER_PROCESSES]: fusedKernels.sumOverProcesses,
+  [SUM_PART]: fusedKernels.sumPart,
+  [OWN_PART]: fusedKernels.ownPart,
+  [JOIN_PARTS]: fusedKernels.joinParts,
   BatchMatMul: fusedKernels.batchMatMul
 })
 
@@ -117,10 +133,12 @@ export const registerTorch = async ({
   batchInvariant = false,
   deterministic = false,
   device,
+  deviceIndex = 0,
   precision = "float32"
 }: TorchSettings): Promise<void> => {
   const torch = await import("@plumbline/tfjs-backend-torch")
-  torch.registerTorchBackend({ device, storage: precision, batchInvariant, deterministic })
+  const place = device === "cpu" ? device : (`cuda:${deviceIndex}` as const)
+  torch.registerTorchBackend({ device: place, storage: precision, batchInvariant, deterministic })
   shortenKernelCalls("torch")
   for (const [name, kernel] of Object.entries(namedKernels(torch))) torch.registerTorchKernel(name, kernel)
   for (const [name, kernel] of Object.entries(recordedKernels(torch))) {
@@ -167,6 +185,7 @@ export const torchFailure = (cause: unknown): DeviceFailure | undefined => {
   const { bytesAsked, bytesFree, kind, message, operator, shapes } = cause
   if (kind === "out-of-memory") return new OutOfMemory({ operator, shapes, bytesAsked, bytesFree })
   const reason = message.replace(`${operator}: `, "")
+  if (kind === "peer") return new ProcessLost({ reason })
   return kind === "device" ? new DeviceLost({ operator, reason }) : undefined
 }
 

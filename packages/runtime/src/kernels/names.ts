@@ -97,6 +97,15 @@ export const ADAMW = "PlumblineAdamW"
  */
 export const ADAMW_ALL = "PlumblineAdamWAll"
 
+/** {x} → the sum of all processes' x */
+export const SUM_OVER_PROCESSES = "PlumblineSumOverProcesses"
+/** {x} → [size / processes]: this process's part of that sum, in the order of its axes */
+export const SUM_PART = "PlumblineSumPart"
+/** {x}, {rank, processes} → [size / processes]: a copy of that part of x */
+export const OWN_PART = "PlumblineOwnPart"
+/** {part, whole} → the whole with all processes' parts in their places, in place where nothing shares its memory */
+export const JOIN_PARTS = "PlumblineJoinParts"
+
 /** Whether the active backend implements `kernel`. */
 export const hasKernel = (kernel: string): boolean => tf.getKernel(kernel, tf.getBackend()) != null
 

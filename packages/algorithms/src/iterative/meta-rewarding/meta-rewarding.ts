@@ -101,7 +101,7 @@ const bothKinds = Effect.fnUntraced(function* (
   const meta = yield* judgementPairs(learnsToJudge ? acted : [], step, options)
   const responsePairs = acted.map(({ judged }) => chosenPair(judged, options.lengthControl))
   const batch = (part: ReadonlyArray<PairUnit>) => pairBatch(data, part, reference, tailWeight)
-  return withReport(splitUnits([...responsePairs.flat(), ...meta.pairs], data.split), batch, {
+  return yield* withReport(splitUnits([...responsePairs.flat(), ...meta.pairs], data.split), batch, {
     ...rolloutReport(acted.map(({ judged }) => judged)),
     "pairs/used": Float32Array.from(responsePairs, ({ length }) => length),
     "judgements/read": Float32Array.from(

@@ -6,13 +6,25 @@ export type RowSplit = MicroBatching
 
 /**
  * Micro-batches of like numbers of tokens: longest row first, each into the one with the fewest tokens that has room.
- * Deterministic; rows keep their order inside one. No split changes a step.
+ * Deterministic; rows keep their order inside one. No split changes a step. Where processes share a batch, each has some.
  */
 export const balanced = <Row>(
   rows: ReadonlyArray<Row>,
   tokens: (row: Row) => number,
   split: RowSplit
 ): ReadonlyArray<ReadonlyArray<Row>> => {
+  const { processes = 1, ...own } = split
+  if (processes === 1) return balancedShare(rows, tokens, own)
+  const shares = balancedShare(rows, tokens, { count: Math.ceil(rows.length / processes) })
+  return shares.flatMap((share) => balancedShare(share, tokens, own))
+}
+
+const balancedShare = <Row>(
+  rows: ReadonlyArray<Row>,
+  tokens: (row: Row) => number,
+  split: RowSplit
+): ReadonlyArray<ReadonlyArray<Row>> => {
+  if (rows.length === 0) return []
   if ("tokens" in split) return splitByTokens(rows, { tokens, budget: split.tokens })
   const bins = Array.from({ length: Math.ceil(rows.length / split.count) }, () => ({
     tokens: 0,

@@ -1,6 +1,7 @@
 import { Reward, type RewardError } from "@plumbline/reward-model"
 import { type GenerationError, Generator } from "@plumbline/rollout-generation"
-import { philoxStream } from "@plumbline/runtime"
+import { philoxStream, Processes } from "@plumbline/runtime"
+import { shared } from "@plumbline/training"
 import { Clock, Effect } from "effect"
 import type { PromptUnit } from "../../responses/prompt-data.ts"
 import type { CriticFailed } from "../critic/critic.ts"
@@ -31,7 +32,7 @@ export interface Replacing {
 /**
  * Answers the prompts of a rollout and judges each group as soon as it is whole, while others are still written. The
  * first failure ends all of it. Groups come in the order of the prompts, and are the same whatever finishes first.
- * Groups that were recorded before the run was killed are not written again.
+ * Groups that were recorded before the run was killed are not written again. Processes that share the run share the prompts.
  */
 export const collectRollout = Effect.fn("collectRollout")(function* (
   index: number,
@@ -54,20 +55,43 @@ export const collectRollout = Effect.fn("collectRollout")(function* (
   // who may be replaced by another is not known before the reward is
   const settled = (count: number) =>
     Effect.suspend(() => ((open -= count) === 0 && replacing === undefined ? written : Effect.void))
+  const recorded = new Set<number>()
+  const record = (groups: ReadonlyArray<RolloutGroup>) =>
+    Effect.forEach(groups, (group) =>
+      Effect.andThen(
+        log.group(index, group),
+        Effect.sync(() => recorded.add(group.place))
+      )
+    )
   const make = Effect.fnUntraced(function* (places: ReadonlyArray<number>) {
     // what a reward remembers is of groups it has seen: none is left out
     const before = memory === undefined ? places.map((place) => known(place, wanted(all[place]!, place))) : []
     if (before.length > 0 && before.every((group) => group !== undefined)) {
+      for (const place of places) recorded.add(place)
       return yield* Effect.as(settled(places.length), before)
     }
     const drafts = yield* Effect.forEach(places, draft, { concurrency: "unbounded" })
     const groups = yield* assessed(drafts, options, settled(places.length))
-    yield* Effect.forEach(groups, (group) => log.group(index, group))
+    yield* record(groups)
     return groups
   })
   // a reward that remembers sees groups in their order, so it sees them together
-  const [most, together, teaches] = [all.length, memory !== undefined, replacing?.teaches ?? (() => true)] as const
-  const { aside, kept } = yield* fill({ wanted: prompts.length, most, together, make, teaches })
+  const [together, teaches] = [memory !== undefined, replacing?.teaches ?? (() => true)] as const
+  const filled = (places: ReadonlyArray<number>, spares: number) =>
+    fill({
+      wanted: places.length,
+      most: places.length + spares,
+      together,
+      make: (numbers) => make(numbers.map((number) => places[number] ?? number)),
+      teaches
+    })
+  const places = [...prompts.keys()]
+  const { size } = yield* Processes
+  const { aside, kept } =
+    size === 1
+      ? yield* filled(places, all.length - prompts.length)
+      : { aside: [], kept: yield* shared(places, (own) => Effect.map(filled(own, 0), ({ kept }) => kept)) }
+  yield* record(kept.filter(({ place }) => !recorded.has(place)))
   const ended = yield* Clock.currentTimeMillis
   const measured = {
     "timers/generate": (generatedAt - begun) / 1000,

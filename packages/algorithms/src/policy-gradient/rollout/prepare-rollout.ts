@@ -1,4 +1,5 @@
 import { type CausalLM, Policy } from "@plumbline/models"
+import { Processes } from "@plumbline/runtime"
 import { Clock, Duration, Effect } from "effect"
 import { PromptData } from "../../responses/prompt-data.ts"
 import type { PolicyGradientOptions } from "../policy-gradient.ts"
@@ -40,7 +41,10 @@ export const prepareRollout = Effect.fn("prepareRollout")(function* <E, R>(
 })
 
 /** How the data are computed on. */
-export const computing = Effect.map(PromptData, ({ layout, padId, split }) => ({ layout, padId, split }))
+export const computing = Effect.gen(function* () {
+  const { layout, padId, split } = yield* PromptData
+  return { layout, padId, split, processes: yield* Processes }
+})
 
 const computed = Effect.fnUntraced(function* <E, R>(
   options: PolicyGradientOptions<E, R>,

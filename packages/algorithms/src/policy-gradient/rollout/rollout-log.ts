@@ -1,3 +1,4 @@
+import { Processes } from "@plumbline/runtime"
 import {
   type NotStorable,
   type RolloutRecord,
@@ -52,8 +53,9 @@ const silent: RolloutLog = {
   step: () => Effect.void
 }
 
-/** The log of the run at hand; outside of a run with a store, one that keeps nothing. */
+/** The log of the run at hand; outside of a run with a store, and in processes that write nothing, one that keeps nothing. */
 export const rolloutLog = Effect.gen(function* () {
+  if ((yield* Processes).rank > 0) return silent
   const store = yield* Effect.serviceOption(RunStore)
   const context = yield* Effect.serviceOption(RunContext)
   if (Option.isNone(store) || Option.isNone(context)) return silent

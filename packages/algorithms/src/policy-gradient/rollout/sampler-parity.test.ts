@@ -1,13 +1,13 @@
 import { it } from "@effect/vitest"
 import { Generator, promptRequests, samplingOptions } from "@plumbline/rollout-generation"
-import { ModelRuntime } from "@plumbline/runtime"
+import { alone, ModelRuntime } from "@plumbline/runtime"
 import { Effect } from "effect"
 import { expect } from "vitest"
 import { smallModel } from "../../testing/small-models.ts"
 import type { Rollout } from "./rollout.ts"
 import { checkSampler } from "./sampler-parity.ts"
 
-const computing = { layout: "packed", padId: 0, split: { count: 4 } } as const
+const computing = { layout: "packed", padId: 0, split: { count: 4 }, processes: alone } as const
 
 /** Responses of a model to one prompt. */
 const written = Effect.fnUntraced(function* (seed: number, temperature: number) {

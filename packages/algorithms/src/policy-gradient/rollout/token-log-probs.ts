@@ -1,11 +1,14 @@
 import { collate, type CollateOptions, type TokenizedRow } from "@plumbline/data"
 import type { CausalLM } from "@plumbline/models"
-import { tf } from "@plumbline/runtime"
+import { type ProcessesShape, tf } from "@plumbline/runtime"
+import { shareWork } from "@plumbline/training"
 import { balanced, type RowSplit } from "./balanced.ts"
 
 /** How rows are computed on: at one time, and laid out. */
 export interface Computing extends CollateOptions {
   readonly split: RowSplit
+  /** Those that share the rows. */
+  readonly processes: ProcessesShape
 }
 
 /**
@@ -16,24 +19,29 @@ export interface Computing extends CollateOptions {
 export const rowLogProbs = (
   model: CausalLM,
   rows: ReadonlyArray<TokenizedRow>,
-  { layout, padId, split }: Computing,
+  { layout, padId, processes, split }: Computing,
   temperature: number
 ): ReadonlyArray<Float32Array> => {
   const byRow: Array<Float32Array> = Array.from({ length: rows.length }, () => new Float32Array(0))
-  const counted = rows.flatMap((row, number) => (row.lossMask.includes(1, 1) ? [{ row, number }] : []))
-  for (const part of balanced(counted, ({ row }) => row.ids.length, split)) {
+  const counted = rows.flatMap((row, number) =>
+    row.lossMask.includes(1, 1) ? [{ row, number, tokens: row.ids.length }] : []
+  )
+  const parts = balanced(counted, ({ tokens }) => tokens, split)
+  const byPart = shareWork(processes, parts, (part) => {
     const batch = collate(
       part.map(({ row }) => row),
       { layout, padId }
     )
     const all = tf.tidy(() => model.tokenLogProbs(batch, { temperature }).logProbs.dataSync() as Float32Array)
     let start = 0
-    part.forEach(({ number }, r) => {
+    return part.map((_, r) => {
       let end = start
       while (batch.scored.rows[end] === r) end += 1
-      byRow[number] = all.slice(start, end)
+      const own = all.slice(start, end)
       start = end
+      return own
     })
-  }
+  })
+  parts.forEach((part, p) => part.forEach(({ number }, r) => (byRow[number] = byPart[p]![r]!)))
   return byRow
 }

@@ -1,0 +1,26 @@
+import { fused, JOIN_PARTS, OWN_PART, SUM_OVER_PROCESSES, SUM_PART } from "../kernels/names.ts"
+import { type Tensor, type Tensor1D, tf, type Variable } from "../tf.ts"
+
+// What a process does with tensors that others have, too. All call it together, for tensors of the same shapes in the same order.
+
+/** All processes' x added up, as x is stored. */
+export const sumOverProcesses = <T extends Tensor>(x: T): T => fused<T>(SUM_OVER_PROCESSES, { x })
+
+/**
+ * This process's part of that sum.
+ *
+ * @param x of a size that the number of processes divides
+ * @returns [size / processes], of the numbers in the order of their axes
+ */
+export const sumPart = (x: Tensor): Tensor1D => fused(SUM_PART, { x })
+
+/** A copy of the same part of a tensor that is the same everywhere. */
+export const ownPart = (x: Tensor, rank: number, processes: number): Tensor1D =>
+  fused(OWN_PART, { x }, { rank, processes })
+
+/** Gives a variable the values of all processes' parts. */
+export const joinParts = (whole: Variable, part: Tensor1D): void =>
+  tf.tidy(() => {
+    const written = fused<Tensor>(JOIN_PARTS, { part, whole })
+    if (written.dataId !== whole.dataId) whole.assign(written)
+  })

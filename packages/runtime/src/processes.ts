@@ -1,0 +1,73 @@
+import { Context, Effect, Exit, type Scope } from "effect"
+import { deserialize, serialize } from "node:v8"
+import { torchBackend } from "./backends/torch.ts"
+import { BackendUnavailable } from "./model-runtime.ts"
+
+/** This process among those that compute one run together. */
+export interface ProcessesShape {
+  /** 0 is the first, which alone writes the run. */
+  readonly rank: number
+  readonly size: number
+  /**
+   * Everyone's value, by rank; plain data and typed arrays. All processes call it together, and it waits for all, the event
+   * loop standing still.
+   *
+   * @throws where one of them is gone or has failed, what `computing` makes `ProcessLost` of
+   */
+  readonly exchange: <A>(value: A) => ReadonlyArray<A>
+}
+
+export const alone: ProcessesShape = { rank: 0, size: 1, exchange: (value) => [value] }
+
+/** The processes of this run: one, unless a launcher started several. */
+export const Processes = Context.Reference<ProcessesShape>("@plumbline/runtime/Processes", {
+  defaultValue: () => alone
+})
+
+/** How a process finds the others. */
+export interface Meeting {
+  readonly rank: number
+  readonly size: number
+  readonly host: string
+  readonly port: number
+  /** Whether the first process is where the others meet; else a launcher is. */
+  readonly firstServes: boolean
+  /** Keeps apart the attempts of a launcher that starts everyone again. */
+  readonly prefix: string
+}
+
+/** How long a process waits for another: one that loads a large model, or writes a large checkpoint, keeps the others waiting. */
+const PATIENCE = 30 * 60_000
+
+/**
+ * Joins the others, on the backend "torch", until the scope ends; where it ends in a failure the others hear of it.
+ *
+ * Tensors go between devices by NCCL and through the meeting place between hosts, which serves small models only.
+ */
+export const joinProcesses = (meeting: Meeting): Effect.Effect<ProcessesShape, BackendUnavailable, Scope.Scope> =>
+  Effect.acquireRelease(join(meeting), ({ rank }, exit) =>
+    Effect.sync(() => {
+      const { addon } = torchBackend()
+      if (Exit.isFailure(exit)) addon.groupFail(`process ${rank} has failed`)
+      addon.groupLeave()
+    })
+  )
+
+const join = ({ firstServes, ...meeting }: Meeting) =>
+  Effect.tryPromise({
+    try: async (): Promise<ProcessesShape> => {
+      const { addon, deviceIndex } = torchBackend()
+      const meetsHere = firstServes && meeting.rank === 0
+      await addon.groupJoin({ ...meeting, meetsHere, patience: PATIENCE, device: deviceIndex })
+      return {
+        rank: meeting.rank,
+        size: meeting.size,
+        exchange: <A>(value: A) => addon.groupExchange(serialize(value)).map((bytes) => deserialize(bytes) as A)
+      }
+    },
+    catch: (cause) => {
+      const { host, port, rank, size } = meeting
+      const reason = `process ${rank} of ${size} could not join the others at ${host}:${port}: ${(cause as Error).message}`
+      return new BackendUnavailable({ backend: "torch", reason })
+    }
+  })

@@ -1,0 +1,257 @@
+#pragma once
+// Processes that compute together. A process is in one group; without CUDA tensors go from host to host.
+
+#include <c10/core/InferenceMode.h>
+#include <napi.h>
+
+#include <cstring>
+#include <memory>
+#include <string>
+#include <vector>
+
+#include "handle.h"
+#include "meeting.h"
+#ifdef PLUMBLINE_CUDA
+#include "nccl.h"
+#endif
+
+namespace plumbline {
+
+struct Group {
+  std::unique_ptr<Meeting> meeting;
+#ifdef PLUMBLINE_CUDA
+  std::shared_ptr<Devices> devices;
+#endif
+};
+
+inline std::unique_ptr<Group>& GroupOf() {
+  static auto* group = new std::unique_ptr<Group>;
+  return *group;
+}
+
+inline Group& JoinedGroup() {
+  if (GroupOf() == nullptr) throw ArgumentError("this process has not joined others");
+  return *GroupOf();
+}
+
+inline int SizeOf(const Group& group) { return group.meeting->Own().size; }
+
+#ifdef PLUMBLINE_CUDA
+
+/** The first process makes the id of the devices' communicator. */
+inline std::shared_ptr<Devices> JoinDevices(Meeting& meeting) {
+  c10::cuda::set_device(static_cast<c10::DeviceIndex>(meeting.Own().device));
+  NcclId id{};
+  std::vector<uint8_t> made;
+  if (meeting.Own().rank == 0) {
+    CheckNccl(NcclOf().getId(&id));
+    made.assign(id.bytes, id.bytes + sizeof(id.bytes));
+  }
+  const auto all = meeting.Exchange(made);
+  if (all[0].size() != sizeof(id.bytes)) throw PeerError("process 0 has no CUDA");
+  std::memcpy(id.bytes, all[0].data(), sizeof(id.bytes));
+  return std::make_shared<Devices>(meeting, id);
+}
+
+inline std::unique_ptr<Group> Join(const Membership& own) {
+  auto group = std::make_unique<Group>();
+  auto devices = std::make_shared<std::weak_ptr<Devices>>();
+  group->meeting = std::make_unique<Meeting>(own, [devices] {
+    if (const auto joined = devices->lock()) joined->Abort();
+  });
+  group->meeting->Exchange({});
+  if (own.device < 0) return group;
+  group->devices = JoinDevices(*group->meeting);
+  *devices = group->devices;
+  return group;
+}
+
+#else
+
+inline std::unique_ptr<Group> Join(const Membership& own) {
+  auto group = std::make_unique<Group>();
+  group->meeting = std::make_unique<Meeting>(own, [] {});
+  group->meeting->Exchange({});
+  return group;
+}
+
+#endif
+
+/** Waits for the others beside the event loop. */
+class JoinWorker : public Napi::AsyncWorker {
+ public:
+  JoinWorker(Napi::Env env, Membership own)
+      : Napi::AsyncWorker(env), own_(std::move(own)), promise_(Napi::Promise::Deferred::New(env)) {}
+
+  Napi::Promise Promise() const { return promise_.Promise(); }
+
+  void Execute() override {
+    try {
+      joined_ = Join(own_);
+    } catch (const c10::Error& error) {
+      SetError(FirstLine(error.what_without_backtrace()));
+    } catch (const std::exception& error) {
+      SetError(FirstLine(error.what()));
+    }
+  }
+
+  void OnOK() override {
+    GroupOf() = std::move(joined_);
+    promise_.Resolve(Env().Undefined());
+  }
+
+  void OnError(const Napi::Error& error) override { promise_.Reject(error.Value()); }
+
+ private:
+  Membership own_;
+  std::unique_ptr<Group> joined_;
+  Napi::Promise::Deferred promise_;
+};
+
+/** groupJoin({ rank, size, host, port, meetsHere, prefix, patience, device }): resolves once all have come. */
+inline Napi::Value GroupJoin(const Napi::CallbackInfo& info) {
+  CurrentActivity() = {"groupJoin", ""};
+  return Guarded(info.Env(), [&]() -> Napi::Value {
+    if (GroupOf() != nullptr) throw ArgumentError("this process has joined others already");
+    const auto given = info[0].As<Napi::Object>();
+    QuietLog();
+    Membership own;
+    own.rank = given.Get("rank").As<Napi::Number>().Int32Value();
+    own.size = given.Get("size").As<Napi::Number>().Int32Value();
+    own.host = given.Get("host").As<Napi::String>().Utf8Value();
+    own.port = static_cast<uint16_t>(given.Get("port").As<Napi::Number>().Uint32Value());
+    own.meetsHere = given.Get("meetsHere").As<Napi::Boolean>().Value();
+    own.prefix = given.Get("prefix").As<Napi::String>().Utf8Value();
+    own.patience = std::chrono::milliseconds(given.Get("patience").As<Napi::Number>().Int64Value());
+    own.device = given.Get("device").As<Napi::Number>().Int32Value();
+    auto* worker = new JoinWorker(info.Env(), std::move(own));
+    const auto promise = worker->Promise();
+    worker->Queue();
+    return promise;
+  });
+}
+
+inline Napi::Value GroupLeave(const Napi::CallbackInfo& info) {
+  CurrentActivity() = {"groupLeave", ""};
+  return Guarded(info.Env(), [&]() -> Napi::Value {
+    GroupOf().reset();
+    return info.Env().Undefined();
+  });
+}
+
+/** groupFail(reason): the others' next or present wait ends with it. */
+inline Napi::Value GroupFail(const Napi::CallbackInfo& info) {
+  CurrentActivity() = {"groupFail", ""};
+  return Guarded(info.Env(), [&]() -> Napi::Value {
+    JoinedGroup().meeting->Fail(info[0].As<Napi::String>().Utf8Value());
+    return info.Env().Undefined();
+  });
+}
+
+inline std::vector<uint8_t> BytesFrom(const Napi::Value& value) {
+  const auto bytes = value.As<Napi::Uint8Array>();
+  return {bytes.Data(), bytes.Data() + bytes.ByteLength()};
+}
+
+inline Napi::Value ArraysOf(Napi::Env env, const std::vector<std::vector<uint8_t>>& all) {
+  auto result = Napi::Array::New(env, all.size());
+  for (size_t rank = 0; rank < all.size(); rank++) {
+    auto bytes = Napi::Uint8Array::New(env, all[rank].size());
+    std::memcpy(bytes.Data(), all[rank].data(), all[rank].size());
+    result.Set(static_cast<uint32_t>(rank), bytes);
+  }
+  return result;
+}
+
+/** groupExchange(bytes): every process's bytes, in their order; any numbers of them. */
+inline Napi::Value GroupExchange(const Napi::CallbackInfo& info) {
+  CurrentActivity() = {"groupExchange", ""};
+  return Guarded(info.Env(), [&]() -> Napi::Value {
+    return ArraysOf(info.Env(), JoinedGroup().meeting->Exchange(BytesFrom(info[0])));
+  });
+}
+
+inline std::vector<uint8_t> BytesOfTensor(const at::Tensor& x) {
+  const auto* bytes = static_cast<const uint8_t*>(x.data_ptr());
+  return {bytes, bytes + x.nbytes()};
+}
+
+/** Everyone's tensors on the host. Sums of them are made in the processes' order, so all get the same bits. */
+inline std::vector<at::Tensor> HostTensors(Group& group, const at::Tensor& own) {
+  std::vector<at::Tensor> all;
+  for (const auto& bytes : group.meeting->Exchange(BytesOfTensor(own))) {
+    if (bytes.size() != own.nbytes()) throw PeerError("the processes' tensors differ in size");
+    auto tensor = at::empty_like(own);
+    std::memcpy(tensor.data_ptr(), bytes.data(), bytes.size());
+    all.push_back(std::move(tensor));
+  }
+  return all;
+}
+
+inline at::Tensor SumOf(const std::vector<at::Tensor>& tensors, int64_t from, int64_t count) {
+  auto sum = tensors[0].narrow(0, from, count).clone();
+  for (size_t i = 1; i < tensors.size(); i++) sum.add_(tensors[i].narrow(0, from, count));
+  return sum;
+}
+
+/** groupSum(handle): a new tensor, all processes' added up. */
+inline Napi::Value GroupSum(const Napi::CallbackInfo& info) {
+  CurrentActivity() = {"groupSum", ""};
+  return Guarded(info.Env(), [&]() -> Napi::Value {
+    c10::InferenceMode inference;
+    const auto& own = TensorOf(info.Env(), info[0]);
+    auto sum = own.clone(at::MemoryFormat::Contiguous);
+    auto& group = JoinedGroup();
+#ifdef PLUMBLINE_CUDA
+    if (group.devices != nullptr) {
+      group.devices->Sum(sum);
+      return Wrap(info.Env(), std::move(sum));
+    }
+#endif
+    const auto all = HostTensors(group, sum.view(-1));
+    return Wrap(info.Env(), SumOf(all, 0, sum.numel()).view(sum.sizes()));
+  });
+}
+
+/** groupSumPart(handle): this process's part of the sum, one of as many equal ones as there are processes; flat. */
+inline Napi::Value GroupSumPart(const Napi::CallbackInfo& info) {
+  CurrentActivity() = {"groupSumPart", ""};
+  return Guarded(info.Env(), [&]() -> Napi::Value {
+    c10::InferenceMode inference;
+    const auto whole = TensorOf(info.Env(), info[0]).contiguous().view(-1);
+    auto& group = JoinedGroup();
+    const auto count = whole.numel() / SizeOf(group);
+#ifdef PLUMBLINE_CUDA
+    if (group.devices != nullptr) {
+      auto part = at::empty({count}, whole.options());
+      group.devices->SumPart(whole, part);
+      return Wrap(info.Env(), std::move(part));
+    }
+#endif
+    return Wrap(info.Env(), SumOf(HostTensors(group, whole), group.meeting->Own().rank * count, count));
+  });
+}
+
+/** groupJoinParts(part, whole): writes every process's part into its place of the whole, a contiguous tensor. */
+inline Napi::Value GroupJoinParts(const Napi::CallbackInfo& info) {
+  CurrentActivity() = {"groupJoinParts", ""};
+  return Guarded(info.Env(), [&]() -> Napi::Value {
+    c10::InferenceMode inference;
+    const auto part = TensorOf(info.Env(), info[0]).contiguous().view(-1);
+    auto whole = TensorOf(info.Env(), info[1]).view(-1);
+    auto& group = JoinedGroup();
+#ifdef PLUMBLINE_CUDA
+    if (group.devices != nullptr) {
+      group.devices->JoinParts(part, whole);
+      return info.Env().Undefined();
+    }
+#endif
+    const auto all = HostTensors(group, part);
+    for (size_t rank = 0; rank < all.size(); rank++) {
+      whole.narrow(0, static_cast<int64_t>(rank) * part.numel(), part.numel()).copy_(all[rank]);
+    }
+    return info.Env().Undefined();
+  });
+}
+
+}  // namespace plumbline

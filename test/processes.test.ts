@@ -1,0 +1,174 @@
+import { once } from "node:events"
+import { existsSync, mkdtempSync, readdirSync, readFileSync, rmSync, writeFileSync } from "node:fs"
+import { tmpdir } from "node:os"
+import { join } from "node:path"
+import { setTimeout as sleep } from "node:timers/promises"
+import { afterAll, beforeAll, describe, expect, it } from "vitest"
+import { plumb, startPlumb } from "./plumb.ts"
+import { writeRewardModel } from "./random-reward-model.ts"
+import { golden, hasGolden, torchIsSetUp } from "./reference-files.ts"
+
+let folder: string
+beforeAll(async () => {
+  folder = mkdtempSync(join(tmpdir(), "plumbline-processes-"))
+  if (hasGolden) await writeRewardModel(join(golden, "models", "llama"), join(folder, "reward"))
+})
+afterAll(() => rmSync(folder, { recursive: true, force: true }))
+
+const flags = (command: string, output: string, model = "llama") => {
+  const files = ["--model", join(golden, "models", model), "--train", join(golden, "preferences.jsonl")]
+  return [...command.split(" "), ...files, "--output", output, "--backend", "torch", "--learning-rate", "1e-3"]
+}
+
+interface Step extends Readonly<Record<string, number>> {
+  readonly step: number
+}
+
+const steps = (output: string): ReadonlyArray<Step> => {
+  const file = join(output, "metrics.jsonl")
+  if (!existsSync(file)) return []
+  const whole = readFileSync(file, "utf8").split("\n").slice(0, -1)
+  return whole.map((line) => JSON.parse(line) as Step)
+}
+
+/** Without what the clock decides. */
+const measured = (output: string) =>
+  steps(output).map(({ tokens_per_second: _, ...step }) =>
+    Object.entries(step).filter(([name]) => !name.startsWith("timers/"))
+  )
+
+const weights = (output: string) => readFileSync(join(output, "final", "model.safetensors"))
+
+/** Processes of a command that have this in their command line, the launcher first. */
+const processesOf = (mark: string): ReadonlyArray<number> =>
+  readProcesses()
+    .filter(({ line }) => line.includes(mark))
+    .map(({ pid }) => pid)
+
+const readProcesses = () => {
+  return readdirSync("/proc")
+    .filter((name) => /^\d+$/.test(name))
+    .flatMap((name) => {
+      try {
+        const line = readFileSync(join("/proc", name, "cmdline"), "utf8")
+        return line.includes("main.ts") ? [{ pid: Number(name), line }] : []
+      } catch {
+        return []
+      }
+    })
+    .toSorted((a, b) => a.pid - b.pid)
+}
+
+// a plain loss, a reference, a coupling over the batch, experts that are kept busy together, an adapter, responses of its own
+const runs = [
+  ["sft --packing false", "llama"],
+  ["dpo --precompute-reference true", "llama"],
+  ["kto --loss bco", "llama"],
+  ["sft --router-aux-loss-coef 0.1", "mixtral"],
+  ["dpo --lora-rank 4 --lora-dropout 0.1", "llama"],
+  ["grpo --samples 3 --max-new-tokens 8 --inner-epochs 2", "llama"],
+  ["online-dpo --max-new-tokens 8", "llama"]
+] as const
+
+describe.skipIf(!hasGolden || !torchIsSetUp)("a run that processes share", () => {
+  it.for(runs)("takes the steps that one process takes: %s, %s", { timeout: 120_000 }, async ([command, model]) => {
+    const common = ["--max-steps", "3", "--batch-size", "6", "--max-length", "256"]
+    const writes = command.includes("--max-new-tokens")
+    const heldOut = ["--eval", join(golden, "preferences.jsonl"), "--eval-every", "3"]
+    const reward = writes ? ["--reward-model", join(folder, "reward")] : []
+    const outputs = [1, 3].map((processes) => join(folder, model, command, String(processes)))
+    for (const [i, processes] of ["1", "3"].entries()) {
+      const args = [...flags(command, outputs[i]!, model), ...common, ...heldOut, ...reward, "--processes", processes]
+      const { code, stderr } = await plumb(args)
+      expect(code, stderr).toBe(0)
+    }
+    const [alone, together] = outputs.map(steps) as [ReadonlyArray<Step>, ReadonlyArray<Step>]
+    expect(together.map(({ step }) => step)).toEqual([1, 2, 3])
+    for (const [i, step] of alone.entries()) {
+      expect(Object.keys(together[i]!)).toEqual(Object.keys(step))
+      for (const [name, value] of Object.entries(step)) {
+        if (name.startsWith("timers/") || name === "tokens_per_second") continue
+        expect(Math.abs(together[i]![name]! - value), `${name} of step ${i + 1}`).toBeLessThan(
+          1e-4 * Math.max(1, Math.abs(value))
+        )
+      }
+    }
+  })
+
+  const long = (output: string) =>
+    flags("sft --max-steps 40 --batch-size 4 --save-every 5 --max-length 64 --processes 2", output)
+
+  /** Starts the run and does something to one of its processes once it is under way. */
+  const disturbed = async (output: string, which: number, signal: NodeJS.Signals) => {
+    const child = startPlumb(long(output))
+    let stderr = ""
+    child.stderr?.on("data", (text) => (stderr += String(text)))
+    const closed = once(child, "close")
+    while (steps(output).length < 12 && child.exitCode === null) await sleep(10)
+    const before = processesOf(output)
+    process.kill(before[which]!, signal)
+    const since = performance.now()
+    await closed
+    return { stderr, code: child.exitCode, seconds: (performance.now() - since) / 1000, processes: before.length }
+  }
+
+  it("goes on, bit for bit, after one of them was killed, which the others say in seconds", async () => {
+    const [whole, killed] = [join(folder, "whole"), join(folder, "killed")]
+    expect((await plumb(long(whole))).code).toBe(0)
+    const { code, processes, seconds, stderr } = await disturbed(killed, 2, "SIGKILL")
+    expect([code, processes]).toEqual([1, 3])
+    expect(stderr).toContain("process 1 has died: it was not heard of for 8 s")
+    expect(stderr).toContain("process 1 of 2 ended by SIGKILL")
+    expect(seconds).toBeLessThan(30)
+    expect(processesOf(killed)).toEqual([])
+    const resumed = await plumb(["resume", killed])
+    expect(resumed.code, resumed.stderr).toBe(0)
+    expect(measured(killed)).toEqual(measured(whole))
+    expect(weights(killed).equals(weights(whole))).toBe(true)
+  }, 180_000)
+
+  it("stops with a checkpoint on a signal, and goes on in another number of processes", async () => {
+    const output = join(folder, "stopped")
+    const { code } = await disturbed(output, 0, "SIGTERM")
+    expect(code).toBe(0)
+    const before = steps(output).length
+    expect(before).toBeLessThan(40)
+    const resumed = await plumb(["resume", output, "--processes", "1"])
+    expect(resumed.code, resumed.stderr).toBe(0)
+    expect(steps(output).map(({ step }) => step)).toEqual(Array.from({ length: 40 }, (_, i) => i + 1))
+  }, 180_000)
+
+  it("ends where one of several processes started by torchrun's convention fails, with its reason", async () => {
+    const output = join(folder, "by-hand")
+    const data = join(folder, "other.jsonl")
+    writeFileSync(
+      data,
+      readFileSync(join(golden, "preferences.jsonl"), "utf8").split("\n").toReversed().join("\n").trim()
+    )
+    const port = String(20_000 + (process.pid % 20_000))
+    const start = (rank: string, train: string) => {
+      const args = [...flags("sft", output), "--train", train, "--max-steps", "4", "--batch-size", "4"]
+      const place = { RANK: rank, WORLD_SIZE: "2", LOCAL_RANK: rank, MASTER_ADDR: "127.0.0.1", MASTER_PORT: port }
+      return plumb(args.toSpliced(args.indexOf("--train"), 2), undefined, place)
+    }
+    const [first, second] = await Promise.all([start("0", join(golden, "preferences.jsonl")), start("1", data)])
+    expect([first.code, second.code]).toEqual([1, 1])
+    expect(first.stderr + second.stderr).toContain("step 1: the data of process 1 are not those of process 0")
+  }, 120_000)
+
+  it("is refused where it cannot be", async () => {
+    const wasm = flags("sft", join(folder, "wasm")).map((flag) => (flag === "torch" ? "wasm" : flag))
+    const refused = await plumb([...wasm, "--processes", "2"])
+    expect(refused.code).toBe(1)
+    expect(refused.stderr).toContain("several processes share a step on torch alone")
+    const contradicting = await plumb([...flags("sft", join(folder, "two")), "--processes", "2"], undefined, {
+      WORLD_SIZE: "4"
+    })
+    expect(contradicting.code).toBe(2)
+    expect(contradicting.stderr).toContain("--processes 2: a launcher has started 4 (WORLD_SIZE)")
+    const ppo = flags("ppo --max-new-tokens 8 --processes 2", join(folder, "ppo"))
+    const critic = await plumb([...ppo, "--reward-model", join(folder, "reward")])
+    expect(critic.code).toBe(1)
+    expect(critic.stderr).toContain("--processes: several cannot share a run with a critic yet")
+  })
+})
