@@ -1,6 +1,7 @@
 import { Context, Effect, Layer } from "effect"
 import type { HttpClient } from "effect/http"
 import { type AttributesUnknown, unfitWeights } from "./attribute-weights.ts"
+import { checkedReward } from "./checked-reward.ts"
 import { modelReward, type ModelRewardOptions } from "./model/model-reward.ts"
 import type { RemoteRewardOptions } from "./remote/remote-options.ts"
 import { remoteReward } from "./remote/remote-reward.ts"
@@ -11,7 +12,7 @@ import { ruleReward, type RewardRule } from "./rules/rule.ts"
 /** How good responses are: rules, a trained model, a server, a judge, or several of them. */
 export class Reward extends Context.Service<Reward, RewardShape>()("@plumbline/reward-model/Reward") {
   /** Any reward that is a value: a judge, a composition, one of your own. */
-  static readonly layer = (reward: RewardShape): Layer.Layer<Reward> => Layer.succeed(Reward, reward)
+  static readonly layer = (reward: RewardShape): Layer.Layer<Reward> => Layer.succeed(Reward, checkedReward(reward))
 
   /** Rules alone: code that reads the response. */
   static readonly layerRules = (...rules: ReadonlyArray<RewardRule>): Layer.Layer<Reward> =>

@@ -1,5 +1,6 @@
 import { Effect } from "effect"
-import { type RewardError, RewardInputMissing, RewardNotFinite } from "../errors.ts"
+import { kindOf } from "../checked-reward.ts"
+import { type RewardError, RewardFailed, RewardInputMissing, RewardNotFinite } from "../errors.ts"
 import type { JudgedResponse, RewardGroup } from "../reward-request.ts"
 import { judgement, type RewardShape } from "../reward-shape.ts"
 
@@ -26,7 +27,7 @@ export const ruleReward = (...rules: ReadonlyArray<RewardRule>): RewardShape => 
       Effect.try({
         try: () => groups.map((group) => judged(group, rules)),
         catch: (cause) => {
-          if (cause instanceof RewardInputMissing || cause instanceof RewardNotFinite) return cause as RewardError
+          if (EXPECTED.some((expected) => cause instanceof expected)) return cause as RewardError
           // a rule that breaks is a bug, not a reward
           throw cause
         }
@@ -34,11 +35,17 @@ export const ruleReward = (...rules: ReadonlyArray<RewardRule>): RewardShape => 
   }
 }
 
+const EXPECTED = [RewardFailed, RewardInputMissing, RewardNotFinite]
+
 const judged = (group: RewardGroup, rules: ReadonlyArray<RewardRule>) => ({
   responses: group.responses.map((response, i) =>
     judgement(
       rules.map(({ name, score, weight = 1 }) => {
-        const value = score(response, group)
+        const value: unknown = score(response, group)
+        if (typeof value !== "number") {
+          const reason = `the rule gives ${kindOf(value)} for response ${i}, not a number`
+          throw new RewardFailed({ row: group.row, part: name, reason })
+        }
         if (!Number.isFinite(value)) throw new RewardNotFinite({ row: group.row, part: name, response: i, value })
         return { name, weight, raw: value, value }
       })
