@@ -44,6 +44,6 @@ export const modelNamed = <M extends Pick<ServedModel, "aliases" | "id">>(
       : (models.find(({ id }) => id === name) ?? models.find(({ aliases }) => aliases.includes(name)))
   if (found !== undefined) return Effect.succeed(found)
   const ids = models.map(({ id }) => JSON.stringify(id)).join(", ")
-  const reason = `there is no model ${JSON.stringify(name)} here; this server has ${ids}`
+  const reason = `there is no model ${JSON.stringify(name?.slice(0, 200))} here; this server has ${ids}`
   return Effect.fail(new RequestRefused({ status: 404, reason, param: "model", code: "model_not_found" }))
 }

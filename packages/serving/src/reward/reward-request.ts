@@ -141,6 +141,7 @@ const NAMED = 3
 const weightsOf = ({ model: { head }, weights }: ServedReward, asked: unknown) => {
   if (asked === undefined) return Effect.succeed(weightsInOrder(head, weights))
   if (!isObject(asked)) return Effect.fail(badField(WEIGHTS, "must be an object, weights by attribute"))
+  if (Object.keys(asked).length === 0) return Effect.fail(badField(WEIGHTS, "names no attribute"))
   const unknown = Object.keys(asked).filter((name) => !head.attributes.includes(name))
   if (unknown.length > 0) {
     const some = Object.fromEntries(unknown.slice(0, NAMED).map((name) => [name.slice(0, 200), 1]))

@@ -158,6 +158,7 @@ describe("/v1/rewards", () => {
     [{ input: ["a", 1] }, "input", "must be a text, a list of texts"],
     [{ input: ["a", [1]] }, "input", "must be a text, a list of texts"],
     [{ input: { a: 1 } }, "input", "must be a text, a list of texts"],
+    [{ input: "a", attribute_weights: {} }, "attribute_weights", "names no attribute"],
     [{ input: "a", attribute_weights: [1] }, "attribute_weights", "must be an object"],
     [{ input: "a", attribute_weights: { good: "1" } }, "attribute_weights.good", "must be a number"]
   ])("refuses %j by its field", async (body, param, reason) => {
