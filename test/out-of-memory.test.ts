@@ -91,7 +91,9 @@ describe("plumb resume", () => {
     const recipe = join(root, "recipes", "first.ts")
     const machine = { backend: "wasm", precision: "float32", device: "cpu" }
     const options = { recipe, params: {}, output, store: join(folder, "runs.db"), cwd: root, ...machine }
-    writeFileSync(join(output, "run.json"), JSON.stringify({ invocation: { command: "run", options } }))
+    const startedAt = "2026-01-01T00:00:00.000Z"
+    const described = { name: "recipe", algorithm: "sft", startedAt, versions: {}, digests: {} }
+    writeFileSync(join(output, "run.json"), JSON.stringify({ ...described, invocation: { command: "run", options } }))
     const lacking = await plumb(["resume", output, "--micro-batch-size", "2"])
     expect([lacking.code, lacking.stderr]).toEqual([
       2,

@@ -1,9 +1,11 @@
-import { realpathSync } from "node:fs"
+import { existsSync, realpathSync } from "node:fs"
 import { dirname, sep } from "node:path"
 import { fileURLToPath } from "node:url"
 
-/** Folder of Plumbline's packages. */
-const PACKAGES = dirname(dirname(dirname(realpathSync(fileURLToPath(import.meta.url))))) + sep
+const own = fileURLToPath(import.meta.url)
+
+/** Folder of Plumbline's packages; undefined in a bundle, which runs no code of its user's. */
+const PACKAGES = existsSync(own) ? dirname(dirname(dirname(realpathSync(own)))) + sep : undefined
 
 /** `path:line:column` at the end of a frame of a stack. */
 const PLACE = /[\s(]((?:file:\/\/)?\/[^()]*):\d+:\d+\)?$/
@@ -22,4 +24,5 @@ export const usersFrames = ({ stack = "" }: Error): ReadonlyArray<string> =>
       return path !== undefined && isUsers(path.startsWith("file:") ? fileURLToPath(path) : path)
     })
 
-const isUsers = (path: string): boolean => !path.startsWith(PACKAGES) && !path.includes(`${sep}node_modules${sep}`)
+const isUsers = (path: string): boolean =>
+  PACKAGES !== undefined && !path.startsWith(PACKAGES) && !path.includes(`${sep}node_modules${sep}`)

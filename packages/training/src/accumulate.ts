@@ -57,7 +57,7 @@ export const accumulate = <M extends Trainable, B extends MicroBatch>(
   const learnt = microBatches.filter(hasUnits)
   const { memory, shared } = couple(objective, models, learnt, before, true, { isOwn, processes })
   const lossOf = (batch: B) => () =>
-    checkedSums(objective.loss(balance?.models ?? models, batch, shared[learnt.indexOf(batch)]))
+    checkedSums(objective.loss(balance?.models ?? models, batch, shared[learnt.indexOf(batch)]), hasUnits(batch))
   const variables = Object.values(models).flatMap((model) => [...model.variables])
   try {
     if (learnt.length > 1) balance?.measure(learnt.filter(isOwn).map(lossOf), processes)

@@ -3,11 +3,15 @@ import { Effect } from "effect"
 import { ObjectiveInvalid } from "./errors.ts"
 import type { LossSums, UnitSum } from "./objective.ts"
 
-/** What a loss gave, held against `LossSums`: Node strips the types of a recipe without looking at them. */
-export const checkedSums = (given: LossSums): LossSums => {
+/**
+ * What a loss gave, held against `LossSums`: Node strips the types of a recipe without looking at them.
+ *
+ * @param learns whether the micro-batch has units of data; one that only reports has no terms
+ */
+export const checkedSums = (given: LossSums, learns: boolean): LossSums => {
   const { metrics, terms } = (given ?? {}) as Partial<LossSums>
   if (given instanceof Promise) throw invalid("its loss gives a Promise, and the gradient's tape is synchronous")
-  if (!Array.isArray(terms) || terms.length === 0)
+  if (!Array.isArray(terms) || (learns && terms.length === 0))
     throw invalid("its loss gives no terms; write { terms: [{ unit, values }], metrics: {} }")
   if (typeof metrics !== "object" || metrics === null) throw invalid("its loss gives no metrics; {} where it has none")
   for (const term of terms as ReadonlyArray<UnitSum>) checkSum("a term", term)
