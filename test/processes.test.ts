@@ -154,6 +154,12 @@ describe.skipIf(!hasGolden || !torchIsSetUp)("a run that processes share", () =>
     const [first, second] = await Promise.all([start("0", join(golden, "preferences.jsonl")), start("1", data)])
     expect([first.code, second.code]).toEqual([1, 1])
     expect(first.stderr + second.stderr).toContain("step 1: the data of process 1 are not those of process 0")
+    writeFileSync(data, readFileSync(data, "utf8").split("\n")[0]!)
+    rmSync(output, { recursive: true, force: true })
+    const [told, short] = await Promise.all([start("0", join(golden, "preferences.jsonl")), start("1", data)])
+    expect([told.code, short.code]).toEqual([1, 1])
+    const reason = /error: (.*)/.exec(short.stderr)![1]!
+    expect(told.stderr).toContain(`the processes of this run cannot go on: process 1 has failed: ${reason}`)
   }, 120_000)
 
   it("is refused where it cannot be", async () => {

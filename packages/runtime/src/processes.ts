@@ -1,6 +1,7 @@
-import { Context, Effect, Exit, type Scope } from "effect"
+import { Cause, Context, Effect, Exit, type Scope } from "effect"
 import { deserialize, serialize } from "node:v8"
-import { torchBackend } from "./backends/torch.ts"
+import { torchBackend, torchFailure } from "./backends/torch.ts"
+import { ProcessLost } from "./device-failure.ts"
 import { BackendUnavailable } from "./model-runtime.ts"
 
 /** This process among those that compute one run together. */
@@ -48,10 +49,18 @@ export const joinProcesses = (meeting: Meeting): Effect.Effect<ProcessesShape, B
   Effect.acquireRelease(join(meeting), ({ rank }, exit) =>
     Effect.sync(() => {
       const { addon } = torchBackend()
-      if (Exit.isFailure(exit)) addon.groupFail(`process ${rank} has failed`)
+      const failure = Exit.isFailure(exit) ? Cause.squash(exit.cause) : undefined
+      // who fails because another did has nothing to tell
+      if (failure !== undefined && !isPeerFailure(failure))
+        addon.groupFail(`process ${rank} has failed: ${reasonOf(failure)}`)
       addon.groupLeave()
     })
   )
+
+const isPeerFailure = (failure: unknown): boolean =>
+  failure instanceof ProcessLost || torchFailure(failure) instanceof ProcessLost
+
+const reasonOf = (failure: unknown): string => (failure instanceof Error ? failure.message : String(failure))
 
 const join = ({ firstServes, ...meeting }: Meeting) =>
   Effect.tryPromise({
