@@ -65,12 +65,8 @@ inline void CheckNccl(int error) {
 }
 
 inline int NcclType(const at::Tensor& tensor) {
-  switch (tensor.scalar_type()) {
-    case at::kFloat: return 7;
-    case at::kBFloat16: return 9;
-    case at::kHalf: return 6;
-    default: throw ArgumentError(std::string("processes do not add up ") + c10::toString(tensor.scalar_type()));
-  }
+  if (tensor.scalar_type() == at::kFloat) return 7;
+  throw ArgumentError(std::string("processes do not add up ") + c10::toString(tensor.scalar_type()));
 }
 
 /** The devices of all processes. What is asked of them is queued on the current stream, as any kernel is. */

@@ -3,7 +3,7 @@ import { type Tensor, type Tensor1D, tf, type Variable } from "../tf.ts"
 
 // What a process does with tensors that others have, too. All call it together, for tensors of the same shapes in the same order.
 
-/** All processes' x added up, as x is stored. */
+/** All processes' x added up, in float32. */
 export const sumOverProcesses = <T extends Tensor>(x: T): T => fused<T>(SUM_OVER_PROCESSES, { x })
 
 /**

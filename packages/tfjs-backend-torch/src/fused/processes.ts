@@ -2,17 +2,13 @@ import type { TensorInfo } from "@tensorflow/tfjs-core"
 import type { Handle } from "../addon.ts"
 import { aten } from "../aten.ts"
 import { type Kernel, type KernelScope, sizeOf } from "../kernel.ts"
-import { BFLOAT16, FLOAT32 } from "../scalar-type.ts"
-import { cast, dense, renewCopy, typeOf, wide } from "./storage.ts"
+import { FLOAT32 } from "../scalar-type.ts"
+import { dense, renewCopy, typeOf, wide } from "./storage.ts"
 
 const [clone, narrow, reshape] = [aten("clone"), aten("narrow"), aten("reshape")]
 
-/** What processes add up: on a device as it is stored, on the host in float32. */
-const summand = (x: TensorInfo, scope: KernelScope): Handle => {
-  const handle = dense(x, scope)
-  const isNarrow = scope.backend.device !== "cpu" && typeOf(handle, scope) === BFLOAT16
-  return isNarrow ? handle : cast(handle, FLOAT32, scope)
-}
+/** What processes add up is float32 in each of them, however their kernels have stored it. */
+const summand = (x: TensorInfo, scope: KernelScope): Handle => wide(dense(x, scope), scope)
 
 /** {x} → the sum of all processes' x */
 export const sumOverProcesses: Kernel = ({ x }: Record<"x", TensorInfo>, _, scope) => {
