@@ -6,7 +6,7 @@ import { setTimeout as sleep } from "node:timers/promises"
 import { afterAll, beforeAll, describe, expect, it } from "vitest"
 import { plumb, startPlumb } from "./plumb.ts"
 import { writeRewardModel } from "./random-reward-model.ts"
-import { golden, hasGolden, torchIsSetUp } from "./reference-files.ts"
+import { golden, hasGolden, root, torchIsSetUp } from "./reference-files.ts"
 
 let folder: string
 beforeAll(async () => {
@@ -99,12 +99,17 @@ describe.skipIf(!hasGolden || !torchIsSetUp)("a run that processes share", () =>
     flags("sft --max-steps 40 --batch-size 4 --save-every 5 --max-length 64 --processes 2", output)
 
   /** Starts the run and does something to one of its processes once it is under way. */
-  const disturbed = async (output: string, which: number, signal: NodeJS.Signals) => {
-    const child = startPlumb(long(output))
+  const disturbed = async (
+    output: string,
+    which: number,
+    signal: NodeJS.Signals,
+    { args = long(output), begun = output }: { readonly args?: ReadonlyArray<string>; readonly begun?: string } = {}
+  ) => {
+    const child = startPlumb(args)
     let stderr = ""
     child.stderr?.on("data", (text) => (stderr += String(text)))
     const closed = once(child, "close")
-    while (steps(output).length < 12 && child.exitCode === null) await sleep(10)
+    while (steps(begun).length < 12 && child.exitCode === null) await sleep(10)
     const before = processesOf(output)
     process.kill(before[which]!, signal)
     const since = performance.now()
@@ -136,6 +141,22 @@ describe.skipIf(!hasGolden || !torchIsSetUp)("a run that processes share", () =>
     const resumed = await plumb(["resume", output, "--processes", "1"])
     expect(resumed.code, resumed.stderr).toBe(0)
     expect(steps(output).map(({ step }) => step)).toEqual(Array.from({ length: 40 }, (_, i) => i + 1))
+  }, 180_000)
+
+  it("stops between the stages of a recipe where one process alone was asked to, and goes on", async () => {
+    const output = join(folder, "stages")
+    const recipe = join(root, "test", "fixtures", "recipes", "two-stages.ts")
+    const files = ["--model", join(golden, "models", "llama"), "--train", join(golden, "preferences.jsonl")]
+    const machine = ["--backend", "torch", "--processes", "2"]
+    const args = ["run", recipe, ...files, "--steps", "40", "--output", output, ...machine]
+    const begun = join(output, "first")
+    const { code, processes, stderr } = await disturbed(output, 2, "SIGTERM", { args, begun })
+    expect([code, processes], stderr).toEqual([0, 3])
+    expect(existsSync(join(output, "second"))).toBe(false)
+    expect(processesOf(output)).toEqual([])
+    const resumed = await plumb(["resume", output])
+    expect(resumed.code, resumed.stderr).toBe(0)
+    for (const stage of ["first", "second"]) expect(existsSync(join(output, stage, "final"))).toBe(true)
   }, 180_000)
 
   it("ends where one of several processes started by torchrun's convention fails, with its reason", async () => {

@@ -1,7 +1,7 @@
 import { ModelRuntime, Processes } from "@plumbline/runtime"
 import { RunStore } from "@plumbline/store"
 import {
-  inFirst,
+  fromFirst,
   type Invocation,
   needed,
   optional,
@@ -64,10 +64,11 @@ export const withRunServices =
         const processes = yield* joined(place)
         const services = Layer.mergeAll(
           RunContext.layer({ output, resume, invocation: { ...invocation, options } }),
+          // the others have a store of their own, so that every process finds what its stages were
           processes.rank === 0 ? storeLayer(store) : RunStore.layerSqlite(":memory:"),
           stopSignals.pipe(Layer.provideMerge(processes.rank === 0 ? Progress.layer : Progress.layerSilent))
         )
-        const checked = place === undefined ? effect : Effect.andThen(inFirst(check), effect)
+        const checked = place === undefined ? effect : Effect.andThen(fromFirst(check), effect)
         return yield* checked.pipe(Effect.provide(services), Effect.provideService(Processes, processes))
       }).pipe(Effect.scoped, onMachine(settings), Effect.mapError(interrupted(output)))
     })

@@ -145,7 +145,7 @@ class Meeting {
     try {
       store_->set(Named("left", own_.rank), BytesOf("1"));
       if (!own_.meetsHere || !pulse_.Fault().empty()) return;
-      for (int rank = 0; rank < own_.size; rank++) Await({Named("left", rank)});
+      Await(KeysOf("left"));
     } catch (const std::exception&) {
       // who is gone needs no farewell
     }
@@ -214,6 +214,7 @@ class Meeting {
     return keys;
   }
 
+  /** @param keys one of each process */
   void Await(const std::vector<std::string>& keys) {
     const auto begun = Clock::now();
     while (true) {
@@ -222,15 +223,25 @@ class Meeting {
       } catch (const c10::DistStoreError&) {
         const auto fault = pulse_.Fault();
         if (!fault.empty()) throw PeerError(fault);
+        const auto departed = Departed(keys);
+        if (departed >= 0) throw PeerError("process " + std::to_string(departed) + " has ended already");
         if (Clock::now() - begun < own_.patience) continue;
         throw PeerError(Missing(keys) + " did not come within " + std::to_string(own_.patience.count() / 1000) + " s");
       }
     }
   }
 
+  /** A process that left without what it is waited for; -1 where there is none. What it set, it set before it left. */
+  int Departed(const std::vector<std::string>& keys) {
+    for (int rank = 0; rank < own_.size; rank++) {
+      if (store_->check({Named("left", rank)}) && !store_->check({keys[rank]})) return rank;
+    }
+    return -1;
+  }
+
   std::string Missing(const std::vector<std::string>& keys) {
     std::string missing;
-    for (int rank = 0; rank < static_cast<int>(keys.size()); rank++) {
+    for (int rank = 0; rank < own_.size; rank++) {
       if (!store_->check({keys[rank]})) missing += (missing.empty() ? "process " : ", ") + std::to_string(rank);
     }
     return missing + " of " + std::to_string(own_.size);

@@ -11,9 +11,10 @@ import {
 import type { Trainable } from "./algorithm.ts"
 import type { Balance } from "./balance.ts"
 import { couple } from "./couple.ts"
+import { joined } from "./joined.ts"
 import { checkedSums } from "./objective-check.ts"
 import type { LossSums, Memory, MicroBatch, Objective, Observed, Unit, WeightedSum } from "./objective.ts"
-import { inOrder, ownersOf } from "./processes/own-share.ts"
+import { dealt } from "./processes/own-share.ts"
 import { ownNormParts, reduceGradients } from "./processes/reduce-gradients.ts"
 import { countOf, LOSS, metricsOf, type MicroBatchRecord, observedOf } from "./step-metrics.ts"
 
@@ -50,20 +51,19 @@ export const accumulate = <M extends Trainable, B extends MicroBatch>(
   microBatches: ReadonlyArray<B>,
   { balance, memory: before = {}, processes = alone }: StepSetting<M> = {}
 ): StepResult => {
-  const own = totalCounts(objective, microBatches)
-  const counts = balance?.counted(own) ?? own
-  const owners = ownersOf(microBatches, processes.size)
-  const isOwn = (batch: B) => owners[microBatches.indexOf(batch)] === processes.rank
+  const counted = totalCounts(objective, microBatches)
+  const counts = balance?.counted(counted) ?? counted
+  const { ordered, own } = dealt(microBatches, processes)
   const learnt = microBatches.filter(hasUnits)
-  const { memory, shared } = couple(objective, models, learnt, before, true, { isOwn, processes })
+  const { memory, shared } = couple(objective, models, learnt, before, true, { own, processes })
   const lossOf = (batch: B) => () =>
     checkedSums(objective.loss(balance?.models ?? models, batch, shared[learnt.indexOf(batch)]), hasUnits(batch))
   const variables = Object.values(models).flatMap((model) => [...model.variables])
   try {
-    if (learnt.length > 1) balance?.measure(learnt.filter(isOwn).map(lossOf), processes)
+    if (learnt.length > 1) balance?.measure(own.filter(hasUnits).map(lossOf), processes)
     return withRecords((records) => {
       let gradients: NamedTensorMap = {}
-      for (const batch of microBatches.filter(isOwn)) {
+      for (const batch of own) {
         const plain = lossOf(batch)
         const loss = () => balance?.loss(plain, batch.origins.length) ?? plain()
         if (!hasUnits(batch)) records.push(recordOf(batch, plain))
@@ -72,7 +72,7 @@ export const accumulate = <M extends Trainable, B extends MicroBatch>(
       const learns = learnt.length > 0
       const summed = learns ? reduceGradients(gradients, variables, processes) : gradients
       const norm = learns ? ownNormParts(summed, variables, processes) : undefined
-      const { norms, ...read } = readTogether(records, norm, owners, processes)
+      const { norms, ...read } = readTogether(records, norm, ordered, processes)
       const { brokenOrigins, metrics } = metricsOf(read.records, read.values, counts)
       const gradNorm = learns ? { grad_norm: normOf(norms) } : {}
       const observed = observedOf(read.records, read.values)
@@ -87,7 +87,7 @@ export const accumulate = <M extends Trainable, B extends MicroBatch>(
 const readTogether = (
   records: ReadonlyArray<MicroBatchRecord>,
   norm: Tensor1D | undefined,
-  owners: ReadonlyArray<number>,
+  ordered: <A>(byProcess: ReadonlyArray<ReadonlyArray<A>>) => ReadonlyArray<A>,
   { exchange }: ProcessesShape
 ) => {
   const all = readOnce([...(norm === undefined ? [] : [norm]), ...records.map(({ values }) => values)])
@@ -97,26 +97,12 @@ const readTogether = (
     return { layout, observed, origins, values }
   })
   const everyone = exchange({ norm: all.subarray(0, norm?.size ?? 0), own })
-  const ordered = inOrder(
-    owners,
-    everyone.map((each) => each.own)
-  )
+  const inTurn = ordered(everyone.map((each) => each.own))
   return {
     norms: joined(everyone.map((each) => each.norm)),
-    records: ordered,
-    values: joined(ordered.map(({ values }) => values))
+    records: inTurn,
+    values: joined(inTurn.map(({ values }) => values))
   }
-}
-
-const joined = (parts: ReadonlyArray<Float32Array>): Float32Array => {
-  if (parts.length === 1) return parts[0]!
-  const all = new Float32Array(parts.reduce((total, { length }) => total + length, 0))
-  let offset = 0
-  for (const part of parts) {
-    all.set(part, offset)
-    offset += part.length
-  }
-  return all
 }
 
 const hasUnits = ({ origins }: MicroBatch): boolean => origins.length > 0
@@ -128,15 +114,14 @@ export const evaluate = <M extends Trainable, B extends MicroBatch>(
   microBatches: ReadonlyArray<B>,
   { memory = {}, processes = alone }: Omit<StepSetting<M>, "balance"> = {}
 ): Omit<StepResult, "gradients" | "memory" | "observed"> => {
-  const owners = ownersOf(microBatches, processes.size)
-  const isOwn = (batch: B) => owners[microBatches.indexOf(batch)] === processes.rank
-  const { shared } = couple(objective, models, microBatches, memory, false, { isOwn, processes })
-  return withRecords((own) => {
-    microBatches.forEach((batch, i) => {
-      if (isOwn(batch)) own.push(recordOf(batch, () => objective.loss(models, batch, shared[i])))
-    })
-    const { records, values } = readTogether(own, undefined, owners, processes)
-    return metricsOf(records, values, totalCounts(objective, microBatches))
+  const { ordered, own } = dealt(microBatches, processes)
+  const { shared } = couple(objective, models, microBatches, memory, false, { own, processes })
+  return withRecords((records) => {
+    for (const batch of own) {
+      records.push(recordOf(batch, () => objective.loss(models, batch, shared[microBatches.indexOf(batch)])))
+    }
+    const read = readTogether(records, undefined, ordered, processes)
+    return metricsOf(read.records, read.values, totalCounts(objective, microBatches))
   })
 }
 

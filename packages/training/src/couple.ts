@@ -4,8 +4,8 @@ import type { Memory, MicroBatch, Objective } from "./objective.ts"
 
 interface Sharing<B> {
   readonly processes: ProcessesShape
-  /** Whether this process computes a micro-batch. */
-  readonly isOwn: (batch: B) => boolean
+  /** The micro-batches that this one computes. */
+  readonly own: ReadonlyArray<B>
 }
 
 /** What each micro-batch is told of the others, and what there is to remember. */
@@ -15,11 +15,13 @@ export const couple = <M extends Trainable, B extends MicroBatch>(
   microBatches: ReadonlyArray<B>,
   before: Memory,
   training: boolean,
-  { isOwn, processes }: Sharing<B>
+  { own, processes }: Sharing<B>
 ): { readonly shared: ReadonlyArray<unknown>; readonly memory: Memory } => {
   if (coupling === undefined) return { shared: [], memory: before }
-  const own = microBatches.map((batch) => (isOwn(batch) ? { part: coupling.measure(models, batch) } : undefined))
-  const everyone = processes.exchange(own)
+  const measured = microBatches.map((batch) =>
+    own.includes(batch) ? { part: coupling.measure(models, batch) } : undefined
+  )
+  const everyone = processes.exchange(measured)
   const parts = microBatches.map((_, i) => everyone.find((each) => each[i] !== undefined)![i]!.part)
   const memory = training ? (coupling.remember?.(parts, before) ?? before) : before
   return { shared: coupling.share(parts, memory), memory }

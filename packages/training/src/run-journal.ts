@@ -14,12 +14,6 @@ export interface RunJournalShape {
 }
 
 export class RunJournal extends Context.Service<RunJournal, RunJournalShape>()("@plumbline/training/RunJournal") {
-  /** For a process that writes nothing of the run. */
-  static readonly layerSilent: Layer.Layer<RunJournal> = Layer.succeed(RunJournal, {
-    checkpoint: () => Effect.void,
-    checkpointRemoved: () => Effect.void
-  })
-
   /** Into the store, under a run that was registered there. */
   static readonly layerStore = (runId: string): Layer.Layer<RunJournal, never, RunStore> =>
     Layer.effect(

@@ -1,8 +1,8 @@
 import { saveModel } from "@plumbline/models"
 import { RunStore } from "@plumbline/store"
-import { computing, ModelRuntime } from "@plumbline/runtime"
+import { computing, ModelRuntime, Processes } from "@plumbline/runtime"
 import { Clock, Effect } from "effect"
-import { basename, join, resolve } from "node:path"
+import { basename, join } from "node:path"
 import type { Algorithm, Trainable } from "./algorithm.ts"
 import { InputChanged, OutputUnwritable, StopRequested } from "./errors.ts"
 import { fileDigests } from "./file-digests.ts"
@@ -19,8 +19,8 @@ import { recallMetrics } from "./sinks/recall-metrics.ts"
 import { sqliteSink } from "./sinks/sqlite-sink.ts"
 import { tensorboardSink } from "./sinks/tensorboard-sink.ts"
 import { StopRequest } from "./stop-request.ts"
-import { inFirst } from "./processes/in-first.ts"
-import { train, type TrainOptions, type TrainResult } from "./train.ts"
+import { fromFirst } from "./processes/shared.ts"
+import { train, type TrainResult } from "./train.ts"
 
 export interface TrainingRun<M extends Trainable, B extends MicroBatch, E, R> {
   readonly algorithm: Algorithm<M, B, E, R>
@@ -50,18 +50,19 @@ export const runTraining = Effect.fn("runTraining")(
       algorithm.evaluation === undefined || options.evalEvery === 0 ? undefined : yield* algorithm.evaluation
     const evaluates = heldOut.length > 0 || evaluation !== undefined
     const plan = yield* planLoop(options, yield* algorithm.stepsPerEpoch, evaluates)
-    // the stage of a recipe after one that was stopped
-    if ((yield* StopRequest)()) return yield* new StopRequested({ folder: (yield* RunContext).output })
-    const training = { algorithm, options, extraFiles, heldOut, evaluation }
-    const opened = yield* inFirst(openRun(algorithm.name, run.inputs ?? []))
-    if (opened === undefined) return yield* takePart(training)
-    const { description, folder } = opened
+    const { exchange, rank } = yield* Processes
+    // the stage of a recipe after one that was stopped; who asks one process to stop asks all
+    if (exchange((yield* StopRequest)()).includes(true)) {
+      return yield* new StopRequested({ folder: (yield* RunContext).output })
+    }
+    const { description, folder } = yield* fromFirst(openRun(algorithm.name, run.inputs ?? []))
     const store = yield* RunStore
     yield* store.register({ id: folder, folder, config: description.invocation, ...named(description) })
-    const sinks = yield* openSinks(folder, description.name, plan.maxSteps, run.highlights ?? [])
-    return yield* train({ ...training, folder }).pipe(
-      Effect.tap((result) => saveFinal(folder, extraFiles, result)),
-      Effect.tap(() => allDone),
+    const sinks =
+      rank === 0 ? yield* openSinks(folder, description.name, plan.maxSteps, run.highlights ?? []) : MetricSink.all([])
+    return yield* train({ algorithm, options, extraFiles, heldOut, evaluation, folder }).pipe(
+      // the next stage of a recipe may read the models
+      Effect.tap((result) => fromFirst(saveFinal(folder, extraFiles, result))),
       computing,
       Effect.tap((result) => store.finish(folder, result.status)),
       Effect.tapError((error) => store.finish(folder, "failed", failure(error))),
@@ -73,21 +74,6 @@ export const runTraining = Effect.fn("runTraining")(
   Effect.scoped,
   computing
 )
-
-/** The loop in a process that is not the first: it reads checkpoints, and writes nothing. */
-const takePart = Effect.fnUntraced(function* <M extends Trainable, B extends MicroBatch, E, R>(
-  input: Omit<TrainOptions<M, B, E, R>, "folder">
-) {
-  const folder = resolve((yield* RunContext).output)
-  return yield* train({ ...input, folder }).pipe(
-    Effect.tap(() => allDone),
-    Effect.provideService(MetricSink, MetricSink.all([])),
-    Effect.provide(RunJournal.layerSilent)
-  )
-})
-
-/** The models are saved, and the next stage of a recipe may read them. */
-const allDone = inFirst(Effect.void)
 
 const openRun = Effect.fnUntraced(function* (algorithm: string, inputs: ReadonlyArray<string>) {
   const { invocation, output, resume } = yield* RunContext

@@ -18,7 +18,7 @@ import type { Memory, MicroBatch } from "./objective.ts"
 import { adamw, clipScale, type Optimizer } from "./optimizer.ts"
 import type { LoopOptions } from "./options.ts"
 import { planLoop } from "./plan-loop.ts"
-import { inFirst } from "./processes/in-first.ts"
+import { fromFirst } from "./processes/shared.ts"
 import { sameExperience } from "./processes/same-experience.ts"
 import { decideProgress, type ProgressOptions } from "./progress-decision.ts"
 import { RunJournal } from "./run-journal.ts"
@@ -202,8 +202,7 @@ const oneStep = Effect.fnUntraced(function* <M extends Trainable, B extends Micr
 })
 
 /** What one process is asked, all do. */
-const agreed = ({ exchange, size }: ProcessesShape, own: { readonly stop: boolean; readonly timeUp: boolean }) => {
-  if (size === 1) return own
+const agreed = ({ exchange }: ProcessesShape, own: { readonly stop: boolean; readonly timeUp: boolean }) => {
   const all = exchange(own)
   return { stop: all.some(({ stop }) => stop), timeUp: all.some(({ timeUp }) => timeUp) }
 }
@@ -250,7 +249,7 @@ const checkpoint = Effect.fnUntraced(function* <M extends Trainable, B extends M
   const next = { ...state, best }
   // what the moments are divided into is put together by all
   if (loop.processes.rank > 0) yield* Effect.promise(() => allValues(loop.optimizer))
-  yield* inFirst(writeCheckpoint(loop, next, metrics))
+  yield* fromFirst(writeCheckpoint(loop, next, metrics))
   return next
 })
 

@@ -31,18 +31,29 @@ export const inOrder = <A>(
   return owners.map((owner) => byProcess[owner]![next[owner]!++]!)
 }
 
+/** Parts of some work, dealt out: those of this process, and how everyone's results come back into the parts' order. */
+export const dealt = <P extends Weighed>(parts: ReadonlyArray<P>, { rank, size }: ProcessesShape) => {
+  const owners = ownersOf(parts, size)
+  return {
+    own: parts.filter((_, i) => owners[i] === rank),
+    ordered: <A>(byProcess: ReadonlyArray<ReadonlyArray<A>>): ReadonlyArray<A> => inOrder(owners, byProcess)
+  }
+}
+
 /**
  * The results of work on each of `parts`, such as a reference model's pass over it: every process does its share, and has all
  * of them then. Plain data and typed arrays.
  */
 export const shareWork = <U extends Weighed, A>(
-  { exchange, rank, size }: ProcessesShape,
+  processes: ProcessesShape,
   parts: ReadonlyArray<ReadonlyArray<U>>,
   work: (units: ReadonlyArray<U>, part: number) => A
 ): ReadonlyArray<A> => {
-  if (size === 1) return parts.map(work)
-  const sizes = parts.map((units) => ({ tokens: units.reduce((total, { tokens }) => total + tokens, 0) }))
-  const owners = ownersOf(sizes, size)
-  const own = parts.flatMap((units, part) => (owners[part] === rank ? [work(units, part)] : []))
-  return inOrder(owners, exchange(own))
+  const weighed = parts.map((units, part) => ({
+    units,
+    part,
+    tokens: units.reduce((total, { tokens }) => total + tokens, 0)
+  }))
+  const { ordered, own } = dealt(weighed, processes)
+  return ordered(processes.exchange(own.map(({ part, units }) => work(units, part))))
 }

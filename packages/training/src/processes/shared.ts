@@ -1,6 +1,6 @@
 import { Processes } from "@plumbline/runtime"
 import { Effect } from "effect"
-import { inOrder, ownersOf } from "./own-share.ts"
+import { dealt } from "./own-share.ts"
 
 /**
  * The results of work that takes time of its own, such as generation: every process does its share of the items, which count
@@ -13,20 +13,20 @@ export const shared = <I, A, E, R>(
   work: (own: ReadonlyArray<I>) => Effect.Effect<ReadonlyArray<A>, E, R>
 ): Effect.Effect<ReadonlyArray<A>, E, R> =>
   Effect.gen(function* () {
-    const { exchange, rank, size } = yield* Processes
-    if (size === 1) return yield* work(items)
-    const owners = ownersOf(
-      items.map(() => ({ tokens: 1 })),
-      size
+    const processes = yield* Processes
+    const { ordered, own } = dealt(
+      items.map((item) => ({ item, tokens: 1 })),
+      processes
     )
-    const own = items.filter((_, i) => owners[i] === rank)
-    return inOrder(owners, exchange(own.length === 0 ? [] : yield* work(own)))
+    return ordered(processes.exchange(own.length === 0 ? [] : yield* work(own.map(({ item }) => item))))
   })
 
-/** What the first process alone computes, and all are given: where its parts depend on one another. Plain data. */
+/**
+ * What the first process alone does, such as writing, or computing what depends on all parts of a batch. The others wait until
+ * it is done, and are given the same; where it fails, so do they. Plain data.
+ */
 export const fromFirst = <A, E, R>(effect: Effect.Effect<A, E, R>): Effect.Effect<A, E, R> =>
   Effect.gen(function* () {
-    const { exchange, rank, size } = yield* Processes
-    if (size === 1) return yield* effect
-    return exchange(rank === 0 ? yield* effect : undefined)[0]!
+    const { exchange, rank } = yield* Processes
+    return exchange(rank === 0 ? yield* effect : undefined)[0] as A
   })

@@ -2,7 +2,7 @@ import { collate, type CollateOptions, type ScoredRows } from "@plumbline/data"
 import type { ScalarModel } from "@plumbline/models"
 import { sumByRow } from "@plumbline/numerics"
 import { tf, type Tensor1D } from "@plumbline/runtime"
-import type { MicroBatch, Objective } from "@plumbline/training"
+import { joined, type MicroBatch, type Objective } from "@plumbline/training"
 import type { CriticRow } from "./critic.ts"
 
 export interface ValueBatch extends MicroBatch {
@@ -66,13 +66,3 @@ export const valueBatch = (rows: ReadonlyArray<CriticRow>, layout: CollateOption
   oldValues: joined(rows.map(({ oldValues }) => oldValues)),
   returns: joined(rows.map(({ returns }) => returns))
 })
-
-const joined = (parts: ReadonlyArray<Float32Array>): Float32Array => {
-  const all = new Float32Array(parts.reduce((sum, { length }) => sum + length, 0))
-  let next = 0
-  for (const part of parts) {
-    all.set(part, next)
-    next += part.length
-  }
-  return all
-}
