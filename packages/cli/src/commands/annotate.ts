@@ -6,7 +6,7 @@ import { Effect, Schema } from "effect"
 import { machineFields, onMachine } from "../backend.ts"
 import type { CommandLine } from "../command-line.ts"
 import type { CommandRun } from "../command.ts"
-import { inOrder, openResults } from "../generate/results.ts"
+import { inOrder, openResults, openWork } from "../generate/results.ts"
 import { parseCommand } from "../parse-command.ts"
 import { modelFields } from "../model-input.ts"
 import { readableRows } from "../reward-input.ts"
@@ -56,7 +56,7 @@ const annotateAll = Effect.fnUntraced(function* (options: Options) {
   yield* readableRows(model, records, rows)
   const { attributes } = model.head
   const results = yield* openResults({ ...options, samples: 1 }, raw.map(rowKey), inOrder)
-  const open = [...rows.keys()].filter((row) => !results.has(row))
+  const open = yield* openWork(results, [...rows.keys()], (row) => row)
   const task = yield* (yield* Progress).begin({ label: "annotate", total: rows.length })
   let done = rows.length - open.length
   if (done > 0) yield* task.restart(done)

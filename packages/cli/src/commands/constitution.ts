@@ -13,7 +13,7 @@ import { readFileSync } from "node:fs"
 import { machineFields, onMachine } from "../backend.ts"
 import type { CommandLine } from "../command-line.ts"
 import type { CommandRun } from "../command.ts"
-import { openResults, type Results } from "../generate/results.ts"
+import { openResults, openWork, type Results } from "../generate/results.ts"
 import { modelFields, openModel, RowUnusable } from "../model-input.ts"
 import { parseCommand } from "../parse-command.ts"
 import { placeOf } from "../prompt-input.ts"
@@ -81,7 +81,7 @@ const writeAll = Effect.fnUntraced(function* (options: Options, prompts: Readonl
   const constitution = readFileSync(options.constitution, "utf8")
   const made = { ...options, constitution, samples: 1 }
   const results = yield* openResults(made, prompts.map(promptKey))
-  const open = prompts.filter(({ number }) => !results.has(number))
+  const open = yield* openWork(results, prompts, ({ number }) => number)
   const task = yield* (yield* Progress).begin({ label: "constitution", total: prompts.length })
   let done = prompts.length - open.length
   if (done > 0) yield* task.restart(done)

@@ -8,7 +8,7 @@ import type { CommandLine } from "../command-line.ts"
 import type { CommandRun } from "../command.ts"
 import { engineFields } from "../engine-fields.ts"
 import { responseLine, responseRecord } from "../generate/response-record.ts"
-import { openResults, type Results } from "../generate/results.ts"
+import { openResults, openWork, type Results } from "../generate/results.ts"
 import { checkRows, modelFields, openModel } from "../model-input.ts"
 import { parseCommand } from "../parse-command.ts"
 import { readInput } from "../prompt-input.ts"
@@ -89,7 +89,7 @@ const generateAll = Effect.fnUntraced(function* (options: Options, records: Read
   }
   const { samples, seed } = options
   const requests = promptRequests(prompts, { seed, samples, sampling })
-  const open = [...requests.keys()].filter((row) => !results.has(row))
+  const open = yield* openWork(results, [...requests.keys()], (row) => row)
   const { cacheTokens, maxRows } = options
   yield* respond(open, requests, results, { options, tokenizer }).pipe(
     Effect.provide([

@@ -14,7 +14,7 @@ import { machineFields, onMachine } from "../backend.ts"
 import type { CommandLine } from "../command-line.ts"
 import type { CommandRun } from "../command.ts"
 import { modelFingerprint } from "../generate/model-fingerprint.ts"
-import { openResults, type Results } from "../generate/results.ts"
+import { openResults, openWork, type Results } from "../generate/results.ts"
 import { checkRows, modelFields, openModel } from "../model-input.ts"
 import { parseCommand } from "../parse-command.ts"
 import { placeOf } from "../prompt-input.ts"
@@ -129,7 +129,7 @@ const sampleAndWeigh = Effect.fnUntraced(function* (options: Options, { ids, res
     samples: options.samples,
     sampling: samplingOf(options, weighers)
   })
-  const open = [...requests.keys()].filter((row) => !results.has(row))
+  const open = yield* openWork(results, [...requests.keys()], (row) => row)
   const task = yield* (yield* Progress).begin({ label: "steerlm2-data", total: ids.length })
   let done = ids.length - open.length
   if (done > 0) yield* task.restart(done)

@@ -22,7 +22,7 @@ import { Effect, Schema } from "effect"
 import { machineFields, onMachine } from "../backend.ts"
 import type { CommandLine } from "../command-line.ts"
 import type { CommandRun } from "../command.ts"
-import { openResults, type Results } from "../generate/results.ts"
+import { openResults, openWork, type Results } from "../generate/results.ts"
 import { modelFields, openModel } from "../model-input.ts"
 import { parseCommand } from "../parse-command.ts"
 
@@ -78,7 +78,7 @@ const writeAll = Effect.fnUntraced(function* (options: Options) {
     { ...options, samples: 1 },
     rows.map(({ ids }) => ids)
   )
-  const open = rows.filter(({ number }) => !results.has(number))
+  const open = yield* openWork(results, rows, ({ number }) => number)
   const task = yield* (yield* Progress).begin({ label: "teacher-logits", total: rows.length })
   let done = rows.length - open.length
   if (done > 0) yield* task.restart(done)

@@ -2,7 +2,7 @@ import { Effect } from "effect"
 import { appendFileSync, cpSync, mkdtempSync, readFileSync, writeFileSync } from "node:fs"
 import { tmpdir } from "node:os"
 import { join } from "node:path"
-import { expect, it } from "vitest"
+import { expect, it, vi } from "vitest"
 import * as results from "./results.ts"
 
 /** Whose lock is given back at once. */
@@ -31,6 +31,21 @@ it("goes on after the last prompt that has all its responses", async () => {
   const second = await Effect.runPromise(openResults(options, prompts))
   expect([0, 1, 2].map(second.has)).toEqual([true, false, false])
   expect(readFileSync(options.output, "utf8")).toBe(whole)
+})
+
+it("says what is left to do, also where that is nothing", async () => {
+  const said = vi.spyOn(process.stderr, "write").mockReturnValue(true)
+  const options = { model, output: file(), samples: 1 }
+  const first = await Effect.runPromise(openResults(options, prompts))
+  const left = () => Effect.runPromise(results.openWork(first, [0, 1, 2], (row) => row))
+  expect(await left()).toEqual([0, 1, 2])
+  for (const row of [2, 0]) await Effect.runPromise(first.write(row, [line(row, 0)]))
+  expect(await left()).toEqual([1])
+  expect(said).not.toHaveBeenCalled()
+  await Effect.runPromise(first.write(1, [line(1, 0)]))
+  expect(await left()).toEqual([])
+  expect(said.mock.calls).toEqual([[`${options.output}: all 3 rows are there already; nothing is left to do\n`]])
+  said.mockRestore()
 })
 
 it("goes on with files of many blocks, whatever lies on their borders", async () => {

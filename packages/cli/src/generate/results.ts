@@ -3,7 +3,7 @@ import { Effect, Schema, type Scope } from "effect"
 import { createHash } from "node:crypto"
 import { appendFileSync, existsSync, readFileSync, statSync, truncateSync, writeFileSync } from "node:fs"
 import { dirname, resolve } from "node:path"
-import { print } from "../terminal.ts"
+import { print, remark } from "../terminal.ts"
 import { modelFingerprint } from "./model-fingerprint.ts"
 import { wholeLines } from "./whole-lines.ts"
 
@@ -19,6 +19,8 @@ export class ResultsUnusable extends Schema.TaggedError<ResultsUnusable>()("Resu
 
 /** Where responses go. */
 export interface Results {
+  /** Their file; standard output when undefined. */
+  readonly file: string | undefined
   /** Whether the responses to this prompt are there already. */
   readonly has: (row: number) => boolean
   /** Writes all responses to a prompt, a line each. */
@@ -50,6 +52,7 @@ interface ResultOptions {
 }
 
 const toScreen: Results = {
+  file: undefined,
   has: () => false,
   write: (_, lines) => Effect.forEach(lines, print, { discard: true })
 }
@@ -67,6 +70,20 @@ export const openResults = (
   const { output } = options
   if (output === undefined) return Effect.succeed(toScreen)
   return Effect.andThen(lock(output), openFile({ ...options, output }, prompts, rowOf))
+}
+
+/** What is to be done still, in its order; a remark says so where that is nothing. @param rowOf number of a row, from 0 */
+export const openWork = <A>(
+  { file, has }: Results,
+  work: ReadonlyArray<A>,
+  rowOf: (one: A) => number
+): Effect.Effect<ReadonlyArray<A>> => {
+  const open = work.filter((one) => !has(rowOf(one)))
+  const nothingLeft = work.length > 0 && open.length === 0
+  const told = nothingLeft
+    ? remark(`${file}: all ${work.length} rows are there already; nothing is left to do`)
+    : Effect.void
+  return Effect.as(told, open)
 }
 
 const openFile = (
@@ -88,6 +105,7 @@ const openFile = (
     }
     const done = keepWhole(output, options.samples, rowOf)
     return {
+      file: output,
       has: (row) => done.has(row),
       write: (row, lines) =>
         attemptFile(output, () => {
