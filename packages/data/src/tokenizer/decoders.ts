@@ -25,7 +25,10 @@ export const decoderOf = (component: Component | null): Decoder => {
 }
 
 const TYPES: Readonly<Record<string, (component: Component) => Step>> = {
-  ByteLevel: () => (tokens) => [lossyUtf8(Buffer.concat(tokens.map((token) => tokenBytes(token) ?? utf8(token))))],
+  ByteLevel: () => {
+    const bytesOf = rememberedBytes()
+    return (tokens) => [lossyUtf8(Buffer.concat(tokens.map(bytesOf)))]
+  },
   ByteFallback: () => byteFallback,
   Fuse: () => (tokens) => [tokens.join("")],
   Replace: ({ pattern, content }) => {
@@ -44,6 +47,18 @@ const TYPES: Readonly<Record<string, (component: Component) => Step>> = {
   WordPiece: (component) => (tokens) => new WordPieceDecoder(component).decode_chain(tokens),
   BPEDecoder: (component) => (tokens) => new BPEDecoder(component).decode_chain(tokens),
   CTC: (component) => (tokens) => new CTCDecoder(component).decode_chain(tokens)
+}
+
+/** Bytes of byte-level tokens, worked out once for each; at most as many as the vocabulary has. */
+const rememberedBytes = () => {
+  const known = new Map<string, Uint8Array>()
+  return (token: string): Uint8Array => {
+    const found = known.get(token)
+    if (found !== undefined) return found
+    const bytes = tokenBytes(token) ?? utf8(token)
+    known.set(token, bytes)
+    return bytes
+  }
 }
 
 /** The bytes that a token alone stands for; undefined where it is text, or where no token of the decoder's is bytes. */

@@ -1,7 +1,7 @@
 import { finishRow, type Group, isScored, knownTokens, type SampleRow, tellScores } from "./group.ts"
 import type { Scheduler } from "./scheduler.ts"
 import type { Flight, Pass, StepResult } from "./step.ts"
-import { logProbOf, topLogProbs } from "./top-log-probs.ts"
+import { scoresOf, topLogProbs } from "./top-log-probs.ts"
 
 /** What a step did, for counters. */
 export interface Committed {
@@ -73,8 +73,9 @@ const scorePrompts = ({ scored }: StepResult): void => {
     const { request } = prefix.group
     const scores = prefix.group.scores!
     const first = !isScored(prefix.group)
-    scores.logProbs[t] = logProbOf(logits, request.promptIds[t]!)
-    scores.topLogProbs[t] = topLogProbs(logits, request.topLogProbs ?? 0)
+    const { logProb, top } = scoresOf(logits, request.promptIds[t]!, request.topLogProbs ?? 0)
+    scores.logProbs[t] = logProb
+    scores.topLogProbs[t] = top
     scores.known = Math.max(scores.known, t + 1)
     if (first && isScored(prefix.group)) tellScores(prefix.group)
   }

@@ -56,8 +56,10 @@ export interface Scheduler {
   readonly running: () => number
 }
 
-/** Tokens of a scored prompt at a time: each has a row of logits on the host. */
+/** Tokens of a scored prompt at a time. */
 const SCORED_CHUNK = 128
+/** Logits of scored tokens that the host reads after a step, in about 20 ms. */
+const SCORED_LOGITS = 2 ** 19
 
 /**
  * Continuous batching over a pool of pages. A row that ends makes room in the next step. The oldest group goes first: a
@@ -119,12 +121,16 @@ const plan = (ledger: Ledger, { maxBatchTokens, maxRows }: SchedulerOptions): Pl
   feeds.clear()
   copies.clear()
   let budget = maxBatchTokens
+  let logits = SCORED_LOGITS
   const feed = (row: Row): void => {
-    const count = Math.min(knownTokens(row) - row.held, mostTokens(row), budget)
+    const scored = scoredLogits(row)
+    const most = scored === 0 ? budget : Math.min(budget, SCORED_CHUNK, Math.ceil(logits / scored))
+    const count = Math.min(knownTokens(row) - row.held, most)
     if (row.kind === "sample" && isFull(row)) return
     if (count <= 0 || feeds.has(row) || !running.has(row) || !reserve(ledger, row, count)) return
     feeds.set(row, count)
     budget -= count
+    logits -= count * scored
   }
   const admit = (): void => {
     admitRows(ledger, maxRows)
@@ -164,5 +170,6 @@ const byAge = (rows: Iterable<Row>): ReadonlyArray<Row> =>
 /** A prompt goes before the samples of its group. */
 const place = (row: Row): number => (row.kind === "prefix" ? -1 : row.sample)
 
-const mostTokens = (row: Row): number =>
-  row.kind === "prefix" && row.group.scores !== undefined ? SCORED_CHUNK : Infinity
+/** Logits that the host reads of each token of a row. */
+const scoredLogits = ({ group, kind }: Row): number =>
+  kind === "prefix" && group.scores !== undefined ? group.model.config.vocabulary : 0
