@@ -1,26 +1,39 @@
 import { Effect, Stream } from "effect"
 import type { HttpServerRequest } from "effect/http"
-import { checkMedia } from "./body-head.ts"
+import { checkMedia, checkUtf8 } from "./body-head.ts"
+import { hasMoreParts } from "./json-parts.ts"
 import type { Limits } from "./limits.ts"
 import { RequestRefused } from "./request-refused.ts"
 
 type BodyLimits = Pick<Limits, "maxBodyBytes" | "maxBodySeconds">
 
-/** The JSON value that a request carries: 415 for other media, 413 if too long, 408 if too slow, 400 if it is not JSON. */
+/**
+ * The JSON value that a request carries: 415 for other media, 413 if too long or of too many parts, 408 if too slow, 400 if it
+ * is not JSON.
+ */
 export const jsonBody = (
   request: HttpServerRequest.HttpServerRequest,
   limits: BodyLimits
 ): Effect.Effect<unknown, RequestRefused> =>
   Effect.gen(function* () {
     yield* checkMedia(request, "application/json")
+    yield* checkUtf8(request)
     if (Number(request.headers["content-length"] ?? 0) > limits.maxBodyBytes) return yield* tooLong(limits)
     const bytes = yield* bodyBytes(request, limits).pipe(
       Effect.timeoutOrElse({ duration: limits.maxBodySeconds * 1000, orElse: () => Effect.fail(tooSlow(limits)) })
     )
-    return yield* Effect.try({
-      try: (): unknown => JSON.parse(utf8.decode(bytes)),
-      catch: (cause) => new RequestRefused({ status: 400, reason: `the body is not JSON: ${(cause as Error).message}` })
-    })
+    if (hasMoreParts(bytes, MOST_PARTS)) return yield* tooManyParts
+    // megabytes take tens of milliseconds to look through, to parse and to be read by who asked: each in a turn of its own
+    yield* Effect.yieldNow
+    const value = yield* parsed(bytes)
+    yield* Effect.yieldNow
+    return value
+  })
+
+const parsed = (bytes: Uint8Array): Effect.Effect<unknown, RequestRefused> =>
+  Effect.try({
+    try: (): unknown => JSON.parse(utf8.decode(bytes)),
+    catch: (cause) => new RequestRefused({ status: 400, reason: `the body is not JSON: ${(cause as Error).message}` })
   })
 
 /** The stream, not the array buffer: giving that up closes the connection before the refusal is sent. */
@@ -48,6 +61,17 @@ const tooLong = ({ maxBodyBytes }: BodyLimits) =>
     reason: `the body is longer than ${maxBodyBytes} bytes`,
     code: "body_too_large"
   })
+
+/** Texts, keys included, lists and objects of a body: reading more would keep others waiting. Numbers are read faster. */
+const MOST_PARTS = 100_000
+
+const tooManyParts = Effect.fail(
+  new RequestRefused({
+    status: 413,
+    reason: `the body has more than ${MOST_PARTS} texts, keys, lists and objects`,
+    code: "body_too_large"
+  })
+)
 
 const tooSlow = ({ maxBodySeconds }: BodyLimits) =>
   new RequestRefused({

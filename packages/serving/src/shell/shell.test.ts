@@ -98,11 +98,22 @@ describe("the HTTP shell", () => {
     ["broken UTF-8", "", { body: Uint8Array.of(0x22, 0xff, 0x22) }, 400],
     ["text", "{}", { headers: { "content-type": "text/plain" } }, 415],
     ["gzip", "{}", { headers: { "content-type": "application/json", "content-encoding": "gzip" } }, 415],
+    ["Latin 1", "{}", { headers: { "content-type": "application/json; charset=latin1" } }, 415],
+    ["no charset's name", "{}", { headers: { "content-type": 'application/json;charset=""' } }, 415],
     ["too long a body", JSON.stringify("x".repeat(2000)), {}, 413]
   ])("refuses %s with a reason", async (_, body, init, status) => {
     const { post } = await start()
     const [got, error] = await errorOf(await post("/echo", body, init))
     expect([got, typeof error.message, error.type]).toEqual([status, "string", "invalid_request_error"])
+  })
+
+  it.each([
+    "application/json; charset=utf-8",
+    'application/json; Charset="UTF-8"',
+    "application/json;charset=us-ascii"
+  ])("reads %s", async (type) => {
+    const { post } = await start()
+    expect((await post("/echo", "{}", { headers: { "content-type": type } })).status).toBe(200)
   })
 
   it("answers clients that send all of too long a body before they read", async () => {
