@@ -1,6 +1,7 @@
 import { Effect, type Scope } from "effect"
-import { HttpServerResponse } from "effect/http"
+import type { HttpServerResponse } from "effect/http"
 import { randomUUID } from "node:crypto"
+import { jsonAnswer } from "../shell/pieces.ts"
 import type { RequestRefused } from "../shell/request-refused.ts"
 import { type AnswerContext, type AnswerHead, countTokens } from "./answer-context.ts"
 import { refusalOf } from "./failure.ts"
@@ -40,5 +41,5 @@ const wholeAnswer = ({ limits, metrics }: AnswerContext, job: Job, head: AnswerH
     )
     countTokens(metrics, usage)
     const { choices, extras, object } = job.format
-    return HttpServerResponse.jsonUnsafe({ ...head, object, choices: choices(groups), usage, ...extras })
+    return yield* jsonAnswer({ ...head, object, choices: choices(groups), usage, ...extras })
   })

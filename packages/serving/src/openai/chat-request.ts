@@ -10,7 +10,7 @@ import { badMessages, readMessages } from "./messages.ts"
 import { roomFor } from "./prompts.ts"
 import { checkResponses, samplingOf, seedOf } from "./sampling.ts"
 import { modelNamed, type ServedModel, type ServedModels } from "./served-model.ts"
-import { idTexts, tokenTexts } from "./token-text.ts"
+import { idWords, tokenWords } from "./token-text.ts"
 
 const PositiveInt = Schema.Int.check(Schema.isGreaterThan(0))
 
@@ -70,7 +70,7 @@ export const chatJob = (
     const format = chatFormat({
       promptIds,
       text,
-      tokenText: request.return_tokens_as_token_ids === true ? idTexts : tokenTexts(model.tokenizer),
+      words: request.return_tokens_as_token_ids === true ? idWords : tokenWords(model.tokenizer),
       logProbs: request.logprobs ?? false,
       tokenIds: request.return_token_ids ?? false
     })

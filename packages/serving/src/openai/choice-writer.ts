@@ -5,11 +5,14 @@ import {
   responseText,
   type TokenEvent
 } from "@plumbline/rollout-generation"
+import { LazyList } from "../shell/json-texts.ts"
 import { heldText } from "./held-text.ts"
 import type { ScoredToken } from "./log-probs.ts"
 import { tokenOffsets } from "./token-offsets.ts"
 
 export interface WrittenToken extends ScoredToken {
+  /** Place in the text of its response at which it starts; code points. */
+  readonly offset: number
   readonly samplingLogProb: number
   readonly policyVersion: number
 }
@@ -36,16 +39,15 @@ export interface TextOptions {
 export const textOf = ({ skipSpecialTokens, tokenizer }: TextOptions, response: GeneratedResponse): string =>
   responseText({ decode: (ids) => tokenizer.decode(ids, { skipSpecialTokens }) }, response)
 
-/** Tokens with the places in their joined text where they start. @param top empty where nobody asked */
+/** Tokens with their scores. @param top undefined where nobody asked */
 export const scoredTokens = (
-  { skipSpecialTokens, tokenizer }: Pick<TextOptions, "skipSpecialTokens" | "tokenizer">,
   ids: Int32Array,
   logProbs: Float32Array,
   top: GeneratedResponse["topLogProbs"]
-): ReadonlyArray<ScoredToken> => {
-  const offset = tokenOffsets(tokenizer, skipSpecialTokens)
-  return Array.from(ids, (id, t) => ({ id, logProb: logProbs[t]!, top: top?.[t] ?? [], offset: offset(id) }))
-}
+): LazyList<ScoredToken> =>
+  new LazyList(function* () {
+    for (let t = 0; t < ids.length; t++) yield { id: ids[t]!, logProb: logProbs[t]!, top: top?.[t] ?? [] }
+  })
 
 /** Turns the events of one prompt into parts of its choices, which are numbered from `first`. */
 export const choiceWriter = (

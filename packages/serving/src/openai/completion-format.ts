@@ -1,110 +1,131 @@
-import type { GeneratedGroup, GeneratedResponse, PromptScores } from "@plumbline/rollout-generation"
+import type { GeneratedResponse, PromptScores } from "@plumbline/rollout-generation"
+import { lazyMap, LazyList } from "../shell/json-texts.ts"
 import { type ChoicePart, scoredTokens, type TextOptions, textOf } from "./choice-writer.ts"
 import type { AnswerFormat } from "./job.ts"
 import { completionLogProbs, type ScoredToken } from "./log-probs.ts"
 import type { Prompt } from "./prompts.ts"
-import { ending, partTokens, responseTokens } from "./token-ids.ts"
-import { codePoints } from "./token-offsets.ts"
-import type { TokenText } from "./token-text.ts"
+import { ending, numbers, partTokens, responseTokens } from "./token-ids.ts"
+import { rememberedOffsets } from "./token-offsets.ts"
+import type { TokenWords } from "./token-text.ts"
 
 export interface CompletionFormat {
   readonly prompts: ReadonlyArray<Prompt>
   /** Choices a prompt: the best ones where more responses were made. */
   readonly samples: number
   readonly text: TextOptions
-  readonly tokenText: TokenText
+  readonly words: TokenWords
   readonly echo: boolean
   readonly logProbs: boolean
   readonly tokenIds: boolean
 }
 
 /** Answers of `/v1/completions`. */
-export const completionFormat = (options: CompletionFormat): AnswerFormat => ({
-  idPrefix: "cmpl-",
-  object: "text_completion",
-  chunkObject: "text_completion",
-  extras: {},
-  choices: (groups) =>
-    groups.flatMap((group, prompt) =>
-      best(group.responses, options.samples).map((response, i) =>
-        wholeChoice(options, group, options.prompts[prompt]!, response, options.samples * prompt + i)
-      )
-    ),
-  opening: (prompt, choice, scores) => {
-    if (!options.echo) return undefined
-    const { ids, text } = options.prompts[prompt]!
-    const tokens = scores === undefined ? undefined : promptTokens(options, ids, scores)
-    return { ...choiceOf(options, choice, text(), tokens), ...promptIds(options, ids), finish_reason: null }
-  },
-  part: (part) => streamedChoice(options, part)
-})
+export const completionFormat = (options: CompletionFormat): AnswerFormat => {
+  const echoed = echoedTokens(options)
+  return {
+    idPrefix: "cmpl-",
+    object: "text_completion",
+    chunkObject: "text_completion",
+    extras: {},
+    choices: (groups) =>
+      new LazyList(function* () {
+        let choice = 0
+        for (const [prompt, group] of groups.entries()) {
+          const before = options.echo ? echoed(prompt, group.prompt) : undefined
+          for (const response of best(group.responses, options.samples)) {
+            yield wholeChoice(options, options.prompts[prompt]!, before, response, choice++)
+          }
+        }
+      }),
+    opening: (prompt, index, scores) => {
+      if (!options.echo) return undefined
+      const { ids, text } = options.prompts[prompt]!
+      const logprobs = options.logProbs && scores !== undefined ? logProbsOf(options, echoed(prompt, scores)) : null
+      return { index, text: text(), logprobs, ...promptIds(options, ids), finish_reason: null }
+    },
+    part: (part) => streamedChoice(options, part)
+  }
+}
 
 /** All, in their order; or the `count` whose tokens are likeliest on average, the best first. */
 const best = (responses: ReadonlyArray<GeneratedResponse>, count: number): ReadonlyArray<GeneratedResponse> => {
   if (responses.length <= count) return responses
-  const mean = ({ policyLogProbs }: GeneratedResponse) =>
-    policyLogProbs.reduce((sum, logProb) => sum + logProb, 0) / Math.max(1, policyLogProbs.length)
-  return responses.toSorted((a, b) => mean(b) - mean(a)).slice(0, count)
+  const means = new Map(responses.map((response) => [response, meanOf(response)]))
+  return responses.toSorted((a, b) => means.get(b)! - means.get(a)!).slice(0, count)
+}
+
+const meanOf = ({ policyLogProbs }: GeneratedResponse): number =>
+  policyLogProbs.reduce((sum, logProb) => sum + logProb, 0) / Math.max(1, policyLogProbs.length)
+
+/** Tokens, and the places in their choice's text at which they start. */
+interface PlacedTokens {
+  readonly tokens: Iterable<ScoredToken>
+  readonly offsets: Iterable<number>
+}
+
+/** The tokens of prompts that are said again; their places are worked out once for all choices. */
+const echoedTokens = ({ prompts, text }: CompletionFormat) => {
+  const offsets = prompts.map(({ ids }) => rememberedOffsets(text.tokenizer, text.skipSpecialTokens, ids))
+  return (prompt: number, scores: PromptScores | undefined): PlacedTokens | undefined =>
+    scores && {
+      tokens: scoredTokens(prompts[prompt]!.ids, scores.logProbs, scores.topLogProbs),
+      offsets: offsets[prompt]!
+    }
 }
 
 const wholeChoice = (
   options: CompletionFormat,
-  group: GeneratedGroup,
   prompt: Prompt,
+  before: PlacedTokens | undefined,
   response: GeneratedResponse,
-  choice: number
+  index: number
 ) => {
   const text = textOf(options.text, response)
   return {
-    ...choiceOf(
-      options,
-      choice,
-      options.echo ? prompt.text() + text : text,
-      wholeTokens(options, group, prompt, response)
-    ),
+    index,
+    text: options.echo ? prompt.text() + text : text,
+    logprobs: options.logProbs ? logProbsOf(options, before, responseTokensOf(options, prompt, response)) : null,
     ...promptIds(options, prompt.ids),
     ...(options.tokenIds ? responseTokens(response) : {}),
     ...ending(response)
   }
 }
 
-/** Tokens of the answer with those of the prompt where it is said again; undefined where nobody asked. */
-const wholeTokens = (
-  options: CompletionFormat,
-  group: GeneratedGroup,
+const responseTokensOf = (
+  { echo, text }: CompletionFormat,
   prompt: Prompt,
   { policyLogProbs, responseIds, topLogProbs }: GeneratedResponse
-): ReadonlyArray<ScoredToken> | undefined => {
-  if (!options.logProbs) return undefined
-  const shift = options.echo ? codePoints(prompt.text()) : 0
-  const tokens = scoredTokens(options.text, responseIds, policyLogProbs, topLogProbs)
-  const shifted = tokens.map((token) => ({ ...token, offset: token.offset + shift }))
-  const before = options.echo && group.prompt !== undefined ? promptTokens(options, prompt.ids, group.prompt) : []
-  return [...before, ...shifted]
+): PlacedTokens => {
+  const offsets = rememberedOffsets(text.tokenizer, text.skipSpecialTokens, responseIds)
+  return {
+    tokens: scoredTokens(responseIds, policyLogProbs, topLogProbs),
+    offsets: echo ? lazyMap(offsets, (offset) => offset + prompt.codePoints()) : offsets
+  }
 }
 
 const streamedChoice = (options: CompletionFormat, { choice, finished, text, tokens }: ChoicePart) => {
-  const shift = options.echo ? codePoints(options.prompts[Math.floor(choice / options.samples)]!.text()) : 0
+  const shift = options.echo ? options.prompts[Math.floor(choice / options.samples)]!.codePoints() : 0
+  const placed = { tokens, offsets: lazyMap(tokens, ({ offset }) => offset + shift) }
   return {
-    ...choiceOf(options, choice, text, tokens, shift),
+    index: choice,
+    text,
+    logprobs: options.logProbs ? logProbsOf(options, placed) : null,
     ...(options.tokenIds ? partTokens(tokens) : {}),
     ...(finished === undefined ? { finish_reason: null } : ending(finished))
   }
 }
 
-const promptIds = ({ tokenIds }: CompletionFormat, ids: Int32Array) => (tokenIds ? { prompt_token_ids: [...ids] } : {})
+const promptIds = ({ tokenIds }: CompletionFormat, ids: Int32Array) =>
+  tokenIds ? { prompt_token_ids: numbers(ids) } : {}
 
-const promptTokens = ({ text }: CompletionFormat, ids: Int32Array, scores: PromptScores) =>
-  scoredTokens(text, ids, scores.logProbs, scores.topLogProbs)
-
-const choiceOf = (
-  { logProbs, tokenText }: CompletionFormat,
-  index: number,
-  text: string,
-  tokens: ReadonlyArray<ScoredToken> | undefined,
-  shift = 0
-) => ({
-  index,
-  text,
-  logprobs: logProbs && tokens !== undefined ? completionLogProbs(tokens, tokenText, shift) : null
-})
+const logProbsOf = ({ words }: CompletionFormat, ...lists: ReadonlyArray<PlacedTokens | undefined>) => {
+  const joined = <A>(listOf: (list: PlacedTokens) => Iterable<A>) =>
+    new LazyList(function* () {
+      for (const list of lists) if (list !== undefined) yield* listOf(list)
+    })
+  return completionLogProbs(
+    joined(({ tokens }) => tokens),
+    joined(({ offsets }) => offsets),
+    words
+  )
+}

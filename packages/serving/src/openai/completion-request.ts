@@ -7,7 +7,7 @@ import type { Job } from "./job.ts"
 import { promptCount, promptsOf, roomFor } from "./prompts.ts"
 import { checkResponses, samplingOf, seedOf } from "./sampling.ts"
 import { modelNamed, type ServedModels } from "./served-model.ts"
-import { idTexts, tokenTexts } from "./token-text.ts"
+import { idWords, tokenWords } from "./token-text.ts"
 
 const CompletionRequest = Schema.Struct({
   ...sharedFields,
@@ -67,7 +67,7 @@ export const completionJob = (
       prompts,
       samples: request.n ?? 1,
       text,
-      tokenText: request.return_tokens_as_token_ids === true ? idTexts : tokenTexts(model.tokenizer),
+      words: request.return_tokens_as_token_ids === true ? idWords : tokenWords(model.tokenizer),
       echo: request.echo ?? false,
       logProbs: request.logprobs !== undefined,
       tokenIds: request.return_token_ids ?? false

@@ -1,4 +1,5 @@
 import type { GeneratedGroup, GenerationRequest, PromptScores } from "@plumbline/rollout-generation"
+import type { LazyList } from "../shell/json-texts.ts"
 import type { ChoicePart, TextOptions } from "./choice-writer.ts"
 import type { ServedModel } from "./served-model.ts"
 
@@ -20,8 +21,8 @@ export interface AnswerFormat {
   readonly idPrefix: string
   readonly object: string
   readonly chunkObject: string
-  /** The choices of a whole answer. */
-  readonly choices: (groups: ReadonlyArray<GeneratedGroup>) => ReadonlyArray<object>
+  /** The choices of a whole answer, made as they are written. */
+  readonly choices: (groups: ReadonlyArray<GeneratedGroup>) => LazyList<object>
   /** Fields of a whole answer beside its choices. */
   readonly extras: object
   /** What a stream says of a choice before its first token. @param scores where the request asked for the prompt's */

@@ -3,12 +3,15 @@ import { badField, RequestRefused } from "../shell/request-refused.ts"
 import { badMessages } from "./messages.ts"
 import { checkIds } from "./sampling.ts"
 import type { ServedModel } from "./served-model.ts"
+import { codePoints } from "./token-offsets.ts"
 
 export interface Prompt {
   /** [T] int32, 1 ≤ T */
   readonly ids: Int32Array
   /** For `echo`; worked out when it is first asked for. */
   readonly text: () => string
+  /** Characters of that text. */
+  readonly codePoints: () => number
 }
 
 /**
@@ -56,13 +59,19 @@ const isIds = (value: unknown): value is Ids =>
 const textPrompt = ({ tokenizerThread }: ServedModel, text: string) =>
   tokenizerThread.prompt(text).pipe(
     Effect.mapError((error) => badMessages("prompt", error)),
-    Effect.map((ids): Prompt => ({ ids, text: () => text }))
+    Effect.map((ids) => promptOf(ids, () => text))
   )
 
 const idsPrompt = ({ tokenizer }: ServedModel, given: Ids, skipSpecialTokens: boolean): Prompt => {
   const ids = Int32Array.from(given)
+  return promptOf(ids, () => tokenizer.decode(ids, { skipSpecialTokens }))
+}
+
+const promptOf = (ids: Int32Array, makeText: () => string): Prompt => {
   let text: string | undefined
-  return { ids, text: () => (text ??= tokenizer.decode(ids, { skipSpecialTokens })) }
+  let count: number | undefined
+  const once = () => (text ??= makeText())
+  return { ids, text: once, codePoints: () => (count ??= codePoints(once())) }
 }
 
 /** Most new tokens after a prompt: what was asked for, which must fit, else `otherwise`, at most what fits. */

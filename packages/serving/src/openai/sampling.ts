@@ -91,10 +91,11 @@ const tokenId = (text: string): number => (/^\d{1,10}$/.test(text) ? Number(text
 
 /** Fails on the first id that the model does not know. */
 export const checkIds = (param: string, ids: ArrayLike<number>, vocabulary: number) => {
-  const unknown = Array.prototype.findIndex.call(ids, (id: number) => id < 0 || id >= vocabulary)
-  return unknown < 0
+  let known = 0
+  while (known < ids.length && ids[known]! >= 0 && ids[known]! < vocabulary) known++
+  return known === ids.length
     ? Effect.void
-    : Effect.fail(badField(param, `has an id outside the vocabulary of ${vocabulary} tokens, at place ${unknown}`))
+    : Effect.fail(badField(param, `has an id outside the vocabulary of ${vocabulary} tokens, at place ${known}`))
 }
 
 /** Fails where a request asks for more responses than are made at once; to be asked before its prompts are tokenized. */

@@ -1,11 +1,16 @@
 import { Stream } from "effect"
 import { HttpServerResponse } from "effect/http"
+import { jsonTexts } from "../shell/json-texts.ts"
+import { pieces } from "../shell/pieces.ts"
+
+type Event = object | "[DONE]"
 
 /** Objects as server-sent events. */
-export const eventStream = (events: Stream.Stream<object | "[DONE]">): HttpServerResponse.HttpServerResponse =>
+export const eventStream = (events: Stream.Stream<Event>): HttpServerResponse.HttpServerResponse =>
   HttpServerResponse.stream(
-    Stream.encodeText(
-      Stream.map(events, (event) => `data: ${typeof event === "string" ? event : JSON.stringify(event)}\n\n`)
+    events.pipe(
+      Stream.mapArray((some) => [some] as const),
+      Stream.flatMap((some) => pieces(eventTexts(some)))
     ),
     {
       contentType: "text/event-stream; charset=utf-8",
@@ -13,3 +18,12 @@ export const eventStream = (events: Stream.Stream<object | "[DONE]">): HttpServe
       headers: { "cache-control": "no-cache", "x-accel-buffering": "no" }
     }
   )
+
+function* eventTexts(events: Iterable<Event>): Generator<string, void> {
+  for (const event of events) {
+    yield "data: "
+    if (typeof event === "string") yield event
+    else yield* jsonTexts(event)
+    yield "\n\n"
+  }
+}

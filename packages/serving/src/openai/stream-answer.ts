@@ -1,5 +1,6 @@
 import type { GenerationEvent, GenerationRequest, PromptScores } from "@plumbline/rollout-generation"
 import { Effect, Pull, type Scope, Stream } from "effect"
+import { LazyList } from "../shell/json-texts.ts"
 import { errorBody, type RequestRefused } from "../shell/request-refused.ts"
 import { type AnswerContext, type AnswerHead, countTokens } from "./answer-context.ts"
 import { choiceWriter } from "./choice-writer.ts"
@@ -17,7 +18,8 @@ export const streamAnswer = (context: AnswerContext, job: Job, head: AnswerHead)
     const chunk = { ...head, object: job.format.chunkObject }
     const noUsage = job.streamUsage ? { usage: null } : {}
     const events = choices.pipe(
-      Stream.map((choice): Event => ({ ...chunk, choices: [choice], ...noUsage })),
+      // the prompt's log-probs in a choice may be megabytes
+      Stream.map((choice): Event => ({ ...chunk, choices: new LazyList(() => [choice]), ...noUsage })),
       Stream.concat(Stream.suspend(() => Stream.fromIterable(lastEvents(context, job, chunk, seen)))),
       Stream.catch((refused) => Stream.succeed<Event>(errorBody(refused)))
     )
@@ -54,6 +56,7 @@ const choicesOf = (
     }
     return model.generator.stream(request).pipe(
       Stream.mapError(refusalOf(limits)),
+      atMost(EVENTS),
       Stream.map(scoresFirst(request.promptLogProbs ?? false)),
       Stream.map(({ begins, events, scores }) => {
         events.forEach(note)
@@ -63,6 +66,29 @@ const choicesOf = (
       Stream.flattenIterable
     )
   })
+
+/** Events that are read in one go: of a client that was slow, many have come together. */
+const EVENTS = 32
+
+/** Those that there are, in arrays of no more than `most`. */
+const atMost =
+  (most: number) =>
+  <A, E>(stream: Stream.Stream<A, E>): Stream.Stream<A, E> =>
+    Stream.transformPull(stream, (pull) =>
+      Effect.sync(() => {
+        let all: ReadonlyArray<A> = []
+        let taken = 0
+        const next = () => {
+          const [first, ...others] = all.slice(taken, (taken += most))
+          return [first!, ...others] as const
+        }
+        const pulled = Effect.map(pull, (pulledNow) => {
+          ;[all, taken] = [pulledNow, 0]
+          return next()
+        })
+        return Effect.suspend(() => (taken < all.length ? Effect.sync(next) : pulled))
+      })
+    )
 
 interface Turn {
   /** True once: nothing was written before. */

@@ -1,4 +1,5 @@
 import type { GeneratedResponse } from "@plumbline/rollout-generation"
+import { lazyMap } from "../shell/json-texts.ts"
 import type { WrittenToken } from "./choice-writer.ts"
 
 /**
@@ -6,11 +7,14 @@ import type { WrittenToken } from "./choice-writer.ts"
  * distribution it was drawn from and under the policy itself, and the version of the weights that made it.
  */
 export const responseTokens = (response: GeneratedResponse) => ({
-  token_ids: [...response.responseIds],
-  sampling_logprobs: [...response.samplingLogProbs],
-  policy_logprobs: [...response.policyLogProbs],
-  policy_versions: [...response.policyVersions]
+  token_ids: numbers(response.responseIds),
+  sampling_logprobs: numbers(response.samplingLogProbs),
+  policy_logprobs: numbers(response.policyLogProbs),
+  policy_versions: numbers(response.policyVersions)
 })
+
+/** A long list, written number by number. */
+export const numbers = (list: Float32Array | Int32Array): Iterable<number> => lazyMap(list, (number) => number)
 
 /** The same of the tokens in a part of a stream. */
 export const partTokens = (tokens: ReadonlyArray<WrittenToken>) => ({

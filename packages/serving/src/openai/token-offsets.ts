@@ -1,4 +1,5 @@
 import { incrementalText, type TokenizerShape } from "@plumbline/data"
+import { LazyList } from "../shell/json-texts.ts"
 
 /** Characters of a text as Python, and so OpenAI, counts them: one for an emoji. */
 export const codePoints = (text: string): number => {
@@ -19,4 +20,20 @@ export const tokenOffsets = (
     length += codePoints(text.push(id))
     return offset
   }
+}
+
+/** The same for a whole list, worked out as far as somebody has read, once for all who read it. */
+export const rememberedOffsets = (
+  tokenizer: Pick<TokenizerShape, "decode">,
+  skipSpecialTokens: boolean,
+  ids: Int32Array
+): LazyList<number> => {
+  const offset = tokenOffsets(tokenizer, skipSpecialTokens)
+  const known: Array<number> = []
+  return new LazyList(function* () {
+    for (let t = 0; t < ids.length; t++) {
+      if (t === known.length) known.push(offset(ids[t]!))
+      yield known[t]!
+    }
+  })
 }

@@ -6,8 +6,10 @@ import { memoryGauges } from "../openai/metrics.ts"
 import { modelNamed } from "../openai/served-model.ts"
 import type { Admission } from "../shell/admission.ts"
 import { jsonBody } from "../shell/json-body.ts"
+import { lazyMap } from "../shell/json-texts.ts"
 import type { Limits } from "../shell/limits.ts"
 import type { MetricsPage } from "../shell/metrics.ts"
+import { jsonAnswer } from "../shell/pieces.ts"
 import { RequestRefused } from "../shell/request-refused.ts"
 import type { Route } from "../shell/route.ts"
 import { type AskedRewards, type AskedRow, rewardRequest } from "./reward-request.ts"
@@ -61,13 +63,13 @@ const answered = (
     )
     const tokens = tokensOf(asked)
     metrics.add(scoredTokens, tokens)
-    return HttpServerResponse.jsonUnsafe({
+    return yield* jsonAnswer({
       id: `rwd-${randomUUID()}`,
       object: "list",
       created: Math.floor(Date.now() / 1000),
       model: served.id,
       tokenizer: served.tokenizer.digest,
-      results,
+      results: lazyMap(results, (result) => result),
       usage: { prompt_tokens: tokens, total_tokens: tokens }
     })
   })
@@ -95,7 +97,7 @@ const valuesOf: AnswerRow = ({ scorer }, { ids }, weights) =>
     const broken = found.findIndex((value) => !Number.isFinite(value))
     return broken >= 0
       ? Effect.fail(noNumber(`the value of token ${broken}`, found[broken]!))
-      : Effect.succeed({ values: found })
+      : Effect.succeed({ values: lazyMap(found, (value) => value) })
   })
 
 const weighted = (scores: Float32Array, weights: ReadonlyArray<number>): number =>
