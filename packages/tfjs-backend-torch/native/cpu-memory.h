@@ -6,9 +6,11 @@
 
 #ifdef __GLIBC__
 #include <malloc.h>
+#include <sys/mman.h>
 #endif
 
 #include <atomic>
+#include <cstdint>
 
 #include "errors.h"
 
@@ -35,11 +37,24 @@ inline void CountHostBytes(int64_t change) {
   }
 }
 
+constexpr uintptr_t kHugePage = uintptr_t{1} << 21;
+
+/**
+ * Asks for huge pages where the block fills them: a caller that reads weights and caches once a token else waits as much for
+ * the places of 4096-byte pages as for what is on them. A hint; where there are no such pages it does nothing.
+ */
+inline void AskForHugePages(void* data, size_t size) {
+  const auto begin = reinterpret_cast<uintptr_t>(data);
+  const auto first = (begin + kHugePage - 1) / kHugePage * kHugePage, last = (begin + size) / kHugePage * kHugePage;
+  if (first < last) madvise(reinterpret_cast<void*>(first), last - first, MADV_HUGEPAGE);
+}
+
 class CountingAllocator final : public c10::Allocator {
  public:
   c10::DataPtr allocate(size_t size) override {
     auto block = Own()->allocate(size);
     void* data = block.release_context();
+    if (size >= kHugePage) AskForHugePages(data, size);
     CountHostBytes(static_cast<int64_t>(malloc_usable_size(data)));
     return {data, data, &Free, c10::Device(c10::DeviceType::CPU)};
   }
