@@ -22,9 +22,12 @@ namespace plumbline {
 constexpr int64_t kTileRows = 4;
 constexpr int64_t kTileWeights = 3;
 
+/** The sum of each. */
 PLUMBLINE_AVX2 PLUMBLINE_INLINE __m128 SumsOf(__m256 a, __m256 b, __m256 c, __m256 d) {
-  const auto pairs = _mm256_hadd_ps(_mm256_hadd_ps(a, b), _mm256_hadd_ps(c, d));
-  return _mm_add_ps(_mm256_castps256_ps128(pairs), _mm256_extractf128_ps(pairs, 1));
+  const auto ab = _mm256_add_ps(_mm256_unpacklo_ps(a, b), _mm256_unpackhi_ps(a, b));
+  const auto cd = _mm256_add_ps(_mm256_unpacklo_ps(c, d), _mm256_unpackhi_ps(c, d));
+  const auto all = _mm256_add_ps(_mm256_shuffle_ps(ab, cd, 0x44), _mm256_shuffle_ps(ab, cd, 0xee));
+  return _mm_add_ps(_mm256_castps256_ps128(all), _mm256_extractf128_ps(all, 1));
 }
 
 PLUMBLINE_AVX2 PLUMBLINE_INLINE __m256 EightOf(const float* numbers) { return _mm256_loadu_ps(numbers); }
@@ -51,34 +54,28 @@ struct Tile {
   int64_t turns;
 };
 
-/** Sums of the first part of the common axis. */
-template <int W, int C, typename Weight>
-PLUMBLINE_AVX2 PLUMBLINE_INLINE void Store(const Tile<Weight>& t, const __m256 (&sums)[C][4]) {
-  for (int c = 0; c < C; c++) {
-    float parts[4];
-    _mm_storeu_ps(parts, SumsOf(sums[c][0], sums[c][1], sums[c][2], sums[c][3]));
-    for (int r = 0; r < W; r++) t.out[c * t.outputs + r] = parts[r];
-  }
-}
-
-/** Those of a later part: all are made before the first is added, which takes less time than one by one. */
-template <int W, int C, typename Weight>
-PLUMBLINE_AVX2 PLUMBLINE_INLINE void Add(const Tile<Weight>& t, const __m256 (&sums)[C][4]) {
-  float parts[W][4];
+/** Puts sums of the first part of the common axis, adds those of a later part. */
+template <int W, int C, bool First, typename Weight>
+PLUMBLINE_AVX2 PLUMBLINE_INLINE void Put(const Tile<Weight>& t, const __m256 (&sums)[C][W]) {
+  __m128 parts[W];
   for (int r = 0; r < W; r++) {
-    _mm_storeu_ps(parts[r], SumsOf(sums[0][r], sums[C > 1 ? 1 : 0][r], sums[C > 2 ? 2 : 0][r], sums[C > 3 ? 3 : 0][r]));
+    parts[r] = SumsOf(sums[0][r], sums[C > 1 ? 1 : 0][r], sums[C > 2 ? 2 : 0][r], sums[C > 3 ? 3 : 0][r]);
   }
   for (int c = 0; c < C; c++) {
-    for (int r = 0; r < W; r++) t.out[c * t.outputs + r] += parts[r][c];
+    for (int r = 0; r < W; r++) {
+      float& out = t.out[c * t.outputs + r];
+      out = First ? parts[r][c] : out + parts[r][c];
+    }
   }
 }
 
 /** out[c, r] (+)= Σ x[c, k]·w[r, k]. A sum's order depends on `inner` alone, so a row's numbers do not on its neighbours. */
 template <int W, int C, bool First, typename Weight>
 PLUMBLINE_AVX2 PLUMBLINE_INLINE void Multiply(const Tile<Weight>& t) {
-  __m256 sums[C][4];
+  // no more of them than there are: a register that held zeros would be one weight's
+  __m256 sums[C][W];
   for (int c = 0; c < C; c++) {
-    for (int r = 0; r < 4; r++) sums[c][r] = _mm256_setzero_ps();
+    for (int r = 0; r < W; r++) sums[c][r] = _mm256_setzero_ps();
   }
   /** Numbers of a line of the cache. */
   constexpr int64_t kLine = 64 / sizeof(Weight);
@@ -95,8 +92,7 @@ PLUMBLINE_AVX2 PLUMBLINE_INLINE void Multiply(const Tile<Weight>& t) {
       turn = t.turns - 1;
     }
   }
-  if constexpr (First) Store<W>(t, sums);
-  else Add<W>(t, sums);
+  Put<W, C, First>(t, sums);
 }
 
 template <int W, bool First, typename Weight>
