@@ -53,18 +53,19 @@ inline Napi::Value CacheHeads(const Napi::CallbackInfo& info) {
       for (int64_t t = 0; t < tokens; t++) {
         if (place[t] < 0 || place[t] >= known || slot[t] >= held) throw ArgumentError("a token lies outside its tables");
       }
+      const float *asked = Data(q), *newKeys = Data(k), *newValues = Data(v), *c = Data(cos), *s = Data(sin);
+      float *turned = Data(out), *toKeys = Data(keys), *toValues = Data(values);
       at::parallel_for(0, tokens, std::max<int64_t>(1, kGrain / (heads * width + 1)), [&](int64_t from, int64_t to) {
+        const auto turn = [&](int64_t t, const float* head, float* target) {
+          CpuLoops().turnHead(head, c + place[t] * half, s + place[t] * half, target, width, half);
+        };
         for (int64_t t = from; t < to; t++) {
-          const float *c = Data(cos) + place[t] * half, *s = Data(sin) + place[t] * half;
-          for (int64_t h = 0; h < heads; h++) {
-            const int64_t at = (t * heads + h) * width;
-            CpuLoops().turnHead(Data(q) + at, c, s, Data(out) + at, width, half);
-          }
+          for (int64_t at = t * heads * width; at < (t + 1) * heads * width; at += width) turn(t, asked + at, turned + at);
           if (slot[t] < 0) continue;
           for (int64_t h = 0; h < keyHeads; h++) {
             const int64_t at = (t * keyHeads + h) * width, target = (slot[t] * keyHeads + h) * width;
-            CpuLoops().turnHead(Data(k) + at, c, s, Data(keys) + target, width, half);
-            std::copy_n(Data(v) + at, width, Data(values) + target);
+            turn(t, newKeys + at, toKeys + target);
+            std::copy_n(newValues + at, width, toValues + target);
           }
         }
       });
@@ -99,18 +100,28 @@ inline Napi::Value PagedDecode(const Napi::CallbackInfo& info) {
         if (!fits) throw ArgumentError("a row's span lies outside its tables");
         longest = std::max(longest, span(2, row));
       }
+      const int* pages = table.data_ptr<int>();
+      const float *asked = Data(q), *allKeys = Data(keys), *allValues = Data(values);
+      float* to = Data(out);
+      const auto firstOf = [&](int64_t row) { return window == 0 ? 0 : std::max<int64_t>(0, span(2, row) - window); };
+      /** Where the keys of a row begin, for who attends after another. */
+      const auto keysOf = [&](int64_t row) {
+        const bool attends = row < rows && span(1, row) == 1 && span(2, row) > 0;
+        const int64_t page = attends ? pages[row * tableWidth + firstOf(row) / pageSize] : 0;
+        return allKeys + page * pageSize * keyHeads * width;
+      };
       const int64_t work = group * width * std::max<int64_t>(1, longest);
-      at::parallel_for(0, rows * keyHeads, std::max<int64_t>(1, kGrain / work), [&](int64_t from, int64_t to) {
-        std::vector<float> scores(group * longest);
-        for (int64_t i = from; i < to; i++) {
-          const int64_t row = i / keyHeads, head = i % keyHeads, last = span(2, row);
+      at::parallel_for(0, rows * keyHeads, std::max<int64_t>(1, kGrain / work), [&](int64_t from, int64_t end) {
+        std::vector<float> scores(std::min(keyHeads, end - from) * group * longest);
+        while (from < end) {
+          const int64_t row = from / keyHeads, head = from % keyHeads, count = std::min(end - from, keyHeads - head);
+          from += count;
           if (span(1, row) != 1) continue;
-          const int64_t at = (span(0, row) * heads + head * group) * width;
-          const int* pages = table.data_ptr<int>() + row * tableWidth;
-          const int64_t first = window == 0 ? 0 : std::max<int64_t>(0, last - window);
-          const HeadCall call{Data(q) + at, Data(keys) + head * width, Data(values) + head * width, Data(out) + at, pages,
-                              pageSize, first, last, group, width, keyHeads * width, scale, softCap};
-          CpuLoops().decodeHead(call, scores.data());
+          const int64_t at = (span(0, row) * heads + head * group) * width, place = head * width;
+          const RowCall call{asked + at, allKeys + place, allValues + place, to + at, pages + row * tableWidth,
+                             pageSize, firstOf(row), span(2, row), count, group, width, keyHeads * width,
+                             scale, softCap, keysOf(row + 1)};
+          CpuLoops().decodeRow(call, scores.data());
         }
       });
     });

@@ -99,23 +99,82 @@ inline void TurnHead(const float* x, const float* cos, const float* sin, float* 
   std::copy(x + 2 * half, x + width, out + 2 * half);
 }
 
+PLUMBLINE_INLINE const float* SlotOf(const RowCall& c, const float* numbers, int64_t t) {
+  return numbers + (c.table[t / c.pageSize] * c.pageSize + t % c.pageSize) * c.stride;
+}
+
+/** Keys, or values, of one head in a page. */
+struct Strip {
+  const float* numbers;
+  int64_t count, stride, width;
+  /** What is read after the page, at the same place; null where another strip sees to that. */
+  const float* next;
+  PLUMBLINE_INLINE const float* NextOf(int64_t i) const { return next == nullptr ? nullptr : next + i * stride; }
+};
+
 /**
- * Calls `each(i, numbers)` for the i-th key, or value, from `first` on, page by page. The same token of the next page is
- * fetched meanwhile: the processor does not foresee where it lies.
+ * Calls `each(query, i, strip)` for the keys, or values, of each query from the i-th on, page by page. The next page is
+ * fetched meanwhile, `after` behind the last: the processor does not foresee where it lies.
  */
 template <typename Each>
-PLUMBLINE_INLINE void ForEachSlot(const HeadCall& c, const float* numbers, Each each) {
-  const auto slot = [&](int64_t t) PLUMBLINE_LAMBDA {
-    return numbers + (c.table[t / c.pageSize] * c.pageSize + t % c.pageSize) * c.stride;
-  };
+PLUMBLINE_INLINE void ForEachStrip(const RowCall& c, const float* numbers, const float* after, Each each) {
   for (int64_t t = c.first; t < c.last;) {
     const int64_t end = std::min(c.last, t - t % c.pageSize + c.pageSize);
-    const float* at = slot(t);
-    const float* next = end < c.last ? slot(end) : at;
-    for (; t < end; t++, at += c.stride, next += c.stride) {
-      for (int64_t line = 0; line < c.width; line += 16) __builtin_prefetch(next + line);
-      each(t - c.first, at);
+    const float *page = SlotOf(c, numbers, t), *next = end < c.last ? SlotOf(c, numbers, end) : after;
+    for (int64_t h = 0; h < c.heads * c.group; h++) {
+      const int64_t place = h / c.group * c.width;
+      each(h, t - c.first, Strip{page + place, end - t, c.stride, c.width, h % c.group == 0 ? next + place : nullptr});
     }
+    t = end;
+  }
+}
+
+/** Fetches `width` numbers of each of `count` slots; of none where there are no numbers. */
+PLUMBLINE_INLINE void Fetch(const float* numbers, int64_t count, int64_t stride, int64_t width) {
+  if (numbers == nullptr) return;
+  for (int64_t i = 0; i < count; i++, numbers += stride) {
+    for (int64_t line = 0; line < width; line += 16) __builtin_prefetch(numbers + line);
+  }
+}
+
+/** Sums of each of four, in the order of SumOf. */
+PLUMBLINE_INLINE void SumsOf(Lanes a, Lanes b, Lanes c, Lanes d, float* sums) {
+  const Whole low = {0, 1, 2, 3, 8, 9, 10, 11}, high = {4, 5, 6, 7, 12, 13, 14, 15};
+  const Lanes ab = __builtin_shuffle(a, b, low) + __builtin_shuffle(a, b, high);
+  const Lanes cd = __builtin_shuffle(c, d, low) + __builtin_shuffle(c, d, high);
+  Lanes all = __builtin_shuffle(ab, cd, Whole{0, 1, 8, 9, 4, 5, 12, 13}) +
+              __builtin_shuffle(ab, cd, Whole{2, 3, 10, 11, 6, 7, 14, 15});
+  all += __builtin_shuffle(all, Whole{1, 0, 3, 2, 5, 4, 7, 6});
+  sums[0] = all[0];
+  sums[1] = all[4];
+  sums[2] = all[2];
+  sums[3] = all[6];
+}
+
+/**
+ * scores[i] = q · keys[i] · scale; four at a time, as a sum waits for its last addition. `next` is fetched meanwhile, as in
+ * all that follows.
+ */
+inline void Score(const float* q, const Strip& keys, float scale, float* scores) {
+  const auto key = [&](int64_t i) PLUMBLINE_LAMBDA { return keys.numbers + i * keys.stride; };
+  int64_t i = 0;
+  for (; i + 4 <= keys.count; i += 4) {
+    Fetch(keys.NextOf(i), 4, keys.stride, keys.width);
+    Lanes sums[4] = {};
+    InSteps(keys.width, [&](int64_t d, int64_t n) PLUMBLINE_LAMBDA {
+      const Lanes x = At(q + d, n);
+      sums[0] += x * At(key(i) + d, n);
+      sums[1] += x * At(key(i + 1) + d, n);
+      sums[2] += x * At(key(i + 2) + d, n);
+      sums[3] += x * At(key(i + 3) + d, n);
+    });
+    SumsOf(sums[0], sums[1], sums[2], sums[3], scores + i);
+    for (int j = 0; j < 4; j++) scores[i + j] *= scale;
+  }
+  for (; i < keys.count; i++) {
+    Lanes sum = {};
+    InSteps(keys.width, [&](int64_t d, int64_t n) PLUMBLINE_LAMBDA { sum += At(q + d, n) * At(key(i) + d, n); });
+    scores[i] = SumOf(sum) * scale;
   }
 }
 
@@ -134,39 +193,58 @@ inline void Softmax(float* scores, int64_t count) {
   for (int64_t i = 0; i < count; i++) scores[i] *= inverse;
 }
 
-/** out[first … first + L·8) of the weighted sum of values. */
+/** out[d … d + L·8) += Σ weights[i] · values[i] */
 template <int L>
-PLUMBLINE_INLINE void Mix(const HeadCall& c, const float* weights, float* out, int64_t first) {
-  Lanes mixed[L] = {};
-  ForEachSlot(c, c.values + first, [&](int64_t i, const float* value) PLUMBLINE_LAMBDA {
+PLUMBLINE_INLINE void MixLanes(const float* weights, const Strip& values, int64_t d, float* out) {
+  Lanes mixed[L];
+  for (int n = 0; n < L; n++) mixed[n] = Load(out + d + n * kLanes);
+  for (int64_t i = 0; i < values.count; i++) {
+    const float *value = values.numbers + i * values.stride + d, *next = values.NextOf(i);
+    Fetch(next == nullptr ? nullptr : next + d, 1, 0, L * kLanes);
     for (int n = 0; n < L; n++) mixed[n] += weights[i] * Load(value + n * kLanes);
-  });
-  for (int n = 0; n < L; n++) Store(out + first + n * kLanes, mixed[n]);
+  }
+  for (int n = 0; n < L; n++) Store(out + d + n * kLanes, mixed[n]);
 }
 
-/** Attention of the queries of one key head of one row. @param scores room for group · (last − first) */
-inline void DecodeHead(const HeadCall& c, float* scores) {
-  const int64_t count = c.last - c.first;
-  ForEachSlot(c, c.keys, [&](int64_t i, const float* key) PLUMBLINE_LAMBDA {
-    for (int64_t g = 0; g < c.group; g++) {
-      Lanes sum = {};
-      InSteps(c.width, [&](int64_t d, int64_t n) PLUMBLINE_LAMBDA { sum += At(c.q + g * c.width + d, n) * At(key + d, n); });
-      const float score = SumOf(sum) * c.scale;
-      scores[g * count + i] = c.softCap == 0 ? score : c.softCap * std::tanh(score / c.softCap);
-    }
-  });
-  for (int64_t g = 0; g < c.group; g++) {
-    const float* weights = scores + g * count;
-    float* out = c.out + g * c.width;
-    Softmax(scores + g * count, count);
-    int64_t d = 0;
-    for (; d + 8 * kLanes <= c.width; d += 8 * kLanes) Mix<8>(c, weights, out, d);
-    for (; d + kLanes <= c.width; d += kLanes) Mix<1>(c, weights, out, d);
-    for (; d < c.width; d++) {
-      out[d] = 0;
-      ForEachSlot(c, c.values + d, [&](int64_t i, const float* value) PLUMBLINE_LAMBDA { out[d] += weights[i] * *value; });
-    }
+inline void Mix(const float* weights, const Strip& values, float* out) {
+  int64_t d = 0;
+  for (; d + 8 * kLanes <= values.width; d += 8 * kLanes) MixLanes<8>(weights, values, d, out);
+  for (; d + kLanes <= values.width; d += kLanes) MixLanes<1>(weights, values, d, out);
+  for (; d < values.width; d++) {
+    for (int64_t i = 0; i < values.count; i++) out[d] += weights[i] * values.numbers[i * values.stride + d];
   }
+}
+
+/**
+ * Attention of the queries of some key heads of one row. A page is read once, with all of its heads: they lie side by side.
+ *
+ * @param scores room for heads · group · (last − first)
+ */
+inline void DecodeRow(const RowCall& c, float* scores) {
+  const int64_t count = c.last - c.first, queries = c.heads * c.group;
+  std::fill_n(c.out, queries * c.width, 0.f);
+  if (count <= 0) return;
+  ForEachStrip(c, c.keys, SlotOf(c, c.values, c.first), [&](int64_t h, int64_t i, const Strip& keys) PLUMBLINE_LAMBDA {
+    Score(c.q + h * c.width, keys, c.scale, scores + h * count + i);
+  });
+  for (int64_t i = 0; c.softCap != 0 && i < queries * count; i++) scores[i] = c.softCap * std::tanh(scores[i] / c.softCap);
+  for (int64_t h = 0; h < queries; h++) Softmax(scores + h * count, count);
+  ForEachStrip(c, c.values, c.after, [&](int64_t h, int64_t i, const Strip& values) PLUMBLINE_LAMBDA {
+    Mix(scores + h * count + i, values, c.out + h * c.width);
+  });
+}
+
+/** The first of the numbers that is equal to one of them. */
+inline int64_t PlaceOf(const float* numbers, int64_t count, float one) {
+  int64_t i = 0;
+  for (; i + kLanes <= count; i += kLanes) {
+    // as four wide integers: there is no other way to ask all lanes at once in plain vectors
+    typedef int64_t Wide __attribute__((vector_size(32)));
+    const Wide equal = (Wide)(Whole)(Load(numbers + i) == All(one));
+    if ((equal[0] | equal[1] | equal[2] | equal[3]) != 0) break;
+  }
+  while (i + 1 < count && numbers[i] != one) i++;
+  return i;
 }
 
 /** The largest logit, the lowest id of equal ones. */
@@ -185,9 +263,7 @@ inline Best BestOf(const float* logits, int64_t count) {
     top = tops[i] > top ? tops[i] : top;
     isOdd |= odd[i];
   }
-  int64_t id = 0;
-  while (id + 1 < count && logits[id] != top) id++;
-  return {id, top, isOdd == 0};
+  return {isOdd == 0 ? PlaceOf(logits, count, top) : 0, top, isOdd == 0};
 }
 
 /** weights[i] = e^((logits[i] − top) / temperature), 0 where that is less than e⁻⁸⁷. */
@@ -199,10 +275,21 @@ inline void WeighAll(const float* logits, float top, float temperature, float* w
   });
 }
 
+/** Σ e^(logits[i] − top), without those less than e⁻⁸⁷. */
+inline float ExponentialSum(const float* logits, float top, int64_t count) {
+  Lanes sums = {};
+  InSteps(count, [&](int64_t i, int64_t n) PLUMBLINE_LAMBDA {
+    const Lanes log = At(logits + i, n) - top;
+    const Lanes weight = log < All(-87.f) ? Lanes{} : Exponential(log);
+    sums += n == kLanes ? weight : LoadSome(reinterpret_cast<const float*>(&weight), n);
+  });
+  return SumOf(sums);
+}
+
 inline float PartSum(const float* weights, int64_t count) {
   Lanes sums = {};
   InSteps(count, [&](int64_t i, int64_t n) PLUMBLINE_LAMBDA { sums += At(weights + i, n); });
   return SumOf(sums);
 }
 
-constexpr Loops kLoops = {SiluGate, SiluGateGradient, RmsNorm, TurnHead, DecodeHead, BestOf, WeighAll, PartSum};
+constexpr Loops kLoops = {SiluGate, SiluGateGradient, RmsNorm, TurnHead, DecodeRow, BestOf, WeighAll, ExponentialSum, PartSum};

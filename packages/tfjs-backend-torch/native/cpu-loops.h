@@ -12,17 +12,20 @@
 
 namespace plumbline {
 
-/** One key head of one row: the queries of its group over keys `first` to `last`, which lie in pages of a table. */
-struct HeadCall {
+/** Some key heads of one row: the queries of their groups over keys `first` to `last`, which lie in pages of a table. */
+struct RowCall {
+  /** [heads, group, width], as `out` */
   const float* q;
   const float* keys;
   const float* values;
   float* out;
   const int* table;
-  int64_t pageSize, first, last, group, width;
+  int64_t pageSize, first, last, heads, group, width;
   /** Numbers from slot to slot. */
   int64_t stride;
   float scale, softCap;
+  /** What is read next, to be fetched meanwhile. */
+  const float* after;
 };
 
 struct Best {
@@ -37,9 +40,10 @@ struct Loops {
   void (*siluGateGradient)(const float*, const float*, const float*, float*, float*, int64_t);
   void (*rmsNorm)(const float*, const float*, const float*, float*, float*, int64_t, float);
   void (*turnHead)(const float*, const float*, const float*, float*, int64_t, int64_t);
-  void (*decodeHead)(const HeadCall&, float*);
+  void (*decodeRow)(const RowCall&, float*);
   Best (*bestOf)(const float*, int64_t);
   void (*weighAll)(const float*, float, float, float*, int64_t);
+  float (*exponentialSum)(const float*, float, int64_t);
   float (*partSum)(const float*, int64_t);
 };
 

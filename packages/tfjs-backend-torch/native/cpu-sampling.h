@@ -126,9 +126,10 @@ inline int64_t Inverse(const float* weights, int64_t count, double mass) {
 }
 
 /** Of the softmax's normalizer. */
-inline double LogSum(const float* logits, float top, Scratch& scratch, int64_t count) {
-  CpuLoops().weighAll(logits, top, 1, scratch.weights.data(), count);
-  return static_cast<double>(top) + std::log(TotalOf(scratch.weights.data(), count));
+inline double LogSum(const float* logits, float top, int64_t count) {
+  double total = 0;
+  for (int64_t i = 0; i < count; i += kPart) total += CpuLoops().exponentialSum(logits + i, top, std::min(kPart, count - i));
+  return static_cast<double>(top) + std::log(total);
 }
 
 /** Edits of the logits and the only ids that may be drawn, of one row; see LogitEdits and TokenLists. */
@@ -183,7 +184,7 @@ inline Drawn DrawRow(const float* logits, int64_t count, const Draw& draw, const
   const bool plain = shaped == logits && draw.temperature == 1 && !draw.filters(count);
   const auto top = shaped == logits ? best : CpuLoops().bestOf(logits, count);
   if (!top.isNumber || !std::isfinite(top.logit)) return {};
-  const double policy = plain ? sampling : logits[id] - LogSum(logits, top.logit, scratch, count);
+  const double policy = plain ? sampling : logits[id] - LogSum(logits, top.logit, count);
   if (!std::isfinite(policy) || std::isnan(sampling)) return {};
   return {static_cast<int32_t>(id), static_cast<float>(sampling), static_cast<float>(policy)};
 }

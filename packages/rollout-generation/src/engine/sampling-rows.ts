@@ -17,8 +17,11 @@ const draws = (rows: ReadonlyArray<SampleRow>): Float32Array => {
   const numbers = new Float32Array(rows.length * DRAW_WIDTH)
   rows.forEach((row, i) => {
     const { minP, temperature, topK, topP } = row.group.request.sampling
-    const cooled = temperature === 0 ? 0 : bounded(temperature)
-    numbers.set([uniformOf(row), cooled, topK, Math.max(LEAST, topP), minP], i * DRAW_WIDTH)
+    const greedy = temperature === 0
+    numbers.set(
+      [greedy ? 0 : uniformOf(row), greedy ? 0 : bounded(temperature), topK, Math.max(LEAST, topP), minP],
+      i * DRAW_WIDTH
+    )
   })
   return numbers
 }
