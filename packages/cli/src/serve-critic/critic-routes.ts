@@ -33,7 +33,8 @@ export const criticRoutes = (options: CriticRoutesOptions): ReadonlyArray<Route>
     handle: (request) =>
       Effect.gen(function* () {
         yield* options.admission.enter
-        const body = yield* jsonBody(request, options.limits)
+        // all rows of a rollout, from a run that waits for nothing else
+        const body = yield* jsonBody(request, options.limits, Number.POSITIVE_INFINITY)
         yield* options.admission.turn
         const decoded = yield* reading("body", () => decodeWire(body))
         const answered = yield* answer(decoded).pipe(Effect.catchTag("CriticFailed", unable))

@@ -10,10 +10,13 @@ type BodyLimits = Pick<Limits, "maxBodyBytes" | "maxBodySeconds">
 /**
  * The JSON value that a request carries: 415 for other media, 413 if too long or of too many parts, 408 if too slow, 400 if it
  * is not JSON.
+ *
+ * @param mostParts texts, keys included, lists and objects of the body
  */
 export const jsonBody = (
   request: HttpServerRequest.HttpServerRequest,
-  limits: BodyLimits
+  limits: BodyLimits,
+  mostParts = partsAllowed(limits)
 ): Effect.Effect<unknown, RequestRefused> =>
   Effect.gen(function* () {
     yield* checkMedia(request, "application/json")
@@ -22,7 +25,7 @@ export const jsonBody = (
     const bytes = yield* bodyBytes(request, limits).pipe(
       Effect.timeoutOrElse({ duration: limits.maxBodySeconds * 1000, orElse: () => Effect.fail(tooSlow(limits)) })
     )
-    if (hasMoreParts(bytes, MOST_PARTS)) return yield* tooManyParts
+    if (hasMoreParts(bytes, mostParts)) return yield* tooManyParts(mostParts)
     // megabytes take tens of milliseconds to look through, to parse and to be read by who asked: each in a turn of its own
     yield* Effect.yieldNow
     const value = yield* parsed(bytes)
@@ -62,16 +65,20 @@ const tooLong = ({ maxBodyBytes }: BodyLimits) =>
     code: "body_too_large"
   })
 
-/** Texts, keys included, lists and objects of a body: reading more would keep others waiting. Numbers are read faster. */
-const MOST_PARTS = 100_000
+/**
+ * Texts, keys included, lists and objects of a body: with more, reading it would keep others waiting. Numbers are read faster. Who
+ * allows longer bodies allows more.
+ */
+const partsAllowed = ({ maxBodyBytes }: BodyLimits): number => Math.max(100_000, Math.floor(maxBodyBytes / 40))
 
-const tooManyParts = Effect.fail(
-  new RequestRefused({
-    status: 413,
-    reason: `the body has more than ${MOST_PARTS} texts, keys, lists and objects`,
-    code: "body_too_large"
-  })
-)
+const tooManyParts = (most: number) =>
+  Effect.fail(
+    new RequestRefused({
+      status: 413,
+      reason: `the body has more than ${most} texts, keys, lists and objects`,
+      code: "body_too_large"
+    })
+  )
 
 const tooSlow = ({ maxBodySeconds }: BodyLimits) =>
   new RequestRefused({
