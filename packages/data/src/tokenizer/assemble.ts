@@ -130,9 +130,11 @@ const textDecoder = (
   // as transformers: made for WordPiece, it would corrupt BPE text
   const cleansUp = config.clean_up_tokenization_spaces === true && definition.model.type !== "BPE"
   return (ids, { skipSpecialTokens = false } = {}) => {
-    const tokens = Array.from(ids, (id) => tokenOf.get(id)).filter(
-      (token): token is string => token !== undefined && !(skipSpecialTokens && special.has(token))
-    )
+    const tokens: Array<string> = []
+    for (let t = 0; t < ids.length; t++) {
+      const token = tokenOf.get(ids[t]!)
+      if (token !== undefined && !(skipSpecialTokens && special.has(token))) tokens.push(token)
+    }
     const text = decodeTokens(tokens)
     return cleansUp
       ? text
