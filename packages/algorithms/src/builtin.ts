@@ -2,8 +2,8 @@ import type { RecipeServices, TrainResult } from "@plumbline/training"
 import type { Effect, Schema } from "effect"
 import type { DataKind } from "./data-file.ts"
 
-/** When a frozen copy of the model computes log-probs of the data. */
-export type ReferenceUse = "never" | "once" | "every step"
+/** When a copy of the model computes log-probs of the data: a frozen one, or at every step one that moves. */
+export type ReferenceUse = "never" | "once" | "every step" | "moving"
 
 /** An algorithm as the command line runs it: options from flags, models and data from folders and files. */
 export interface Builtin<Options extends Schema.Struct<Schema.Struct.Fields>, Row> {

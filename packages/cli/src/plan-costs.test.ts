@@ -88,8 +88,8 @@ describe("costsOf", () => {
     })
     expect(costsOf(config, rows, { ...options, microBatchSize: 1 }).memory).toMatchObject({
       activations: 4 * 4 * 80,
-      // the sum so far, and those of the part
-      gradients: 2 * 4 * N
+      // each joins the sum as it is made
+      gradients: 4 * N
     })
     expect(costsOf(config, rows, { ...options, microBatchTokens: 5 }).memory.activations).toBe(5 * 4 * 80)
   })
@@ -98,6 +98,22 @@ describe("costsOf", () => {
     const { memory } = costsOf(config, rows, { ...options, precision: "bfloat16" })
     expect(memory).toMatchObject({ weights: 4 * N + 2 * (N - 12), gradients: 2 * N, moments: 8 * N })
     expect(memory.activations).toBe(8 * 2 * 80)
+  })
+
+  it("counts a process's part of float32 values, moments and sums, and whole values beside a reference that moves", () => {
+    const given = { ...options, precision: "bfloat16", processes: 4 } as const
+    const often = costsOf(config, { ...rows, reference: "every step" }, { ...given, batchSize: 16, microBatchSize: 1 })
+    expect(often.memory).toMatchObject({
+      weights: 4 * 12 + (2 + 4 / 4) * (N - 12),
+      // the sums of its own micro-batches, and its part of everyone's
+      gradients: 2 * N + N,
+      moments: 2 * N,
+      reference: 4 * 12 + 2 * (N - 12)
+    })
+    const moving = costsOf(config, { ...rows, reference: "moving" }, given)
+    const whole = 4 * N + 2 * (N - 12)
+    expect(moving.memory).toMatchObject({ weights: whole, reference: whole })
+    expect(moving.checkpointBytes).toBe(4 * N * 2 + 8 * N)
   })
 
   const adapter = { trained: 30, stored: 40, modules: ["model.layers.0.self_attn.v_proj"], isNew: true }

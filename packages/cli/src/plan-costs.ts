@@ -46,14 +46,16 @@ export const costsOf = (config: DecoderConfig, workload: Workload, options: Cost
   const steps = options.maxSteps ?? Math.max(1, Math.floor(workload.stepsPerEpoch * options.epochs))
   const share = options.batchSize / workload.units.length
   const forward = FORWARD * flopsOf(config, workload.units)
-  const everyStep = workload.reference === "every step" ? forward : 0
+  const asksAlways = workload.reference === "every step" || workload.reference === "moving"
+  const everyStep = asksAlways ? forward : 0
   const again = options.activationCheckpointing ? FORWARD * blockFlops(config, workload.units) : 0
   const flopsPerStep = (flopsOf(config, workload.units, adapter) + everyStep + again) * share
   const once = workload.reference === "once" ? forward + FORWARD * flopsOf(config, workload.heldOut) : 0
-  const evaluation = evaluationFlops(config, workload, options, steps) * (workload.reference === "every step" ? 2 : 1)
+  const evaluation = evaluationFlops(config, workload, options, steps) * (asksAlways ? 2 : 1)
   const stored = (adapter?.stored ?? parameters) * FLOAT_BYTES
   const trainedParameters = adapter?.trained ?? parameters
-  const checkpointBytes = stored + 2 * trainedParameters * FLOAT_BYTES
+  const carried = workload.reference === "moving" ? stored : 0
+  const checkpointBytes = stored + carried + 2 * trainedParameters * FLOAT_BYTES
   return {
     parameters,
     trainedParameters,
@@ -103,7 +105,7 @@ const largestMicroBatch = (
   const byCount = sum(longestFirst.slice(0, size))
   const tokens = most === undefined ? byCount : Math.max(longestFirst[0]!, Math.min(most, byCount))
   const isPart = size < share || tokens < byCount
-  return { tokens, isPart, hasReference: reference !== "never" }
+  return { tokens, isPart, reference }
 }
 
 const sum = (values: ReadonlyArray<number>): number => values.reduce((total, value) => total + value, 0)

@@ -1,3 +1,4 @@
+import type { ReferenceUse } from "@plumbline/algorithms"
 import { causalParameters, type DecoderConfig, type ParameterSpec, quantisedMatrices } from "@plumbline/models"
 import type { AdapterSize } from "@plumbline/peft"
 import { nf4Bytes } from "@plumbline/runtime"
@@ -33,20 +34,20 @@ export interface MicroBatch {
   readonly tokens: number
   /** Whether the batch is more than one of them, whose gradients are added up. */
   readonly isPart: boolean
-  readonly hasReference: boolean
+  readonly reference: ReferenceUse
 }
 
 const FLOAT_BYTES = 4
 
-export const memoryOf = (config: DecoderConfig, { hasReference, isPart, tokens }: MicroBatch, training: Training) => {
+export const memoryOf = (config: DecoderConfig, { isPart, reference, tokens }: MicroBatch, training: Training) => {
   const { adapter, processes } = training
   const parameters = causalParameters(config)
   const trained = adapter?.trained ?? parameters.reduce((total, spec) => total + sizeOf(spec), 0)
   const costs: MemoryCosts = {
-    weights: weightBytes(config, parameters, training),
-    gradients: trained * storage(training) * (isPart ? 2 : 1) + summedBytes(trained, processes),
+    weights: weightBytes(config, parameters, training, reference),
+    gradients: gradientBytes(trained, isPart, training),
     moments: (2 * trained * FLOAT_BYTES) / processes,
-    reference: hasReference ? referenceBytes(config, parameters, training) : 0,
+    reference: referenceBytes(parameters, training, reference),
     activations: tokens * storage(training) * activationFeatures(config, training),
     output: outputBytes(config, tokens, training),
     unfolded: storage(training) * Math.max(0, ...foldedSizes(config, parameters, training))
@@ -54,32 +55,57 @@ export const memoryOf = (config: DecoderConfig, { hasReference, isPart, tokens }
   return costs
 }
 
-/** A process's part of the sum, and of the weights that it moves. */
-const summedBytes = (trained: number, processes: number): number =>
-  processes === 1 ? 0 : (2 * trained * FLOAT_BYTES) / processes
+/**
+ * Of one process all; several add up those of their micro-batches and send the sums as they are complete, of which the most
+ * under way at a time is bounded.
+ */
+const gradientBytes = (trained: number, isPart: boolean, training: Training): number => {
+  const { processes } = training
+  const own = trained * storage(training)
+  if (processes === 1) return own
+  return (isPart ? own : Math.min(own, UNSENT_BYTES)) + (trained * FLOAT_BYTES) / processes
+}
+
+/** What is sent and not yet gone, as the backends bound it, and what waits for its turn. */
+const UNSENT_BYTES = 2 ** 30
 
 /** Bytes of a number of an activation, and of a matrix that products read. */
 const storage = ({ precision }: Training): number => (precision === "bfloat16" ? 2 : FLOAT_BYTES)
+
+const isNarrow = (training: Training): boolean => storage(training) < FLOAT_BYTES
 
 const isMatrix = ({ shape }: ParameterSpec): boolean => shape.length === 2
 const sizeOf = ({ shape }: ParameterSpec): number => shape.reduce((product, length) => product * length, 1)
 const sum = (values: ReadonlyArray<number>): number => values.reduce((total, value) => total + value, 0)
 
-/** A trained number: its float32 value, and a narrower copy where products read one. */
-const masterBytes = (training: Training): number =>
-  FLOAT_BYTES + (storage(training) < FLOAT_BYTES ? storage(training) : 0)
+/** A trained number: its float32 value, and the copy that products read where that is narrower. */
+const trainedBytes = (training: Training): number => FLOAT_BYTES + (isNarrow(training) ? storage(training) : 0)
 
-const weightBytes = (config: DecoderConfig, parameters: ReadonlyArray<ParameterSpec>, training: Training): number => {
+/** The same of a matrix of a whole model: several processes each have a part of the values, unless these move a reference. */
+const matrixBytes = (training: Training, reference: ReferenceUse): number =>
+  isNarrow(training) && reference !== "moving"
+    ? FLOAT_BYTES / training.processes + storage(training)
+    : trainedBytes(training)
+
+const frozenBytes = (spec: ParameterSpec, training: Training): number =>
+  sizeOf(spec) * (isMatrix(spec) ? storage(training) : FLOAT_BYTES)
+
+const weightBytes = (
+  config: DecoderConfig,
+  parameters: ReadonlyArray<ParameterSpec>,
+  training: Training,
+  reference: ReferenceUse
+): number => {
   const { adapter, quantised } = training
   if (adapter === undefined) {
-    return sum(parameters.map((spec) => sizeOf(spec) * (isMatrix(spec) ? masterBytes(training) : FLOAT_BYTES)))
+    const ofMatrix = matrixBytes(training, reference)
+    return sum(parameters.map((spec) => sizeOf(spec) * (isMatrix(spec) ? ofMatrix : FLOAT_BYTES)))
   }
   const folded = quantised ? quantisedMatrices(config) : new Set<string>()
-  const frozen = parameters.map((spec) => {
-    if (folded.has(spec.name)) return nf4Bytes(sizeOf(spec))
-    return sizeOf(spec) * (isMatrix(spec) ? storage(training) : FLOAT_BYTES)
-  })
-  return sum(frozen) + adapter.trained * masterBytes(training) + (adapter.stored - adapter.trained) * FLOAT_BYTES
+  const frozen = parameters.map((spec) =>
+    folded.has(spec.name) ? nf4Bytes(sizeOf(spec)) : frozenBytes(spec, training)
+  )
+  return sum(frozen) + adapter.trained * trainedBytes(training) + (adapter.stored - adapter.trained) * FLOAT_BYTES
 }
 
 const foldedSizes = (config: DecoderConfig, parameters: ReadonlyArray<ParameterSpec>, { quantised }: Training) => {
@@ -87,15 +113,18 @@ const foldedSizes = (config: DecoderConfig, parameters: ReadonlyArray<ParameterS
   return parameters.filter(({ name }) => folded.has(name)).map(sizeOf)
 }
 
-/** The reference of a new adapter is the model below it; of an old one its copy; of a trained model a copy of that. */
+/** That of a new adapter is the model below it, of an old one its copy; of a model trained whole another one, frozen or like it. */
 const referenceBytes = (
-  config: DecoderConfig,
   parameters: ReadonlyArray<ParameterSpec>,
-  training: Training
+  training: Training,
+  reference: ReferenceUse
 ): number => {
   const { adapter } = training
-  if (adapter === undefined) return weightBytes(config, parameters, training)
-  return adapter.isNew ? 0 : adapter.stored * masterBytes(training)
+  if (reference === "never") return 0
+  if (adapter !== undefined)
+    return adapter.isNew && reference !== "moving" ? 0 : adapter.stored * trainedBytes(training)
+  if (reference !== "moving") return sum(parameters.map((spec) => frozenBytes(spec, training)))
+  return sum(parameters.map((spec) => sizeOf(spec) * (isMatrix(spec) ? trainedBytes(training) : FLOAT_BYTES)))
 }
 
 /**

@@ -1,16 +1,19 @@
 import { type Tensor, tf } from "@plumbline/runtime"
 import type { Model } from "./model.ts"
+import { narrowMatrix } from "./narrow-matrix.ts"
 import { ownVariables } from "./own-variables.ts"
 import { parameterStore } from "./parameter-store.ts"
 
 /**
- * A copy of a model as it is now, frozen unless it is to be moved: a reference policy. The values are shared until the
- * model's next update, which writes into memory of its own.
+ * A copy of a model as it is now, frozen unless it is to be moved: a reference policy. Values are shared until the model's
+ * next update, which writes into memory of its own; those of a frozen copy are as products read them.
  */
 export const copyModel = <M extends Model>(model: M, name: string, trainable: boolean): M => {
   if (model.copy !== undefined) return model.copy(name, trainable) as M
   const store = parameterStore(name, trainable)
-  for (const [parameter, tensor] of model.parameters) store.add(parameter, tf.clone(tensor))
+  for (const [parameter, tensor] of model.parameters) {
+    store.add(parameter, trainable ? tf.clone(tensor) : narrowMatrix(tf.clone(tensor)))
+  }
   const { dispose, parameters } = store
   return model.rebuilt({ name, parameters, variables: store.variables(), dispose }) as M
 }

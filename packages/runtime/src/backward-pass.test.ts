@@ -1,8 +1,8 @@
 import { Effect } from "effect"
 import { beforeAll, describe, expect, it } from "vitest"
 import { ModelRuntime } from "./model-runtime.ts"
-import { replaceBackwardPass } from "./backward-pass.ts"
-import { tf, type Scalar, type Tensor } from "./tf.ts"
+import { replaceBackwardPass, takeGradients } from "./backward-pass.ts"
+import { tf, type Scalar, type Tensor, type Variable } from "./tf.ts"
 
 beforeAll(async () => {
   await Effect.runPromise(Effect.provide(ModelRuntime, ModelRuntime.layerCpu))
@@ -67,6 +67,50 @@ describe("the tape", () => {
       const slope = tf.grad((x: Tensor) => sum(tf.square(x), tf.pow(x, 3)))
       expect(slope(tf.scalar(2)).dataSync()[0]).toBeCloseTo(16, 5)
     })
+    expect(tf.memory().numTensors).toBe(before)
+  })
+})
+
+describe("takeGradients", () => {
+  /** Σ of wᵢ after wᵢ₋₁, so that the last is met first on the way back, and the first once more at the end. */
+  const chain = (weights: ReadonlyArray<Variable>) => (): Scalar => {
+    const [first, ...rest] = weights
+    let y = tf.mul(first!, first!)
+    for (const weight of rest) y = tf.sin(tf.mul(y, weight))
+    return tf.sum(tf.mul(y, 3))
+  }
+
+  it("hands over what `variableGrads` returns, one by one, before the pass is at its end, and leaves nothing", () => {
+    const weights = [0.3, 1.2, -0.4, 2].map((value) => tf.variable(tf.tensor1d([value, value / 2])))
+    const stranger = tf.variable(tf.tensor1d([1, 1]))
+    const before = tf.memory().numTensors
+    const expected = tf.variableGrads(chain(weights), [...weights])
+    const taken: Array<[Tensor, Float32Array]> = []
+    const alive: Array<number> = []
+    const value = takeGradients(chain(weights), [stranger, ...weights], (x, gradient) => {
+      taken.push([x, gradient.dataSync() as Float32Array])
+      alive.push(tf.memory().numTensors)
+      gradient.dispose()
+    })
+    expect(value.dataSync()).toEqual(expected.value.dataSync())
+    expect(taken.map(([x]) => x)).toEqual(weights.toReversed())
+    for (const [x, gradient] of taken) expect(gradient).toEqual(expected.grads[(x as Variable).name]!.dataSync())
+    expect(alive[0]).toBeGreaterThan(alive.at(-1)!)
+    tf.dispose([value, expected])
+    expect(tf.memory().numTensors).toBe(before)
+  })
+
+  it("frees what a taker kept where it throws, and hands nothing to the pass after it", () => {
+    const weights = [tf.variable(tf.scalar(2)), tf.variable(tf.scalar(3))]
+    const before = tf.memory().numTensors
+    const fails = (_: Tensor, gradient: Tensor) => {
+      tf.keep(gradient)
+      throw new RangeError("full")
+    }
+    expect(() => tf.tidy(() => takeGradients(chain(weights), weights, fails))).toThrow("full")
+    const { grads, value } = tf.variableGrads(chain(weights), weights)
+    expect(Object.keys(grads)).toHaveLength(2)
+    tf.dispose([grads, value] as never)
     expect(tf.memory().numTensors).toBe(before)
   })
 })

@@ -1,4 +1,4 @@
-import { tf, type Tensor } from "./tf.ts"
+import { type Scalar, tf, type Tensor, type Variable } from "./tf.ts"
 
 /** Makes the gradient of an input. */
 interface Thunk {
@@ -43,6 +43,30 @@ interface Step {
   readonly names: ReadonlyArray<string>
 }
 
+/** Is given each gradient as soon as it is complete. It owns them. */
+export type TakeGradient = (x: Tensor, gradient: Tensor) => void
+
+/** For the pass that begins next. */
+let nextTaker: TakeGradient | undefined
+
+/**
+ * The gradients of f by variables, each handed over as soon as it is complete, while the backward pass goes on: the whole
+ * need not exist at one time. In the order of that pass, so that it depends on f; none of a variable that f does not reach.
+ *
+ * @param f    under the tape; one number
+ * @param take is given tensors of its own; what it makes and is to last, it keeps
+ * @returns    the value of f
+ */
+export const takeGradients = (f: () => Scalar, variables: ReadonlyArray<Variable>, take: TakeGradient): Scalar => {
+  const engine = tf.engine() as unknown as Engine
+  nextTaker = take
+  try {
+    return engine.gradients(f, variables, null, true).value as Scalar
+  } finally {
+    nextTaker = undefined
+  }
+}
+
 const patched = new WeakSet<object>()
 
 /**
@@ -58,13 +82,15 @@ export const replaceBackwardPass = (): void => {
   const { gradients } = engine
   engine.gradients = (f, xs, dy, allowNoGradients = false) => {
     if (engine.state.gradientDepth > 0) return gradients.call(engine, f, xs, dy, allowNoGradients)
+    const take = nextTaker
+    nextTaker = undefined
     const y = taped(engine, f)
     const tape = engine.state.activeTape ?? []
     const steps = stepsBetween(tape, xs, y)
     if (!allowNoGradients && steps.length === 0) {
       throw new Error("Cannot compute gradient of y=f(x) with respect to x: nothing leads from x to y.")
     }
-    const grads = tf.tidy(() => walk(tape, steps, xs, y, dy) as Array<Tensor>)
+    const grads = tf.tidy(() => walk(tape, steps, xs, y, dy, take) as Array<Tensor>)
     engine.state.activeTape = null
     return { value: y, grads }
   }
@@ -110,14 +136,36 @@ const walk = (
   steps: ReadonlyArray<Step>,
   xs: ReadonlyArray<Tensor>,
   y: Tensor,
-  given: Tensor | null | undefined
+  given: Tensor | null | undefined,
+  take: TakeGradient | undefined
 ): ReadonlyArray<Tensor | undefined> => {
   const passed = new Set(steps.map(({ node }) => node))
   for (const node of tape) if (!passed.has(node)) tf.dispose([...node.saved])
   // a copy of the caller's own, which we must not free
   const slopes: Slopes = new Map([[y.id, given == null ? tf.ones(y.shape) : tf.clone(given)]])
-  for (let i = steps.length - 1; i >= 0; i--) passBack(steps[i]!, slopes)
+  const complete = take === undefined ? [] : completeAfter(steps, xs)
+  for (let i = steps.length - 1; i >= 0; i--) {
+    passBack(steps[i]!, slopes)
+    for (const x of complete[i] ?? []) {
+      const slope = slopes.get(x.id)!
+      slopes.delete(x.id)
+      take!(x, slope)
+    }
+  }
   return xs.map(({ id }) => slopes.get(id))
+}
+
+/** Those whose gradient is complete once the walk has passed a step, by the step. */
+const completeAfter = (steps: ReadonlyArray<Step>, xs: ReadonlyArray<Tensor>): ReadonlyArray<ReadonlyArray<Tensor>> => {
+  const waiting = new Map(xs.map((x) => [x.id, x]))
+  return steps.map(({ names, node }) =>
+    names.flatMap((name) => {
+      const { id } = node.inputs[name]!
+      const x = waiting.get(id)
+      waiting.delete(id)
+      return x ?? []
+    })
+  )
 }
 
 /** Moves the gradients of a node's outputs to its inputs, and frees what the node held. */

@@ -35,6 +35,7 @@ export { linear, linears } from "./ops/linear.ts"
 export { logCollision } from "./ops/log-collision.ts"
 export { dequantised, nf4Linear, type Nf4Matrix, quantised } from "./ops/nf4.ts"
 export { nf4Bytes, type Nf4Values, packNf4, unpackNf4 } from "./ops/nf4-values.ts"
+export { takeGradients, type TakeGradient } from "./backward-pass.ts"
 export { narrowed } from "./ops/narrowed.ts"
 export { addRmsNorm, layerNorm, rmsNorm } from "./ops/norms.ts"
 export { type AdamwItem, type AdamwStep, adamwUpdate, normOf, normParts } from "./ops/optimizer.ts"
@@ -45,7 +46,7 @@ export {
   pagedRows,
   type PagedSpans
 } from "./ops/paged-attention.ts"
-export { joinParts, ownPart, sumOverProcesses, sumPart } from "./ops/processes.ts"
+export { joinParts, ownPart, settleSums, sumOverProcesses, sumPart } from "./ops/processes.ts"
 export { alone, joinProcesses, type Meeting, Processes, type ProcessesShape } from "./processes.ts"
 export { recomputed } from "./ops/recomputed.ts"
 export { addedGradient } from "./ops/added-gradient.ts"

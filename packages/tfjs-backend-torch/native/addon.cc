@@ -93,6 +93,7 @@ static Napi::Object Initialise(Napi::Env env, Napi::Object exports) {
   add("groupFail", GroupFail);
   add("groupSum", GroupSum);
   add("groupSumPart", GroupSumPart);
+  add("groupSettle", GroupSettle);
   add("groupJoinParts", GroupJoinParts);
   add("groupExchange", GroupExchange);
   add("handleStatistics", HandleStatistics);

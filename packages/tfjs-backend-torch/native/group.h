@@ -188,8 +188,9 @@ inline std::vector<at::Tensor> HostTensors(Group& group, const at::Tensor& own) 
   return all;
 }
 
+/** In float32. */
 inline at::Tensor SumOf(const std::vector<at::Tensor>& tensors, int64_t from, int64_t count) {
-  auto sum = tensors[0].narrow(0, from, count).clone();
+  auto sum = tensors[0].narrow(0, from, count).to(at::kFloat, false, true);
   for (size_t i = 1; i < tensors.size(); i++) sum.add_(tensors[i].narrow(0, from, count));
   return sum;
 }
@@ -213,7 +214,10 @@ inline Napi::Value GroupSum(const Napi::CallbackInfo& info) {
   });
 }
 
-/** groupSumPart(handle): this process's part of the sum, one of as many equal ones as there are processes; flat. */
+/**
+ * groupSumPart(handle): this process's part of the sum, one of as many equal ones as there are processes; flat, float32. Begun: it
+ * is there after groupSettle.
+ */
 inline Napi::Value GroupSumPart(const Napi::CallbackInfo& info) {
   CurrentActivity() = {"groupSumPart", ""};
   return Guarded(info.Env(), [&]() -> Napi::Value {
@@ -223,12 +227,23 @@ inline Napi::Value GroupSumPart(const Napi::CallbackInfo& info) {
     const auto count = whole.numel() / SizeOf(group);
 #ifdef PLUMBLINE_CUDA
     if (group.devices != nullptr) {
-      auto part = at::empty({count}, whole.options());
+      auto part = at::empty({count}, whole.options().dtype(at::kFloat));
       group.devices->SumPart(whole, part);
       return Wrap(info.Env(), std::move(part));
     }
 #endif
     return Wrap(info.Env(), SumOf(HostTensors(group, whole), group.meeting->Own().rank * count, count));
+  });
+}
+
+/** groupSettle(): what is queued from here on finds the parts of sums that were begun. */
+inline Napi::Value GroupSettle(const Napi::CallbackInfo& info) {
+  CurrentActivity() = {"groupSettle", ""};
+  return Guarded(info.Env(), [&]() -> Napi::Value {
+#ifdef PLUMBLINE_CUDA
+    if (JoinedGroup().devices != nullptr) JoinedGroup().devices->Settle();
+#endif
+    return info.Env().Undefined();
   });
 }
 

@@ -1,12 +1,15 @@
 #pragma once
 // NCCL, which comes with every torch for CUDA, found at run time: its header does not.
 
+#include <ATen/ATen.h>
 #include <ATen/cuda/CUDAContext.h>
+#include <ATen/cuda/CUDAEvent.h>
+#include <c10/cuda/CUDAGuard.h>
 #include <c10/cuda/CUDAStream.h>
 #include <dlfcn.h>
 
-#include <atomic>
 #include <cstring>
+#include <deque>
 #include <mutex>
 #include <string>
 #include <vector>
@@ -24,12 +27,17 @@ struct NcclId {
 using NcclComm = void*;
 
 constexpr int kNcclSum = 0;
+constexpr int kNcclByte = 1;
+constexpr int kNcclFloat = 7;
 
 struct Nccl {
   int (*getId)(NcclId* id);
   int (*join)(NcclComm* comm, int size, NcclId id, int rank);
   int (*allReduce)(const void* from, void* to, size_t count, int type, int op, NcclComm, cudaStream_t);
-  int (*reduceScatter)(const void* from, void* to, size_t count, int type, int op, NcclComm, cudaStream_t);
+  int (*send)(const void* from, size_t count, int type, int rank, NcclComm, cudaStream_t);
+  int (*receive)(void* to, size_t count, int type, int rank, NcclComm, cudaStream_t);
+  int (*groupStart)();
+  int (*groupEnd)();
   int (*allGather)(const void* from, void* to, size_t count, int type, NcclComm, cudaStream_t);
   int (*abort)(NcclComm);
   int (*destroy)(NcclComm);
@@ -50,7 +58,10 @@ inline const Nccl& NcclOf() {
     found.getId = reinterpret_cast<decltype(found.getId)>(find("ncclGetUniqueId"));
     found.join = reinterpret_cast<decltype(found.join)>(find("ncclCommInitRank"));
     found.allReduce = reinterpret_cast<decltype(found.allReduce)>(find("ncclAllReduce"));
-    found.reduceScatter = reinterpret_cast<decltype(found.reduceScatter)>(find("ncclReduceScatter"));
+    found.send = reinterpret_cast<decltype(found.send)>(find("ncclSend"));
+    found.receive = reinterpret_cast<decltype(found.receive)>(find("ncclRecv"));
+    found.groupStart = reinterpret_cast<decltype(found.groupStart)>(find("ncclGroupStart"));
+    found.groupEnd = reinterpret_cast<decltype(found.groupEnd)>(find("ncclGroupEnd"));
     found.allGather = reinterpret_cast<decltype(found.allGather)>(find("ncclAllGather"));
     found.abort = reinterpret_cast<decltype(found.abort)>(find("ncclCommAbort"));
     found.destroy = reinterpret_cast<decltype(found.destroy)>(find("ncclCommDestroy"));
@@ -64,17 +75,15 @@ inline void CheckNccl(int error) {
   if (error != 0) throw PeerError(std::string("NCCL: ") + NcclOf().errorText(error));
 }
 
-inline int NcclType(const at::Tensor& tensor) {
-  if (tensor.scalar_type() == at::kFloat) return 7;
-  throw ArgumentError(std::string("processes do not add up ") + c10::toString(tensor.scalar_type()));
-}
-
-/** The devices of all processes. What is asked of them is queued on the current stream, as any kernel is. */
+/**
+ * The devices of all processes. What is asked of them is queued, as any kernel is: on the current stream, but for `SumPart`,
+ * which goes on beside it.
+ */
 class Devices {
  public:
-  Devices(Meeting& meeting, NcclId id) {
-    const auto& own = meeting.Own();
-    CheckNccl(NcclOf().join(&comm_, own.size, id, own.rank));
+  Devices(Meeting& meeting, NcclId id)
+      : size_(meeting.Own().size), side_(c10::cuda::getStreamFromPool(true)) {
+    CheckNccl(NcclOf().join(&comm_, size_, id, meeting.Own().rank));
   }
 
   ~Devices() {
@@ -90,25 +99,83 @@ class Devices {
     comm_ = nullptr;
   }
 
+  /** Of float32. */
   void Sum(const at::Tensor& x) {
+    Settle();
     Queue([&](NcclComm comm, cudaStream_t stream) {
-      return NcclOf().allReduce(x.data_ptr(), x.data_ptr(), x.numel(), NcclType(x), kNcclSum, comm, stream);
+      return NcclOf().allReduce(x.data_ptr(), x.data_ptr(), x.numel(), kNcclFloat, kNcclSum, comm, stream);
     });
   }
 
+  /**
+   * Begins this process's part of a sum, in float32; what follows on the current stream does not wait for it before `Settle`.
+   * Numbers travel as they are stored, and each process adds up what it is sent in the processes' order.
+   */
   void SumPart(const at::Tensor& whole, const at::Tensor& part) {
-    Queue([&](NcclComm comm, cudaStream_t stream) {
-      return NcclOf().reduceScatter(whole.data_ptr(), part.data_ptr(), part.numel(), NcclType(whole), kNcclSum, comm, stream);
-    });
+    const auto current = c10::cuda::getCurrentCUDAStream();
+    at::cuda::CUDAEvent made;
+    made.record(current);
+    made.block(side_);
+    Pending begun{whole, part, {}};
+    {
+      const c10::cuda::CUDAStreamGuard guard(side_);
+      auto dealt = at::empty({size_, part.numel()}, whole.options());
+      Deal(whole, dealt);
+      at::sum_out(begun.part, dealt, at::IntArrayRef{0}, false, at::kFloat);
+      begun.done.record(side_);
+    }
+    pendingBytes_ += whole.nbytes();
+    pending_.push_back(std::move(begun));
+    // memory of what is sent is free again where the current stream has waited for that
+    while (pendingBytes_ > kMostPendingBytes) SettleOldest();
   }
 
+  /** What follows on the current stream waits for the sums that were begun. */
+  void Settle() {
+    while (!pending_.empty()) SettleOldest();
+  }
+
+  /** Numbers of any type: they are only moved. */
   void JoinParts(const at::Tensor& part, const at::Tensor& whole) {
+    Settle();
     Queue([&](NcclComm comm, cudaStream_t stream) {
-      return NcclOf().allGather(part.data_ptr(), whole.data_ptr(), part.numel(), NcclType(part), comm, stream);
+      return NcclOf().allGather(part.data_ptr(), whole.data_ptr(), part.nbytes(), kNcclByte, comm, stream);
     });
   }
 
  private:
+  /** A sum that the side stream may still be at, and what must live until then. */
+  struct Pending {
+    at::Tensor whole;
+    at::Tensor part;
+    at::cuda::CUDAEvent done;
+  };
+
+  static constexpr size_t kMostPendingBytes = size_t{1} << 29;
+
+  void SettleOldest() {
+    auto& oldest = pending_.front();
+    oldest.done.block(c10::cuda::getCurrentCUDAStream());
+    pendingBytes_ -= oldest.whole.nbytes();
+    pending_.pop_front();
+  }
+
+  /** Row r of `dealt` is what process r has for this one. */
+  void Deal(const at::Tensor& whole, const at::Tensor& dealt) {
+    const size_t bytes = whole.nbytes() / size_;
+    Queue([&](NcclComm comm, cudaStream_t stream) {
+      const auto& nccl = NcclOf();
+      CheckNccl(nccl.groupStart());
+      int error = 0;
+      for (int rank = 0; rank < size_ && error == 0; rank++) {
+        error = nccl.send(static_cast<char*>(whole.data_ptr()) + rank * bytes, bytes, kNcclByte, rank, comm, stream);
+        if (error == 0) error = nccl.receive(static_cast<char*>(dealt.data_ptr()) + rank * bytes, bytes, kNcclByte, rank, comm, stream);
+      }
+      const int ended = nccl.groupEnd();
+      return error != 0 ? error : ended;
+    });
+  }
+
   template <typename Body>
   void Queue(Body body) {
     const std::lock_guard lock(mutex_);
@@ -118,6 +185,10 @@ class Devices {
 
   std::mutex mutex_;
   NcclComm comm_ = nullptr;
+  const int size_;
+  const c10::cuda::CUDAStream side_;
+  std::deque<Pending> pending_;
+  size_t pendingBytes_ = 0;
 };
 
 }  // namespace plumbline

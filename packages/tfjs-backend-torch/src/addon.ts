@@ -208,8 +208,10 @@ export interface Addon extends Partial<CudaAddon> {
   readonly groupExchange: (bytes: Uint8Array) => ReadonlyArray<Uint8Array>
   /** A new tensor: all processes' added up. Queued on a device, as what follows. */
   readonly groupSum: (x: Handle) => Handle
-  /** This process's part of the sum, one of as many equal ones as there are processes; flat. */
+  /** This process's part of the sum, one of as many equal ones as there are processes; flat, float32, there after `groupSettle`. */
   readonly groupSumPart: (x: Handle) => Handle
+  /** What is queued from here on finds the parts that were begun. */
+  readonly groupSettle: () => void
   /** Writes every process's part into its place of a contiguous tensor. */
   readonly groupJoinParts: (part: Handle, whole: Handle) => void
   readonly callStatistics: () => CallStatistics

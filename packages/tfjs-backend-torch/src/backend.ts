@@ -259,13 +259,14 @@ export class TorchBackend extends KernelBackend {
     data.companion = handle
   }
 
-  /** The same values that `compute` gives, elsewhere; the backend owns `handle` from here on. */
+  /** The same values that `compute` gives, in a part of other memory; the backend owns `handle` from here on. */
   moveCompute(weight: TensorInfo, handle: Handle): void {
     const data = this.data.get(weight.dataId)
     if (data.companion !== undefined) return this.setCompanion(weight, handle)
     this.addon.dispose([data.handle!])
     data.handle = handle
     data.shape = weight.shape
+    data.isPart = true
   }
 
   /** Takes what is kept beside the values; the caller owns it. */
@@ -327,7 +328,7 @@ export class TorchBackend extends KernelBackend {
 
   /** Whether something besides `tensor` sees its memory, so that it must not be written in place. */
   isShared({ dataId }: TensorInfo): boolean {
-    const { handle, refCount } = this.data.get(dataId)
-    return refCount > 1 || handle === undefined || this.addon.isShared(handle)
+    const { handle, isPart, refCount } = this.data.get(dataId)
+    return refCount > 1 || handle === undefined || (!isPart && this.addon.isShared(handle))
   }
 }

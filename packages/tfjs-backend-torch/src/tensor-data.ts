@@ -37,6 +37,8 @@ export class TensorData {
   refCount = 1
   /** Smallest and largest of whole numbers, where they are known on the host. */
   range: IndexRange | undefined = undefined
+  /** Its memory is a part, nobody else's, of what several tensors lie in. */
+  isPart = false
   /** All values are known to be the same. */
   uniform = false
 

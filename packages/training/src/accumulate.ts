@@ -2,9 +2,10 @@ import {
   alone,
   normOf,
   type ProcessesShape,
+  type TakeGradient,
+  takeGradients,
   tf,
   type NamedTensorMap,
-  type Tensor,
   type Tensor1D,
   type Variable
 } from "@plumbline/runtime"
@@ -12,14 +13,14 @@ import type { Trainable } from "./algorithm.ts"
 import type { Balance } from "./balance.ts"
 import { couple } from "./couple.ts"
 import { joined } from "./joined.ts"
-import { checkedSums } from "./objective-check.ts"
+import { checkedSums, invalid } from "./objective-check.ts"
 import type { LossSums, Memory, MicroBatch, Objective, Observed, Unit, WeightedSum } from "./objective.ts"
 import { dealt } from "./processes/own-share.ts"
-import { ownNormParts, reduceGradients } from "./processes/reduce-gradients.ts"
+import { gradientSum, ownNormParts } from "./processes/gradient-sum.ts"
 import { countOf, LOSS, metricsOf, type MicroBatchRecord, observedOf } from "./step-metrics.ts"
 
 export interface StepResult {
-  /** By variable name, as `reduceGradients` leaves them; the caller disposes. */
+  /** By variable name, as `gradientSum` leaves them; the caller disposes. */
   readonly gradients: NamedTensorMap
   /** Means over the global batch: `loss`, `grad_norm` and the objective's own. */
   readonly metrics: Readonly<Record<string, number>>
@@ -59,18 +60,19 @@ export const accumulate = <M extends Trainable, B extends MicroBatch>(
   const lossOf = (batch: B) => () =>
     checkedSums(objective.loss(balance?.models ?? models, batch, shared[learnt.indexOf(batch)]), hasUnits(batch))
   const variables = Object.values(models).flatMap((model) => [...model.variables])
+  const lastLearnt = own.findLast(hasUnits)
+  const sum = gradientSum(variables, processes)
   try {
     if (learnt.length > 1) balance?.measure(own.filter(hasUnits).map(lossOf), processes)
     return withRecords((records) => {
-      let gradients: NamedTensorMap = {}
       for (const batch of own) {
         const plain = lossOf(batch)
         const loss = () => balance?.loss(plain, batch.origins.length) ?? plain()
         if (!hasUnits(batch)) records.push(recordOf(batch, plain))
-        else gradients = addInto(gradients, microBatchGradients(loss, batch, counts, variables, records))
+        else backward(loss, batch, counts, variables, sum.take(batch === lastLearnt), records)
       }
       const learns = learnt.length > 0
-      const summed = learns ? reduceGradients(gradients, variables, processes) : gradients
+      const summed = learns ? sum.finish() : {}
       const norm = learns ? ownNormParts(summed, variables, processes) : undefined
       const { norms, ...read } = readTogether(records, norm, ordered, processes)
       const { brokenOrigins, metrics } = metricsOf(read.records, read.values, counts)
@@ -78,6 +80,9 @@ export const accumulate = <M extends Trainable, B extends MicroBatch>(
       const observed = observedOf(read.records, read.values)
       return { gradients: summed, metrics: { ...metrics, ...gradNorm }, brokenOrigins, observed, memory }
     })
+  } catch (cause) {
+    sum.dispose()
+    throw cause
   } finally {
     balance?.end()
   }
@@ -147,24 +152,35 @@ const totalCounts = <M, B extends MicroBatch>(objective: Objective<M, B>, microB
   return totals
 }
 
-const microBatchGradients = (
+/** Gives `take` the gradients of one micro-batch's share of the loss. */
+const backward = (
   loss: () => LossSums,
   batch: MicroBatch,
   counts: Readonly<Record<Unit, number>>,
-  variables: Array<Variable>,
+  variables: ReadonlyArray<Variable>,
+  take: TakeGradient,
   records: Array<MicroBatchRecord>
-): NamedTensorMap => {
-  const { grads, value } = tf.variableGrads(() => {
-    const sums = loss()
-    records.push(record(batch, flatten(sums)))
-    const terms = sums.terms.map(({ unit, values, weight = 1 }) =>
-      // a unit that the batch has none of adds nothing
-      tf.mul(tf.sum(values), weight / Math.max(1, countOf(counts, unit)))
-    )
-    return terms.reduce((total, term) => tf.add(total, term)).asScalar()
-  }, variables)
+): void => {
+  if (variables.length === 0) throw invalid("the models that are trained have no weight that may move")
+  let reaches = false
+  const value = takeGradients(
+    () => {
+      const sums = loss()
+      records.push(record(batch, flatten(sums)))
+      const terms = sums.terms.map(({ unit, values, weight = 1 }) =>
+        // a unit that the batch has none of adds nothing
+        tf.mul(tf.sum(values), weight / Math.max(1, countOf(counts, unit)))
+      )
+      return terms.reduce((total, term) => tf.add(total, term)).asScalar()
+    },
+    variables,
+    (variable, gradient) => {
+      reaches = true
+      take(variable, gradient)
+    }
+  )
   value.dispose()
-  return grads
+  if (!reaches) throw invalid("its loss does not depend on any weight of the trained models")
 }
 
 const entries = (sums: LossSums): ReadonlyArray<readonly [string, WeightedSum]> => [
@@ -208,14 +224,4 @@ const readOnce = (tensors: ReadonlyArray<Tensor1D>): Float32Array => {
   const all = tf.tidy(() => tf.concat([...tensors]).dataSync() as Float32Array)
   tf.dispose([...tensors])
   return all
-}
-
-const addInto = (total: NamedTensorMap, grads: NamedTensorMap): NamedTensorMap => {
-  const sum: NamedTensorMap = {}
-  for (const [name, grad] of Object.entries(grads)) {
-    const before: Tensor | undefined = total[name]
-    sum[name] = before === undefined ? grad : tf.add(before, grad)
-    if (before !== undefined) tf.dispose([before, grad])
-  }
-  return sum
 }

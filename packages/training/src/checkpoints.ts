@@ -81,7 +81,8 @@ const writeContents = Effect.fnUntraced(function* (folder: string, contents: Che
     makeFolder(folder)
   })
   for (const [role, model] of Object.entries(models)) {
-    yield* saveModel(model, join(folder, role), { extraFiles }).pipe(unwritable(folder))
+    const { valuesOf } = optimizer.weights
+    yield* saveModel(model, join(folder, role), { extraFiles, valuesOf }).pipe(unwritable(folder))
   }
   yield* writeTensors(join(folder, OPTIMIZER), optimizer.state()).pipe(unwritable(folder))
   yield* writeFileAtomically(join(folder, STATE), JSON.stringify({ ...state, optimizerSteps: optimizer.steps() }))

@@ -30,13 +30,8 @@ const checkSum = (what: string, { unit, values }: UnitSum) => {
   }
 }
 
-const invalid = (reason: string) => new ObjectiveInvalid({ reason })
-
-/** How tfjs begins to say that there is nothing to differentiate by, and what that means here. */
-const NO_GRADIENT: ReadonlyArray<readonly [string, string]> = [
-  ["Cannot find a connection between any variable", "its loss does not depend on any weight of the trained models"],
-  ["variableGrads() expects at least one", "the models that are trained have no weight that may move"]
-]
+/** An objective that breaks its contract. */
+export const invalid = (reason: string) => new ObjectiveInvalid({ reason })
 
 /** Runs synchronous code of an objective; what it does against the contract is typed. */
 export const objectiveStep = <A>(body: () => A): Effect.Effect<A, ObjectiveInvalid> =>
@@ -45,9 +40,6 @@ export const objectiveStep = <A>(body: () => A): Effect.Effect<A, ObjectiveInval
       return Effect.succeed(body())
     } catch (cause) {
       if (cause instanceof ObjectiveInvalid) return Effect.fail(cause)
-      const said = cause instanceof Error ? cause.message : ""
-      const meant = NO_GRADIENT.find(([beginning]) => said.startsWith(beginning))?.[1]
-      if (meant !== undefined) return Effect.fail(invalid(meant))
       throw cause
     }
   })

@@ -13,6 +13,8 @@ import {
   type Variable
 } from "@plumbline/runtime"
 import type { Trainable } from "./algorithm.ts"
+import { type DividedWeights, dividedWeights } from "./processes/divided-weights.ts"
+import { joinedValues, zeros } from "./processes/joined-values.ts"
 import { isDivided } from "./processes/parts.ts"
 
 export interface AdamwOptions {
@@ -28,7 +30,7 @@ export interface Optimizer {
   /**
    * One step in place.
    *
-   * @param gradients     by variable name, as `reduceGradients` leaves them; a parameter without one is left alone
+   * @param gradients     by variable name, as `gradientSum` leaves them; a parameter without one is left alone
    * @param learningRate  rate of this step
    * @param gradientScale factor on every gradient (clipping)
    */
@@ -39,6 +41,8 @@ export interface Optimizer {
   readonly state: () => ReadonlyMap<string, TensorValues>
   /** Values are shared until the next step; the tensors stay the caller's. */
   readonly restore: (steps: number, state: ReadonlyMap<string, Tensor>) => void
+  /** The exact values of what it updates, where several processes have these in parts. */
+  readonly weights: DividedWeights
   readonly dispose: () => void
 }
 
@@ -89,15 +93,20 @@ export const adamw = (
     const divided = isDivided(variable.size, size)
     const shape = divided ? [variable.size / size] : variable.shape
     const decays = variable.rank >= 2 ? weightDecay : 0
-    return { name, variable, rate, weightDecay: decays, divided, first: zeroMoment(shape), second: zeroMoment(shape) }
+    return { name, variable, rate, weightDecay: decays, divided, first: zeros(shape), second: zeros(shape) }
   })
+  const weights = dividedWeights(Object.values(models), processes)
   const trained = Object.values(models).filter(({ variables }) => variables.length > 0)
   let steps = 0
   return {
+    weights,
     apply: (gradients, learningRate, gradientScale) => {
       steps += 1
       const updated = slots.filter(({ variable }) => gradients[variable.name] !== undefined)
-      const parts = updated.map(({ divided, variable }) => (divided ? ownVariable(variable, processes) : undefined))
+      const kept = updated.map(({ variable }) => weights.partOf(variable))
+      const parts = updated.map(
+        ({ divided, variable }, i) => kept[i] ?? (divided ? ownVariable(variable, processes) : undefined)
+      )
       const items = updated.map(({ first, rate, second, variable, weightDecay }, i): AdamwItem => ({
         parameter: parts[i] ?? variable,
         gradient: gradients[variable.name]!,
@@ -110,7 +119,7 @@ export const adamw = (
       parts.forEach((part, i) => {
         if (part === undefined) return
         joinParts(updated[i]!.variable, part as Tensor as Tensor1D)
-        part.dispose()
+        if (kept[i] === undefined) part.dispose()
       })
       for (const { version } of trained) version.advance()
     },
@@ -138,29 +147,13 @@ export const adamw = (
     },
     dispose: () => {
       for (const { first, second } of slots) tf.dispose([first, second])
+      weights.dispose()
     }
   }
 }
 
-/** Made where it lies: `tf.zeros` would send as many zeros from the host. */
-const zeroMoment = (shape: Array<number>): Variable => tf.tidy(() => tf.variable(tf.fill(shape, 0), false))
-
 const ownVariable = (variable: Variable, { rank, size }: ProcessesShape): Variable =>
   tf.tidy(() => tf.variable(ownPart(variable, rank, size), false))
-
-/** All processes' parts of a moment, which the first one reads. */
-const joinedValues = (part: Variable, shape: Array<number>, rank: number): TensorValues => ({
-  shape,
-  values: async () => {
-    const whole = zeroMoment(shape)
-    try {
-      joinParts(whole, part as Tensor as Tensor1D)
-      return rank === 0 ? await tensorValues(whole).values() : new Float32Array(0)
-    } finally {
-      whole.dispose()
-    }
-  }
-})
 
 const required = (state: ReadonlyMap<string, Tensor>, name: string): Tensor => {
   const tensor = state.get(name)

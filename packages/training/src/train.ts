@@ -74,6 +74,8 @@ export const train = Effect.fn("train")(function* <M extends Trainable, B extend
   )
   const saved = { ...models, ...carried }
   let state = yield* startingState(folder, saved, optimizer, algorithm.attachment)
+  // what moves beside them is moved by their exact values
+  if (algorithm.carried === undefined) optimizer.weights.divide()
   let metrics: Readonly<Record<string, number>> = {}
   let underWay: ReadonlyArray<B> = []
   let ended = false
@@ -117,6 +119,7 @@ export const train = Effect.fn("train")(function* <M extends Trainable, B extend
       return yield* new ExperienceEnded({ algorithm: algorithm.name, step: state.step, maxSteps })
     }
   }
+  optimizer.weights.join()
   const status = state.step === plan.maxSteps ? ("finished" as const) : ("stopped" as const)
   const result: TrainResult<M> = { models, step: state.step, status, metrics }
   return result
@@ -247,13 +250,15 @@ const checkpoint = Effect.fnUntraced(function* <M extends Trainable, B extends M
 ) {
   const best = bestCheckpoint(loop, state, metrics)
   const next = { ...state, best }
-  // what the moments are divided into is put together by all
-  if (loop.processes.rank > 0) yield* Effect.promise(() => allValues(loop.optimizer))
+  // what is in parts is put together by all
+  if (loop.processes.rank > 0) yield* Effect.promise(() => readParts(loop))
   yield* fromFirst(writeCheckpoint(loop, next, metrics))
   return next
 })
 
-const allValues = async (optimizer: Optimizer) => {
+/** What `writeCheckpoint` reads, in its order. */
+const readParts = async ({ optimizer, saved }: { readonly optimizer: Optimizer; readonly saved: Trainable }) => {
+  for (const model of Object.values(saved)) await optimizer.weights.read(model)
   for (const { values } of optimizer.state().values()) await values()
 }
 

@@ -46,7 +46,7 @@ export const selfRewardingCommand: Builtin<typeof SelfRewardingCommandOptions, P
   options: SelfRewardingCommandOptions,
   data: () => promptFiles,
   generates: true,
-  referenceUse: () => "every step",
+  referenceUse: () => "moving",
   run: (options: SelfRewardingCommandOptions) =>
     Effect.gen(function* () {
       const loss = yield* lossFromOptions(options)

@@ -45,7 +45,7 @@ export const spinCommand: Builtin<typeof SpinCommandOptions, TokenizedRow> = {
   options: SpinCommandOptions,
   data: () => demonstrationFiles,
   generates: true,
-  referenceUse: () => "every step",
+  referenceUse: () => "moving",
   run: (options: SpinCommandOptions) =>
     Effect.gen(function* () {
       const { beta, iterationSteps = (yield* SupervisedData).sampler.stepsPerEpoch } = options

@@ -49,7 +49,10 @@ export const dpoCommand: Builtin<typeof DpoOptions, TokenizedPreference> = {
   summary: "direct preference optimization and its relatives on chosen and rejected responses",
   options: DpoOptions,
   data: () => pairFiles,
-  referenceUse: ({ precomputeReference }) => (precomputeReference ? "once" : "every step"),
+  referenceUse: ({ precomputeReference, referenceSyncSteps }) => {
+    if (precomputeReference) return "once"
+    return referenceSyncSteps === undefined ? "every step" : "moving"
+  },
   run: (options: DpoOptions) =>
     Effect.gen(function* () {
       const loss = yield* lossFromOptions(options)

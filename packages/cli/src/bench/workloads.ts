@@ -47,6 +47,7 @@ const optimizerSteps = <B extends MicroBatch>(
   processes: ProcessesShape
 ) => {
   const optimizer = adamw(models, ADAMW, processes)
+  optimizer.weights.divide()
   return {
     step: () => {
       const { gradients, metrics } = accumulate(objective, models, microBatches(), { processes })

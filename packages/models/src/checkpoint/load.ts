@@ -1,4 +1,4 @@
-import { ModelRuntime, narrowed, type Tensor, tf, type Variable } from "@plumbline/runtime"
+import { ModelRuntime, type Tensor, tf, type Variable } from "@plumbline/runtime"
 import { Effect, Exit } from "effect"
 import { causalLM } from "../causal-lm.ts"
 import { causalParameters } from "../decoder/parameter-table.ts"
@@ -7,6 +7,7 @@ import type { LoadError } from "../errors.ts"
 import { builtInFamilies } from "../families/families.ts"
 import type { Family } from "../families/family.ts"
 import type { CausalLM } from "../model.ts"
+import { narrowMatrix } from "../narrow-matrix.ts"
 import { parameterStore } from "../parameter-store.ts"
 import { readConfig, readGenerationConfig } from "./folder.ts"
 import { readParameters } from "./read-parameters.ts"
@@ -19,14 +20,6 @@ export interface LoadOptions {
   readonly quantised?: boolean
   /** The families config.json may name; the built-in ones when absent. */
   readonly families?: ReadonlyArray<Family>
-}
-
-/** Products read a frozen matrix alone, and would narrow it: the wide one is not kept. */
-export const narrowMatrix = (tensor: Tensor): Tensor => {
-  if (tensor.rank !== 2) return tensor
-  const narrow = narrowed(tensor)
-  tensor.dispose()
-  return narrow
 }
 
 /** Loads a Hugging Face model folder. The caller disposes of the model. */

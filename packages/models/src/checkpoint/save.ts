@@ -1,3 +1,4 @@
+import type { Tensor } from "@plumbline/runtime"
 import { Effect } from "effect"
 import { open } from "node:fs/promises"
 import { basename, join } from "node:path"
@@ -5,7 +6,7 @@ import type { JsonObject } from "../config/decoder-config.ts"
 import { SaveFailed } from "../errors.ts"
 import type { FolderContents, Model } from "../model.ts"
 import type { WeightType } from "../safetensors/dtype.ts"
-import { tensorValues } from "../safetensors/stored-tensor.ts"
+import { type TensorValues, tensorValues } from "../safetensors/stored-tensor.ts"
 import { storedBytes, writeSafetensors, type WrittenTensor } from "../safetensors/writer.ts"
 import { jsonText } from "./json-text.ts"
 import { replaceFolder } from "./replace-folder.ts"
@@ -21,6 +22,8 @@ export interface SaveOptions {
   readonly configFields?: JsonObject
   /** Bytes of weights a file holds at most; 5 GB when absent. */
   readonly maxShardBytes?: number
+  /** Where a whole model's values are read, one tensor after the other in the order of `parameters`; in the tensors when absent. */
+  readonly valuesOf?: (parameter: Tensor) => TensorValues
 }
 
 /**
@@ -31,13 +34,19 @@ export interface SaveOptions {
 export const saveModel = Effect.fn("saveModel")(function* (
   model: Model,
   folder: string,
-  { configFields = {}, dtype = "float32", extraFiles = {}, maxShardBytes = 5e9 }: SaveOptions = {}
+  {
+    configFields = {},
+    dtype = "float32",
+    extraFiles = {},
+    maxShardBytes = 5e9,
+    valuesOf = tensorValues
+  }: SaveOptions = {}
 ): Effect.fn.Return<void, SaveFailed> {
   const stray = Object.keys(extraFiles).find((name) => name !== basename(name))
   if (stray !== undefined) return yield* new SaveFailed({ folder, reason: `${stray} is not a plain file name` })
   const fill = async (temporary: string) => {
     await (model.contents === undefined
-      ? writeWeights(temporary, model, dtype, maxShardBytes)
+      ? writeWeights(temporary, valuesByName(model, valuesOf), dtype, maxShardBytes)
       : writeSafetensors(join(temporary, model.contents.weightsFile), named(model.contents.tensors), dtype))
     for (const [name, content] of Object.entries({ ...jsonFiles(model, dtype, configFields), ...extraFiles })) {
       await writeSynced(join(temporary, name), content)
@@ -70,8 +79,15 @@ const withType = (source: JsonObject, dtype: WeightType): JsonObject => ({
   ...("dtype" in source || !("torch_dtype" in source) ? { dtype } : {})
 })
 
-const writeWeights = async (folder: string, model: Model, dtype: WeightType, maxShardBytes: number): Promise<void> => {
-  const tensors = [...model.parameters].map(([name, tensor]) => ({ name, ...tensorValues(tensor) }))
+const valuesByName = (model: Model, valuesOf: (parameter: Tensor) => TensorValues): ReadonlyArray<WrittenTensor> =>
+  [...model.parameters].map(([name, tensor]) => ({ name, ...valuesOf(tensor) }))
+
+const writeWeights = async (
+  folder: string,
+  tensors: ReadonlyArray<WrittenTensor>,
+  dtype: WeightType,
+  maxShardBytes: number
+): Promise<void> => {
   const shards = split(tensors, dtype, maxShardBytes)
   if (shards.length === 1) return writeSafetensors(join(folder, WEIGHTS_FILE), tensors, dtype)
   const weightMap: Record<string, string> = {}

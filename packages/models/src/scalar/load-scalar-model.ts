@@ -1,6 +1,7 @@
 import { ModelRuntime, tf } from "@plumbline/runtime"
 import { Effect, Exit } from "effect"
-import { type LoadOptions, narrowMatrix } from "../checkpoint/load.ts"
+import type { LoadOptions } from "../checkpoint/load.ts"
+import { narrowMatrix } from "../narrow-matrix.ts"
 import { readConfig, readGenerationConfig } from "../checkpoint/folder.ts"
 import { readParameters } from "../checkpoint/read-parameters.ts"
 import { openWeights } from "../checkpoint/weights-files.ts"

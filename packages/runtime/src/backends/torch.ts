@@ -36,6 +36,7 @@ import {
   SQUARED_RELU,
   SQUARED_RELU_GRADIENT,
   SUM_OVER_PROCESSES,
+  SETTLE_SUMS,
   SUM_PART,
   TAKE_ROWS,
   TOKEN_LOG_PROBS,
@@ -114,6 +115,7 @@ const namedKernels = ({ fusedKernels }: typeof Torch): Readonly<Record<string, T
   [ADAMW_ALL]: fusedKernels.adamw,
   [SUM_OVER_PROCESSES]: fusedKernels.sumOverProcesses,
   [SUM_PART]: fusedKernels.sumPart,
+  [SETTLE_SUMS]: fusedKernels.settleSums,
   [OWN_PART]: fusedKernels.ownPart,
   [JOIN_PARTS]: fusedKernels.joinParts,
   BatchMatMul: fusedKernels.batchMatMul

@@ -97,10 +97,12 @@ export const ADAMW = "PlumblineAdamW"
  */
 export const ADAMW_ALL = "PlumblineAdamWAll"
 
-/** {x} → the sum of all processes' x */
+/** {x} → the sum of all processes' x, in float32 */
 export const SUM_OVER_PROCESSES = "PlumblineSumOverProcesses"
-/** {x} → [size / processes]: this process's part of that sum, in the order of its axes */
+/** {x} → [size / processes]: this process's part of that sum, in the order of its axes, once it is settled */
 export const SUM_PART = "PlumblineSumPart"
+/** [] → [], after which the parts of sums are there */
+export const SETTLE_SUMS = "PlumblineSettleSums"
 /** {x}, {rank, processes} → [size / processes]: a copy of that part of x */
 export const OWN_PART = "PlumblineOwnPart"
 /** {part, whole} → the whole with all processes' parts in their places, in place where nothing shares its memory */

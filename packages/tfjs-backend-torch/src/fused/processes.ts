@@ -1,25 +1,28 @@
 import type { TensorInfo } from "@tensorflow/tfjs-core"
-import type { Handle } from "../addon.ts"
 import { aten } from "../aten.ts"
-import { type Kernel, type KernelScope, sizeOf } from "../kernel.ts"
-import { FLOAT32 } from "../scalar-type.ts"
-import { dense, renewCopy, typeOf, wide } from "./storage.ts"
+import { type Kernel, sizeOf } from "../kernel.ts"
+import { STORAGE_TYPES } from "../scalar-type.ts"
+import { cast, dense, renewCopy, typeOf, wide } from "./storage.ts"
 
 const [clone, narrow, reshape] = [aten("clone"), aten("narrow"), aten("reshape")]
 
-/** What processes add up is float32 in each of them, however their kernels have stored it. */
-const summand = (x: TensorInfo, scope: KernelScope): Handle => wide(dense(x, scope), scope)
-
-/** {x} → the sum of all processes' x */
+/** {x} → the sum of all processes' x, in float32 however their kernels have stored it */
 export const sumOverProcesses: Kernel = ({ x }: Record<"x", TensorInfo>, _, scope) => {
-  const sum = scope.temporary(scope.backend.addon.groupSum(summand(x, scope)))
+  const sum = scope.temporary(scope.backend.addon.groupSum(wide(dense(x, scope), scope)))
   return scope.out(sum, "float32", x.shape)
 }
 
-/** {x} → [size / processes]: this process's part of that sum */
+/** {x} → [size / processes]: this process's part of that sum, once it is settled; x travels as activations are stored, in all processes */
 export const sumPart: Kernel = ({ x }: Record<"x", TensorInfo>, _, scope) => {
-  const part = scope.temporary(scope.backend.addon.groupSumPart(summand(x, scope)))
+  const { addon, storage } = scope.backend
+  const part = scope.temporary(addon.groupSumPart(cast(dense(x, scope), STORAGE_TYPES[storage], scope)))
   return scope.out(part, "float32")
+}
+
+/** [] → [], after which the parts of sums are there */
+export const settleSums: Kernel = (_inputs, _, scope) => {
+  scope.backend.addon.groupSettle()
+  return []
 }
 
 /** {x}, {rank, processes} → [size / processes]: a copy of that part of x */
@@ -33,13 +36,16 @@ export const ownPart: Kernel = (
   return scope.out(part, "float32", [count])
 }
 
-/** {part, whole} → the whole of all processes' parts, in place where nothing shares its memory, with its copy for products */
+/**
+ * {part, whole} → the whole of all processes' parts as it is stored, in place where nothing shares its memory, with its copy for
+ * products
+ */
 export const joinParts: Kernel = ({ part, whole }: Record<"part" | "whole", TensorInfo>, _, scope) => {
   const { backend } = scope
-  const own = wide(dense(part, scope), scope)
   const target = scope.of(whole)
-  if (backend.isShared(whole) || typeOf(target, scope) !== FLOAT32 || !backend.addon.isDense(target)) {
-    const copy = clone(wide(dense(whole, scope), scope))
+  const own = cast(dense(part, scope), typeOf(target, scope), scope)
+  if (backend.isShared(whole) || !backend.addon.isDense(target)) {
+    const copy = clone(dense(whole, scope))
     backend.addon.groupJoinParts(own, copy)
     return scope.out(copy, "float32", whole.shape)
   }

@@ -61,7 +61,7 @@ export const metaRewardingCommand: Builtin<typeof MetaRewardingCommandOptions, P
   options: MetaRewardingCommandOptions,
   data: () => promptFiles,
   generates: true,
-  referenceUse: () => "every step",
+  referenceUse: () => "moving",
   run: (options: MetaRewardingCommandOptions) =>
     Effect.gen(function* () {
       const loss = yield* lossFromOptions(options)
