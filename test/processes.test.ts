@@ -77,7 +77,7 @@ const readProcesses = () => {
     .toSorted((a, b) => a.pid - b.pid)
 }
 
-// a plain loss, parameters that are divided, exact weights that are divided, too, a reference, a coupling over the batch, experts that are kept busy together, an adapter, responses of its own
+// a plain loss, parameters that are divided, exact weights that are divided, too, a reference, a coupling over the batch, experts that are kept busy together, an adapter, responses of its own, a critic
 const runs = [
   ["sft --packing false", "llama"],
   ["sft --weight-decay 0.1", "wide"],
@@ -87,6 +87,7 @@ const runs = [
   ["sft --router-aux-loss-coef 0.1", "mixtral"],
   ["dpo --lora-rank 4 --lora-dropout 0.1", "llama"],
   ["grpo --samples 3 --max-new-tokens 8 --inner-epochs 2", "llama"],
+  ["ppo --max-new-tokens 8 --inner-epochs 2 --critic-warmup 1 --critic-learning-rate 1e-3", "wide"],
   ["online-dpo --max-new-tokens 8", "llama"]
 ] as const
 
@@ -225,9 +226,9 @@ describe.skipIf(!hasGolden || !torchIsSetUp)("a run that processes share", () =>
     })
     expect(contradicting.code).toBe(2)
     expect(contradicting.stderr).toContain("--processes 2: a launcher has started 4 (WORLD_SIZE)")
-    const ppo = flags("ppo --max-new-tokens 8 --processes 2", join(folder, "ppo"))
-    const critic = await plumb([...ppo, "--reward-model", join(folder, "reward")])
-    expect(critic.code).toBe(1)
-    expect(critic.stderr).toContain("--processes: several cannot share a run with a critic yet")
+    const grpo = flags("grpo --max-new-tokens 8 --dynamic-sampling 2 --processes 2", join(folder, "grpo"))
+    const sampling = await plumb([...grpo, "--reward-model", join(folder, "reward")])
+    expect(sampling.code).toBe(1)
+    expect(sampling.stderr).toContain("--processes: several cannot share a run with --dynamic-sampling yet")
   })
 })

@@ -21,6 +21,8 @@ export interface StepSeen {
 export interface Attachment<E, R> {
   /** Writes into the folder of a checkpoint that is being made. */
   readonly save: (folder: string) => Effect.Effect<void, E, R>
+  /** What the other processes of a run do while the first one saves: what of its work needs them; nothing when absent. */
+  readonly assist?: Effect.Effect<void, E, R>
   /** Reads it from there, before the first step of a run that goes on. */
   readonly restore: (folder: string) => Effect.Effect<void, E, R>
 }

@@ -43,6 +43,8 @@ export interface Optimizer {
   readonly restore: (steps: number, state: ReadonlyMap<string, Tensor>) => void
   /** The exact values of what it updates, where several processes have these in parts. */
   readonly weights: DividedWeights
+  /** What the other processes do while the first one reads these models' exact values, and then the state. */
+  readonly readParts: (models: ReadonlyArray<Model>) => Promise<void>
   readonly dispose: () => void
 }
 
@@ -97,6 +99,16 @@ export const adamw = (
   })
   const weights = dividedWeights(Object.values(models), processes)
   const trained = Object.values(models).filter(({ variables }) => variables.length > 0)
+  const state = () =>
+    new Map(
+      slots.flatMap(({ divided, first, name, second, variable: { shape } }) => {
+        const whole = (moment: Variable) => (divided ? joinedValues(moment, shape, rank) : tensorValues(moment))
+        return [
+          [`first/${name}`, whole(first)],
+          [`second/${name}`, whole(second)]
+        ] as const
+      })
+    )
   let steps = 0
   return {
     weights,
@@ -124,16 +136,11 @@ export const adamw = (
       for (const { version } of trained) version.advance()
     },
     steps: () => steps,
-    state: () =>
-      new Map(
-        slots.flatMap(({ divided, first, name, second, variable: { shape } }) => {
-          const whole = (moment: Variable) => (divided ? joinedValues(moment, shape, rank) : tensorValues(moment))
-          return [
-            [`first/${name}`, whole(first)],
-            [`second/${name}`, whole(second)]
-          ] as const
-        })
-      ),
+    state,
+    readParts: async (saved) => {
+      for (const model of saved) await weights.read(model)
+      for (const { values } of state().values()) await values()
+    },
     restore: (restored, state) => {
       steps = restored
       for (const { version } of trained) version.set(steps)

@@ -250,17 +250,20 @@ const checkpoint = Effect.fnUntraced(function* <M extends Trainable, B extends M
 ) {
   const best = bestCheckpoint(loop, state, metrics)
   const next = { ...state, best }
-  // what is in parts is put together by all
-  if (loop.processes.rank > 0) yield* Effect.promise(() => readParts(loop))
+  if (loop.processes.rank > 0) yield* assist(loop)
   yield* fromFirst(writeCheckpoint(loop, next, metrics))
   return next
 })
 
-/** What `writeCheckpoint` reads, in its order. */
-const readParts = async ({ optimizer, saved }: { readonly optimizer: Optimizer; readonly saved: Trainable }) => {
-  for (const model of Object.values(saved)) await optimizer.weights.read(model)
-  for (const { values } of optimizer.state().values()) await values()
-}
+/** What is in parts is put together by all, in the order of `writeCheckpoint`. */
+const assist = Effect.fnUntraced(function* <M extends Trainable, B extends MicroBatch, E, R>({
+  algorithm,
+  optimizer,
+  saved
+}: Loop<M, B, E, R>) {
+  yield* Effect.promise(() => optimizer.readParts(Object.values(saved)))
+  if (algorithm.attachment?.assist !== undefined) yield* algorithm.attachment.assist
+})
 
 const writeCheckpoint = Effect.fnUntraced(function* <M extends Trainable, B extends MicroBatch, E, R>(
   { algorithm, extraFiles, folder, optimizer, options, saved: models }: Loop<M, B, E, R>,

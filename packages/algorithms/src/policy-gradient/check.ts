@@ -15,7 +15,6 @@ interface Checked {
   readonly staleness?: number
   readonly correction?: SamplerCorrection | undefined
   readonly dynamicSampling?: number | undefined
-  readonly critic?: unknown
 }
 
 /** Refuses what can teach nothing, before anything is written. */
@@ -46,8 +45,7 @@ export const checkPolicyGradient = Effect.fn("checkPolicyGradient")(function* (o
 })
 
 /** What takes its own time, or must see all groups in one order. */
-const unshared = ({ critic, dynamicSampling, staleness = 0 }: Checked, { memory }: RewardShape): string | undefined => {
-  if (critic !== undefined) return "a critic"
+const unshared = ({ dynamicSampling, staleness = 0 }: Checked, { memory }: RewardShape): string | undefined => {
   if (staleness > 0) return "--staleness"
   if (dynamicSampling !== undefined) return "--dynamic-sampling"
   return memory === undefined ? undefined : "a reward that remembers what it has seen"

@@ -10,7 +10,7 @@ import { isDivided } from "./parts.ts"
  * @see Rajbhandari et al. 2020, ZeRO, stage 1, https://arxiv.org/abs/1910.02054
  */
 export interface DividedWeights {
-  /** Divides them, once they have the values that the run starts from; nothing where products read what there is. */
+  /** Divides them, once they have the values that the run starts from; nothing where products read what there is, or where they are. */
   readonly divide: () => void
   /** This process's part of a variable's exact values, [size / processes]; undefined where the variable has them. */
   readonly partOf: (variable: Variable) => Variable | undefined
@@ -34,7 +34,8 @@ export const dividedWeights = (models: ReadonlyArray<Model>, processes: Processe
   return {
     divide: () => {
       for (const variable of variables) {
-        if (variable.rank === 2 && isDivided(variable.size, processes.size)) divide(variable, processes, parts)
+        if (parts.has(variable) || variable.rank !== 2 || !isDivided(variable.size, processes.size)) continue
+        divide(variable, processes, parts)
       }
     },
     partOf: (variable) => parts.get(variable),

@@ -49,6 +49,8 @@ export interface CriticShape {
    * @returns where: what `restore` is to be told
    */
   readonly save: (folder: string, name: string) => Effect.Effect<string, CriticFailed>
+  /** What the other processes of a run do while the first one saves; nothing when absent. */
+  readonly assist?: Effect.Effect<void>
   /** @param folder of the checkpoint, which may have been moved; @param where as `save` said */
   readonly restore: (folder: string, where: string) => Effect.Effect<void, CriticFailed>
 }

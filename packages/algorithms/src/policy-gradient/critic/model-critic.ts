@@ -1,6 +1,6 @@
 import { collate, type CollateOptions, type TokenizedRow } from "@plumbline/data"
 import { readTensors, restoreWeights, saveModel, type ScalarModel, writeTensors } from "@plumbline/models"
-import { tf } from "@plumbline/runtime"
+import { Processes, type ProcessesShape, tf } from "@plumbline/runtime"
 import { accumulate, adamw, clipScale, makeFolder, type Optimizer } from "@plumbline/training"
 import { Effect, Fiber, type Scope, Semaphore } from "effect"
 import { readFileSync, writeFileSync } from "node:fs"
@@ -24,15 +24,19 @@ export interface CriticOptions extends CollateOptions {
   readonly extraFiles: Readonly<Record<string, Uint8Array | string>>
 }
 
-/** A critic in this process, with an optimizer of its own. Lives as long as the scope. */
+/**
+ * A critic in this process, with an optimizer of its own. Lives as long as the scope. Processes that share a run learn each step
+ * together, as they do the policy's; each asks about responses of its own.
+ */
 export const modelCritic = (
   model: ScalarModel,
   options: CriticOptions
 ): Effect.Effect<CriticShape, never, Scope.Scope> =>
   Effect.gen(function* () {
+    const processes = yield* Processes
     const { adamBeta1: beta1, adamBeta2: beta2, adamEpsilon: epsilon, weightDecay } = options
     const optimizer = yield* Effect.acquireRelease(
-      Effect.sync(() => adamw({ critic: model }, { beta1, beta2, epsilon, weightDecay })),
+      Effect.sync(() => adamw({ critic: model }, { beta1, beta2, epsilon, weightDecay }, processes)),
       ({ dispose }) => Effect.sync(dispose)
     )
     const scope = yield* Effect.scope
@@ -41,17 +45,21 @@ export const modelCritic = (
     const inTurn = <A, E>(effect: Effect.Effect<A, E>) => turn.withPermit(effect)
     return {
       values: (rows) => inTurn(Effect.suspend(() => attempt("values", () => valuesOf(model, rows, options)))),
-      train: (lesson) =>
-        Effect.gen(function* () {
-          const learning = yield* Effect.forkIn(inTurn(learn(model, optimizer, lesson, options)), scope, {
-            startImmediately: true
-          })
-          return Fiber.join(learning)
-        }),
+      train: (lesson) => {
+        const learning = inTurn(learn(model, optimizer, lesson, { ...options, processes }))
+        // in all processes between the same steps of the policy's
+        if (processes.size > 1) return Effect.exit(learning)
+        return Effect.map(Effect.forkIn(learning, scope, { startImmediately: true }), Fiber.join)
+      },
+      assist: inTurn(Effect.promise(() => optimizer.readParts([model]))),
       save: (folder) => inTurn(save(model, optimizer, join(folder, PLACE), options)).pipe(Effect.as(PLACE)),
       restore: (folder, where) => inTurn(restore(model, optimizer, join(folder, where)))
     }
   })
+
+interface Learning extends CriticOptions {
+  readonly processes: ProcessesShape
+}
 
 /** Its folder in a checkpoint's. */
 const PLACE = "critic"
@@ -85,8 +93,10 @@ const learn = Effect.fnUntraced(function* (
   model: ScalarModel,
   optimizer: Optimizer,
   { rows, steps }: CriticLesson,
-  options: CriticOptions
+  options: Learning
 ) {
+  // once, with what it begins with or was restored
+  optimizer.weights.divide()
   const objective = valueObjective(options.valueClip)
   const sums: Record<string, number> = {}
   for (const step of steps) {
@@ -108,9 +118,9 @@ const oneStep = (
   optimizer: Optimizer,
   objective: ReturnType<typeof valueObjective>,
   batches: ReadonlyArray<ReturnType<typeof valueBatch>>,
-  { learningRate, maxGradNorm }: CriticOptions
+  { learningRate, maxGradNorm, processes }: Learning
 ): Readonly<Record<string, number>> => {
-  const { brokenOrigins, gradients, metrics } = accumulate(objective, { critic }, batches)
+  const { brokenOrigins, gradients, metrics } = accumulate(objective, { critic }, batches, { processes })
   try {
     const broken = Object.entries(metrics).find(([, value]) => !Number.isFinite(value))
     if (broken !== undefined) {
@@ -128,7 +138,7 @@ const oneStep = (
 
 const save = (model: ScalarModel, optimizer: Optimizer, folder: string, { extraFiles }: CriticOptions) =>
   Effect.gen(function* () {
-    yield* saveModel(model, folder, { extraFiles })
+    yield* saveModel(model, folder, { extraFiles, valuesOf: optimizer.weights.valuesOf })
     yield* writeTensors(join(folder, MOMENTS), optimizer.state())
     yield* attempt("save", () => {
       makeFolder(folder)

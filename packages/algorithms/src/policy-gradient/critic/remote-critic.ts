@@ -1,3 +1,5 @@
+import { Processes } from "@plumbline/runtime"
+import { fromFirst } from "@plumbline/training"
 import { jsonOf, lifeWatch, originOf, persistently, sender } from "@plumbline/rollout-generation"
 import { Effect, Layer } from "effect"
 import { HttpClient } from "effect/http"
@@ -57,6 +59,25 @@ export const remoteCritic = (client: HttpClient.HttpClient, options: RemoteCriti
   }
 }
 
+/**
+ * One critic for all processes of a run, each of which asks about responses of its own; the first one has it learn. No other
+ * asks before the lesson has begun.
+ */
+const taughtByFirst = (critic: CriticShape): Effect.Effect<CriticShape> =>
+  Effect.map(Processes, ({ size }) =>
+    size === 1
+      ? critic
+      : {
+          ...critic,
+          train: Effect.fnUntraced(function* (lesson) {
+            let learnt: Effect.Effect<Readonly<Record<string, number>>, CriticFailed> = Effect.succeed({})
+            yield* fromFirst(Effect.map(critic.train(lesson), (begun) => void (learnt = begun)))
+            return fromFirst(Effect.suspend(() => learnt))
+          }),
+          restore: (folder, where) => fromFirst(critic.restore(folder, where))
+        }
+  )
+
 /** The same as a layer, once it has answered: one that is down is found before there is anything to lose. */
 export const remoteCriticLayer = (
   options: RemoteCriticOptions
@@ -65,7 +86,7 @@ export const remoteCriticLayer = (
     Critic,
     Effect.flatMap(HttpClient.HttpClient, (client) => {
       const critic = remoteCritic(client, options)
-      return Effect.as(critic.values([]), critic)
+      return Effect.andThen(critic.values([]), taughtByFirst(critic))
     })
   )
 

@@ -69,6 +69,11 @@ export const work = <E, R>(klCoefficient: number, critic: Effect.Effect<CriticSh
       const where = critic && (yield* (yield* critic).save(folder, checkpointName(folder)))
       yield* writeFileAtomically(join(folder, FILE), stringifyTyped({ ...state, ahead, critic: where }))
     }),
+    assist: Effect.gen(function* () {
+      yield* learnt
+      const { assist } = critic === undefined ? {} : yield* critic
+      if (assist !== undefined) yield* assist
+    }),
     restore: Effect.fnUntraced(function* (folder) {
       const file = join(folder, FILE)
       if (!existsSync(file)) return
