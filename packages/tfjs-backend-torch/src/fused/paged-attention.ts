@@ -6,6 +6,7 @@ import { FLOAT32, INT64 } from "../scalar-type.ts"
 import { fitsFlash } from "./attention-flash.ts"
 import { rowForward } from "./attention-rows.ts"
 import { fitsPagedDecode, type PagedCall, pagedDecode, pagedTiles } from "./paged-cuda.ts"
+import { composedDecode } from "./paged-composed.ts"
 import { pagedFlash } from "./paged-flash.ts"
 import { hiddenTokens, type PagedLayout, pagedLayout, type PagedRows, putSlots } from "./paged-layout.ts"
 import { activation, cast, emptyOf, isHostFloat, typeOf, wide, zerosOf } from "./storage.ts"
@@ -96,6 +97,7 @@ const attendsPages = (call: Pick<PagedCall, "q" | "keys" | "values">, scope: Ker
 
 /** Fills the rows of `out` that have one query; the others stay as they are. */
 export const attendPages = (call: PagedCall, out: Handle, scope: KernelScope): void => {
+  if (!attendsPages(call, scope)) return composedDecode(call, out, scope)
   if (!isOnHost(call, scope)) return pagedDecode(call, out, scope)
   const { keys, pageSize, q, scale, softCap = 0, spans, table, values, window = 0 } = call
   scope.backend.addon.pagedDecode(q, keys, values, table, spans, out, pageSize, scale, window, softCap)

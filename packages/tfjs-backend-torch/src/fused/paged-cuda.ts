@@ -59,13 +59,17 @@ const shapeOf = ({ keys, q }: Pick<PagedCall, "q" | "keys">, { backend }: Kernel
   return { group: heads / keyHeads, keyHeads, width }
 }
 
-/** Whether the kernel takes these heads: a group of threads, 2ⁿ of a warp, holds a key. */
+/** Threads that hold a key, 8 numbers each: 2ⁿ of a warp. */
+const lanesOf = (width: number): number => 2 ** Math.ceil(Math.log2(width / 8))
+
+/** Whether the kernel takes these heads. */
 export const fitsPagedDecode = (call: Pick<PagedCall, "q" | "keys" | "values">, scope: KernelScope): boolean => {
   const { group, width } = shapeOf(call, scope)
   return (
     cudaStorage([call.q, call.keys, call.values], scope) !== undefined &&
     group <= MOST_GROUP &&
-    [8, 16, 32, 64, 128, 256].includes(width)
+    width % 8 === 0 &&
+    lanesOf(width) <= 32
   )
 }
 
@@ -150,7 +154,7 @@ export const pagedDecode = (call: PagedCall, out: Handle, scope: KernelScope): v
   const { keys, q, scale, softCap = 0, spans, table, values } = call
   inParts(call, { out, queries: group, splitLength }, scope, ({ blocks, macros, numbers, parts }) => {
     const args = [q, keys, values, table, spans, out, parts, ...numbers, scale, softCap]
-    const ahead = { ...macros, AHEAD: aheadOf(macros["T"] as string, group) }
+    const ahead = { ...macros, AHEAD: aheadOf(macros["T"] as string, group), LANES: lanesOf(width) }
     launch("pagedDecode", { blocks, threads: THREADS, macros: ahead, args }, scope)
   })
 }

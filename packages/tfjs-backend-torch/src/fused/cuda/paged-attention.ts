@@ -2,11 +2,10 @@ import { PAGED_PARTS } from "./paged-parts.ts"
 
 /**
  * Attention of rows with one query each over the pages of a cache. A block takes a row, a key head with its G query heads,
- * and one part of the row's keys; LANES threads hold a key's D numbers, 8 each. Each group of threads reads AHEAD keys at a
+ * and one part of the row's keys; LANES threads, 2ⁿ, hold a key's D numbers, 8 each; the last ones may have none. Each group of threads reads AHEAD keys at a
  * time and keeps its own running softmax; they are merged at the end. Rows with another number of queries are left alone.
  */
 export const PAGED_DECODE = `${PAGED_PARTS}
-#define LANES (D / 8)
 #define GROUPS (128 / LANES)
 /** Eight numbers as they lie in memory. */
 template <typename S> struct Eight;
@@ -29,17 +28,20 @@ extern "C" __global__ void pagedDecode(const T* q, const T* keys, const T* value
   const int head = block.head, from = max(block.begin, firstSeen(block.seen, window)), to = min(block.end, block.seen);
   const long long token = block.token;
   const int lane = threadIdx.x % LANES, group = threadIdx.x / LANES;
+  // a thread without numbers reads the first ones, and its queries are 0
+  const bool holds = D == LANES * 8 || lane * 8 < D;
+  const int own = holds ? lane * 8 : 0;
   const unsigned mates = LANES == 32 ? 0xffffffffu : ((1u << LANES) - 1u) << ((threadIdx.x & 31) / LANES * LANES);
   const int* pages = table + block.row * width;
   Pack<8> query[G], mixed[G];
   float most[G], sum[G];
   #pragma unroll
   for (int g = 0; g < G; g++) {
-    query[g] = Memory<8>::load(q + ((token * keyHeads + head) * G + g) * D + lane * 8);
+    query[g] = Memory<8>::load(q + ((token * keyHeads + head) * G + g) * D + own);
     most[g] = -3.0e38f;
     sum[g] = 0.f;
     #pragma unroll
-    for (int j = 0; j < 8; j++) { query[g].v[j] *= scale; mixed[g].v[j] = 0.f; }
+    for (int j = 0; j < 8; j++) { query[g].v[j] *= holds ? scale : 0.f; mixed[g].v[j] = 0.f; }
   }
   for (int t = from + group; t < to; t += GROUPS * AHEAD) {
     Eight<T> k[AHEAD], v[AHEAD];
@@ -47,7 +49,7 @@ extern "C" __global__ void pagedDecode(const T* q, const T* keys, const T* value
     for (int a = 0; a < AHEAD; a++) {
       const int at = min(t + a * GROUPS, to - 1);
       const long long slot = (long long)pages[at / PAGE] * PAGE + at % PAGE;
-      const long long place = (slot * keyHeads + head) * D + lane * 8;
+      const long long place = (slot * keyHeads + head) * D + own;
       k[a].read(keys + place);
       v[a].read(values + place);
     }
@@ -102,8 +104,9 @@ extern "C" __global__ void pagedDecode(const T* q, const T* keys, const T* value
   #pragma unroll
   for (int g = 0; g < G; g++) {
     if (lane == 0) { all[group][g][D] = most[g]; all[group][g][D + 1] = sum[g]; }
+    if (!holds) continue;
     #pragma unroll
-    for (int j = 0; j < 8; j++) all[group][g][lane * 8 + j] = mixed[g].v[j];
+    for (int j = 0; j < 8; j++) all[group][g][own + j] = mixed[g].v[j];
   }
   __syncthreads();
   writePart(&all[0][0][0], G, GROUPS, splits, block, keyHeads, Results{out, nullptr, 0}, parts);
