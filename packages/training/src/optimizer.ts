@@ -45,6 +45,8 @@ export interface Optimizer {
   readonly weights: DividedWeights
   /** What the other processes do while the first one reads these models' exact values, and then the state. */
   readonly readParts: (models: ReadonlyArray<Model>) => Promise<void>
+  /** After the last step: frees the state, and then gives the variables their exact values back. All processes call it. */
+  readonly finish: () => void
   readonly dispose: () => void
 }
 
@@ -109,6 +111,9 @@ export const adamw = (
         ] as const
       })
     )
+  const freeState = () => {
+    for (const { first, second } of slots) tf.dispose([first, second])
+  }
   let steps = 0
   return {
     weights,
@@ -152,8 +157,12 @@ export const adamw = (
         })
       }
     },
+    finish: () => {
+      freeState()
+      weights.join()
+    },
     dispose: () => {
-      for (const { first, second } of slots) tf.dispose([first, second])
+      freeState()
       weights.dispose()
     }
   }

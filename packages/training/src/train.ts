@@ -119,7 +119,7 @@ export const train = Effect.fn("train")(function* <M extends Trainable, B extend
       return yield* new ExperienceEnded({ algorithm: algorithm.name, step: state.step, maxSteps })
     }
   }
-  optimizer.weights.join()
+  optimizer.finish()
   const status = state.step === plan.maxSteps ? ("finished" as const) : ("stopped" as const)
   const result: TrainResult<M> = { models, step: state.step, status, metrics }
   return result
