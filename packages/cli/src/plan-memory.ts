@@ -87,8 +87,9 @@ const matrixBytes = (training: Training, reference: ReferenceUse): number =>
     ? FLOAT_BYTES / training.processes + storage(training)
     : trainedBytes(training)
 
-const frozenBytes = (spec: ParameterSpec, training: Training): number =>
-  sizeOf(spec) * (isMatrix(spec) ? storage(training) : FLOAT_BYTES)
+/** Of parameters whose matrices take that many bytes a number. */
+const bytesOf = (parameters: ReadonlyArray<ParameterSpec>, ofMatrix: number): number =>
+  sum(parameters.map((spec) => sizeOf(spec) * (isMatrix(spec) ? ofMatrix : FLOAT_BYTES)))
 
 const weightBytes = (
   config: DecoderConfig,
@@ -97,15 +98,11 @@ const weightBytes = (
   reference: ReferenceUse
 ): number => {
   const { adapter, quantised } = training
-  if (adapter === undefined) {
-    const ofMatrix = matrixBytes(training, reference)
-    return sum(parameters.map((spec) => sizeOf(spec) * (isMatrix(spec) ? ofMatrix : FLOAT_BYTES)))
-  }
+  if (adapter === undefined) return bytesOf(parameters, matrixBytes(training, reference))
   const folded = quantised ? quantisedMatrices(config) : new Set<string>()
-  const frozen = parameters.map((spec) =>
-    folded.has(spec.name) ? nf4Bytes(sizeOf(spec)) : frozenBytes(spec, training)
-  )
-  return sum(frozen) + adapter.trained * trainedBytes(training) + (adapter.stored - adapter.trained) * FLOAT_BYTES
+  const unfolded = parameters.filter(({ name }) => !folded.has(name))
+  const frozen = sum(foldedSizes(config, parameters, training).map(nf4Bytes)) + bytesOf(unfolded, storage(training))
+  return frozen + adapter.trained * trainedBytes(training) + (adapter.stored - adapter.trained) * FLOAT_BYTES
 }
 
 const foldedSizes = (config: DecoderConfig, parameters: ReadonlyArray<ParameterSpec>, { quantised }: Training) => {
@@ -123,8 +120,7 @@ const referenceBytes = (
   if (reference === "never") return 0
   if (adapter !== undefined)
     return adapter.isNew && reference !== "moving" ? 0 : adapter.stored * trainedBytes(training)
-  if (reference !== "moving") return sum(parameters.map((spec) => frozenBytes(spec, training)))
-  return sum(parameters.map((spec) => sizeOf(spec) * (isMatrix(spec) ? trainedBytes(training) : FLOAT_BYTES)))
+  return bytesOf(parameters, reference === "moving" ? trainedBytes(training) : storage(training))
 }
 
 /**

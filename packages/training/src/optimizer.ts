@@ -15,7 +15,7 @@ import {
 import type { Trainable } from "./algorithm.ts"
 import { type DividedWeights, dividedWeights } from "./processes/divided-weights.ts"
 import { joinedValues, zeros } from "./processes/joined-values.ts"
-import { isDivided } from "./processes/parts.ts"
+import { isDivided, ownVariable } from "./processes/parts.ts"
 
 export interface AdamwOptions {
   readonly beta1: number
@@ -167,9 +167,6 @@ export const adamw = (
     }
   }
 }
-
-const ownVariable = (variable: Variable, { rank, size }: ProcessesShape): Variable =>
-  tf.tidy(() => tf.variable(ownPart(variable, rank, size), false))
 
 const required = (state: ReadonlyMap<string, Tensor>, name: string): Tensor => {
   const tensor = state.get(name)

@@ -6,7 +6,7 @@ import { FLOAT32, INT64 } from "../scalar-type.ts"
 import { fitsFlash } from "./attention-flash.ts"
 import { rowForward } from "./attention-rows.ts"
 import { fitsPagedDecode, type PagedCall, pagedDecode, pagedTiles } from "./paged-cuda.ts"
-import { composedDecode } from "./paged-composed.ts"
+import { attendGathered, composedDecode } from "./paged-composed.ts"
 import { pagedFlash } from "./paged-flash.ts"
 import { hiddenTokens, type PagedLayout, pagedLayout, type PagedRows, putSlots } from "./paged-layout.ts"
 import { activation, cast, emptyOf, isHostFloat, typeOf, wide, zerosOf } from "./storage.ts"
@@ -26,17 +26,12 @@ interface Paged {
   readonly scope: KernelScope
 }
 
-const [contiguous, indexSelect, view, transpose, matmul, scaled, add, softmax, tanh, div, narrow] = [
+const [contiguous, indexSelect, view, transpose, add, narrow] = [
   aten("contiguous"),
   aten("index_select"),
   aten("reshape"),
   aten("transpose.int"),
-  aten("matmul"),
-  aten("mul.Scalar"),
   aten("add.Tensor"),
-  aten("softmax.int"),
-  aten("tanh"),
-  aten("div.Scalar"),
   aten("narrow")
 ]
 const [indexCopy, copyInto] = [atenInPlace("index_copy_"), atenInPlace("copy_")]
@@ -160,11 +155,9 @@ const singleQueries = (paged: Paged, rows: ReadonlyArray<number>, places: Handle
   const gathered = (x: Handle) =>
     transpose(view(wide(indexSelect(x, 0, index), scope), [rows.length, longest, keyHeads, width]), 1, 2)
   const asked = view(wide(indexSelect(q, 0, places), scope), [rows.length, keyHeads, heads / keyHeads, width])
-  let scores = scaled(matmul(asked, transpose(gathered(keys), -2, -1)), options.scale)
-  if (options.softCap !== undefined) scores = scaled(tanh(div(scores, options.softCap)), options.softCap)
-  if (counts.some((count) => count < longest)) {
-    scores = add(scores, scope.upload(mask, [rows.length, 1, 1, longest], FLOAT32))
-  }
-  const mixed = matmul(softmax(scores, -1, undefined), gathered(values))
+  const isEven = counts.every((count) => count === longest)
+  const mixed = attendGathered(asked, gathered(keys), gathered(values), options, (scores) =>
+    isEven ? scores : add(scores, scope.upload(mask, [rows.length, 1, 1, longest], FLOAT32))
+  )
   return cast(view(mixed, [rows.length, heads, width]), typeOf(q, scope), scope)
 }

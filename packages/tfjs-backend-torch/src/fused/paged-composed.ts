@@ -39,7 +39,7 @@ const HIDDEN = -1e30
  * room for.
  */
 export const composedDecode = (call: PagedCall, out: Handle, scope: KernelScope): void => {
-  const { keys, q, rows, scale, softCap, spans, values } = call
+  const { keys, q, rows, spans, values } = call
   const { addon, device } = scope.backend
   const [, heads, width] = addon.shape(q) as [number, number, number]
   const keyHeads = addon.shape(keys)[1]!
@@ -51,14 +51,28 @@ export const composedDecode = (call: PagedCall, out: Handle, scope: KernelScope)
   const gathered = (x: Handle) =>
     transpose(reshape(wide(indexSelect(x, 0, slots), scope), [rows, -1, keyHeads, width]), 1, 2)
   const asked = reshape(wide(indexSelect(q, 0, queries), scope), [rows, keyHeads, heads / keyHeads, width])
-  let scores = scaled(matmul(asked, transpose(gathered(keys), -2, -1)), scale)
-  if (softCap !== undefined) scores = scaled(tanh(div(scores, softCap)), softCap)
   const hidden = hiddenFrom(line(2), call, scope)
-  const weights = softmax(maskedFill(scores, hidden, HIDDEN), -1, undefined)
   // whatever lies where no token is
   const seen = maskedFill(gathered(values), transpose(hidden, -2, -1), 0)
-  const mixed = reshape(matmul(weights, seen), [rows, heads, width])
-  indexCopy(out, 0, queries, cast(mixed, typeOf(out, scope), scope))
+  const mixed = attendGathered(asked, gathered(keys), seen, call, (scores) => maskedFill(scores, hidden, HIDDEN))
+  indexCopy(out, 0, queries, cast(reshape(mixed, [rows, heads, width]), typeOf(out, scope), scope))
+}
+
+/**
+ * [R, K, G, d] of queries [R, K, G, d] over keys and values [R, K, S, d].
+ *
+ * @param hide lowers the scores of places that are not to be seen
+ */
+export const attendGathered = (
+  asked: Handle,
+  keys: Handle,
+  values: Handle,
+  { scale, softCap }: { readonly scale: number; readonly softCap?: number | undefined },
+  hide: (scores: Handle) => Handle
+): Handle => {
+  const scores = scaled(matmul(asked, transpose(keys, -2, -1)), scale)
+  const capped = softCap === undefined ? scores : scaled(tanh(div(scores, softCap)), softCap)
+  return matmul(softmax(hide(capped), -1, undefined), values)
 }
 
 /** [rows · room] int64: where each place of each row is. */

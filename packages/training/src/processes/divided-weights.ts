@@ -1,7 +1,7 @@
 import { type Model, type TensorValues, tensorValues } from "@plumbline/models"
-import { narrowed, ownPart, type ProcessesShape, tf, type Tensor, type Variable } from "@plumbline/runtime"
+import { narrowed, type ProcessesShape, tf, type Tensor, type Variable } from "@plumbline/runtime"
 import { joinedParts, joinedValues } from "./joined-values.ts"
-import { isDivided } from "./parts.ts"
+import { isDivided, ownVariable } from "./parts.ts"
 
 /**
  * The exact values of trained matrices, where products read narrower ones and several processes train them: each has the
@@ -60,10 +60,10 @@ export const dividedWeights = (models: ReadonlyArray<Model>, processes: Processe
   }
 }
 
-const divide = (variable: Variable, { rank, size }: ProcessesShape, parts: Map<Tensor, Variable>): void =>
+const divide = (variable: Variable, processes: ProcessesShape, parts: Map<Tensor, Variable>): void =>
   tf.tidy(() => {
     const narrow = narrowed<Tensor>(variable)
     if (narrow.dataId === variable.dataId) return
-    parts.set(variable, tf.variable(ownPart(variable, rank, size), false))
+    parts.set(variable, ownVariable(variable, processes))
     variable.assign(narrow)
   })

@@ -22,7 +22,7 @@ export interface GradientSum {
    * alone has a gradient of is there, too.
    */
   readonly finish: () => NamedTensorMap
-  /** Frees what there is, where there is no end. */
+  /** Frees what there is, where the step fails: the sums, too. */
   readonly dispose: () => void
 }
 
@@ -101,7 +101,6 @@ const sent = (variables: ReadonlyArray<Variable>, { exchange, size }: ProcessesS
         if (known.has(variable.name)) sums[variable.name] = part
         else part.dispose()
       }
-      parts.clear()
       return sums
     },
     dispose: () => {

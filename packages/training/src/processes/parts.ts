@@ -1,3 +1,5 @@
+import { ownPart, type ProcessesShape, tf, type Variable } from "@plumbline/runtime"
+
 /** A tensor this small costs more to divide than to keep whole everywhere. */
 const SMALLEST = 2 ** 16
 
@@ -8,3 +10,7 @@ const SMALLEST = 2 ** 16
  */
 export const isDivided = (size: number, processes: number): boolean =>
   processes > 1 && size >= SMALLEST && size % processes === 0
+
+/** This process's part of a variable, a copy of its own. */
+export const ownVariable = (variable: Variable, { rank, size }: ProcessesShape): Variable =>
+  tf.tidy(() => tf.variable(ownPart(variable, rank, size), false))
