@@ -6,12 +6,13 @@ import { remark } from "./terminal.ts"
 
 const Precision = Schema.Literals(["float32", "bfloat16"])
 const Device = Schema.Literals(["cpu", "cuda"])
+const BatchInvariant = Schema.Literals(["auto", true, false])
 
 interface BackendChoice {
   readonly layer: (options: {
     readonly device: typeof Device.Type
     readonly precision: typeof Precision.Type
-    readonly batchInvariant: boolean
+    readonly batchInvariant: typeof BatchInvariant.Type
     readonly deterministic: boolean
     readonly deviceIndex: number
   }) => Layer.Layer<ModelRuntime, BackendUnavailable>
@@ -50,9 +51,9 @@ export const machineFields = {
   precision: option(Precision, "float32", "number format of weights and activations"),
   device: option(Device, "cpu", "where it computes"),
   batchInvariant: option(
-    Schema.Boolean,
-    false,
-    "kernels that give a token the same bits in every batch, so that sampler and trainer agree; torch, cuda, bfloat16"
+    BatchInvariant,
+    "auto",
+    "kernels that give a token the same bits in every batch, so that sampler and trainer agree; torch, cuda, bfloat16. auto takes them where tokens are sampled for ppo, grpo and their like"
   ),
   deterministic: option(
     Schema.Boolean,
@@ -69,7 +70,7 @@ export class MachineUnsupported extends Schema.TaggedError<MachineUnsupported>()
   backend: Schema.String,
   precision: Schema.String,
   device: Schema.String,
-  batchInvariant: Schema.Boolean
+  batchInvariant: BatchInvariant
 }) {
   override get message() {
     const who =
@@ -77,12 +78,13 @@ export class MachineUnsupported extends Schema.TaggedError<MachineUnsupported>()
     const able = names.map(
       (name) => `${name}: ${backends[name].precisions.join(", ")} on ${backends[name].devices.join(", ")}`
     )
-    const how = this.batchInvariant ? " with --batch-invariant" : ""
+    const isWanted = this.batchInvariant === true
+    const how = isWanted ? " with --batch-invariant" : ""
     const invariant = names.flatMap((name) => {
       const found = (backends[name] as BackendChoice).invariant
       return found === undefined ? [] : [`with --batch-invariant ${name}: ${found.precision} on ${found.device}`]
     })
-    const there = this.batchInvariant ? [...able, ...invariant] : able
+    const there = isWanted ? [...able, ...invariant] : able
     return `${who} in ${this.precision} on ${this.device}${how}. What there is: ${there.join("; ")}`
   }
 }
@@ -90,7 +92,7 @@ export class MachineUnsupported extends Schema.TaggedError<MachineUnsupported>()
 const supports = (name: BackendName, { batchInvariant, device, precision }: MachineOptions): boolean => {
   const { devices, precisions, invariant }: BackendChoice = backends[name]
   if (!devices.includes(device) || !precisions.includes(precision)) return false
-  return !batchInvariant || (invariant?.device === device && invariant.precision === precision)
+  return batchInvariant !== true || (invariant?.device === device && invariant.precision === precision)
 }
 
 /** The backends that the flags allow, the one to try first in front. */

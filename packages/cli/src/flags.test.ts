@@ -10,6 +10,7 @@ const Options = Schema.Struct({
   maxSteps: optional(PositiveInt, "optimizer steps"),
   packing: option(Schema.Boolean, true, "end to end"),
   loss: option(Schema.Array(Schema.Literals(["sigmoid", "ipo"])), ["sigmoid"], "losses"),
+  exact: option(Schema.Literals(["auto", true, false]), "auto", "a switch, or left open"),
   extra: optional(Schema.Struct({ a: Schema.Number }), "nested")
 })
 
@@ -18,7 +19,15 @@ describe("flagsOf", () => {
   const flag = (field: string) => flags.find((candidate) => candidate.field === field)
 
   it("makes a kebab-case flag of every field, in order", () => {
-    expect(flags.map(({ name }) => name)).toEqual(["model", "learning-rate", "max-steps", "packing", "loss", "extra"])
+    expect(flags.map(({ name }) => name)).toEqual([
+      "model",
+      "learning-rate",
+      "max-steps",
+      "packing",
+      "loss",
+      "exact",
+      "extra"
+    ])
   })
 
   it("carries description, default and whether the field is needed", () => {
@@ -37,8 +46,11 @@ describe("flagsOf", () => {
       ["number", false],
       ["boolean", false],
       ["string", true],
+      ["json", false],
       ["json", false]
     ])
+    expect(flag("exact")!.choices).toEqual(["auto", "true", "false"])
+    expect(flag("extra")!.choices).toEqual([])
     expect(flag("loss")!.choices).toEqual(["sigmoid", "ipo"])
   })
 

@@ -25,6 +25,7 @@ interface JsonSchemaNode {
   readonly $ref?: string
   readonly type?: string
   readonly enum?: ReadonlyArray<unknown>
+  readonly anyOf?: ReadonlyArray<JsonSchemaNode>
   readonly items?: JsonSchemaNode
   readonly properties?: Readonly<Record<string, JsonSchemaNode>>
   readonly required?: ReadonlyArray<string>
@@ -51,12 +52,19 @@ export const flagsOf = (schema: Schema.Top): ReadonlyArray<Flag> => {
       name: kebabCase(field),
       kind: kindOf(element),
       list,
-      choices: (element.enum ?? []).map(String),
+      choices: choicesOf(element),
       description: node.description ?? "",
       defaultValue: node.default,
       required: required.includes(field)
     }
   })
+}
+
+/** Where nothing else may stand. */
+const choicesOf = ({ anyOf, enum: own }: JsonSchemaNode): ReadonlyArray<string> => {
+  if (own !== undefined) return own.map(String)
+  const each = (anyOf ?? []).map(choicesOf)
+  return each.some((choices) => choices.length === 0) ? [] : each.flat()
 }
 
 const kindOf = ({ type }: JsonSchemaNode): FlagKind => {

@@ -10,6 +10,7 @@ export type {
   Tensor4D,
   Variable
 } from "./tf.ts"
+export { type BatchInvariance, batchInvariantFor } from "./batch-invariant.ts"
 export { computing } from "./computing.ts"
 export {
   BatchInvarianceUnavailable,

@@ -1,9 +1,11 @@
 import { Context, Effect, Layer, Schema } from "effect"
 import { replaceBackwardPass } from "./backward-pass.ts"
+import type { BatchInvariance } from "./batch-invariant.ts"
 import { registerCpuFallbacks } from "./kernels/fallback.ts"
 import { cpuMemory, silenceNodeBanner } from "./backends/cpu.ts"
 import { loadTensorflow } from "./backends/tensorflow.ts"
 import {
+  batchInvariance,
   describeTorch,
   registerTorch,
   torchCalls,
@@ -71,6 +73,8 @@ export interface ModelRuntimeShape {
   readonly memory: () => MemoryReport
   /** Where the backend counts them. */
   readonly calls?: () => NativeCalls
+  /** Where it is left to the work whether its kernels are batch-invariant. */
+  readonly batchInvariance?: BatchInvariance | undefined
   /** What an error that an operation threw says of the device; undefined where it is a mistake of ours. */
   readonly failureOf: (cause: unknown) => DeviceFailure | undefined
 }
@@ -134,6 +138,7 @@ export class ModelRuntime extends Context.Service<ModelRuntime, ModelRuntimeShap
           description: describeTorch(),
           memory: () => ({ ...measured(), ...torchMemory() }),
           calls: torchCalls,
+          batchInvariance: batchInvariance(settings),
           failureOf: torchFailure
         })
       })

@@ -57,16 +57,18 @@ inline Napi::Value CudaSynchronize(const Napi::CallbackInfo& info) {
   });
 }
 
-/** cudaForbidSplitK(): products of 16-bit numbers add up along their common axis in one piece, which cuBLASLt can be told. */
-inline Napi::Value CudaForbidSplitK(const Napi::CallbackInfo& info) {
-  CurrentActivity() = {"forbidSplitK", ""};
+/** cudaSplitK(allowed): whether products of 16-bit numbers may be added up along their common axis in several pieces, as at first. */
+inline Napi::Value CudaSplitK(const Napi::CallbackInfo& info) {
+  CurrentActivity() = {"splitK", ""};
   return Guarded(info.Env(), [&]() -> Napi::Value {
 #if TORCH_VERSION_MAJOR > 2 || (TORCH_VERSION_MAJOR == 2 && TORCH_VERSION_MINOR >= 11)
+    const bool allowed = info[0].As<Napi::Boolean>().Value();
     // it warns that the choice of a library is experimental
     const c10::WarningUtils::WarningHandlerGuard quiet(SilentWarnings());
     auto& context = at::globalContext();
-    context.setBlasPreferredBackend(at::BlasBackend::Cublaslt);
-    context.setAllowBF16ReductionCuBLAS(/*allow_reduced_precision=*/false, /*allow_splitk=*/false);
+    // cuBLASLt alone can be forbidden to
+    context.setBlasPreferredBackend(allowed ? at::BlasBackend::Default : at::BlasBackend::Cublaslt);
+    context.setAllowBF16ReductionCuBLAS(/*allow_reduced_precision=*/allowed, /*allow_splitk=*/allowed);
 #else
     throw ArgumentError("batch-invariant products need torch 2.11 or later; this is torch " TORCH_VERSION);
 #endif
@@ -190,7 +192,7 @@ inline void ExportCuda(Napi::Env env, Napi::Object exports) {
   };
   add("cudaStart", CudaStart);
   add("cudaSynchronize", CudaSynchronize);
-  add("cudaForbidSplitK", CudaForbidSplitK);
+  add("cudaSplitK", CudaSplitK);
   add("cudaMemory", CudaMemory);
   add("cudaEmptyCache", CudaEmptyCache);
   add("eventRecord", EventRecord);

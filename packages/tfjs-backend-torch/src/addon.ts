@@ -65,8 +65,8 @@ export interface CallStatistics {
 export interface CudaAddon {
   readonly cudaStart: (index: number) => CudaDevice
   readonly cudaSynchronize: () => void
-  /** From here on products of 16-bit numbers add up along their common axis in one piece; needs torch 2.11. */
-  readonly cudaForbidSplitK: () => void
+  /** Whether products of 16-bit numbers may be added up along their common axis in several pieces, as at first; needs torch 2.11. */
+  readonly cudaSplitK: (allowed: boolean) => void
   readonly cudaMemory: (resetPeaks?: boolean) => CudaMemory
   readonly cudaEmptyCache: () => void
   readonly eventRecord: () => object

@@ -11,7 +11,7 @@ import { aten, atenOwned, inScope, keep, temporary } from "./aten.ts"
 import { areAlike, emptyArray, hostArray, type IndexRange, rangeOf, type Values } from "./host-values.ts"
 import { record, type Recording } from "./recording.ts"
 import { FLOAT32, holds, scalarTypeOf, type Storage, STORAGE_TYPES } from "./scalar-type.ts"
-import { startBatchInvariant, startCuda } from "./start-cuda.ts"
+import { multiplyInvariantly, startCuda } from "./start-cuda.ts"
 import { type Description, type TensorData, TensorStore } from "./tensor-data.ts"
 
 const reshape = aten("reshape")
@@ -44,10 +44,9 @@ export class TorchBackend extends KernelBackend {
   readonly addon: Addon
   /** How activations are stored, and the copies of weights that products read. */
   readonly storage: Storage
-  /** Whether a token's products and attention have the same bits whatever is computed beside it. */
-  readonly isBatchInvariant: boolean
   /** Whether a run gives the same bits each time, as it does on the CPU anyway. */
   readonly isDeterministic: boolean
+  private invariant = false
   private readonly data: TensorStore
   private readonly narrowProducts = new Map<number, boolean>()
   /** Whether what is called is recorded, to run again on other values; see `record`. */
@@ -63,9 +62,19 @@ export class TorchBackend extends KernelBackend {
     this.addon.deterministic(deterministic && device !== "cpu")
     this.deviceIndex = device === "cpu" ? -1 : Number(device.slice("cuda:".length))
     this.cuda = device === "cpu" ? undefined : startCuda(this.addon, this.deviceIndex)
-    this.isBatchInvariant = batchInvariant
-    if (batchInvariant) startBatchInvariant(this.cuda, storage)
+    if (batchInvariant) this.isBatchInvariant = true
     this.data = new TensorStore(this.addon, this)
+  }
+
+  /** Whether a token's products and attention have the same bits whatever is computed beside it. */
+  get isBatchInvariant(): boolean {
+    return this.invariant
+  }
+
+  /** @throws TorchUnavailable where the device, the precision or the library cannot */
+  set isBatchInvariant(on: boolean) {
+    multiplyInvariantly(on, this.cuda, this.storage)
+    this.invariant = on
   }
 
   override write(values: Values, shape: Array<number>, dtype: DataType): DataId {

@@ -17,15 +17,19 @@ export const startCuda = (addon: Addon, index: number) => {
 }
 
 /**
- * Has libtorch multiply without splitting the common axis.
+ * Whether libtorch multiplies without splitting the common axis.
  *
  * @throws TorchUnavailable elsewhere than on CUDA in bfloat16, or where this libtorch does not let itself be told
  */
-export const startBatchInvariant = (cuda: { readonly addon: CudaAddon } | undefined, storage: Storage): void => {
+export const multiplyInvariantly = (
+  on: boolean,
+  cuda: { readonly addon: CudaAddon } | undefined,
+  storage: Storage
+): void => {
   if (cuda === undefined || storage !== "bfloat16")
     throw new TorchUnavailable("batch-invariant kernels are those of CUDA in bfloat16")
   try {
-    cuda.addon.cudaForbidSplitK()
+    cuda.addon.cudaSplitK(!on)
   } catch (cause) {
     throw new TorchUnavailable((cause as Error).message)
   }

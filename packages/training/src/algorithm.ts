@@ -1,4 +1,4 @@
-import type { Model } from "@plumbline/models"
+import type { CausalLM, Model } from "@plumbline/models"
 import type { Effect, Stream } from "effect"
 import type { MicroBatch, Objective, Observed } from "./objective.ts"
 import type { StepMetrics } from "./sinks/metric-sink.ts"
@@ -37,6 +37,11 @@ export interface Algorithm<Models extends Trainable, Batch extends MicroBatch, E
   /** Plain data, recorded with the run. */
   readonly config: unknown
   readonly trainable: Effect.Effect<Models, E, R>
+  /**
+   * The model whose tokens' log-probs the loss compares with those that its sampler gave, so that both should be computed
+   * alike: batch-invariant kernels are taken for the run where nobody said otherwise. None when absent.
+   */
+  readonly sampledFrom?: (models: Models) => CausalLM
   /** Steps in one pass over the data. */
   readonly stepsPerEpoch: Effect.Effect<number, E, R>
   /**

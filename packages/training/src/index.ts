@@ -1,6 +1,7 @@
 export { recipe, type Recipe, type RecipeServices } from "./recipe.ts"
 export { type Invocation, RunContext, type RunContextShape, stage } from "./run-context.ts"
 export { accumulate, evaluate, type StepResult } from "./accumulate.ts"
+export { agreeWithSampler } from "./agree-with-sampler.ts"
 export type { Algorithm, Attachment, Evaluation, HeldOut, StepSeen, Trainable } from "./algorithm.ts"
 export { joined } from "./joined.ts"
 export { shareWork } from "./processes/own-share.ts"

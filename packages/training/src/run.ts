@@ -3,6 +3,7 @@ import { RunStore } from "@plumbline/store"
 import { computing, ModelRuntime, Processes } from "@plumbline/runtime"
 import { Clock, Effect } from "effect"
 import { basename, join } from "node:path"
+import { agreeWithSampler } from "./agree-with-sampler.ts"
 import type { Algorithm, Trainable } from "./algorithm.ts"
 import { InputChanged, OutputUnwritable, StopRequested } from "./errors.ts"
 import { fileDigests } from "./file-digests.ts"
@@ -15,6 +16,7 @@ import { RunJournal } from "./run-journal.ts"
 import { consoleSink } from "./sinks/console-sink.ts"
 import { jsonlSink } from "./sinks/jsonl-sink.ts"
 import { MetricSink } from "./sinks/metric-sink.ts"
+import { Progress } from "./sinks/progress.ts"
 import { recallMetrics } from "./sinks/recall-metrics.ts"
 import { sqliteSink } from "./sinks/sqlite-sink.ts"
 import { tensorboardSink } from "./sinks/tensorboard-sink.ts"
@@ -42,8 +44,10 @@ export interface TrainingRun<M extends Trainable, B extends MicroBatch, E, R> {
 export const runTraining = Effect.fn("runTraining")(
   function* <M extends Trainable, B extends MicroBatch, E, R>(run: TrainingRun<M, B, E, R>) {
     const { algorithm, extraFiles = {}, options } = run
-    yield* algorithm.trainable
+    const models = yield* algorithm.trainable
     if (algorithm.check !== undefined) yield* algorithm.check
+    const told = algorithm.sampledFrom && (yield* agreeWithSampler(algorithm.sampledFrom(models)))
+    if (told !== undefined) yield* (yield* Progress).note(told)
     // a reference pass over held-out data costs time: none is made for a run that never evaluates
     const heldOut = algorithm.heldOut === undefined || options.evalEvery === 0 ? [] : yield* algorithm.heldOut
     const evaluation =

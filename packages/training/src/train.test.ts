@@ -27,6 +27,8 @@ interface Asked extends ToyOptions {
   readonly stopAfter?: number
   readonly inputs?: ReadonlyArray<string>
   readonly policy?: CausalLM
+  /** Whether the loss compares the policy with its sampler. */
+  readonly sampled?: boolean
 }
 
 const run = ({
@@ -35,13 +37,14 @@ const run = ({
   output = "run",
   policy = toyModel(),
   resume = false,
+  sampled = false,
   stopAfter = Infinity,
   ...toy
 }: Asked = {}) => {
   // asked once before the first step
   let asked = -1
   return runTraining({
-    algorithm: toyAlgorithm(policy, toy),
+    algorithm: { ...toyAlgorithm(policy, toy), ...(sampled && { sampledFrom: () => policy }) },
     options: Schema.decodeUnknownSync(TrainingOptions)({
       maxSteps: 7,
       learningRate: 0.05,
@@ -111,6 +114,32 @@ describe("runTraining", () => {
       })
     )
   }
+
+  check(
+    "takes batch-invariant kernels for all of a run that compares the policy with its sampler, and for no other",
+    () =>
+      Effect.gen(function* () {
+        const seen: Array<string> = []
+        const policy = toyModel()
+        const tokenLogProbs: CausalLM["tokenLogProbs"] = (...given) => {
+          seen.push(`${given[0].scored.targets.length} scored`)
+          return policy.tokenLogProbs(...given)
+        }
+        const open = {
+          ...(yield* ModelRuntime),
+          batchInvariance: { turn: (on: boolean) => void seen.push(on ? "on" : "off") }
+        }
+        const asked = (sampled: boolean, output: string) =>
+          run({ sampled, output, options: { maxSteps: 1 }, policy: { ...policy, tokenLogProbs } }).pipe(
+            Effect.provideService(ModelRuntime, open)
+          )
+        yield* asked(false, "alone")
+        const alone = seen.splice(0)
+        yield* asked(true, "sampled")
+        expect(alone).not.toContain("on")
+        expect(seen).toEqual(["on", "1 scored", ...alone, "off"])
+      })
+  )
 
   check("computes blocks again where asked to, with the same steps", () =>
     Effect.gen(function* () {

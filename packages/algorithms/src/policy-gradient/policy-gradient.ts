@@ -90,6 +90,7 @@ export const policyGradient = <E = never, R = never>(
     name: options.name,
     config: configOf(options),
     trainable: Effect.map(Policy, (policy) => ({ policy })),
+    sampledFrom: ({ policy }) => policy,
     stepsPerEpoch: Effect.map(PromptData, ({ sampler }) => sampler.stepsPerEpoch * steps),
     check: checkPolicyGradient(options),
     experience: (position, end) =>

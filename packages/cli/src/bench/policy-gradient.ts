@@ -4,8 +4,17 @@ import { type CausalLM, Policy } from "@plumbline/models"
 import { Reward, type RewardRule } from "@plumbline/reward-model"
 import { Generator, samplingOptions } from "@plumbline/rollout-generation"
 import { philoxStream, tf } from "@plumbline/runtime"
-import { accumulate, adamw, type Algorithm, clipScale, type Dataset, type MicroBatch } from "@plumbline/training"
+import {
+  accumulate,
+  adamw,
+  agreeWithSampler,
+  type Algorithm,
+  clipScale,
+  type Dataset,
+  type MicroBatch
+} from "@plumbline/training"
 import { Effect, Layer, Stream } from "effect"
+import { remark } from "../terminal.ts"
 import { randomModel } from "./random-model.ts"
 import type { Shape } from "./shapes.ts"
 
@@ -54,6 +63,8 @@ export const measureGrpo = Effect.fnUntraced(function* (task: RolloutTask) {
     Effect.sync(() => randomModel(shape, prompt + newTokens, seed)),
     ({ dispose }) => Effect.sync(dispose)
   )
+  const told = yield* agreeWithSampler(policy)
+  if (told !== undefined) yield* remark(told)
   const algorithm = grpo({ samples, sampling: samplingOptions({ maxNewTokens: newTokens }), seed })
   const steps = yield* timedSteps(algorithm, policy, task).pipe(
     Effect.provide(Generator.layerModel(policy, engineOptions(task, maxRows))),

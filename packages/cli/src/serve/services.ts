@@ -21,10 +21,11 @@ import {
   weightsReceiver,
   weightsRoutes
 } from "@plumbline/serving"
-import { OptionsInvalid } from "@plumbline/training"
+import { agreeWithSampler, OptionsInvalid } from "@plumbline/training"
 import { Effect } from "effect"
 import { basename, resolve } from "node:path"
 import { givesScores, weightsFor } from "../reward-input.ts"
+import { remark } from "../terminal.ts"
 import { type ServedAdapters, servedAdapters } from "./served-adapters.ts"
 import { refuseUnread, servedModel } from "./served-model.ts"
 import type { ServeOptions } from "./serve-options.ts"
@@ -70,6 +71,8 @@ const generationService = Effect.fnUntraced(function* (
   }
   const { model, tokenizer } = yield* servedModel(options, own)
   const adapted = yield* Effect.forEach(named.values(), (folder) => adaptedForUse(model, folder))
+  const told = options.acceptWeights ? yield* agreeWithSampler(model) : undefined
+  if (told !== undefined) yield* remark(told)
   const { cacheTokens, maxConcurrency, maxQueue, maxResponses, maxRows } = options
   const engine = { maxRows, tokenizer, queueRequests: maxQueue + maxConcurrency, cacheTokens }
   const generators = yield* engineGenerators([model, ...adapted], engine)

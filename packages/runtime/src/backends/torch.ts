@@ -51,6 +51,7 @@ import {
   OutOfMemory,
   ProcessLost
 } from "../device-failure.ts"
+import type { BatchInvariance } from "../batch-invariant.ts"
 import { shortenKernelCalls } from "../kernel-calls.ts"
 import { tf } from "../tf.ts"
 
@@ -68,11 +69,11 @@ export interface TorchSettings {
   readonly precision?: TorchPrecision | undefined
   /**
    * Whether a token's products and attention have the same bits whatever is computed beside it, so that what a sampler says of
-   * it is what a trainer says. On CUDA in bfloat16; false when absent.
+   * it is what a trainer says. On CUDA in bfloat16; "auto" leaves it to the work (`batchInvariantFor`); false when absent.
    *
    * @see He et al. 2025, https://thinkingmachines.ai/blog/defeating-nondeterminism-in-llm-inference
    */
-  readonly batchInvariant?: boolean | undefined
+  readonly batchInvariant?: boolean | "auto" | undefined
   /** Whether a run on CUDA gives the same bits each time; false when absent. On the CPU it does anyway. */
   readonly deterministic?: boolean | undefined
 }
@@ -140,12 +141,31 @@ export const registerTorch = async ({
 }: TorchSettings): Promise<void> => {
   const torch = await import("@plumbline/tfjs-backend-torch")
   const place = device === "cpu" ? device : (`cuda:${deviceIndex}` as const)
-  torch.registerTorchBackend({ device: place, storage: precision, batchInvariant, deterministic })
+  torch.registerTorchBackend({
+    device: place,
+    storage: precision,
+    batchInvariant: batchInvariant === true,
+    deterministic
+  })
   shortenKernelCalls("torch")
   for (const [name, kernel] of Object.entries(namedKernels(torch))) torch.registerTorchKernel(name, kernel)
   for (const [name, kernel] of Object.entries(recordedKernels(torch))) {
     if (device === "cpu" && precision !== "float32") torch.unregisterTorchKernel(name)
     else torch.registerTorchKernel(name, kernel)
+  }
+}
+
+/** Where it was left to the work, on a device that may have such kernels. */
+export const batchInvariance = ({ batchInvariant, device, precision }: TorchSettings): BatchInvariance | undefined =>
+  batchInvariant === "auto" && device === "cuda" && precision === "bfloat16" ? { turn: turnInvariant } : undefined
+
+const turnInvariant: BatchInvariance["turn"] = (on) => {
+  try {
+    torchBackend().isBatchInvariant = on
+    return undefined
+  } catch (cause) {
+    if (cause instanceof Error && cause.name === "TorchUnavailable") return cause.message
+    throw cause
   }
 }
 

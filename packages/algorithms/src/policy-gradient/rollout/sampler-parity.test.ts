@@ -1,9 +1,12 @@
 import { it } from "@effect/vitest"
+import type { CausalLM } from "@plumbline/models"
 import { Generator, promptRequests, samplingOptions } from "@plumbline/rollout-generation"
 import { alone, ModelRuntime } from "@plumbline/runtime"
 import { Effect } from "effect"
 import { expect } from "vitest"
 import { smallModel } from "../../testing/small-models.ts"
+import { grpo } from "../grpo.ts"
+import { rloo } from "../rloo.ts"
 import type { Rollout } from "./rollout.ts"
 import { checkSampler } from "./sampler-parity.ts"
 
@@ -50,3 +53,10 @@ it.effect("takes the policy's own responses, and refuses another model's or anot
     policy.dispose()
   }).pipe(Effect.provide(ModelRuntime.layerWasm))
 )
+
+it("has the trainer of what it samples from compute as the sampler does", () => {
+  const policy = { name: "policy" } as unknown as CausalLM
+  const options = { samples: 2, sampling: samplingOptions({ maxNewTokens: 4 }), seed: 0 }
+  expect(grpo(options).sampledFrom?.({ policy })).toBe(policy)
+  expect(rloo(options).sampledFrom?.({ policy })).toBe(policy)
+})
