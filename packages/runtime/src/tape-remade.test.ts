@@ -1,7 +1,7 @@
-import { addonPath } from "@plumbline/tfjs-backend-torch"
 import { Effect } from "effect"
 import { beforeAll, describe, expect, it } from "vitest"
 import { ModelRuntime } from "./model-runtime.ts"
+import { float32Backends } from "./testing/backends.ts"
 import { gatedActivation } from "./ops/activation.ts"
 import { linear } from "./ops/linear.ts"
 import { recomputed } from "./ops/recomputed.ts"
@@ -22,12 +22,7 @@ const keptBy = (kernel: string): ReadonlyArray<ReadonlyArray<number>> => {
   return saved.filter(({ dataId }) => tensorInfo.has(dataId)).map(({ shape }) => shape)
 }
 
-const runtimes = [
-  ["wasm", ModelRuntime.layerWasm, true],
-  ["torch", ModelRuntime.layerTorch({ device: "cpu" }), addonPath() !== undefined]
-] as const
-
-describe.for(runtimes.filter(([, , isThere]) => isThere))("outputs that are made again, on %s", ([, layer]) => {
+describe.for(float32Backends.filter(({ isThere }) => isThere))("outputs that are made again, on $name", ({ layer }) => {
   beforeAll(() => Effect.runPromise(Effect.asVoid(Effect.provide(ModelRuntime, layer))))
 
   const inputs = () => [

@@ -3,6 +3,7 @@ export {
   addonPath,
   type CallStatistics,
   type CudaMemory,
+  hasCuda,
   isTorchError,
   type Membership,
   type TorchError,

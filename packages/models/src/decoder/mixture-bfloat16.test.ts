@@ -1,6 +1,6 @@
 import { describe, expect, it } from "@effect/vitest"
-import { ModelRuntime, tf, type Tensor2D } from "@plumbline/runtime"
-import { float32Backends } from "@plumbline/runtime/testing"
+import { tf, type Tensor2D } from "@plumbline/runtime"
+import { bfloat16Backends } from "@plumbline/runtime/testing"
 import { Effect } from "effect"
 import { gatedMlp } from "./mlp.ts"
 import { mixtureOfExperts } from "./mixture.ts"
@@ -14,24 +14,24 @@ const waves = (shape: ReadonlyArray<number>, phase: number) =>
     [...shape]
   )
 
-const isTorchThere = float32Backends.some(({ isThere, name }) => name === "torch" && isThere)
-
-describe.skipIf(!isTorchThere)("a mixture in bfloat16", () => {
-  it.effect("adds up the experts of a token alike whether it goes through its own or through all", () =>
-    Effect.provide(
-      Effect.sync(() => {
-        const mixture = { expert: gatedMlp("silu"), experts: 8, perToken: 5, renormalised: true }
-        const mlp = mixtureOfExperts(mixture)
-        const specs = mlp.parameters("mlp", { width: WIDTH, mlpWidth: 24, bias: false })
-        const weights = parameterWeights(new Map(specs.map(({ name, shape }, i) => [name, waves(shape, i)])))
-        // a token at a time: products of other numbers of rows may round otherwise
-        for (let token = 0; token < 40; token++) {
-          const x = waves([1, WIDTH], 0.3 * token) as Tensor2D
-          const own = mlp.apply(weights, "mlp", x).dataSync()
-          expect(mlp.apply(weights, "mlp", x, { isRecorded: true }).dataSync()).toEqual(own)
-        }
-      }),
-      ModelRuntime.layerTorch({ device: "cpu", precision: "bfloat16" })
-    )
+describe.for(bfloat16Backends)("a mixture in bfloat16, on $name", ({ isThere, layer }) => {
+  it.effect.skipIf(!isThere)(
+    "adds up the experts of a token alike whether it goes through its own or through all",
+    () =>
+      Effect.provide(
+        Effect.sync(() => {
+          const mixture = { expert: gatedMlp("silu"), experts: 8, perToken: 5, renormalised: true }
+          const mlp = mixtureOfExperts(mixture)
+          const specs = mlp.parameters("mlp", { width: WIDTH, mlpWidth: 24, bias: false })
+          const weights = parameterWeights(new Map(specs.map(({ name, shape }, i) => [name, waves(shape, i)])))
+          // a token at a time: products of other numbers of rows may round otherwise
+          for (let token = 0; token < 40; token++) {
+            const x = waves([1, WIDTH], 0.3 * token) as Tensor2D
+            const own = mlp.apply(weights, "mlp", x).dataSync()
+            expect(mlp.apply(weights, "mlp", x, { isRecorded: true }).dataSync()).toEqual(own)
+          }
+        }),
+        layer
+      )
   )
 })

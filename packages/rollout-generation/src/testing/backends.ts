@@ -1,23 +1,19 @@
-import { ModelRuntime } from "@plumbline/runtime"
-import { Effect, Exit } from "effect"
+import type { ModelRuntime } from "@plumbline/runtime"
+import { bfloat16Backends, float32Backends } from "@plumbline/runtime/testing"
 import { describe } from "vitest"
 
 type Layer = typeof ModelRuntime.layerWasm
 
-const starts = async (layer: Layer): Promise<boolean> =>
-  Exit.isSuccess(await Effect.runPromiseExit(Effect.provide(ModelRuntime, layer)))
-
-const torch = ModelRuntime.layerTorch({ device: "cpu" })
-const torchBfloat16 = ModelRuntime.layerTorch({ device: "cpu", precision: "bfloat16" })
-const hasTorch = await starts(torch)
-
-/** Runs a suite on every backend that computes in float32; where there is no torch, that part skips, visibly. */
+/** Runs a suite on every backend that computes in float32; one that is not there skips, visibly. */
 export const onEveryBackend = (name: string, suite: (layer: Layer) => void): void => {
-  describe(`${name}, on wasm`, () => suite(ModelRuntime.layerWasm))
-  describe.skipIf(!hasTorch)(`${name}, on torch`, () => suite(torch))
+  for (const { isThere, layer, name: backend } of float32Backends) {
+    describe.skipIf(!isThere)(`${name}, on ${backend}`, () => suite(layer))
+  }
 }
 
 /** The same on torch that stores activations and weights in bfloat16. */
 export const inBfloat16 = (name: string, suite: (layer: Layer) => void): void => {
-  describe.skipIf(!hasTorch)(`${name}, on torch in bfloat16`, () => suite(torchBfloat16))
+  for (const { isThere, layer, name: backend } of bfloat16Backends) {
+    describe.skipIf(!isThere)(`${name}, on ${backend} in bfloat16`, () => suite(layer))
+  }
 }

@@ -1,4 +1,3 @@
-import { addonPath } from "@plumbline/tfjs-backend-torch"
 import { Effect } from "effect"
 import { beforeAll, describe, expect, it } from "vitest"
 import { ModelRuntime } from "../model-runtime.ts"
@@ -14,6 +13,7 @@ import { addRmsNorm, rmsNorm } from "../ops/norms.ts"
 import { adamwUpdate } from "../ops/optimizer.ts"
 import { tokenLogProbs } from "../ops/token-log-probs.ts"
 import { writeValues } from "../ops/write-values.ts"
+import { bfloat16Backends } from "../testing/backends.ts"
 import type { FusedCase } from "../testing/fused-case.ts"
 import { fusedCases } from "../testing/random-suite.ts"
 import { gradientsOf, leavesNothing, noise, type Op, wave } from "../testing/tensors.ts"
@@ -104,10 +104,10 @@ const cases: ReadonlyArray<readonly [string, () => ReadonlyArray<Tensor>, Op]> =
 
 const drawnCases = fusedCases.map((one) => ({ ...one, op: withNarrow(one) }))
 
-describe.skipIf(addonPath() === undefined)("torch with bfloat16 storage", () => {
+const suite = (layer: (typeof bfloat16Backends)[number]["layer"]) => {
   beforeAll(async () => {
     await start(ModelRuntime.layerCpu)
-    await start(ModelRuntime.layerTorch({ device: "cpu", precision: "bfloat16" }))
+    await start(layer)
   })
 
   const valuesOn = async (backend: string, inputs: () => ReadonlyArray<Tensor>, op: Op) => {
@@ -237,4 +237,8 @@ describe.skipIf(addonPath() === undefined)("torch with bfloat16 storage", () => 
       expect(rounded[1]).toEqual(keptNarrow(wide[1]!).dataSync())
     })
   })
-})
+}
+
+for (const { isThere, layer, name } of bfloat16Backends) {
+  describe.skipIf(!isThere)(`${name} with bfloat16 storage`, () => suite(layer))
+}

@@ -1,7 +1,7 @@
-import { addonPath } from "@plumbline/tfjs-backend-torch"
 import { Effect } from "effect"
 import { describe, expect, it } from "vitest"
 import { ModelRuntime } from "../model-runtime.ts"
+import { bfloat16Backends, float32Backends } from "../testing/backends.ts"
 import { philoxStream } from "../random.ts"
 import { tf, type Tensor2D } from "../tf.ts"
 import { narrowed } from "./narrowed.ts"
@@ -14,10 +14,9 @@ const normal = (count: number, name = "weights") => {
 }
 
 const runtimes = [
-  ["wasm", ModelRuntime.layerWasm, true],
-  ["torch", ModelRuntime.layerTorch({ device: "cpu" }), addonPath() !== undefined],
-  ["torch in bfloat16", ModelRuntime.layerTorch({ device: "cpu", precision: "bfloat16" }), addonPath() !== undefined]
-] as const
+  ...float32Backends.map(({ isThere, layer, name }) => [name, layer, isThere] as const),
+  ...bfloat16Backends.map(({ isThere, layer, name }) => [`${name} in bfloat16`, layer, isThere] as const)
+]
 
 describe("NF4 on the host", () => {
   it("gives levels back as they are, and what lies between as the nearest", () => {

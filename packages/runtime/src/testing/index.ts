@@ -1,2 +1,3 @@
+export { hasCuda } from "@plumbline/tfjs-backend-torch"
 export { backendSuite } from "./backend-suite.ts"
-export { float32Backends } from "./float32-backends.ts"
+export { bfloat16Backends, float32Backends } from "./backends.ts"

@@ -1,0 +1,17 @@
+import { addonPath, hasCuda } from "@plumbline/tfjs-backend-torch"
+import { ModelRuntime } from "../model-runtime.ts"
+
+/** The backends on which models, objectives and runs are held to recorded float32 numbers. */
+export const float32Backends = [
+  { name: "wasm", layer: ModelRuntime.layerWasm, isThere: true },
+  { name: "torch", layer: ModelRuntime.layerTorch({ device: "cpu" }), isThere: addonPath() !== undefined },
+  { name: "torch on CUDA", layer: ModelRuntime.layerTorch({ device: "cuda" }), isThere: hasCuda() }
+] as const
+
+const precision = "bfloat16"
+
+/** Those that store activations and the weights that products read in 16 bits. */
+export const bfloat16Backends = [
+  { name: "torch", layer: ModelRuntime.layerTorch({ device: "cpu", precision }), isThere: addonPath() !== undefined },
+  { name: "torch on CUDA", layer: ModelRuntime.layerTorch({ device: "cuda", precision }), isThere: hasCuda() }
+] as const
