@@ -17,6 +17,11 @@ export interface GenerationRequest {
   readonly topLogProbs?: number
   /** Whether the prompt's own tokens are scored, too. */
   readonly promptLogProbs?: boolean
+  /**
+   * Who asks, by identity. An engine hands rows out to its callers in turn, and to the requests of one in the order they
+   * came; those without one have one caller together.
+   */
+  readonly caller?: unknown
 }
 
 /** A token and its log-prob under the policy itself (temperature 1, nothing filtered or penalised), nats. */

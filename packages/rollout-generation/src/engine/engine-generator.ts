@@ -5,6 +5,7 @@ import type { GeneratorShape } from "../generator-shape.ts"
 import type { GeneratedGroup, GenerationEvent, GenerationRequest } from "../request.ts"
 import { refusal, type RequestLimits } from "./check-request.ts"
 import { type Engine, type EngineModels, type EngineOptions, makeEngine } from "./engine.ts"
+import { makePlaces } from "./places.ts"
 
 type OnEvent = (event: GenerationEvent) => void
 
@@ -66,7 +67,7 @@ export const engineGenerators = (
   })
 
 const startEngine = Effect.fnUntraced(function* (engine: Engine, queueRequests: number) {
-  const room = yield* Semaphore.make(queueRequests)
+  const places = makePlaces(queueRequests)
   const wake = yield* Latch.make()
   const stepping = yield* Semaphore.make(1)
   let deathReason: string | undefined
@@ -110,7 +111,7 @@ const startEngine = Effect.fnUntraced(function* (engine: Engine, queueRequests: 
         queued += request.samples ?? 1
         const counted = Effect.suspend(() => ((entered = true), enter(model, request, onEvent)))
         const leave = Effect.sync(() => void (queued -= entered ? 0 : (request.samples ?? 1)))
-        return room.withPermit(counted).pipe(Effect.ensuring(leave))
+        return places.hold(request.caller)(counted).pipe(Effect.ensuring(leave))
       })
   return { betweenSteps, workOn, died: () => deathReason, queued: () => queued }
 })

@@ -19,7 +19,7 @@ export interface EngineOptions {
   readonly pageSize?: number | undefined
   /** Tokens that the key-value cache holds; when absent what `maxRows` contexts take, or 512 MiB if that is less. */
   readonly cacheTokens?: number | undefined
-  /** Requests in the engine; callers beyond wait. 1024 when absent. */
+  /** Requests in the engine; those beyond wait, and places go to their callers in turn. 1024 when absent. */
   readonly queueRequests?: number | undefined
   /** Whether steps are begun before the last one is read; when absent, where the device computes on its own. */
   readonly goAhead?: boolean | undefined

@@ -18,12 +18,19 @@ export interface GroupListener {
   readonly onFailed: (reason: string) => void
 }
 
+/** Requests that have one turn among those of others. */
+export interface Caller {
+  /** By age. */
+  readonly groups: Array<Group>
+}
+
 /** A request that the engine works on. */
 export interface Group {
   readonly request: GenerationRequest
   /** Which of the engine's models writes the responses. */
   readonly model: SteppedModel
   readonly listener: GroupListener
+  readonly caller: Caller
   /** Number of the group in the order of arrival; the older one goes first. */
   readonly age: number
   /** Tokens of each response at most, by the request and the context. */
@@ -49,6 +56,7 @@ interface Sequence {
 
 export interface PrefixRow extends Sequence {
   readonly kind: "prefix"
+  /** One that is filling and does not run was halted. */
   state: "filling" | "ready"
 }
 
@@ -58,6 +66,7 @@ export interface SampleRow extends Sequence {
   readonly sample: number
   readonly stream: RandomStream
   readonly rules: TokenRules
+  /** One that waits and has pages was halted. */
   state: "waiting" | "running" | "done"
   readonly ids: Array<number>
   /** Tokens after those that the device has drawn, or will have, and the host has not read: 0 or 1. */

@@ -1,6 +1,7 @@
-import { type Group, knownTokens, type PrefixRow, type Row, type SampleRow } from "./group.ts"
+import { type Caller, type Group, knownTokens, type PrefixRow, type Row, type SampleRow } from "./group.ts"
 import type { PagePool } from "./page-pool.ts"
 import type { Root, Roots } from "./roots.ts"
+import { inTurn } from "./turns.ts"
 
 /** Who is at work, and on which pages. */
 export interface Ledger {
@@ -12,6 +13,8 @@ export interface Ledger {
   readonly pageSize: number
   /** By age, the oldest first. */
   readonly groups: Array<Group>
+  /** Those that have groups, by what their requests call them. */
+  readonly callers: Map<unknown, Caller>
   readonly running: Set<Row>
   /** New tokens of each row in the step that is being planned. */
   readonly feeds: Map<Row, number>
@@ -25,6 +28,7 @@ export const makeLedger = (pool: PagePool, roots: Roots, pageSize: number): Ledg
   room: pool.free(),
   pageSize,
   groups: [],
+  callers: new Map(),
   running: new Set(),
   feeds: new Map(),
   copies: new Map()
@@ -48,7 +52,7 @@ export const startAlone = (ledger: Ledger, row: Row): void => {
 }
 
 /** A row takes part in steps from now on; pages for all that is known of it must be free, and become its own. */
-const startRow = (ledger: Ledger, row: Row): void => {
+export const startRow = (ledger: Ledger, row: Row): void => {
   ledger.running.add(row)
   if (row.kind === "sample") row.state = "running"
   takePages(ledger, row, pagesFor(ledger, knownTokens(row)))
@@ -56,6 +60,13 @@ const startRow = (ledger: Ledger, row: Row): void => {
 
 const takePages = ({ pool }: Ledger, row: Row, count: number): void => {
   while (row.pages.length < count) row.pages.push(pool.take(row.pages.at(-1))!)
+}
+
+/** A row leaves the step and keeps its pages, so that it can go on from there. */
+export const halt = (ledger: Ledger, row: Row): void => {
+  ledger.running.delete(row)
+  ledger.feeds.delete(row)
+  if (row.kind === "sample") row.state = "waiting"
 }
 
 /** A row leaves the step and gives its pages back. */
@@ -81,14 +92,17 @@ export const preempt = (ledger: Ledger, row: Row): void => {
   row.state = "waiting"
 }
 
-/** Who has pages, youngest first: of a group the later samples, the prompt last. */
-export const holders = ({ groups }: Ledger): ReadonlyArray<Row> =>
-  groups.toReversed().flatMap(({ prefix, rows }) => {
-    const samples: ReadonlyArray<Row> = rows.filter(({ state }) => state === "running").toReversed()
-    return prefix === undefined ? samples : [...samples, prefix]
-  })
+/** Who has pages, the last in turn first. */
+export const holders = (ledger: Ledger): ReadonlyArray<Row> => lastInTurn(ledger).map(({ row }) => row)
 
-/** Whether the row has, or now got, pages for `count` more tokens; it may take those of younger rows. */
+const lastInTurn = ({ groups }: Ledger) => inTurn(groups.flatMap(rowsWithPages)).toReversed()
+
+const rowsWithPages = ({ prefix, rows }: Group): ReadonlyArray<Row> => {
+  const samples: ReadonlyArray<Row> = rows.filter(({ pages }) => pages.length > 0)
+  return prefix === undefined ? samples : [prefix, ...samples]
+}
+
+/** Whether the row has, or now got, pages for `count` more tokens; it may take those of rows behind it in turn. */
 export const reserve = (ledger: Ledger, row: Row, count: number): boolean => {
   const { pool } = ledger
   const need = pagesFor(ledger, row.held + count)
@@ -97,7 +111,24 @@ export const reserve = (ledger: Ledger, row: Row, count: number): boolean => {
   return true
 }
 
-/** Frees `count` pages by preempting what is younger than `row`, then the prompt its group keeps. */
+/**
+ * Frees `count` pages for a caller without any row by preempting rows of others, but not the first one of any.
+ *
+ * @returns whether they are free; nobody gives way where that would not do
+ */
+export const makeWay = (ledger: Ledger, caller: Caller, count: number): boolean => {
+  const { pool } = ledger
+  const others = lastInTurn(ledger).filter(({ row, turn }) => turn > 0 && row.group.caller !== caller)
+  const held = others.reduce((sum, { row }) => sum + row.pages.filter((page) => !pool.isShared(page)).length, 0)
+  if (pool.free() + held < count) return false
+  for (const { row } of others) {
+    if (pool.free() >= count) break
+    preempt(ledger, row)
+  }
+  return true
+}
+
+/** Frees `count` pages by preempting what is behind `row`, then the prompt its group keeps. */
 const makeRoom = (ledger: Ledger, row: Row, count: number): boolean => {
   const { pool } = ledger
   for (const holder of holders(ledger)) {

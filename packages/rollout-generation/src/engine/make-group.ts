@@ -3,7 +3,7 @@ import type { SteppedModel } from "@plumbline/models"
 import { philoxStream } from "@plumbline/runtime"
 import { roomOf } from "../request-limits.ts"
 import type { GenerationRequest } from "../request.ts"
-import type { Group, GroupListener, SampleRow } from "./group.ts"
+import type { Caller, Group, GroupListener, SampleRow } from "./group.ts"
 import { tokenRules } from "./token-rules.ts"
 
 export interface GroupContext {
@@ -15,6 +15,7 @@ export const makeGroup = (
   request: GenerationRequest,
   model: SteppedModel,
   listener: GroupListener,
+  caller: Caller,
   age: number,
   { tokenizer }: GroupContext
 ): Group => {
@@ -24,6 +25,7 @@ export const makeGroup = (
     request,
     model,
     listener,
+    caller,
     age,
     room: roomOf(request, model.contextTokens),
     allowed: sampling.allowedTokens && Int32Array.from(new Set(sampling.allowedTokens)),

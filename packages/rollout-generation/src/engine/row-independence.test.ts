@@ -20,6 +20,9 @@ onEveryBackend("a row's sample", (layer) => {
     )
   )
 
+  /** Some of one caller, some of many, so that rows are halted for others. */
+  const callers = requests.map((one, i) => ({ ...one, caller: i < 12 ? "first" : i % 7 }))
+
   const layouts: ReadonlyArray<readonly [string, EngineOptions, ReadonlyArray<GenerationRequest>]> = [
     ["7 rows", { maxRows: 7 }, requests],
     ["64 rows", { maxRows: 64 }, requests],
@@ -32,6 +35,13 @@ onEveryBackend("a row's sample", (layer) => {
       "7 rows, a step ahead, too little memory for all",
       { maxRows: 7, pageSize: 4, cacheTokens: 60, goAhead: true },
       requests
+    ],
+    ["7 rows of several callers", { maxRows: 7, maxBatchTokens: 20 }, callers],
+    ["7 rows of several callers, a step ahead", { maxRows: 7, goAhead: true }, callers],
+    [
+      "4 rows of several callers, too little memory for all",
+      { maxRows: 4, pageSize: 4, cacheTokens: 60, goAhead: true },
+      callers
     ]
   ]
 

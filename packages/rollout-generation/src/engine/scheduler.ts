@@ -1,6 +1,6 @@
 import type { SteppedModel } from "@plumbline/models"
 import type { GenerationRequest } from "../request.ts"
-import { admitRows } from "./admission.ts"
+import { admitRows, isDue } from "./admission.ts"
 import {
   finishRow,
   type Group,
@@ -17,6 +17,7 @@ import {
 } from "./group.ts"
 import { dropPrefix, holders, type Ledger, makeLedger, preempt, reserve, stopRow } from "./ledger.ts"
 import { type GroupContext, makeGroup } from "./make-group.ts"
+import { inTurn } from "./turns.ts"
 import type { PagePool } from "./page-pool.ts"
 import type { Roots } from "./roots.ts"
 
@@ -62,9 +63,10 @@ const SCORED_CHUNK = 128
 const SCORED_LOGITS = 2 ** 19
 
 /**
- * Continuous batching over a pool of pages. A row that ends makes room in the next step. The oldest group goes first: a
- * row that needs a page takes it from the youngest, which begins again later with all the tokens that it has. So the
- * oldest always gets on, and nobody waits for ever.
+ * Continuous batching over a pool of pages. A row that ends makes room in the next step, for the caller that has the
+ * fewest; one that has none need not wait for that: who has the most halts a row. A row that needs a page takes it from
+ * the last in turn, which begins again later with all the tokens that it has. So the oldest request always gets on, and
+ * nobody waits for ever.
  */
 export const makeScheduler = (pool: PagePool, roots: Roots, options: SchedulerOptions): Scheduler => {
   const ledger = makeLedger(pool, roots, options.pageSize)
@@ -84,7 +86,10 @@ export const makeScheduler = (pool: PagePool, roots: Roots, options: SchedulerOp
     plan: () => plan(ledger, options),
     canGoAhead: () => canGoAhead(ledger, options),
     add: (request, model, listener) => {
-      const group = makeGroup(request, model, listener, arrivals++, options)
+      const caller = ledger.callers.get(request.caller) ?? { groups: [] }
+      const group = makeGroup(request, model, listener, caller, arrivals++, options)
+      ledger.callers.set(request.caller, caller)
+      caller.groups.push(group)
       ledger.groups.push(group)
       // a prompt of one token has nothing to score
       if (isScored(group)) tellScores(group)
@@ -105,6 +110,9 @@ const drop = (ledger: Ledger, group: Group): void => {
   dropPrefix(ledger, group)
   for (const row of group.rows) stopRow(ledger, row)
   ledger.groups.splice(ledger.groups.indexOf(group), 1)
+  const { caller, request } = group
+  caller.groups.splice(caller.groups.indexOf(group), 1)
+  if (caller.groups.length === 0) ledger.callers.delete(request.caller)
 }
 
 const settle = (ledger: Ledger, row: Row): void => {
@@ -125,7 +133,7 @@ const plan = (ledger: Ledger, { maxBatchTokens, maxRows }: SchedulerOptions): Pl
   const feed = (row: Row): void => {
     const scored = scoredLogits(row)
     const most = scored === 0 ? budget : Math.min(budget, SCORED_CHUNK, Math.ceil(logits / scored))
-    const count = Math.min(knownTokens(row) - row.held, most)
+    const count = Math.min(rest(row), most)
     if (row.kind === "sample" && isFull(row)) return
     if (count <= 0 || feeds.has(row) || !running.has(row) || !reserve(ledger, row, count)) return
     feeds.set(row, count)
@@ -134,13 +142,11 @@ const plan = (ledger: Ledger, { maxBatchTokens, maxRows }: SchedulerOptions): Pl
   }
   const admit = (): void => {
     admitRows(ledger, maxRows)
-    byAge(running).forEach(feed)
+    readingOrder(rowsInTurn(running), budget).forEach(feed)
   }
-  const started = byAge(running)
-  for (const row of started) if (knownTokens(row) - row.held === 1) feed(row)
-  started.forEach(feed)
+  for (const row of rowsInTurn(running)) if (rest(row) === 1) feed(row)
   admit()
-  // where nobody gets on, the youngest give way until the oldest does
+  // where nobody gets on, the last in turn give way until the first does
   for (const holder of feeds.size === 0 ? holders(ledger) : []) {
     preempt(ledger, holder)
     admit()
@@ -149,26 +155,36 @@ const plan = (ledger: Ledger, { maxBatchTokens, maxRows }: SchedulerOptions): Pl
   return { feeds: Array.from(feeds, ([row, count]) => ({ row, count })), copies: [...copies.values()] }
 }
 
-const canGoAhead = ({ groups, pool, running }: Ledger, { maxBatchTokens, maxRows }: SchedulerOptions): boolean => {
+const rowsInTurn = (rows: Iterable<Row>): ReadonlyArray<Row> => inTurn(rows).map(({ row }) => row)
+
+/** Tokens that the row has and the cache has not. */
+const rest = (row: Row): number => knownTokens(row) - row.held
+
+/**
+ * Rows that end within half of a step's tokens go first, the shortest first: a short prompt does not wait for a long one
+ * to be read. The other half is for rows in turn, so that a long one gets on as well.
+ */
+const readingOrder = (rows: ReadonlyArray<Row>, budget: number): ReadonlyArray<Row> => {
+  let half = budget / 2
+  const short = rows.toSorted((a, b) => rest(a) - rest(b)).filter((row) => (half -= rest(row)) >= 0)
+  return [...short, ...rows]
+}
+
+const canGoAhead = (ledger: Ledger, { maxBatchTokens, maxRows }: SchedulerOptions): boolean => {
+  const { groups, pool, running } = ledger
   const rows = [...running]
   if (rows.length > Math.min(pool.free(), maxBatchTokens) || !rows.every(isAhead)) return false
   const ending = rows.filter(isFull).length
   if (ending === rows.length) return false
   // whoever waits is let in by the step after a row ended
   const free = rows.length < maxRows || ending > 0
-  return !free || groups.every((group) => pendingRows(group).length === 0 && isScored(group))
+  return free ? groups.every((group) => pendingRows(group).length === 0 && isScored(group)) : !isDue(ledger)
 }
 
 const isAhead = (row: Row): row is SampleRow => {
   if (row.kind === "prefix" || row.ahead === 0) return false
   return !row.rules.followTokens && (row.group.request.topLogProbs ?? 0) === 0
 }
-
-const byAge = (rows: Iterable<Row>): ReadonlyArray<Row> =>
-  [...rows].toSorted((a, b) => a.group.age - b.group.age || place(a) - place(b))
-
-/** A prompt goes before the samples of its group. */
-const place = (row: Row): number => (row.kind === "prefix" ? -1 : row.sample)
 
 /** Logits that the host reads of each token of a row. */
 const scoredLogits = ({ group, kind }: Row): number =>

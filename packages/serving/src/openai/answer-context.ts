@@ -8,6 +8,8 @@ export interface AnswerContext {
   readonly limits: Limits
   /** `performance.now()` when the request came. */
   readonly since: number
+  /** Whose turn in the engine it takes. */
+  readonly caller: unknown
 }
 
 /** What every answer and every chunk of one begins with. */

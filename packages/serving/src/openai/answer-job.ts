@@ -27,7 +27,8 @@ export const answerJob = (
     }
     const spent = (performance.now() - context.since) / 1000
     const left = Math.max(LEAST_SECONDS, context.limits.maxRequestSeconds - spent)
-    const timed = { ...job, requests: job.requests.map((request) => ({ ...request, deadlineSeconds: left })) }
+    const requests = job.requests.map((request) => ({ ...request, deadlineSeconds: left, caller: context.caller }))
+    const timed = { ...job, requests }
     return yield* (job.stream ? streamAnswer : wholeAnswer)(context, timed, head)
   })
 

@@ -1,4 +1,5 @@
 import type { MemoryReport } from "@plumbline/runtime"
+import { RUN_HEADER } from "@plumbline/rollout-generation"
 import { Effect, type Scope } from "effect"
 import { type HttpServerRequest, HttpServerResponse } from "effect/http"
 import type { Admission } from "../shell/admission.ts"
@@ -49,11 +50,14 @@ const complete = (
     const body = yield* jsonBody(request, limits)
     const job = yield* readJob(models, body, maxResponses)
     yield* admission.turn
-    const answer = yield* answerJob({ metrics, limits, since }, job)
+    const answer = yield* answerJob({ metrics, limits, since, caller: callerOf(request) }, job)
     // others may have come while it was written
     yield* checkRun(request, weightsRun)
     return answer
   })
+
+/** Requests of a run that learns elsewhere are parts of one batch, which they were to go through in order. */
+const callerOf = ({ headers }: HttpServerRequest.HttpServerRequest): unknown => headers[RUN_HEADER] ?? {}
 
 const describe = ({ created, generator, id, parent }: ServedModel) =>
   Effect.map(

@@ -29,8 +29,8 @@ export const serveScripted = (script: Partial<Script> = {}, speaks = tokenizer) 
     speaks
   )
 
-/** The same over any generator. */
-export const serveGenerator = async <G extends GeneratorShape>(generator: G, speaks = tokenizer) => {
+/** The same over any generator. @param run whose weights it has */
+export const serveGenerator = async <G extends GeneratorShape>(generator: G, speaks = tokenizer, run?: string) => {
   const names = { id: "tiny", aliases: ["/models/tiny"], created: 1 }
   const scope = Scope.makeUnsafe()
   const thread = await Effect.runPromise(Scope.provide(tokenizerThread(speaks), scope))
@@ -39,7 +39,14 @@ export const serveGenerator = async <G extends GeneratorShape>(generator: G, spe
   const metrics = metricsPage()
   const admitted = admission(limits)
   const routes = [
-    ...openaiRoutes({ models: [model], limits, admission: admitted, metrics, maxResponses: 64 }),
+    ...openaiRoutes({
+      models: [model],
+      limits,
+      admission: admitted,
+      metrics,
+      maxResponses: 64,
+      weightsRun: () => run
+    }),
     ...statusRoutes(metrics, Effect.succeed({}))
   ]
   const options = { routes, limits, admission: admitted, metrics, access: loopbackAccess, host: "127.0.0.1", port: 0 }

@@ -1,0 +1,167 @@
+import type { SteppedModel } from "@plumbline/models"
+import { philoxStream } from "@plumbline/runtime"
+import { describe, expect, it } from "vitest"
+import type { GenerationRequest } from "../request.ts"
+import { prompt, request } from "../testing/index.ts"
+import { finishRow, type Group, knownTokens, type Row } from "./group.ts"
+import { pagePool } from "./page-pool.ts"
+import { makeScheduler, type SchedulerOptions } from "./scheduler.ts"
+
+const model = { config: { vocabulary: 32 }, contextTokens: 1000, prefix: undefined } as unknown as SteppedModel
+
+/** A scheduler whose steps compute nothing: every row that is fed up to its last token draws a 0. */
+const simulated = (pages: number, options: Partial<SchedulerOptions> = {}) => {
+  const pool = pagePool(pages)
+  const all = { tokenizer: undefined, maxRows: 8, maxBatchTokens: 1000, pageSize: 4, ...options }
+  const scheduler = makeScheduler(pool, new Map(), all)
+  const done: Array<Group> = []
+  const fed = { tokens: 0, steps: 0 }
+  const draw = (row: Row) => {
+    if (row.kind === "prefix") return scheduler.settle(row)
+    row.ids.push(0)
+    if (row.ids.length < row.group.room) return
+    finishRow(row, undefined)
+    scheduler.settle(row)
+  }
+  return {
+    pool,
+    done,
+    fed,
+    scheduler,
+    add: (caller: unknown, what: GenerationRequest): Group => {
+      const group: Group = scheduler.add({ ...what, caller }, model, {
+        onDone: () => done.push(group),
+        onFailed: expect.unreachable
+      })
+      return group
+    },
+    /** @returns rows of the step by what their requests call their callers, and tokens of each */
+    step: (): ReadonlyArray<readonly [caller: unknown, tokens: number]> => {
+      const { feeds } = scheduler.plan()
+      for (const { count, row } of feeds) row.held += count
+      fed.tokens += feeds.reduce((sum, { count }) => sum + count, 0)
+      fed.steps += 1
+      expect(scheduler.running()).toBeLessThanOrEqual(all.maxRows)
+      expect(feeds.length).toBeLessThanOrEqual(all.maxRows)
+      for (const { row } of feeds) if (row.held === knownTokens(row)) draw(row)
+      return feeds.map(({ count, row }) => [row.group.request.caller, count])
+    }
+  }
+}
+
+const of = (samples: number, maxNewTokens: number, length = 5, seed = samples): GenerationRequest =>
+  request(prompt(length, seed), seed, { maxNewTokens }, { samples })
+
+const rowsOf = (step: ReadonlyArray<readonly [unknown, number]>, caller: unknown): number =>
+  step.filter(([own]) => own === caller).length
+
+describe("rows", () => {
+  it("are given at once to a request that has none, by halting one of who has the most", () => {
+    const { add, done, fed, step } = simulated(1000)
+    add("large", of(24, 50))
+    for (let i = 0; i < 4; i++) step()
+    const small = add("small", of(1, 3))
+    for (let i = 0; i < 3; i++) {
+      const now = step()
+      expect([rowsOf(now, "large"), rowsOf(now, "small")]).toEqual([7, 1])
+    }
+    expect(done).toEqual([small])
+    expect(rowsOf(step(), "large")).toBe(8)
+    while (done.length < 2) step()
+    // 24 rows of 50 tokens, the prompt's last one with them, once the 4 before it: nothing of the halted one was lost
+    expect(fed.tokens).toBe(4 + 24 * 50 + 5 + 2)
+  })
+
+  it("are never taken from a request that has one", () => {
+    const { add, step } = simulated(1000, { maxRows: 2 })
+    add("a", of(1, 9))
+    add("b", of(4, 9))
+    step()
+    step()
+    add("c", of(1, 9))
+    for (let i = 0; i < 5; i++) expect(rowsOf(step(), "c")).toBe(0)
+  })
+
+  it("that end go to who has the fewest", () => {
+    const { add, step } = simulated(1000)
+    add("a", of(30, 10))
+    for (let i = 0; i < 6; i++) step()
+    add("b", of(30, 7))
+    let last = step()
+    for (let i = 0; i < 30; i++) last = step()
+    expect([rowsOf(last, "a"), rowsOf(last, "b")]).toEqual([4, 4])
+  })
+
+  it("of one caller go to its requests in the order they came, each prompt computed once", () => {
+    const { add, done, fed, step } = simulated(1000)
+    const groups = [3, 8, 4, 6, 9].map((samples) => add("one", of(samples, 12, 20)))
+    while (done.length < groups.length) step()
+    expect(done.map(({ age }) => age)).toEqual([0, 1, 2, 3, 4])
+    expect(fed.tokens).toBe(5 * 19 + 30 * 12)
+  })
+
+  it("go to requests without a caller as to one", () => {
+    const { add, step } = simulated(1000)
+    add(undefined, of(30, 40))
+    step()
+    step()
+    add(undefined, of(1, 40, 5, 99))
+    const last = step()
+    expect(last.length).toBe(8)
+    expect(last.every(([, count]) => count === 1)).toBe(true)
+  })
+})
+
+describe("a step's tokens", () => {
+  it("go to short prompts before a long one, of which half a step is read at least", () => {
+    const { add, step } = simulated(1000, { maxBatchTokens: 64 })
+    add("long", of(1, 4, 500))
+    expect(step()).toEqual([["long", 64]])
+    add("short", of(1, 4, 20))
+    expect(step()).toEqual([
+      ["short", 20],
+      ["long", 44]
+    ])
+    for (let i = 0; i < 8; i++) add(`another ${i}`, of(1, 30, 30, i))
+    expect(Object.fromEntries(step())).toMatchObject({ short: 1, long: 33, "another 0": 30 })
+  })
+})
+
+describe("pages", () => {
+  it("are given to a request that has no row by rows of others, but not by the first of any", () => {
+    // 4 + 16 tokens of the large one's 8 rows take all 40 pages
+    const { add, done, pool, step } = simulated(40)
+    add("large", of(8, 16, 4))
+    while (pool.free() > 0) step()
+    const small = add("small", of(1, 3, 9))
+    expect(rowsOf(step(), "small")).toBe(1)
+    while (!done.includes(small)) expect(rowsOf(step(), "large")).toBeGreaterThan(0)
+  })
+
+  it.each([0, 1, 2, 3, 4, 5, 6, 7])("too few for all let every request of many callers end (%i)", (seed) => {
+    const { uint32 } = philoxStream(seed, "requests")
+    const { add, done, pool, scheduler, step } = simulated(16, {
+      maxBatchTokens: 8 + (seed % 3) * 20,
+      maxRows: 3 + seed
+    })
+    const wanted: Array<Group> = []
+    let dropped = 0
+    for (let i = 0; i < 4000 && (i < 200 || scheduler.groups.length > 0); i++) {
+      const pick = (n: number, most: number) => uint32(10 * i + n) % most
+      if (i < 200 && pick(0, 4) === 0) {
+        // 16 pages hold 64 tokens
+        const what = of(1 + pick(1, 9), 1 + pick(2, 30), 1 + pick(3, 34), pick(4, 30))
+        wanted.push(add(pick(5, 5), { ...what, promptLogProbs: false }))
+      }
+      const [some] = scheduler.groups
+      if (some !== undefined && pick(6, 40) === 0) {
+        dropped += 1
+        scheduler.drop(some)
+      }
+      step()
+    }
+    expect(wanted.length).toBeGreaterThan(30)
+    expect(done.length + dropped).toBe(wanted.length)
+    expect([pool.free(), scheduler.running()]).toEqual([16, 0])
+  })
+})
