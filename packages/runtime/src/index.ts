@@ -61,7 +61,7 @@ export {
   type SamplingRows,
   type TokenLists
 } from "./ops/sample-tokens.ts"
-export { logSumExp } from "./ops/sample-row.ts"
+export { canRankLogits, type RankedRows, topLogProbs, type TopLogProbs } from "./ops/top-log-probs.ts"
 export {
   cacheHeads,
   type CacheLayer,
@@ -71,7 +71,7 @@ export {
   lookUp,
   type NewTokens
 } from "./ops/recorded-step.ts"
-export { computesOnItsOwn, readLater } from "./ops/read-later.ts"
+export { computesOnItsOwn, type HostNumbers, readLater } from "./ops/read-later.ts"
 export { canRecord, type DeviceValues, type Replayed, replayed } from "./ops/recording.ts"
 export { type Heads, rotary, type RotaryAngles, rotaryAngles, rotaryHeads } from "./ops/rotary.ts"
 export { tokenEntropies } from "./ops/token-entropies.ts"

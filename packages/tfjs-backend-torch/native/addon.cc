@@ -17,6 +17,7 @@
 #include "cpu-memory.h"
 #include "cpu-narrow.h"
 #include "cpu-products.h"
+#include "cpu-ranking.h"
 #include "cpu-sampling.h"
 #include "device.h"
 #include "group.h"
@@ -79,6 +80,7 @@ static Napi::Object Initialise(Napi::Env env, Napi::Object exports) {
   add("cacheHeads", CacheHeads);
   add("pagedDecode", PagedDecode);
   add("sampleTokens", SampleTokens);
+  add("topLogProbs", TopLogProbs);
   add("recordBegin", RecordBegin);
   add("recordEnd", RecordEnd);
   add("recordReplay", RecordReplay);

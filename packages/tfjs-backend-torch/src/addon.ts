@@ -189,6 +189,13 @@ export interface Addon extends Partial<CudaAddon> {
       ...outputs: [ids: Handle, samplingLogProbs: Handle, policyLogProbs: Handle]
     ]
   ) => void
+  /** Fills the last three: as many tokens of each row as `ids` is wide, by falling logit, equal ones by rising id. */
+  readonly topLogProbs: (
+    ...handles: [
+      ...inputs: [logits: Handle, rows: Handle, targets: Handle],
+      ...outputs: [ids: Handle, logProbs: Handle, targetLogProbs: Handle]
+    ]
+  ) => void
   /** Has every call on CPU tensors recorded until recordEnd, as it is done. */
   readonly recordBegin: () => object
   readonly recordEnd: (recording: object) => void

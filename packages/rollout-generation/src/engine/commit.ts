@@ -1,7 +1,6 @@
 import { finishRow, type Group, isScored, knownTokens, type SampleRow, tellScores } from "./group.ts"
 import type { Scheduler } from "./scheduler.ts"
 import type { Flight, Pass, StepResult } from "./step.ts"
-import { scoresOf, topLogProbs } from "./top-log-probs.ts"
 
 /** What a step did, for counters. */
 export interface Committed {
@@ -48,7 +47,7 @@ const takeToken = (scheduler: Scheduler, row: SampleRow, result: StepResult, i: 
     samplingLogProb: result.samplingLogProbs[i]!,
     policyLogProb: result.policyLogProbs[i]!,
     policyVersion: version,
-    topLogProbs: topOf(row, result)
+    topLogProbs: result.top.get(row) ?? []
   }
   const index = row.ids.push(token.id) - 1
   row.samplingLogProbs.push(token.samplingLogProb)
@@ -63,17 +62,10 @@ const takeToken = (scheduler: Scheduler, row: SampleRow, result: StepResult, i: 
   scheduler.settle(row)
 }
 
-const topOf = (row: SampleRow, { logits }: StepResult) => {
-  const own = logits.get(row)
-  return own === undefined ? [] : topLogProbs(own, row.group.request.topLogProbs ?? 0)
-}
-
 const scorePrompts = ({ scored }: StepResult): void => {
-  for (const { logits, prefix, t } of scored) {
-    const { request } = prefix.group
+  for (const { logProb, prefix, t, top } of scored) {
     const scores = prefix.group.scores!
     const first = !isScored(prefix.group)
-    const { logProb, top } = scoresOf(logits, request.promptIds[t]!, request.topLogProbs ?? 0)
     scores.logProbs[t] = logProb
     scores.topLogProbs[t] = top
     scores.known = Math.max(scores.known, t + 1)

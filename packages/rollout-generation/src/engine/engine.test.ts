@@ -5,7 +5,7 @@ import { ModelRuntime, tf } from "@plumbline/runtime"
 import { Effect, Fiber, Stream } from "effect"
 import { Generator } from "../generator.ts"
 import type { GenerationRequest } from "../request.ts"
-import { prompt, request } from "../testing/index.ts"
+import { logitsAfter, prompt, request } from "../testing/index.ts"
 import type { EngineOptions } from "./engine.ts"
 
 /** Runs `body` against an engine over a tiny model, step by step and a step ahead; none leaves a tensor. */
@@ -51,6 +51,27 @@ describe("generate", () => {
         expect([...responses[0]!.responseIds]).toEqual(greedyContinuation(model, [...prompts[i]!], 12))
         expect(responses[0]!.finishReason).toBe("length")
         expect([...responses[0]!.samplingLogProbs]).toEqual(Array.from({ length: 12 }, () => 0))
+      })
+    })
+  )
+
+  check("tells as many of the likeliest tokens at each place as each request asks for", (model) =>
+    Effect.gen(function* () {
+      const generator = yield* Generator
+      const wanted = [3, 0, 1, 100]
+      const groups = yield* generator.generate(
+        wanted.map((topLogProbs, i) => request(prompt(4 + i, i), i, { maxNewTokens: 4 + i }, { topLogProbs }))
+      )
+      groups.forEach(({ promptIds, responses: [response] }, i) => {
+        if (wanted[i] === 0) return expect(response!.topLogProbs).toBe(undefined)
+        response!.topLogProbs!.forEach((top, t) => {
+          const logits = logitsAfter(model)([...promptIds, ...response!.responseIds.subarray(0, t)])
+          const normalizer = Math.log(logits.reduce((sum, logit) => sum + Math.exp(logit), 0))
+          const order = [...logits.keys()].toSorted((a, b) => logits[b]! - logits[a]!)
+          expect(top.map(({ id }) => id)).toEqual(order.slice(0, wanted[i]))
+          for (const { id, logProb } of top) expect(logProb).toBeCloseTo(logits[id]! - normalizer, 4)
+        })
+        expect(response!.topLogProbs).toHaveLength(4 + i)
       })
     })
   )

@@ -1,6 +1,6 @@
 import type { TokenizerShape } from "@plumbline/data"
 import type { SteppedModel } from "@plumbline/models"
-import { computesOnItsOwn } from "@plumbline/runtime"
+import { canRankLogits, computesOnItsOwn } from "@plumbline/runtime"
 import type { GeneratorLoad } from "../generator-shape.ts"
 import type { GenerationRequest } from "../request.ts"
 import { type RequestLimits } from "./check-request.ts"
@@ -28,6 +28,9 @@ export interface EngineOptions {
 }
 
 const CACHE_BYTES = 512 * 2 ** 20
+
+/** Logits of scored tokens in a step: 64 MiB where they are ranked on the device; else what the host reads in about 20 ms. */
+const [RANKED_LOGITS, READ_LOGITS] = [2 ** 24, 2 ** 19]
 
 /** One model, or several with the same configuration, as adapters on one base have. */
 export type EngineModels = readonly [SteppedModel, ...ReadonlyArray<SteppedModel>]
@@ -67,7 +70,8 @@ export const makeEngine = (models: EngineModels, options: EngineOptions): Engine
     tokenizer,
     maxRows,
     maxBatchTokens: Math.max(maxBatchTokens, maxRows),
-    pageSize
+    pageSize,
+    scoredLogits: canRankLogits() ? RANKED_LOGITS : READ_LOGITS
   })
   const counters = { promptTokens: 0, sampledTokens: 0, finishedResponses: 0 }
   const goAhead = options.goAhead ?? computesOnItsOwn()

@@ -7,7 +7,7 @@ import { makeScheduler } from "./scheduler.ts"
 const modelOf = (vocabulary: number) =>
   ({ config: { vocabulary }, contextTokens: 1000, prefix: undefined }) as unknown as SteppedModel
 
-const options = { tokenizer: undefined, maxRows: 8, maxBatchTokens: 1000, pageSize: 16 }
+const options = { tokenizer: undefined, maxRows: 8, maxBatchTokens: 1000, pageSize: 16, scoredLogits: 2 ** 19 }
 const listener = { onDone: () => {}, onFailed: () => {} }
 
 /** Tokens of each step until the prompts of six requests are computed. */
@@ -36,7 +36,7 @@ it("computes prompts at once where nobody reads their logits", () => {
   expect(steps(2 ** 10, true)[0]).toBe(180)
 })
 
-it("computes no more tokens of scored prompts in a step than the host reads logits of quickly", () => {
+it("computes no more tokens of scored prompts in a step than there is room for logits of", () => {
   const found = steps(2 ** 17, true)
   expect(Math.max(...found.slice(0, 7))).toBe(4)
   // all get on in the end

@@ -28,6 +28,8 @@ export interface SchedulerOptions extends GroupContext {
   readonly maxBatchTokens: number
   /** Tokens of a page. */
   readonly pageSize: number
+  /** Logits of scored tokens in a step, or those of one token where it has more. */
+  readonly scoredLogits: number
 }
 
 /** What the next step computes. */
@@ -59,9 +61,6 @@ export interface Scheduler {
 
 /** Tokens of a scored prompt at a time. */
 const SCORED_CHUNK = 128
-/** Logits of scored tokens that the host reads after a step, in about 20 ms. */
-const SCORED_LOGITS = 2 ** 19
-
 /**
  * Continuous batching over a pool of pages. A row that ends makes room in the next step, for the caller that has the
  * fewest; one that has none need not wait for that: who has the most halts a row. A row that needs a page takes it from
@@ -124,14 +123,14 @@ const settle = (ledger: Ledger, row: Row): void => {
   if (pendingRows(row.group).length === 0 && row.group.prefix?.state === "ready") dropPrefix(ledger, row.group)
 }
 
-const plan = (ledger: Ledger, { maxBatchTokens, maxRows }: SchedulerOptions): Plan => {
+const plan = (ledger: Ledger, { maxBatchTokens, maxRows, scoredLogits }: SchedulerOptions): Plan => {
   const { copies, feeds, running } = ledger
   feeds.clear()
   copies.clear()
   let budget = maxBatchTokens
-  let logits = SCORED_LOGITS
+  let logits = scoredLogits
   const feed = (row: Row): void => {
-    const scored = scoredLogits(row)
+    const scored = reportedLogits(row)
     const most = scored === 0 ? budget : Math.min(budget, SCORED_CHUNK, Math.ceil(logits / scored))
     const count = Math.min(rest(row), most)
     if (row.kind === "sample" && isFull(row)) return
@@ -182,10 +181,9 @@ const canGoAhead = (ledger: Ledger, { maxBatchTokens, maxRows }: SchedulerOption
 }
 
 const isAhead = (row: Row): row is SampleRow => {
-  if (row.kind === "prefix" || row.ahead === 0) return false
-  return !row.rules.followTokens && (row.group.request.topLogProbs ?? 0) === 0
+  return row.kind === "sample" && row.ahead > 0 && !row.rules.followTokens
 }
 
-/** Logits that the host reads of each token of a row. */
-const scoredLogits = ({ group, kind }: Row): number =>
+/** Logits that each token of a row has ranked. */
+const reportedLogits = ({ group, kind }: Row): number =>
   kind === "prefix" && group.scores !== undefined ? group.model.config.vocabulary : 0

@@ -1,14 +1,16 @@
 import { type CachedRows, type SteppedModel, copyPages, type DrawnTokens, type KeyValueCache } from "@plumbline/models"
 import {
   canRecordSteps,
-  gatherRows,
+  type HostNumbers,
   readLater,
   sampleTokens,
   type Tensor1D,
   type Tensor2D,
   tf
 } from "@plumbline/runtime"
+import type { TokenLogProb } from "../request.ts"
 import { knownTokens, placesBefore, type PrefixRow, type Row, type SampleRow, tokenAt } from "./group.ts"
+import { rankLogits } from "./rank-logits.ts"
 import { samplingRows } from "./sampling-rows.ts"
 import type { Plan } from "./scheduler.ts"
 
@@ -22,16 +24,21 @@ export interface StepResult {
   readonly samplingLogProbs: Float32Array
   /** [S] float32, nats */
   readonly policyLogProbs: Float32Array
-  /** [V] logits of each row that reports alternatives. */
-  readonly logits: ReadonlyMap<SampleRow, Float32Array>
+  /** Of each row that reports alternatives. */
+  readonly top: ReadonlyMap<SampleRow, ReadonlyArray<TokenLogProb>>
   readonly scored: ReadonlyArray<ScoredToken>
 }
 
-/** A token of a prompt, and the logits that predict it. */
-export interface ScoredToken {
+/** A token of a prompt. */
+export interface PromptToken {
   readonly prefix: PrefixRow
   readonly t: number
-  readonly logits: Float32Array
+}
+
+export interface ScoredToken extends PromptToken {
+  /** log π, nats */
+  readonly logProb: number
+  readonly top: ReadonlyArray<TokenLogProb>
 }
 
 /** A step that the device was given and that the host has not read. */
@@ -85,10 +92,18 @@ const launchPass = (
   // tidy looks for tensors in all that it is given back, row by row and number by number
   tf.tidy(() => {
     const logits = model.step(rows, cache, Int32Array.from(wanted.index))
-    const { ids, read } = sampledRows(logits, wanted.drawn)
-    const reported = readLogits(logits, wanted)
+    const { drawn } = wanted
+    const sampled = drawn.length === 0 ? undefined : sampledRows(logits, drawn)
+    const ranked = rankLogits(logits, drawn, wanted.scored)
+    const values = readLater([...(sampled?.tensors ?? []), ...(ranked?.tensors ?? [])])
     const version = model.version.current()
-    pass = { model, version, drawn: wanted.drawn, ids, read: () => ({ ...read(), ...reported }) }
+    const ids = tf.keep(sampled?.tensors[0] ?? tf.tensor1d([], "int32"))
+    const read = (): StepResult => {
+      const all = values()
+      const own = sampled?.read(all.slice(0, sampled.tensors.length)) ?? NOTHING
+      return { drawn, ...own, ...(ranked?.read(all.slice(-ranked.tensors.length)) ?? NOT_RANKED) }
+    }
+    pass = { model, version, drawn, ids, read }
   })
   return pass!
 }
@@ -109,7 +124,7 @@ interface Wanted {
   /** Flat positions whose logits are wanted: of `drawn` first, of `scored` after them. */
   readonly index: ReadonlyArray<number>
   readonly drawn: ReadonlyArray<SampleRow>
-  readonly scored: ReadonlyArray<Omit<ScoredToken, "logits">>
+  readonly scored: ReadonlyArray<PromptToken>
 }
 
 const newTokens = (feeds: Plan["feeds"]): CachedRows => {
@@ -138,7 +153,7 @@ const newTokens = (feeds: Plan["feeds"]): CachedRows => {
 
 const wantedLogits = (feeds: Plan["feeds"], starts: Int32Array): Wanted => {
   const drawn: Array<SampleRow> = []
-  const scored: Array<Omit<ScoredToken, "logits">> = []
+  const scored: Array<PromptToken> = []
   const places: Array<number> = []
   const scoredPlaces: Array<number> = []
   feeds.forEach(({ count, row }, r) => {
@@ -160,29 +175,16 @@ const wantedLogits = (feeds: Plan["feeds"], starts: Int32Array): Wanted => {
 
 const NOTHING = { ids: new Int32Array(0), samplingLogProbs: new Float32Array(0), policyLogProbs: new Float32Array(0) }
 
+const NOT_RANKED: Pick<StepResult, "scored" | "top"> = { top: new Map(), scored: [] }
+
 const sampledRows = (logits: Tensor2D, drawn: ReadonlyArray<SampleRow>) => {
-  if (drawn.length === 0) return { ids: tf.keep(tf.tensor1d([], "int32")), read: () => NOTHING }
   const own = drawn.length === logits.shape[0] ? logits : tf.slice(logits, [0, 0], [drawn.length, -1])
   const { ids, policyLogProbs, samplingLogProbs } = sampleTokens(own, samplingRows(drawn))
-  const values = readLater([ids, samplingLogProbs, policyLogProbs])
-  const read = () => {
-    const [tokens, sampling, policy] = values() as [Int32Array, Float32Array, Float32Array]
-    return { ids: tokens, samplingLogProbs: sampling, policyLogProbs: policy }
-  }
-  return { ids: tf.keep(ids), read }
-}
-
-/** The logits themselves, of rows and tokens that report more than what was drawn. */
-const readLogits = (logits: Tensor2D, { drawn, scored }: Wanted) => {
-  const reporting = drawn.flatMap((row, i) => ((row.group.request.topLogProbs ?? 0) > 0 ? [{ row, i }] : []))
-  const places = [...reporting.map(({ i }) => i), ...scored.map((_, i) => drawn.length + i)]
-  if (places.length === 0) return { drawn, logits: new Map(), scored: [] }
-  const values = gatherRows(logits, Int32Array.from(places)).dataSync() as Float32Array
-  const vocabulary = logits.shape[1]
-  const line = (i: number) => values.subarray(i * vocabulary, (i + 1) * vocabulary)
   return {
-    drawn,
-    logits: new Map(reporting.map(({ row }, i) => [row, line(i)])),
-    scored: scored.map((token, i) => ({ ...token, logits: line(reporting.length + i) }))
+    tensors: [ids, samplingLogProbs, policyLogProbs] as const,
+    read: (values: ReadonlyArray<HostNumbers>) => {
+      const [tokens, sampling, policy] = values as [Int32Array, Float32Array, Float32Array]
+      return { ids: tokens, samplingLogProbs: sampling, policyLogProbs: policy }
+    }
   }
 }

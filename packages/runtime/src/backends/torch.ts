@@ -41,6 +41,7 @@ import {
   TAKE_ROWS,
   TOKEN_LOG_PROBS,
   TOKEN_LOG_PROBS_WEIGHT_GRADIENT,
+  TOP_LOG_PROBS,
   UPDATE_ROWS,
   WRITE_VALUES
 } from "../kernels/names.ts"
@@ -105,6 +106,7 @@ const namedKernels = ({ fusedKernels }: typeof Torch): Readonly<Record<string, T
   [SQUARED_RELU_GRADIENT]: fusedKernels.squaredReluGradient,
   [TOKEN_LOG_PROBS]: fusedKernels.tokenLogProbs,
   [TOKEN_LOG_PROBS_WEIGHT_GRADIENT]: fusedKernels.tokenLogProbsWeightGradient,
+  [TOP_LOG_PROBS]: fusedKernels.topLogProbs,
   [QUANTIZE_NF4]: fusedKernels.quantizeNf4,
   [DEQUANTIZE_NF4]: fusedKernels.dequantizeNf4,
   [NARROW]: fusedKernels.narrow,

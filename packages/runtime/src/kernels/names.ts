@@ -30,6 +30,8 @@ export const PAGED_ATTENTION = "PlumblinePagedAttention"
  * policy log-probs], [N] each. What `sampleRow` does, row by row.
  */
 export const SAMPLE_TOKENS = "PlumblineSampleTokens"
+/** {logits [N, V]}, RankedRows → [ids int32 [M, K], log-probs [M, K], log-probs of targets [M]]. What `topRow` does, row by row. */
+export const TOP_LOG_PROBS = "PlumblineTopLogProbs"
 /** {weight, ids} → rows; with the ids on the device */
 export const LOOK_UP = "PlumblineLookUp"
 /** {q, k, v, cos, sin, positions, slots, keys, values} → q rotated; rotated keys and the values are written to their slots */

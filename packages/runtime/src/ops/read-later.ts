@@ -1,6 +1,6 @@
 import { tf, type Tensor } from "../tf.ts"
 
-type HostNumbers = Float32Array | Int32Array | Uint8Array
+export type HostNumbers = Float32Array | Int32Array | Uint8Array
 
 /** What we use of a backend whose device computes while the host goes on. */
 interface ReadingBackend {

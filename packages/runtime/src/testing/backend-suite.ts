@@ -9,6 +9,7 @@ import { logProbSuite } from "./log-prob-suite.ts"
 import { optimizerSuite } from "./optimizer-suite.ts"
 import { pagedAttentionSuite } from "./paged-attention-suite.ts"
 import { samplingSuite } from "./sampling-suite.ts"
+import { rankingSuite } from "./ranking-suite.ts"
 import { randomSuite } from "./random-suite.ts"
 import { recomputedSuite } from "./recomputed-suite.ts"
 import { tfjsSuite } from "./tfjs-suite.ts"
@@ -33,6 +34,7 @@ export const backendSuite = (name: string, layer: Layer.Layer<ModelRuntime, Back
     optimizerSuite()
     pagedAttentionSuite()
     samplingSuite()
+    rankingSuite()
     randomSuite()
     recomputedSuite()
     tfjsSuite()
