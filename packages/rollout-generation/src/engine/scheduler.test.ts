@@ -11,11 +11,11 @@ const options = { tokenizer: undefined, maxRows: 8, maxBatchTokens: 1000, pageSi
 const listener = { onDone: () => {}, onFailed: () => {} }
 
 /** Tokens of each step until the prompts of six requests are computed. */
-const steps = (vocabulary: number, promptLogProbs: boolean): ReadonlyArray<number> => {
-  const scheduler = makeScheduler(pagePool(100), new Map(), options)
+const steps = (vocabulary: number, promptLogProbs: boolean, length = 31): ReadonlyArray<number> => {
+  const scheduler = makeScheduler(pagePool(1000), new Map(), options)
   const model = modelOf(vocabulary)
   for (let seed = 0; seed < 6; seed++) {
-    scheduler.add(request(prompt(31, seed), seed, {}, { samples: 2, promptLogProbs }), model, listener)
+    scheduler.add(request(prompt(length, seed), seed, {}, { samples: 2, promptLogProbs }), model, listener)
   }
   const found: Array<number> = []
   while (scheduler.groups.some(({ prefix, rows }) => prefix?.state !== "ready" && rows[0]!.state === "waiting")) {
@@ -23,7 +23,7 @@ const steps = (vocabulary: number, promptLogProbs: boolean): ReadonlyArray<numbe
     found.push(feeds.reduce((sum, { count }) => sum + count, 0))
     for (const { count, row } of feeds) {
       row.held += count
-      if (row.kind === "prefix" && row.held === 30) scheduler.settle(row)
+      if (row.kind === "prefix" && row.held === length - 1) scheduler.settle(row)
       // the rows themselves are not of interest
       else if (row.kind === "sample") scheduler.drop(row.group)
     }
@@ -41,4 +41,9 @@ it("computes no more tokens of scored prompts in a step than there is room for l
   expect(Math.max(...found.slice(0, 7))).toBe(4)
   // all get on in the end
   expect(found.length).toBeLessThan(200)
+})
+
+it("computes no more of them than the host lists alternatives of quickly, however small the vocabulary", () => {
+  // of six prompts' 768
+  expect(steps(2 ** 5, true, 129)[0]).toBe(512)
 })

@@ -61,6 +61,8 @@ export interface Scheduler {
 
 /** Tokens of a scored prompt at a time. */
 const SCORED_CHUNK = 128
+/** Tokens of scored prompts in a step, whose alternatives the host lists in about 20 ms. */
+const SCORED_TOKENS = 512
 /**
  * Continuous batching over a pool of pages. A row that ends makes room in the next step, for the caller that has the
  * fewest; one that has none need not wait for that: who has the most halts a row. A row that needs a page takes it from
@@ -128,16 +130,17 @@ const plan = (ledger: Ledger, { maxBatchTokens, maxRows, scoredLogits }: Schedul
   feeds.clear()
   copies.clear()
   let budget = maxBatchTokens
-  let logits = scoredLogits
+  let [logits, scores] = [scoredLogits, SCORED_TOKENS]
   const feed = (row: Row): void => {
     const scored = reportedLogits(row)
-    const most = scored === 0 ? budget : Math.min(budget, SCORED_CHUNK, Math.ceil(logits / scored))
+    const most = scored === 0 ? budget : Math.min(budget, SCORED_CHUNK, scores, Math.ceil(logits / scored))
     const count = Math.min(rest(row), most)
     if (row.kind === "sample" && isFull(row)) return
     if (count <= 0 || feeds.has(row) || !running.has(row) || !reserve(ledger, row, count)) return
     feeds.set(row, count)
     budget -= count
     logits -= count * scored
+    if (scored > 0) scores -= count
   }
   const admit = (): void => {
     admitRows(ledger, maxRows)
