@@ -18,6 +18,15 @@ PLUMBLINE_INLINE Lanes LoadSome(const float* x, int64_t count) {
   return lanes;
 }
 
+/** a·b + c: where the compiler may choose, one loop rounds the product and another does not. */
+PLUMBLINE_INLINE Lanes MultiplyAdd(Lanes a, Lanes b, Lanes c) {
+#ifdef PLUMBLINE_FUSED
+  return (Lanes)_mm256_fmadd_ps((__m256)a, (__m256)b, (__m256)c);
+#else
+  return a * b + c;
+#endif
+}
+
 PLUMBLINE_INLINE float SumOf(Lanes x) {
   x += __builtin_shuffle(x, Whole{4, 5, 6, 7, 0, 1, 2, 3});
   x += __builtin_shuffle(x, Whole{2, 3, 0, 1, 6, 7, 4, 5});
@@ -163,17 +172,16 @@ inline void Score(const float* q, const Strip& keys, float scale, float* scores)
     Lanes sums[4] = {};
     InSteps(keys.width, [&](int64_t d, int64_t n) PLUMBLINE_LAMBDA {
       const Lanes x = At(q + d, n);
-      sums[0] += x * At(key(i) + d, n);
-      sums[1] += x * At(key(i + 1) + d, n);
-      sums[2] += x * At(key(i + 2) + d, n);
-      sums[3] += x * At(key(i + 3) + d, n);
+      for (int j = 0; j < 4; j++) sums[j] = MultiplyAdd(x, At(key(i + j) + d, n), sums[j]);
     });
     SumsOf(sums[0], sums[1], sums[2], sums[3], scores + i);
     for (int j = 0; j < 4; j++) scores[i + j] *= scale;
   }
   for (; i < keys.count; i++) {
     Lanes sum = {};
-    InSteps(keys.width, [&](int64_t d, int64_t n) PLUMBLINE_LAMBDA { sum += At(q + d, n) * At(key(i) + d, n); });
+    InSteps(keys.width, [&](int64_t d, int64_t n) PLUMBLINE_LAMBDA {
+      sum = MultiplyAdd(At(q + d, n), At(key(i) + d, n), sum);
+    });
     scores[i] = SumOf(sum) * scale;
   }
 }
@@ -201,7 +209,7 @@ PLUMBLINE_INLINE void MixLanes(const float* weights, const Strip& values, int64_
   for (int64_t i = 0; i < values.count; i++) {
     const float *value = values.numbers + i * values.stride + d, *next = values.NextOf(i);
     Fetch(next == nullptr ? nullptr : next + d, 1, 0, L * kLanes);
-    for (int n = 0; n < L; n++) mixed[n] += weights[i] * Load(value + n * kLanes);
+    for (int n = 0; n < L; n++) mixed[n] = MultiplyAdd(All(weights[i]), Load(value + n * kLanes), mixed[n]);
   }
   for (int n = 0; n < L; n++) Store(out + d + n * kLanes, mixed[n]);
 }

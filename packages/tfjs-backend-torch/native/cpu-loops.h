@@ -7,6 +7,10 @@
 #include <cstring>
 #include <initializer_list>
 
+#if defined(__x86_64__) && defined(__GNUC__)
+#include <immintrin.h>
+#endif
+
 #define PLUMBLINE_INLINE __attribute__((always_inline)) inline
 #define PLUMBLINE_LAMBDA __attribute__((always_inline))
 
@@ -56,9 +60,11 @@ namespace plain {
 #pragma GCC push_options
 #pragma GCC target("avx2,fma")
 #pragma GCC optimize("O3")
+#define PLUMBLINE_FUSED
 namespace avx2 {
 #include "cpu-loops-body.h"
 }
+#undef PLUMBLINE_FUSED
 #pragma GCC pop_options
 #endif
 

@@ -1,5 +1,6 @@
 import {
   gatherSlots,
+  narrowed,
   pagedAttention,
   pagedRows,
   type Replayed,
@@ -24,7 +25,7 @@ export interface KeyValueCache {
   readonly pages: number
   /** Tokens of a page. */
   readonly pageSize: number
-  /** [layers] keys and values, [pages · pageSize, K, d] float32 each; page p begins at p · pageSize */
+  /** [layers] keys and values, [pages · pageSize, K, d] each, stored as activations are; page p begins at p · pageSize */
   readonly layers: Array<{ keys: Tensor3D; values: Tensor3D }>
   /** Steps over this cache that were recorded, by the weights of a model; see recorded-step.ts. */
   readonly recordings: Map<Weights, Map<string, Recording>>
@@ -66,7 +67,7 @@ export interface KeysValues {
 
 export const createKeyValueCache = (config: DecoderConfig, pages: number, pageSize: number): KeyValueCache => {
   const { headWidth, keyValueHeads } = config
-  const empty = (): Tensor3D => tf.keep(zeros([pages * pageSize, keyValueHeads, headWidth]))
+  const empty = (): Tensor3D => tf.tidy(() => tf.keep(narrowed(zeros([pages * pageSize, keyValueHeads, headWidth]))))
   const layers = Array.from({ length: config.layers }, () => ({ keys: empty(), values: empty() }))
   const recordings: KeyValueCache["recordings"] = new Map()
   const cache: KeyValueCache = {

@@ -25,8 +25,8 @@ export interface StepShape {
 
 /**
  * Whether a step can be recorded and replayed, and is faster so: every row has one new token, whose logits are wanted in
- * order, and an earlier step has filled the cache, so that it has the storage of its keys. A recorded mixture computes every
- * expert, which pays where the device would have to wait for the host.
+ * order, after others that an earlier step went through. A recorded mixture computes every expert, which pays where the device
+ * would have to wait for the host.
  */
 export const isRecordable = (
   { mlps }: DecoderConfig,

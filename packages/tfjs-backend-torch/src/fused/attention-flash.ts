@@ -1,7 +1,7 @@
 import type { Handle } from "../addon.ts"
 import { aten, atenAll, atenInPlace } from "../aten.ts"
 import type { KernelScope } from "../kernel.ts"
-import { INT32, INT64 } from "../scalar-type.ts"
+import { FLOAT32, INT32, INT64 } from "../scalar-type.ts"
 import { type AttentionOptions, type Attended, cumulative, type RowSpans } from "./row-groups.ts"
 import { isHalf } from "./attention-cudnn.ts"
 import { emptyOf, typeOf, zerosOf } from "./storage.ts"
@@ -67,17 +67,37 @@ const unpacked = (x: Handle, { index }: Packing, tokens: number, scope: KernelSc
   return all
 }
 
-const packings = ([q, k]: Three, { keys, queries }: AttentionOptions, scope: KernelScope) => {
+const packings = ([q, k]: Three, options: AttentionOptions, scope: KernelScope) => {
   const [tokens, keyTokens] = [scope.backend.addon.shape(q)[0]!, scope.backend.addon.shape(k)[0]!]
+  const { keys, queries } = attending(options)
+  if (queries.lengths.length === 0) return undefined
   const of = packingOf(queries, tokens, scope)
   return { of, over: keys === queries ? of : packingOf(keys, keyTokens, scope), tokens, keyTokens }
 }
+
+/** The rows that have queries: one query a row at most is taken for one a row. */
+const attending = ({ keys, queries }: Pick<AttentionOptions, "keys" | "queries">) => {
+  if (!queries.lengths.includes(0)) return { keys, queries }
+  const rows = Array.from(queries.lengths.keys()).filter((row) => queries.lengths[row] !== 0)
+  const among = ({ lengths, starts }: RowSpans): RowSpans => ({
+    starts: Int32Array.from(rows, (row) => starts[row]!),
+    lengths: Int32Array.from(rows, (row) => lengths[row]!)
+  })
+  const some = among(queries)
+  return { queries: some, keys: keys === queries ? some : among(keys) }
+}
+
+const zerosLike = (x: Handle, scope: KernelScope): Handle =>
+  zerosOf(scope.backend.addon.shape(x), typeOf(x, scope), scope)
 
 /** Keys to the left of its own that a query sees; all where absent. */
 const left = ({ window }: AttentionOptions) => (window === undefined ? undefined : window - 1)
 
 export const flashForward = (heads: Three, options: AttentionOptions, scope: KernelScope): Attended => {
-  const { of, over, tokens } = packings(heads, options, scope)
+  const found = packings(heads, options, scope)
+  if (found === undefined)
+    return [zerosLike(heads[0], scope), zerosOf([scope.backend.addon.shape(heads[0])[1]!, 0], FLOAT32, scope)]
+  const { of, over, tokens } = found
   const windows = [left(options), left(options) === undefined ? undefined : 0]
   const [out, normalizer] = forward(
     packed(heads[0], of),
@@ -109,7 +129,9 @@ export const flashGradient = (
   options: AttentionOptions,
   scope: KernelScope
 ): Array<Handle> => {
-  const { keyTokens, of, over, tokens } = packings(heads, options, scope)
+  const found = packings(heads, options, scope)
+  if (found === undefined) return heads.map((x) => zerosLike(x, scope))
+  const { keyTokens, of, over, tokens } = found
   const unused = emptyOf([], INT64, scope)
   const windows = [left(options), left(options) === undefined ? undefined : 0]
   const [dq, dk, dv] = backward(

@@ -80,16 +80,16 @@ export const scaleRows: Kernel = ({ factors, x }: Record<"x" | "factors", Tensor
   return scope.out(to(scaled, scope.backend.addon.scalarType(value)), "float32", x.shape)
 }
 
-/** In place where nothing else lies in the target's memory. The target takes the storage of what is written into it. */
+/** In place where nothing else lies in the target's memory, so that what is recorded finds it there; in the target's storage. */
 export const updateRows: Kernel = (
   { source, target }: Record<"source" | "target", TensorInfo>,
   { index }: { readonly index: Int32Array },
   scope
 ) => {
-  const [values, before] = [scope.of(source), scope.of(target)]
-  const alike = typeOf(values, scope) === typeOf(before, scope)
-  const inPlace = alike && !scope.backend.isShared(target)
-  const result = inPlace ? before : alike ? clone(before) : to(before, typeOf(values, scope))
+  const before = scope.of(target)
+  const values = cast(scope.of(source), typeOf(before, scope), scope)
+  const inPlace = !scope.backend.isShared(target)
+  const result = inPlace ? before : clone(before)
   if (index.length > 0) indexCopy(result, 0, uploadIndex(index, scope), values)
   if (!inPlace) return scope.out(result, target.dtype, target.shape)
   scope.backend.setCompanion(target, undefined)
