@@ -55,7 +55,8 @@ losses.forEach((loss, i) =>
   objectiveLaws(`${i} ${loss.name}`, {
     objective: preferenceObjective(loss),
     models: () => ({ policy: smallModel() }),
-    scale: 1,
+    // rewards are β times differences of log-probs of some 20 nats
+    scale: 2,
     splits: () => pairSplits(loss.tailWeight)
   })
 )

@@ -31,7 +31,7 @@ describe.for(bfloat16Backends)("a cache in bfloat16, on $name", ({ isThere, laye
       tf.dispose(model.step(rows, cache, Int32Array.of(2)) as Tensor2D)
       // as prefixes are, which are trained in float32
       writeHeads(cache, rows, () => {
-        const whole = () => tf.fill([3, 2, 4], 0.3) as Tensor3D
+        const whole = () => tf.mul(tf.ones([3, 2, 4]), 0.3) as Tensor3D
         return { k: whole(), v: whole() }
       })
       expect(places()).toEqual(first)
