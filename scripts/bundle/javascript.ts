@@ -4,7 +4,7 @@ import { extname, join, relative, sep } from "node:path"
 
 /** Programs of a bundle, by name. */
 const PROGRAMS = {
-  main: "packages/cli/src/main.ts",
+  main: "packages/cli/bin/plumb.js",
   "tokenizer-worker": "packages/data/src/tokenizer/tokenizer-worker.ts",
   "setup-torch": "packages/tfjs-backend-torch/src/setup/setup-torch.ts"
 } as const

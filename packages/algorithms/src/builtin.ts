@@ -8,7 +8,6 @@ export type ReferenceUse = "never" | "once" | "every step" | "moving"
 /** An algorithm as the command line runs it: options from flags, models and data from folders and files. */
 export interface Builtin<Options extends Schema.Struct<Schema.Struct.Fields>, Row> {
   readonly name: string
-  readonly summary: string
   /** Every field is a flag. */
   readonly options: Options
   /** How a run with these options reads its files. */

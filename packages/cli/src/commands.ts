@@ -1,3 +1,4 @@
+import { builtins } from "@plumbline/algorithms/commands"
 import type { Command } from "./command.ts"
 
 /** Commands that are no algorithm, by what they are for. */
@@ -129,12 +130,12 @@ export const runCommands: ReadonlyArray<Command> = [
 ]
 
 /** One command for each built-in algorithm. */
-export const trainingCommands = async (): Promise<ReadonlyArray<Command>> => {
-  const { builtins } = await import("@plumbline/algorithms")
-  return builtins.map((builtin) => ({
-    name: builtin.name,
-    usage: "--model DIR --train FILE --output DIR",
-    summary: builtin.summary,
-    load: async () => (await import("./commands/train.ts")).trainCommand(builtin)
-  }))
-}
+export const trainingCommands: ReadonlyArray<Command> = builtins.map(({ load, name, summary }) => ({
+  name,
+  usage: "--model DIR --train FILE --output DIR",
+  summary,
+  load: async () => {
+    const [{ trainCommand }, builtin] = await Promise.all([import("./commands/train.ts"), load()])
+    return trainCommand(builtin)
+  }
+}))

@@ -1,8 +1,9 @@
-import yargs from "yargs"
+import yargsParser from "yargs-parser"
 import type { CommandLine } from "./command-line.ts"
+import { textWidth } from "./terminal.ts"
 import { type Flag, flagsOf, flagText, type OptionSchema } from "./flags.ts"
 
-/** yargs that splits arguments and lays out help, and decides nothing. */
+/** yargs splits arguments and lays out help, and decides nothing. */
 const PARSING = {
   "boolean-negation": false,
   "camel-case-expansion": false,
@@ -35,15 +36,16 @@ const asks = (word: string) => word === "--help" || word === "-h"
 export const asksForHelp = ([first = "", ...rest]: ReadonlyArray<string>): boolean =>
   asks(first) || (first.startsWith("-") && rest.some(asks))
 
-/** Columns that help and tables may use. */
-export const textWidth = (stream: { readonly columns?: number } = process.stdout): number =>
-  Math.min(stream.columns || 100, 120)
+/** Arguments split into flags, each as text, and others. */
+export const splitArguments = (words: ReadonlyArray<string>) =>
+  yargsParser([...words], { boolean: ["help"], alias: { help: ["h"] }, configuration: PARSING })
 
-export const parserOf = (line: CommandLine<OptionSchema>) => {
+/** What `--help` shows. yargs takes 100 ms to load, and no other command waits for it. */
+export const helpOf = async (line: CommandLine<OptionSchema>): Promise<string> => {
+  const { default: yargs } = await import("yargs")
   const parser = yargs()
     .scriptName("plumb")
     .usage(`plumb ${line.name} ${line.usage}`.trimEnd() + `\n\n${capital(line.summary)}.${argumentsText(line)}`)
-    .parserConfiguration(PARSING)
     .help(false)
     .version(false)
     .wrap(textWidth())
@@ -51,7 +53,7 @@ export const parserOf = (line: CommandLine<OptionSchema>) => {
     const shown = flag.defaultValue === undefined ? {} : { defaultDescription: flagText(flag.defaultValue) }
     parser.option(flag.name, { describe: describe(flag), group: `${line.group(flag.field)}:`, ...shown })
   }
-  return parser.option("help", { alias: "h", boolean: true, describe: "show this", group: "Other:" })
+  return parser.option("help", { alias: "h", boolean: true, describe: "show this", group: "Other:" }).getHelp()
 }
 
 const describe = ({ choices, description, required }: Flag): string => {

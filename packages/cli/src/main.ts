@@ -1,8 +1,3 @@
-import { enableCompileCache } from "node:module"
-
-// Modules compile once per installation, not once per call; where the cache cannot be written this does nothing.
-enableCompileCache()
-
 // a reader of results that went away, as in `plumb runs | head`, ends the command; so does a full disk, which is a failure
 process.stdout.on("error", ({ code, message }: NodeJS.ErrnoException) => {
   if (code === "EPIPE") process.exit(process.exitCode ?? 0)

@@ -1,7 +1,7 @@
 import { Effect, Result, Schema, SchemaIssue } from "effect"
 import type { CommandLine, ParsedCommand } from "./command-line.ts"
 import type { Flag, OptionSchema } from "./flags.ts"
-import { commandFlags, CONFIG_FLAG, parserOf } from "./help.ts"
+import { commandFlags, CONFIG_FLAG, helpOf, splitArguments } from "./help.ts"
 import { loadConfig } from "./load-config.ts"
 import { expected, readFlags } from "./read-flags.ts"
 import { bindValues } from "./tokens.ts"
@@ -15,15 +15,10 @@ export const parseCommand = Effect.fn("parseCommand")(function* <Options extends
   argv: ReadonlyArray<string>
 ) {
   const help = `plumb ${line.name} --help lists the options`
-  const parser = parserOf(line)
   const flags = commandFlags(line)
-  const {
-    $0: _script,
-    _: rest,
-    help: helpWanted,
-    ...raw
-  } = yield* Effect.promise(async () => parser.parse([...bindValues(argv, flags, line.arguments.length > 0)]))
-  if (helpWanted === true) return yield* new TextRequested({ text: yield* Effect.promise(() => parser.getHelp()) })
+  const words = bindValues(argv, flags, line.arguments.length > 0)
+  const { _: rest, help: helpWanted, ...raw } = splitArguments(words)
+  if (helpWanted === true) return yield* new TextRequested({ text: yield* Effect.promise(() => helpOf(line)) })
   const args = rest.map(String)
   const read = readFlags(flags, raw)
   const problems = [...read.problems, ...argumentProblems(line, args)]

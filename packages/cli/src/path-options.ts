@@ -1,4 +1,4 @@
-import { isAddress } from "@plumbline/algorithms"
+import { isAddress } from "@plumbline/algorithms/commands"
 import { FileMissing } from "@plumbline/data"
 import { ModelNotFound } from "@plumbline/models"
 import { AdapterInvalid } from "@plumbline/peft"

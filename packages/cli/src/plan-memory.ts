@@ -1,4 +1,4 @@
-import type { ReferenceUse } from "@plumbline/algorithms"
+import type { ReferenceUse } from "@plumbline/algorithms/commands"
 import { causalParameters, type DecoderConfig, type ParameterSpec, quantisedMatrices } from "@plumbline/models"
 import type { AdapterSize } from "@plumbline/peft"
 import { nf4Bytes } from "@plumbline/runtime"

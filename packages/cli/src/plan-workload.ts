@@ -1,4 +1,5 @@
-import { type AnyBuiltin, type ReferenceUse, unitLengths } from "@plumbline/algorithms"
+import { unitLengths } from "@plumbline/algorithms"
+import type { AnyBuiltin, ReferenceUse } from "@plumbline/algorithms/commands"
 import { attempt, batchSampler, loadTokenizer } from "@plumbline/data"
 import type { TrainingOptions } from "@plumbline/training"
 import { Effect } from "effect"

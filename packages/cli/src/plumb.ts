@@ -3,9 +3,8 @@ import { readFileSync } from "node:fs"
 import { clipToWidth } from "./table.ts"
 import type { Command, CommandFailure } from "./command.ts"
 import { modelCommands, recipeCommand, runCommands, trainingCommands } from "./commands.ts"
-import { textWidth } from "./help.ts"
 import { suggestion } from "./suggest.ts"
-import { print } from "./terminal.ts"
+import { print, textWidth } from "./terminal.ts"
 import { UsageError } from "./usage-error.ts"
 
 /** Runs one command line: `argv` is what follows `plumb`. */
@@ -15,7 +14,7 @@ export const plumb = (argv: ReadonlyArray<string>): Effect.Effect<void, CommandF
     if (name === "--version" || name === "-v") return yield* print(version())
     if (name === "help" && rest.length > 0) return yield* plumb([...rest, "--help"])
     if (name === undefined || name === "--help" || name === "-h" || name === "help") {
-      return yield* Effect.flatMap(Effect.promise(trainingCommands), (algorithms) => print(overview(algorithms)))
+      return yield* print(overview())
     }
     const command = yield* findCommand(name)
     const run = yield* Effect.promise(command.load)
@@ -23,22 +22,19 @@ export const plumb = (argv: ReadonlyArray<string>): Effect.Effect<void, CommandF
   })
 
 const findCommand = Effect.fnUntraced(function* (name: string) {
-  const own = [recipeCommand, ...modelCommands, ...runCommands]
-  const found = own.find((command) => command.name === name)
+  const commands = [...trainingCommands, recipeCommand, ...modelCommands, ...runCommands]
+  const found = commands.find((command) => command.name === name)
   if (found !== undefined) return found
-  const algorithms = yield* Effect.promise(trainingCommands)
-  const algorithm = algorithms.find((command) => command.name === name)
-  if (algorithm !== undefined) return algorithm
-  const names = [...algorithms, ...own].map((command) => command.name)
+  const names = commands.map((command) => command.name)
   const problem = name.startsWith("-")
     ? `unknown option ${name}: options follow a command`
     : `unknown command "${name}"${suggestion(name, names)}`
   return yield* new UsageError({ problems: [problem], help: "plumb --help lists the commands" })
 })
 
-const overview = (algorithms: ReadonlyArray<Command>): string => {
+const overview = (): string => {
   const sections: ReadonlyArray<readonly [string, ReadonlyArray<Command>]> = [
-    ["Train", [...algorithms, recipeCommand]],
+    ["Train", [...trainingCommands, recipeCommand]],
     ["Use a model", modelCommands],
     ["Runs", runCommands]
   ]

@@ -1,6 +1,6 @@
-import { Cause, Result } from "effect"
+import { Cause, Predicate, Result } from "effect"
 import { inspect } from "node:util"
-import { RunInterrupted } from "./run-interrupted.ts"
+import type { RunInterrupted } from "./run-interrupted.ts"
 import { TextRequested, UsageError } from "./usage-error.ts"
 import { usersFrames } from "./users-code.ts"
 
@@ -61,7 +61,7 @@ const messageOf = (error: unknown): string => {
 /** The next step of a failure that knows its own. */
 const adviceOf = (error: unknown): string | undefined => {
   if (error instanceof UsageError) return error.help
-  return error instanceof RunInterrupted ? error.advice : undefined
+  return Predicate.isTagged(error, "RunInterrupted") ? (error as RunInterrupted).advice : undefined
 }
 
 const hintOf = (error: unknown): string | undefined =>

@@ -1,8 +1,7 @@
 import { shellWord, type TrainResult } from "@plumbline/training"
 import { Effect } from "effect"
 import type { Model } from "@plumbline/models"
-import { textWidth } from "./help.ts"
-import { print } from "./terminal.ts"
+import { print, textWidth } from "./terminal.ts"
 
 /** Says how a run ended, where its model is and what to do with it. */
 export const reportRun = Effect.fnUntraced(function* (

@@ -19,3 +19,7 @@ export const printJson = (value: unknown): Effect.Effect<void> => print(JSON.str
 
 /** A remark, on standard error. */
 export const remark = (text: string): Effect.Effect<void> => Effect.sync(() => void process.stderr.write(`${text}\n`))
+
+/** Columns that help and tables may use. */
+export const textWidth = (stream: { readonly columns?: number } = process.stdout): number =>
+  Math.min(stream.columns || 100, 120)

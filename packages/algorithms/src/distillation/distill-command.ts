@@ -83,8 +83,6 @@ export type DistillOptions = typeof DistillOptions.Type
 /** `plumb distill`: the model of a folder learns from a teacher's distributions. */
 export const distillCommand: Builtin<typeof DistillOptions, TaughtRow> = {
   name: "distill",
-  summary:
-    "distillation from a teacher's distributions, stored or asked for, on given rows or on the student's own responses",
   options: DistillOptions,
   data: () => taughtFiles,
   referenceUse: ({ teacher }) => (teacher === undefined ? "never" : "every step"),

@@ -16,7 +16,6 @@ export type A2poCommandOptions = typeof A2poCommandOptions.Type
 /** `plumb a2po`: the log-ratios of a folder's model are regressed on advantages over what its reference could be. */
 export const a2poCommand: Builtin<typeof A2poCommandOptions, PromptRow> = {
   name: "a2po",
-  summary: "A*-PO: regresses log-ratios on advantages over the best policy near the reference",
   options: A2poCommandOptions,
   data: () => promptFiles,
   generates: true,

@@ -25,7 +25,6 @@ export type NashMdCommandOptions = typeof NashMdCommandOptions.Type
 /** `plumb nash-md`: the model of a folder against a mixture of itself and its reference. */
 export const nashMdCommand: Builtin<typeof NashMdCommandOptions, PromptRow> = {
   name: "nash-md",
-  summary: "policy gradient of winning against a mixture of the policy and its reference, to the Nash equilibrium",
   options: NashMdCommandOptions,
   data: () => promptFiles,
   generates: true,

@@ -46,7 +46,6 @@ export type OnlineDpoCommandOptions = typeof OnlineDpoCommandOptions.Type
 /** `plumb online-dpo`: the model of a folder learns from pairs of its own responses, judged as they are written. */
 export const onlineDpoCommand: Builtin<typeof OnlineDpoCommandOptions, PromptRow> = {
   name: "online-dpo",
-  summary: "DPO and its relatives on pairs of the policy's own responses, judged during training",
   options: OnlineDpoCommandOptions,
   data: () => promptFiles,
   generates: true,

@@ -34,7 +34,6 @@ export type RejectionSamplingCommandOptions = typeof RejectionSamplingCommandOpt
 /** `plumb rejection-sampling`: the model of a folder imitates the best of its own responses. */
 export const rejectionSamplingCommand: Builtin<typeof RejectionSamplingCommandOptions, PromptRow> = {
   name: "rejection-sampling",
-  summary: "imitates the best of the model's own responses to prompts",
   options: RejectionSamplingCommandOptions,
   data: () => promptFiles,
   generates: true,

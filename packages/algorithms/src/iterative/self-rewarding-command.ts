@@ -42,7 +42,6 @@ export type SelfRewardingCommandOptions = typeof SelfRewardingCommandOptions.Typ
 /** `plumb self-rewarding`: the model of a folder writes responses, judges them and learns from its judgement, iteration by iteration. */
 export const selfRewardingCommand: Builtin<typeof SelfRewardingCommandOptions, PromptRow> = {
   name: "self-rewarding",
-  summary: "the model writes responses, judges them itself, and learns from its judgement, iteration by iteration",
   options: SelfRewardingCommandOptions,
   data: () => promptFiles,
   generates: true,

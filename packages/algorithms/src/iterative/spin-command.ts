@@ -41,7 +41,6 @@ export type SpinCommandOptions = typeof SpinCommandOptions.Type
 /** `plumb spin`: the model of a folder against itself on the demonstrations of a file. */
 export const spinCommand: Builtin<typeof SpinCommandOptions, TokenizedRow> = {
   name: "spin",
-  summary: "self-play: demonstrations against what the model itself writes, iteration by iteration",
   options: SpinCommandOptions,
   data: () => demonstrationFiles,
   generates: true,

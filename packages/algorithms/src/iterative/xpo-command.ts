@@ -15,7 +15,6 @@ export type XpoCommandOptions = typeof XpoCommandOptions.Type
 /** `plumb xpo`: the model of a folder against its reference, response by response, with a bonus for exploring. */
 export const xpoCommand: Builtin<typeof XpoCommandOptions, PromptRow> = {
   name: "xpo",
-  summary: "online DPO of the policy's against the reference's responses, with a bonus for exploring",
   options: XpoCommandOptions,
   data: () => promptFiles,
   generates: true,

@@ -46,7 +46,6 @@ export type DpoOptions = typeof DpoOptions.Type
 /** `plumb dpo`: aligns the model of a folder with the preference pairs of a file. */
 export const dpoCommand: Builtin<typeof DpoOptions, TokenizedPreference> = {
   name: "dpo",
-  summary: "direct preference optimization and its relatives on chosen and rejected responses",
   options: DpoOptions,
   data: () => pairFiles,
   referenceUse: ({ precomputeReference, referenceSyncSteps }) => {

@@ -34,7 +34,6 @@ export type CpoCommandOptions = typeof CpoCommandOptions.Type
 /** `plumb cpo`: contrastive preference optimization of the model of a folder. */
 export const cpoCommand: Builtin<typeof CpoCommandOptions, TokenizedPreference> = {
   name: "cpo",
-  summary: "contrastive preference optimization on chosen and rejected responses, without a reference",
   options: CpoCommandOptions,
   data: () => openedPairFiles,
   referenceUse: () => "never",

@@ -15,7 +15,6 @@ export type OrpoCommandOptions = typeof OrpoCommandOptions.Type
 /** `plumb orpo`: odds ratio preference optimization of the model of a folder. */
 export const orpoCommand: Builtin<typeof OrpoCommandOptions, TokenizedPreference> = {
   name: "orpo",
-  summary: "odds ratio preference optimization: imitation and preference in one, without a reference",
   options: OrpoCommandOptions,
   data: () => openedPairFiles,
   referenceUse: () => "never",

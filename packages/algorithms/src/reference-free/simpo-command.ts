@@ -28,7 +28,6 @@ export type AlphaPoCommandOptions = typeof AlphaPoCommandOptions.Type
 /** `plumb simpo`: simple preference optimization of the model of a folder. */
 export const simpoCommand: Builtin<typeof SimpoCommandOptions, TokenizedPreference> = {
   name: "simpo",
-  summary: "simple preference optimization: mean log-probs with a margin, without a reference",
   options: SimpoCommandOptions,
   data: () => openedPairFiles,
   referenceUse: () => "never",
@@ -42,7 +41,6 @@ export const simpoCommand: Builtin<typeof SimpoCommandOptions, TokenizedPreferen
 /** `plumb alphapo`: SimPO with a bent reward. */
 export const alphaPoCommand: Builtin<typeof AlphaPoCommandOptions, TokenizedPreference> = {
   name: "alphapo",
-  summary: "SimPO with a bent reward of the mean probability (AlphaPO), without a reference",
   options: AlphaPoCommandOptions,
   data: () => openedPairFiles,
   referenceUse: () => "never",

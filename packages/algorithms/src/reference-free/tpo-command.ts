@@ -36,7 +36,6 @@ export type TpoCommandOptions = typeof TpoCommandOptions.Type
 /** `plumb tpo`: triple preference optimization of the model of a folder. */
 export const tpoCommand: Builtin<typeof TpoCommandOptions, TokenizedTriple> = {
   name: "tpo",
-  summary: "triple preference optimization: pairs with a gold response in `reference`, without a reference policy",
   options: TpoCommandOptions,
   data: () => tripleFiles,
   referenceUse: () => "never",

@@ -3,7 +3,7 @@ import { type CausalLM, Policy, ReferencePolicy } from "@plumbline/models"
 import { Generator, type GeneratorFailed, patientHttp, remotePolicyGenerator } from "@plumbline/rollout-generation"
 import { OptionsInvalid } from "@plumbline/training"
 import { Effect, Layer } from "effect"
-import { isAddress } from "./reward-models.ts"
+import { isAddress } from "./address.ts"
 
 interface GeneratorFlags {
   readonly cacheTokens?: number | undefined

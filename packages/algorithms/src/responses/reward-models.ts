@@ -15,11 +15,9 @@ import { Effect, Layer } from "effect"
 import { type HeldBase, policyBase } from "../held-base.ts"
 import { namedWeights } from "../reward-model/named-weights.ts"
 import { openRewardModel } from "../reward-model/open-reward-model.ts"
+import { isAddress } from "./address.ts"
 import { rewardGroup } from "./judged-responses.ts"
 import { PromptData, type PromptUnit } from "./prompt-data.ts"
-
-/** Whether a reward model is named by the address of its server; by its folder otherwise. */
-export const isAddress = (place: string): boolean => /^https?:\/\//i.test(place)
 
 /** Where the policy is from. */
 export interface PolicyFolder {

@@ -23,7 +23,6 @@ export type ProcessOptions = typeof ProcessOptions.Type
 /** `plumb prm`: a process reward model from responses whose steps are judged. */
 export const processCommand: Builtin<typeof ProcessOptions, StepwiseRow> = {
   name: "prm",
-  summary: "a process reward model from responses whose steps are right or wrong",
   options: ProcessOptions,
   data: ({ stepSeparator }) => stepwiseFiles(stepSeparator),
   referenceUse: () => "never",

@@ -25,7 +25,6 @@ export type RegressionOptions = typeof RegressionOptions.Type
 /** `plumb rm-regression`: a model of attributes from the graded rows of a file. */
 export const regressionCommand: Builtin<typeof RegressionOptions, GradedRow> = {
   name: "rm-regression",
-  summary: "a reward model of several attributes from graded responses, as HelpSteer's and SteerLM's",
   options: RegressionOptions,
   data: () => ungradedFiles,
   referenceUse: () => "never",

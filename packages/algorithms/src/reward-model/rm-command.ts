@@ -38,7 +38,6 @@ export type RmOptions = typeof RmOptions.Type
 /** `plumb rm`: a reward model from the preference pairs of a file. */
 export const rmCommand: Builtin<typeof RmOptions, TokenizedPreference> = {
   name: "rm",
-  summary: "a reward model from chosen and rejected responses",
   options: RmOptions,
   data: () => pairFiles,
   referenceUse: () => "never",

@@ -25,7 +25,6 @@ export type SteerLmOptions = typeof SteerLmOptions.Type
 /** `plumb steerlm`: teaches the model of a folder to write as the grades before a response say. */
 export const steerLmCommand: Builtin<typeof SteerLmOptions, TokenizedRow> = {
   name: "steerlm",
-  summary: "fine-tuning conditioned on grades of the responses; plumb generate --attributes steers what comes of it",
   options: SteerLmOptions,
   data: ({ attributes }) => attributedFiles(attributes),
   referenceUse: () => "never",

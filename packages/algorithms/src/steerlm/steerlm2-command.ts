@@ -12,8 +12,6 @@ export type SteerLm2Options = typeof SteerLm2Options.Type
 /** `plumb steerlm2`: draws the model of a folder to the attributes' own distribution over sampled responses. */
 export const steerLm2Command: Builtin<typeof SteerLm2Options, WeightedGroup> = {
   name: "steerlm2",
-  summary:
-    "SteerLM 2.0 on sampled responses with their log-probs under attribute model, base model and sampling policy",
   options: SteerLm2Options,
   data: () => weightedFiles,
   referenceUse: () => "never",

@@ -27,7 +27,6 @@ export type SftOptions = typeof SftOptions.Type
 /** `plumb sft`: fine-tunes the model of a folder on the demonstrations of a file. */
 export const sftCommand: Builtin<typeof SftOptions, TokenizedRow> = {
   name: "sft",
-  summary: "supervised fine-tuning on prompts with completions, chats or texts",
   options: SftOptions,
   data: () => demonstrationFiles,
   referenceUse: () => "never",

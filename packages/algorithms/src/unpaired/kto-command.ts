@@ -57,7 +57,6 @@ const filesOf = ({ loss }: KtoCommandOptions): DataKind<UnpairedRow> => losses[l
 /** `plumb kto`: aligns the model of a folder with responses judged good or bad. */
 export const ktoCommand: Builtin<typeof KtoCommandOptions, UnpairedRow> = {
   name: "kto",
-  summary: "Kahneman-Tversky optimization and its relatives on responses labelled desirable or not",
   options: KtoCommandOptions,
   data: filesOf,
   referenceUse: () => "every step",

@@ -1,4 +1,4 @@
-import { type AnyBuiltin, builtins } from "@plumbline/algorithms"
+import { type AnyBuiltin, builtins } from "@plumbline/algorithms/commands"
 import { type DecoderConfig, readConfig } from "@plumbline/models"
 import { type AdapterOptions, adapterSize } from "@plumbline/peft"
 import { option, optional } from "@plumbline/training"
@@ -26,21 +26,22 @@ const USAGE = "ALGORITHM --model DIR --train FILE [--option value…]"
 /** Says what a run would take, and starts nothing. */
 export const planCommand: CommandRun = (words) =>
   Effect.gen(function* () {
-    const names = builtins.filter(({ generates }) => generates !== true).map((builtin) => builtin.name)
-    if (asksForHelp(words)) return yield* new TextRequested({ text: generalHelp(names) })
+    if (asksForHelp(words)) return yield* new TextRequested({ text: generalHelp(yield* plannedNames) })
     const [name, ...argv] = words
-    const builtin = builtins.find((candidate) => candidate.name === name)
-    if (name === undefined || builtin === undefined) {
+    const entry = builtins.find((candidate) => candidate.name === name)
+    if (name === undefined || entry === undefined) {
+      const names = yield* plannedNames
       const problem =
         name === undefined || name.startsWith("-")
           ? `the algorithm comes first: plumb plan ${USAGE}`
           : `there is no algorithm "${name}"${suggestion(name, names)}`
       return yield* new UsageError({ problems: [problem], help: `algorithms: ${names.join(", ")}` })
     }
+    const builtin = yield* Effect.promise(entry.load)
     if (builtin.generates === true) {
       const reason = "writes responses of its own during training, and no plan knows what they cost"
       if (asksForHelp(["-", ...argv])) {
-        return yield* new TextRequested({ text: `${generalHelp(names)}\n\nNot ${name}: it ${reason}.` })
+        return yield* new TextRequested({ text: `${generalHelp(yield* plannedNames)}\n\nNot ${name}: it ${reason}.` })
       }
       const help = "plumb plan is for algorithms that read all they learn from"
       return yield* new UsageError({ problems: [`${name} ${reason}`], help })
@@ -57,6 +58,12 @@ export const planCommand: CommandRun = (words) =>
       ? printJson(planJson(costs, rate, seconds))
       : print(planText(config, costs, options, rate, seconds))
   })
+
+/** Algorithms that a plan can be made for. */
+const plannedNames = Effect.map(
+  Effect.promise(() => Promise.all(builtins.map(({ load }) => load()))),
+  (all) => all.filter(({ generates }) => generates !== true).map(({ name }) => name)
+)
 
 type RunOptions = Omit<CostOptions, "adapter" | "quantised"> & MachineOptions & AdapterOptions
 

@@ -1,4 +1,4 @@
-import { type AnyBuiltin, builtins } from "@plumbline/algorithms"
+import { type AnyBuiltin, builtins } from "@plumbline/algorithms/commands"
 import { flagName } from "@plumbline/data"
 import { memoryFields, optional, readRunDescription, type RunDescription, RunNotFound } from "@plumbline/training"
 import { Effect, Result, Schema } from "effect"
@@ -63,7 +63,7 @@ export const resumeCommand: CommandRun = (argv) =>
       const reason = `it was started by plumb ${invocation.command}, which this version does not have`
       return yield* new RunNotFound({ folder, reason })
     }
-    yield* resumeBuiltin(folder, builtin, withMemory(invocation.options, parsed.options))
+    yield* resumeBuiltin(folder, yield* Effect.promise(builtin.load), withMemory(invocation.options, parsed.options))
   })
 
 /** The recorded options with those given now; micro-batches have a number of rows or of tokens, the newer of the two. */

@@ -6,12 +6,11 @@ import { Effect, Schema } from "effect"
 import { machineFields, onMachine } from "../backend.ts"
 import type { CommandLine } from "../command-line.ts"
 import type { CommandRun } from "../command.ts"
-import { textWidth } from "../help.ts"
 import { parseCommand } from "../parse-command.ts"
 import { modelFields } from "../model-input.ts"
 import { readableRows, weightsFor } from "../reward-input.ts"
 import { textTable } from "../table.ts"
-import { print, printJson } from "../terminal.ts"
+import { print, printJson, textWidth } from "../terminal.ts"
 
 const Options = Schema.Struct({
   model: needed(Schema.NonEmptyString, "folder of a reward model, in the Hugging Face layout of sequence classifiers"),

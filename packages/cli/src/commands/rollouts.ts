@@ -7,11 +7,10 @@ import { join } from "node:path"
 import type { CommandLine } from "../command-line.ts"
 import type { CommandRun } from "../command.ts"
 import { existingStore, storesOf } from "../find-store.ts"
-import { textWidth } from "../help.ts"
 import { parseCommand } from "../parse-command.ts"
 import { recordedRun } from "../recorded-runs.ts"
 import { recordJson, rolloutsText, rowText, SHADES, SORTS, sorted } from "../rollout-view.ts"
-import { print, printJson, usesColour } from "../terminal.ts"
+import { print, printJson, textWidth, usesColour } from "../terminal.ts"
 import { UsageError } from "../usage-error.ts"
 
 const Options = Schema.Struct({

@@ -6,12 +6,11 @@ import { Effect, Schema } from "effect"
 import { machineFields, onMachine } from "../backend.ts"
 import type { CommandLine } from "../command-line.ts"
 import type { CommandRun } from "../command.ts"
-import { textWidth } from "../help.ts"
 import { checkRows, modelFields, openModel } from "../model-input.ts"
 import { parseCommand } from "../parse-command.ts"
 import { readInput, tokenIds } from "../prompt-input.ts"
 import { textTable } from "../table.ts"
-import { print, printJson } from "../terminal.ts"
+import { print, printJson, textWidth } from "../terminal.ts"
 
 const Options = Schema.Struct({
   ...modelFields,

@@ -3,11 +3,10 @@ import { needed, option, optional } from "@plumbline/training"
 import { Effect, Schema } from "effect"
 import type { CommandLine } from "../command-line.ts"
 import type { CommandRun } from "../command.ts"
-import { textWidth } from "../help.ts"
 import { parseCommand } from "../parse-command.ts"
 import { asChats, readInput, tokenIds } from "../prompt-input.ts"
 import { textTable } from "../table.ts"
-import { print, printJson } from "../terminal.ts"
+import { print, printJson, textWidth } from "../terminal.ts"
 
 const Options = Schema.Struct({
   model: needed(Schema.NonEmptyString, "model folder with tokenizer.json"),

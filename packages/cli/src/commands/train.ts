@@ -1,4 +1,4 @@
-import type { AnyBuiltin } from "@plumbline/algorithms"
+import type { AnyBuiltin } from "@plumbline/algorithms/commands"
 import { adapterFields } from "@plumbline/peft"
 import { batchFields, optimizationFields, runFields } from "@plumbline/training"
 import { Effect, Schema } from "effect"

@@ -1,5 +1,4 @@
 import { brotliDecompressSync, gunzipSync, zstdDecompressSync } from "node:zlib"
-import { asyncBufferFromFile, parquetReadObjects } from "hyparquet"
 
 /** Codecs beside hyparquet's own (none, Snappy). */
 const compressors = {
@@ -10,6 +9,7 @@ const compressors = {
 
 /** The rows of a Parquet file as plain objects; 64-bit integers become numbers, nulls are left out. Throws hyparquet's errors. */
 export const readParquet = async (file: string): Promise<ReadonlyArray<Record<string, unknown>>> => {
+  const { asyncBufferFromFile, parquetReadObjects } = await import("hyparquet")
   const rows = await parquetReadObjects({ file: await asyncBufferFromFile(file), compressors })
   return rows.map((row) => plain(row) as Record<string, unknown>)
 }

@@ -57,7 +57,6 @@ const WORDS = {
 /** `plumb meta-rewarding`: the model of a folder learns to answer and to judge from its own judgement of both. */
 export const metaRewardingCommand: Builtin<typeof MetaRewardingCommandOptions, PromptRow> = {
   name: "meta-rewarding",
-  summary: "self-rewarding in which the model also judges its judgements, and learns to judge from that",
   options: MetaRewardingCommandOptions,
   data: () => promptFiles,
   generates: true,

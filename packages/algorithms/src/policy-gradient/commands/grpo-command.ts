@@ -9,7 +9,6 @@ import { groupFields } from "./rollout-fields.ts"
 /** `plumb grpo`: group-relative policy optimization and its relatives. */
 export const grpoCommand = onlineCommand({
   name: "grpo",
-  summary: "group-relative policy optimization and its relatives on prompts with a reward",
   own: {
     ...groupFields,
     loss: option(PolicyLossName, "dapo", "surrogate and how tokens are averaged, by TRL's names"),

@@ -21,7 +21,6 @@ const onlineFields = { ...rolloutFields, ...penaltyFields, ...loopFields }
 
 interface OnlineCommand<Own extends Schema.Struct.Fields> {
   readonly name: string
-  readonly summary: string
   /** Flags besides those of all online algorithms, or instead of some of theirs. */
   readonly own: Own
   /** How the KL is estimated in the reward where nobody says it; "k1" when absent. */
@@ -45,13 +44,11 @@ export const onlineCommand = <Own extends Schema.Struct.Fields>({
   estimatorInReward = "k1",
   folders = () => [],
   name,
-  own,
-  summary
+  own
 }: OnlineCommand<Own>) => {
   const schema = Schema.Struct({ ...onlineFields, ...own })
   const command: Builtin<typeof schema, PromptRow> = {
     name,
-    summary,
     options: schema,
     data: () => promptFiles,
     generates: true,

@@ -60,7 +60,6 @@ const own = {
 /** `plumb ppo`: proximal policy optimization with a critic. */
 export const ppoCommand = onlineCommand({
   name: "ppo",
-  summary: "proximal policy optimization with a critic, on prompts with a reward",
   own,
   estimatorInReward: "abs",
   folders: ({ critic, criticAdapter }) => [critic, criticAdapter].filter((folder) => folder !== undefined),

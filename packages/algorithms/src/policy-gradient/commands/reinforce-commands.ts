@@ -14,7 +14,6 @@ import { groupFields } from "./rollout-fields.ts"
 /** `plumb rloo`: the other responses to the prompt are the baseline, the whole response is one action. */
 export const rlooCommand = onlineCommand({
   name: "rloo",
-  summary: "REINFORCE with leave-one-out baselines on prompts with a reward",
   own: { ...groupFields, samples: option(PositiveInt, 4, "responses to each prompt") },
   algorithm: (flags, shared) =>
     Effect.map(
@@ -33,7 +32,6 @@ export const rlooCommand = onlineCommand({
 /** `plumb reinforce`: NeMo-Aligner's REINFORCE. */
 export const reinforceCommand = onlineCommand({
   name: "reinforce",
-  summary: "REINFORCE without ratio or clip, against the other responses that ended",
   own: { samples: option(PositiveInt, 4, "responses to each prompt; 1 takes the rollout's mean as baseline") },
   algorithm: (flags, shared) =>
     Effect.map(onceOnly("reinforce", flags), () => ({
@@ -48,7 +46,6 @@ export const reinforceCommand = onlineCommand({
 /** `plumb remax`: the greedy response is the baseline. */
 export const remaxCommand = onlineCommand({
   name: "remax",
-  summary: "REINFORCE against the greedy response to each prompt",
   own: { samples: option(PositiveInt, 1, "responses to each prompt, besides the greedy one") },
   algorithm: (flags, shared) =>
     Effect.map(onceOnly("remax", flags), () => ({
@@ -63,7 +60,6 @@ export const remaxCommand = onlineCommand({
 /** `plumb reinforce++`: returns whitened over the rollout, PPO's clipping, no critic. */
 export const reinforcePlusPlusCommand = onlineCommand({
   name: "reinforce++",
-  summary: "REINFORCE++ on prompts with a reward; --group-baseline for its baseline form",
   own: {
     groupBaseline: option(Schema.Boolean, false, "hold rewards against their group's mean before whitening"),
     discount: option(Positive, 1, "what a reward one token later is worth")
