@@ -1,10 +1,11 @@
 import { existsSync, mkdtempSync, readFileSync, rmSync } from "node:fs"
 import { tmpdir } from "node:os"
 import { join } from "node:path"
+import { hasCuda } from "@plumbline/runtime/testing"
 import { afterAll, beforeAll, describe, expect, it } from "vitest"
 import { plumb } from "./plumb.ts"
 import { demonstrationsIn, judgedIn, preferenceFile } from "./preference-rows.ts"
-import { golden, hasGolden, root } from "./reference-files.ts"
+import { golden, hasGolden, root, torchIsSetUp } from "./reference-files.ts"
 
 interface Curve {
   readonly steps: ReadonlyArray<Readonly<Record<string, number>>>
@@ -42,27 +43,35 @@ const curves: ReadonlyArray<readonly [string, ReadonlyArray<string>]> = [
 const recipe =
   "--batch-size 4 --max-steps 6 --learning-rate 1e-3 --lr-schedule constant --weight-decay 0 --max-grad-norm 1 --max-length 256 --shuffle false"
 
-// what the set-up of a backend that npm ci does not bring leaves behind
-const setUp: Readonly<Record<string, string>> = { torch: ".torch/addon.json", tensorflow: ".tensorflow/binding.json" }
+// those that npm ci does not bring are there where their set-up left something
+const isThere = {
+  wasm: true,
+  torch: torchIsSetUp,
+  "torch --device cuda": hasCuda(),
+  tensorflow: existsSync(join(root, ".tensorflow/binding.json"))
+}
+type Machine = keyof typeof isThere
 
 const [, dpoSigmoid] = curves
+const all = (machine: Machine, precision: string, some = curves) =>
+  some.map((curve) => [machine, precision, ...curve] as const)
 const runs = [
-  ...curves.map((curve) => ["wasm", "float32", ...curve] as const),
-  ...curves.map((curve) => ["torch", "float32", ...curve] as const),
-  ...curves.slice(0, -1).map((curve) => ["torch", "bfloat16", ...curve] as const),
-  ["tensorflow", "float32", ...dpoSigmoid!] as const
+  ...all("wasm", "float32"),
+  ...all("torch", "float32"),
+  ...all("torch", "bfloat16", curves.slice(0, -1)),
+  ...all("torch --device cuda", "float32"),
+  ...all("torch --device cuda", "bfloat16", curves.slice(0, -1)),
+  ...all("tensorflow", "float32", [dpoSigmoid!])
 ]
-
-const isSetUp = (backend: string): boolean => setUp[backend] === undefined || existsSync(join(root, setUp[backend]))
 
 describe.skipIf(!hasGolden)("curves recorded with TRL", () => {
   runs.forEach(([backend, precision, name, flags], i) => {
-    it.skipIf(!isSetUp(backend))(`${backend}, ${precision}: ${name} ${flags.join(" ")}`, async () => {
+    it.skipIf(!isThere[backend])(`${backend}, ${precision}: ${name} ${flags.join(" ")}`, async () => {
       const command = name.split("-")[0]!
       const train = commands[command]!()
       const output = join(folder, `${name}-${i}`)
       const files = ["--model", join(golden, "models", "llama"), "--train", train, "--output", output]
-      const machine = ["--backend", backend, "--precision", precision]
+      const machine = ["--backend", ...backend.split(" "), "--precision", precision]
       const { code, stderr } = await plumb([command, ...files, ...recipe.split(" "), ...flags, ...machine])
       expect(code, stderr).toBe(0)
       const lines = readFileSync(join(output, "metrics.jsonl"), "utf8").trim().split("\n")

@@ -4,6 +4,7 @@ import { tmpdir } from "node:os"
 import { join } from "node:path"
 import { setTimeout as sleep } from "node:timers/promises"
 import { philoxStream } from "@plumbline/runtime"
+import { hasCuda } from "@plumbline/runtime/testing"
 import { afterAll, beforeAll, describe, expect, it } from "vitest"
 import { plumb, startPlumb } from "./plumb.ts"
 import { golden, hasGolden, torchIsSetUp } from "./reference-files.ts"
@@ -18,13 +19,15 @@ const flags = `--max-steps ${STEPS} --batch-size 4 --learning-rate 1e-3 --lr-sch
 
 const argsOn = (backend: string, command: string) => (output: string) => {
   const files = ["--model", join(golden, "models", "llama"), "--train", join(golden, "preferences.jsonl")]
-  return [...command.split(" "), ...files, "--output", output, ...flags.split(" "), "--backend", backend]
+  return [...command.split(" "), ...files, "--output", output, ...flags.split(" "), "--backend", ...backend.split(" ")]
 }
 
 // a reference that moves, a running mean, a coupling over the batch and an opponent are carried from step to step, too
 const runs = [
   ["wasm", "dpo"],
   ["torch", "dpo"],
+  ["torch --device cuda --deterministic true", "dpo"],
+  ["torch --device cuda --deterministic true --precision bfloat16", "dpo"],
   ["wasm", "dpo --reference-sync-steps 2"],
   ["wasm", "kto --loss bco --micro-batch-size 2"],
   ["wasm", "spin --iteration-steps 7 --max-new-tokens 6"],
@@ -57,6 +60,7 @@ describe.skipIf(!hasGolden)("a run killed without warning", () => {
     "goes on to the same metrics and the same weights, bit for bit: %s, %s",
     async ([backend, command], test) => {
       test.skip(backend === "torch" && !torchIsSetUp, "no torch is set up")
+      test.skip(backend.includes("cuda") && !hasCuda(), "no CUDA device")
       const args = argsOn(backend, command)
       const whole = join(folder, backend, command, "whole")
       const killed = join(folder, backend, command, "killed")
