@@ -26,16 +26,24 @@ import { inTurn } from "./turns.ts"
  * Starts rows while there is room for them, each of the caller that has the fewest. Where there is none, a caller that
  * has no row gets the place of the last in turn, if that is not its caller's only one.
  */
-export const admitRows = (ledger: Ledger, maxRows: number): void => {
+export const admitRows = (ledger: Ledger, maxRows: number, order: Order = longestAgo): void => {
   for (;;) {
     const full = ledger.running.size >= maxRows
     if (full && !isDue(ledger)) return
-    const next = nextGroup(ledger, full ? 0 : Infinity)
+    const next = nextGroup(ledger, full ? 0 : Infinity, order)
     // nobody overtakes a group that waits for pages
     if (next === undefined || !startNext(ledger, next)) return
     if (full) halt(ledger, lastRunning(ledger)!.row)
   }
 }
+
+/** Among callers with as many rows, the one of the lowest number goes first. */
+type Order = (group: Group) => number
+
+const longestAgo: Order = ({ caller }) => caller.lastTurn
+
+/** That in which rows take pages from one another: who was just made to give way does not come back before those ahead of it. */
+export const oldest: Order = ({ age }) => age
 
 /** Whether a caller that has no row is to get the place of another's row. */
 export const isDue = (ledger: Ledger): boolean => {
@@ -51,15 +59,15 @@ const rowCounts = ({ running }: Ledger): ReadonlyMap<Caller, number> => {
 
 const lastRunning = ({ running }: Ledger) => inTurn(running).at(-1)
 
-/** Whose turn it is: of the callers with the fewest rows, and no more than `most`, the one whose request is the oldest. */
-const nextGroup = (ledger: Ledger, most: number): Group | undefined => {
+/** Whose turn it is: of the callers with the fewest rows, and no more than `most`, the first in order. */
+const nextGroup = (ledger: Ledger, most: number, order: Order): Group | undefined => {
   const counts = rowCounts(ledger)
   const waiting = [...ledger.callers.values()].flatMap((caller) => {
     const rows = counts.get(caller) ?? 0
     const group = rows > most ? undefined : caller.groups.find((one) => canStart(ledger, one))
     return group === undefined ? [] : [{ group, rows }]
   })
-  return waiting.toSorted((a, b) => a.rows - b.rows || a.group.age - b.group.age)[0]?.group
+  return waiting.toSorted((a, b) => a.rows - b.rows || order(a.group) - order(b.group))[0]?.group
 }
 
 /** Whether a row of the group waits, and not for its prompt to be computed. */

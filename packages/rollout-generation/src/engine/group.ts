@@ -22,6 +22,8 @@ export interface GroupListener {
 export interface Caller {
   /** By age. */
   readonly groups: Array<Group>
+  /** Number, among arrivals of requests and starts of rows, of its last start, or of its arrival before any. */
+  lastTurn: number
 }
 
 /** A request that the engine works on. */

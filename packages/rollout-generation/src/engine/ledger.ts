@@ -11,6 +11,8 @@ export interface Ledger {
   readonly room: number
   /** Tokens of a page. */
   readonly pageSize: number
+  /** Counts arrivals of requests and starts of rows. */
+  clock: number
   /** By age, the oldest first. */
   readonly groups: Array<Group>
   /** Those that have groups, by what their requests call them. */
@@ -27,6 +29,7 @@ export const makeLedger = (pool: PagePool, roots: Roots, pageSize: number): Ledg
   roots,
   room: pool.free(),
   pageSize,
+  clock: 0,
   groups: [],
   callers: new Map(),
   running: new Set(),
@@ -54,7 +57,10 @@ export const startAlone = (ledger: Ledger, row: Row): void => {
 /** A row takes part in steps from now on; pages for all that is known of it must be free, and become its own. */
 export const startRow = (ledger: Ledger, row: Row): void => {
   ledger.running.add(row)
-  if (row.kind === "sample") row.state = "running"
+  if (row.kind === "sample") {
+    row.state = "running"
+    row.group.caller.lastTurn = ledger.clock++
+  }
   takePages(ledger, row, pagesFor(ledger, knownTokens(row)))
 }
 

@@ -1,6 +1,6 @@
 import type { SteppedModel } from "@plumbline/models"
 import type { GenerationRequest } from "../request.ts"
-import { admitRows, isDue } from "./admission.ts"
+import { admitRows, isDue, oldest } from "./admission.ts"
 import {
   finishRow,
   type Group,
@@ -65,13 +65,12 @@ const SCORED_CHUNK = 128
 const SCORED_TOKENS = 512
 /**
  * Continuous batching over a pool of pages. A row that ends makes room in the next step, for the caller that has the
- * fewest; one that has none need not wait for that: who has the most halts a row. A row that needs a page takes it from
- * the last in turn, which begins again later with all the tokens that it has. So the oldest request always gets on, and
- * nobody waits for ever.
+ * fewest and of those got one the longest ago. One that has none need not wait for that: who has the most halts a row.
+ * A row that needs a page takes it from the last in turn, which begins again later with all the tokens that it has. So
+ * the oldest request always gets on, and nobody waits for ever.
  */
 export const makeScheduler = (pool: PagePool, roots: Roots, options: SchedulerOptions): Scheduler => {
   const ledger = makeLedger(pool, roots, options.pageSize)
-  let arrivals = 0
   const finish = (group: Group): void => {
     if (!isWhole(group)) return
     drop(ledger, group)
@@ -87,8 +86,9 @@ export const makeScheduler = (pool: PagePool, roots: Roots, options: SchedulerOp
     plan: () => plan(ledger, options),
     canGoAhead: () => canGoAhead(ledger, options),
     add: (request, model, listener) => {
-      const caller = ledger.callers.get(request.caller) ?? { groups: [] }
-      const group = makeGroup(request, model, listener, caller, arrivals++, options)
+      const age = ledger.clock++
+      const caller = ledger.callers.get(request.caller) ?? { groups: [], lastTurn: age }
+      const group = makeGroup(request, model, listener, caller, age, options)
       ledger.callers.set(request.caller, caller)
       caller.groups.push(group)
       ledger.groups.push(group)
@@ -142,8 +142,8 @@ const plan = (ledger: Ledger, { maxBatchTokens, maxRows, scoredLogits }: Schedul
     logits -= count * scored
     if (scored > 0) scores -= count
   }
-  const admit = (): void => {
-    admitRows(ledger, maxRows)
+  const admit = (order?: typeof oldest): void => {
+    admitRows(ledger, maxRows, order)
     readingOrder(rowsInTurn(running), budget).forEach(feed)
   }
   for (const row of rowsInTurn(running)) if (rest(row) === 1) feed(row)
@@ -151,7 +151,7 @@ const plan = (ledger: Ledger, { maxBatchTokens, maxRows, scoredLogits }: Schedul
   // where nobody gets on, the last in turn give way until the first does
   for (const holder of feeds.size === 0 ? holders(ledger) : []) {
     preempt(ledger, holder)
-    admit()
+    admit(oldest)
     if (feeds.size > 0) break
   }
   return { feeds: Array.from(feeds, ([row, count]) => ({ row, count })), copies: [...copies.values()] }

@@ -92,11 +92,20 @@ describe("rows", () => {
     expect([rowsOf(last, "a"), rowsOf(last, "b")]).toEqual([4, 4])
   })
 
+  it("go round where there are more callers than rows", () => {
+    const { add, done, step } = simulated(1000, { maxRows: 2 })
+    for (const caller of ["a", "b", "c"]) add(caller, of(10, 4, 1))
+    for (let i = 0; i < 6; i++) step()
+    const small = add("small", of(1, 4, 1))
+    for (let i = 0; i < 10; i++) step()
+    expect(done).toEqual([small])
+  })
+
   it("of one caller go to its requests in the order they came, each prompt computed once", () => {
     const { add, done, fed, step } = simulated(1000)
     const groups = [3, 8, 4, 6, 9].map((samples) => add("one", of(samples, 12, 20)))
     while (done.length < groups.length) step()
-    expect(done.map(({ age }) => age)).toEqual([0, 1, 2, 3, 4])
+    expect(done).toEqual(groups)
     expect(fed.tokens).toBe(5 * 19 + 30 * 12)
   })
 
@@ -138,30 +147,40 @@ describe("pages", () => {
     while (!done.includes(small)) expect(rowsOf(step(), "large")).toBeGreaterThan(0)
   })
 
-  it.each([0, 1, 2, 3, 4, 5, 6, 7])("too few for all let every request of many callers end (%i)", (seed) => {
-    const { uint32 } = philoxStream(seed, "requests")
-    const { add, done, pool, scheduler, step } = simulated(16, {
-      maxBatchTokens: 8 + (seed % 3) * 20,
-      maxRows: 3 + seed
-    })
-    const wanted: Array<Group> = []
-    let dropped = 0
-    for (let i = 0; i < 4000 && (i < 200 || scheduler.groups.length > 0); i++) {
-      const pick = (n: number, most: number) => uint32(10 * i + n) % most
-      if (i < 200 && pick(0, 4) === 0) {
-        // 16 pages hold 64 tokens
-        const what = of(1 + pick(1, 9), 1 + pick(2, 30), 1 + pick(3, 34), pick(4, 30))
-        wanted.push(add(pick(5, 5), { ...what, promptLogProbs: false }))
+  it.each(Array.from({ length: 40 }, (_, seed) => seed))(
+    "too few for all let every request of many callers end (%i)",
+    (seed) => {
+      const { uint32 } = philoxStream(seed, "requests")
+      const { add, done, pool, scheduler, step } = simulated(16, {
+        maxBatchTokens: 8 + (seed % 3) * 20,
+        maxRows: 1 + (seed % 9)
+      })
+      const wanted: Array<Group> = []
+      let dropped = 0
+      for (let i = 0; i < 4000 && (i < 200 || scheduler.groups.length > 0); i++) {
+        const pick = (n: number, most: number) => uint32(10 * i + n) % most
+        if (i < 200 && pick(0, 4) === 0) {
+          // 16 pages hold 64 tokens
+          const what = of(1 + pick(1, 9), 1 + pick(2, 30), 1 + pick(3, 34), pick(4, 30))
+          wanted.push(add(pick(5, 3 + (seed % 13)), { ...what, promptLogProbs: false }))
+        }
+        const [some] = scheduler.groups
+        if (some !== undefined && pick(6, 40) === 0) {
+          dropped += 1
+          scheduler.drop(some)
+        }
+        step()
       }
-      const [some] = scheduler.groups
-      if (some !== undefined && pick(6, 40) === 0) {
-        dropped += 1
-        scheduler.drop(some)
-      }
-      step()
+      expect(wanted.length).toBeGreaterThan(30)
+      expect(done.length + dropped).toBe(wanted.length)
+      expect([pool.free(), scheduler.running()]).toEqual([16, 0])
     }
-    expect(wanted.length).toBeGreaterThan(30)
-    expect(done.length + dropped).toBe(wanted.length)
-    expect([pool.free(), scheduler.running()]).toEqual([16, 0])
+  )
+
+  it.each([1, 2, 3, 4, 5])("too few for kept prompts of more callers than %i rows let all of them end", (maxRows) => {
+    const { add, done, step } = simulated(15, { maxRows })
+    const wanted = Array.from({ length: 32 }, (_, i) => add(i < 12 ? "first" : i % 7, of(2, 12, 1 + (i % 11) * 3, i)))
+    for (let i = 0; i < 5000 && done.length < wanted.length; i++) step()
+    expect(done.length).toBe(wanted.length)
   })
 })
