@@ -33,14 +33,15 @@ export const objectiveLaws = <M extends Trainable, B extends MicroBatch>(name: s
     }
   }
 
-  law("loss, metrics and gradient norm are the same for every split, to 10⁻⁶", (models) => {
+  law("loss, metrics and gradient norm are the same for every split, to 2·10⁻⁶", (models) => {
     const [whole, ...others] = test.splits(models).map((split) => stepNumbers(test.objective, models, split))
     expect(others.length).toBeGreaterThan(1)
     for (const other of others) {
       expect(Object.keys(other).toSorted()).toEqual(Object.keys(whole!).toSorted())
       for (const [metric, value] of Object.entries(whole!)) {
         const gap = Math.abs(other[metric]! - value) / Math.max(test.scale ?? 1e-2, Math.abs(value))
-        expect(gap, `${metric}: ${other[metric]} for ${value}`).toBeLessThan(1e-6)
+        // float32 adds up in another order, on another processor in yet another
+        expect(gap, `${metric}: ${other[metric]} for ${value}`).toBeLessThan(2e-6)
       }
     }
   })
