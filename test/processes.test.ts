@@ -69,7 +69,7 @@ const readProcesses = () => {
     .flatMap((name) => {
       try {
         const line = readFileSync(join("/proc", name, "cmdline"), "utf8")
-        return line.includes("main.ts") ? [{ pid: Number(name), line }] : []
+        return line.includes("plumb.js") ? [{ pid: Number(name), line }] : []
       } catch {
         return []
       }
