@@ -155,8 +155,6 @@ describe("the policy-gradient objective", () => {
     objectiveLaws(name, {
       objective: policyGradientObjective({ ...plainLoss, ...loss }),
       models: () => ({ policy: smallModel() }),
-      // ratios and KL are differences of log-probs of some 3 nats
-      scale: 0.1,
       splits: ({ policy }) => {
         // numbers of each row, whatever batch it falls into
         const numbers = unevenRows.map((one, r) => {

@@ -55,8 +55,7 @@ losses.forEach((loss, i) =>
   objectiveLaws(`${i} ${loss.name}`, {
     objective: preferenceObjective(loss),
     models: () => ({ policy: smallModel() }),
-    // rewards are β times differences of log-probs of some 20 nats
-    scale: 2,
+    scale: 1,
     splits: () => pairSplits(loss.tailWeight)
   })
 )

@@ -1,11 +1,19 @@
 import { addonPath, hasCuda } from "@plumbline/tfjs-backend-torch"
 import { ModelRuntime } from "../model-runtime.ts"
 
-/** The backends on which models, objectives and runs are held to recorded float32 numbers. */
+/**
+ * The backends on which models, objectives and runs are held to recorded float32 numbers. `splitGap` is how far a step's
+ * numbers may move with the split of its batch: other numbers of rows are added up in another order.
+ */
 export const float32Backends = [
-  { name: "wasm", layer: ModelRuntime.layerWasm, isThere: true },
-  { name: "torch", layer: ModelRuntime.layerTorch({ device: "cpu" }), isThere: addonPath() !== undefined },
-  { name: "torch on CUDA", layer: ModelRuntime.layerTorch({ device: "cuda" }), isThere: hasCuda() }
+  { name: "wasm", layer: ModelRuntime.layerWasm, isThere: true, splitGap: 1e-6 },
+  {
+    name: "torch",
+    layer: ModelRuntime.layerTorch({ device: "cpu" }),
+    isThere: addonPath() !== undefined,
+    splitGap: 1e-6
+  },
+  { name: "torch on CUDA", layer: ModelRuntime.layerTorch({ device: "cuda" }), isThere: hasCuda(), splitGap: 4e-6 }
 ] as const
 
 const precision = "bfloat16"

@@ -22,26 +22,25 @@ export interface ObjectiveCase<M extends Trainable, B extends MicroBatch> {
  * nothing is left in memory. Data differ in length, so that a dropped or doubled count shows.
  */
 export const objectiveLaws = <M extends Trainable, B extends MicroBatch>(name: string, test: ObjectiveCase<M, B>) => {
-  const law = (title: string, body: (models: M) => void) => {
-    for (const { isThere, layer, name: backend } of float32Backends) {
+  const law = (title: string, body: (models: M, splitGap: number) => void) => {
+    for (const { isThere, layer, name: backend, splitGap } of float32Backends) {
       it.effect.skipIf(!isThere)(`${name}, on ${backend}: ${title}`, () =>
         Effect.provide(
-          Effect.sync(() => withModels(test, body)),
+          Effect.sync(() => withModels(test, (models) => body(models, splitGap))),
           layer
         )
       )
     }
   }
 
-  law("loss, metrics and gradient norm are the same for every split, to 2·10⁻⁶", (models) => {
+  law("loss, metrics and gradient norm are the same for every split, to 10⁻⁶, on CUDA 4·10⁻⁶", (models, splitGap) => {
     const [whole, ...others] = test.splits(models).map((split) => stepNumbers(test.objective, models, split))
     expect(others.length).toBeGreaterThan(1)
     for (const other of others) {
       expect(Object.keys(other).toSorted()).toEqual(Object.keys(whole!).toSorted())
       for (const [metric, value] of Object.entries(whole!)) {
         const gap = Math.abs(other[metric]! - value) / Math.max(test.scale ?? 1e-2, Math.abs(value))
-        // float32 adds up in another order, on another processor in yet another
-        expect(gap, `${metric}: ${other[metric]} for ${value}`).toBeLessThan(2e-6)
+        expect(gap, `${metric}: ${other[metric]} for ${value}`).toBeLessThan(splitGap)
       }
     }
   })
