@@ -267,17 +267,6 @@ const recordedPath = (): string | undefined => {
   }
 }
 
-/** Whether an addon is built, it has CUDA, and the first device can be used. */
-export const hasCuda = (): boolean => {
-  if (addonPath() === undefined) return false
-  try {
-    loadAddon().cudaStart?.(0)
-    return loadAddon().cudaStart !== undefined
-  } catch {
-    return false
-  }
-}
-
 let loaded: Addon | undefined
 
 /** @throws TorchUnavailable */

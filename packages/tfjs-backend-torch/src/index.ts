@@ -3,7 +3,6 @@ export {
   addonPath,
   type CallStatistics,
   type CudaMemory,
-  hasCuda,
   isTorchError,
   type Membership,
   type TorchError,
@@ -15,4 +14,5 @@ export * as fusedKernels from "./fused/kernels.ts"
 export { type Kernel, KernelScope, registerTorchKernel, unregisterTorchKernel } from "./kernel.ts"
 export { missingKernels } from "./missing-kernels.ts"
 export type { Recording } from "./recording.ts"
+export { hasCuda } from "./start-cuda.ts"
 export { registerTorchBackend, type TorchOptions } from "./register.ts"

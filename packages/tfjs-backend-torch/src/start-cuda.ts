@@ -1,4 +1,4 @@
-import { type Addon, type CudaAddon, TorchUnavailable } from "./addon.ts"
+import { type Addon, type CudaAddon, loadAddon, TorchUnavailable } from "./addon.ts"
 import type { Storage } from "./scalar-type.ts"
 
 /** @throws TorchUnavailable where the addon or the machine has no such device */
@@ -13,6 +13,17 @@ export const startCuda = (addon: Addon, index: number) => {
     return { ...complete.cudaStart(index), addon: complete }
   } catch (cause) {
     throw new TorchUnavailable(`CUDA device ${index} cannot be used: ${(cause as Error).message}`)
+  }
+}
+
+/** Whether an addon is built, has CUDA, and can use the first device. */
+export const hasCuda = (): boolean => {
+  try {
+    startCuda(loadAddon(), 0)
+    return true
+  } catch (cause) {
+    if (cause instanceof TorchUnavailable) return false
+    throw cause
   }
 }
 

@@ -1,14 +1,19 @@
 import { collate } from "@plumbline/data"
 import type { CausalLM } from "@plumbline/models"
 import { batchInvariantFor, tf } from "@plumbline/runtime"
+import { Effect } from "effect"
 
 /**
  * Has what a model's sampler says of a token and what its trainer says be computed alike until the scope ends, where that is
  * left open.
  *
- * @returns what is to be said of it
+ * @param tell says so, or why it cannot be
  */
-export const agreeWithSampler = (model: CausalLM) => batchInvariantFor(() => score(model))
+export const agreeWithSampler = (model: CausalLM, tell: (line: string) => Effect.Effect<void>) =>
+  Effect.flatMap(
+    batchInvariantFor(() => score(model)),
+    (told) => (told === undefined ? Effect.void : tell(told))
+  )
 
 /** Goes through all products and the attention of a model once. */
 const score = (model: CausalLM): void => {

@@ -46,8 +46,9 @@ export const runTraining = Effect.fn("runTraining")(
     const { algorithm, extraFiles = {}, options } = run
     const models = yield* algorithm.trainable
     if (algorithm.check !== undefined) yield* algorithm.check
-    const told = algorithm.sampledFrom && (yield* agreeWithSampler(algorithm.sampledFrom(models)))
-    if (told !== undefined) yield* (yield* Progress).note(told)
+    if (algorithm.sampledFrom !== undefined) {
+      yield* agreeWithSampler(algorithm.sampledFrom(models), (yield* Progress).note)
+    }
     // a reference pass over held-out data costs time: none is made for a run that never evaluates
     const heldOut = algorithm.heldOut === undefined || options.evalEvery === 0 ? [] : yield* algorithm.heldOut
     const evaluation =

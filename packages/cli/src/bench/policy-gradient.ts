@@ -63,8 +63,7 @@ export const measureGrpo = Effect.fnUntraced(function* (task: RolloutTask) {
     Effect.sync(() => randomModel(shape, prompt + newTokens, seed)),
     ({ dispose }) => Effect.sync(dispose)
   )
-  const told = yield* agreeWithSampler(policy)
-  if (told !== undefined) yield* remark(told)
+  yield* agreeWithSampler(policy, remark)
   const algorithm = grpo({ samples, sampling: samplingOptions({ maxNewTokens: newTokens }), seed })
   const steps = yield* timedSteps(algorithm, policy, task).pipe(
     Effect.provide(Generator.layerModel(policy, engineOptions(task, maxRows))),

@@ -71,8 +71,7 @@ const generationService = Effect.fnUntraced(function* (
   }
   const { model, tokenizer } = yield* servedModel(options, own)
   const adapted = yield* Effect.forEach(named.values(), (folder) => adaptedForUse(model, folder))
-  const told = options.acceptWeights ? yield* agreeWithSampler(model) : undefined
-  if (told !== undefined) yield* remark(told)
+  if (options.acceptWeights) yield* agreeWithSampler(model, remark)
   const { cacheTokens, maxConcurrency, maxQueue, maxResponses, maxRows } = options
   const engine = { maxRows, tokenizer, queueRequests: maxQueue + maxConcurrency, cacheTokens }
   const generators = yield* engineGenerators([model, ...adapted], engine)

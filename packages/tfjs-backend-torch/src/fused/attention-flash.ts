@@ -75,7 +75,7 @@ const packings = ([q, k]: Three, options: AttentionOptions, scope: KernelScope) 
   return { of, over: keys === queries ? of : packingOf(keys, keyTokens, scope), tokens, keyTokens }
 }
 
-/** The rows that have queries: one query a row at most is taken for one a row. */
+/** The rows that have queries: libtorch takes rows of at most one query for rows of exactly one. */
 const attending = ({ keys, queries }: Pick<AttentionOptions, "keys" | "queries">) => {
   if (!queries.lengths.includes(0)) return { keys, queries }
   const rows = Array.from(queries.lengths.keys()).filter((row) => queries.lengths[row] !== 0)
