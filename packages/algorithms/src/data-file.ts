@@ -12,9 +12,17 @@ import {
 } from "@plumbline/data"
 import { type Model, Policy } from "@plumbline/models"
 import { Processes } from "@plumbline/runtime"
-import { type Dataset, type DataUnit, type MicroBatching, Progress, type TrainingOptions } from "@plumbline/training"
+import {
+  type Dataset,
+  type DataUnit,
+  Examination,
+  type MicroBatching,
+  Progress,
+  type TrainingOptions
+} from "@plumbline/training"
 import { Effect } from "effect"
 import { basename } from "node:path"
+import { dataFindings } from "./data-findings.ts"
 
 /** Where a run's data lies and how it becomes steps. */
 export type DataFileOptions = Pick<
@@ -113,7 +121,7 @@ export const modelDataFromFiles = Effect.fn("dataFromFiles")(function* <Row>(
     units,
     heldOut,
     sampler,
-    split: { ...microBatching(options), processes: (yield* Processes).size },
+    split: { ...((yield* Examination)?.split ?? microBatching(options)), processes: (yield* Processes).size },
     layout: options.packing ? "packed" : "padded-right",
     padId: tokenizer.padId,
     maxLength: limit.maxLength
@@ -122,19 +130,15 @@ export const modelDataFromFiles = Effect.fn("dataFromFiles")(function* <Row>(
 })
 
 const readUnits = Effect.fnUntraced(function* <Row>(kind: DataKind<Row>, file: string, limit: LengthLimit) {
-  const { dataset, lines, total } = yield* kind.read(yield* Tokenizer, file, limit)
-  const { dropped, rows, supervisesStop, truncated } = dataset
+  const read = yield* kind.read(yield* Tokenizer, file, limit)
+  const examiner = yield* Examination
   const { note } = yield* Progress
-  yield* note(
-    `${file}: ${rows.length} of ${total} rows; ${truncated} cut to ${limit.maxLength} tokens, ${dropped} left out`
-  )
-  if (!supervisesStop && kind.judged !== true) {
-    yield* note(`${file}: no row teaches the model to stop: none ends with an end-of-text token`)
-  }
-  return rows.map((row, i) => ({
+  const findings = dataFindings(file, read, limit, kind.judged !== true)
+  yield* Effect.forEach(findings, (finding) => examiner?.tell(finding) ?? note(finding.text), { discard: true })
+  return read.dataset.rows.map((row, i) => ({
     row,
     tokens: kind.rows(row).reduce((sum, { ids }) => sum + ids.length, 0),
-    origin: `${basename(file)}:${lines[i]}`
+    origin: `${basename(file)}:${read.lines[i]}`
   }))
 })
 

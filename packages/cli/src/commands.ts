@@ -92,6 +92,12 @@ export const recipeCommand: Command = {
 
 export const runCommands: ReadonlyArray<Command> = [
   {
+    name: "doctor",
+    usage: "ALGORITHM|run RECIPE.ts …",
+    summary: "what would go wrong with a run, before it is started",
+    load: async () => (await import("./commands/doctor.ts")).doctorCommand
+  },
+  {
     name: "plan",
     usage: "ALGORITHM …",
     summary: "what a run will take: steps, time, memory, disk; starts nothing",

@@ -1,5 +1,6 @@
 import { Cause, Predicate, Result } from "effect"
 import { inspect } from "node:util"
+import type { RunRefused } from "./doctor/report.ts"
 import type { RunInterrupted } from "./run-interrupted.ts"
 import { TextRequested, UsageError } from "./usage-error.ts"
 import { usersFrames } from "./users-code.ts"
@@ -17,6 +18,7 @@ const HINTS: Readonly<Record<string, string>> = {
   ConfigFileInvalid: "keys are the options in camelCase; --help lists the options",
   BatchInvarianceUnavailable: "the same works without --batch-invariant; sampler and trainer then differ by rounding",
   DeviceLost: "this process can compute no more; a run goes on from its newest checkpoint: plumb resume RUN",
+  DoubledBos: "data or chat template bring a beginning-of-text token that is added once more: leave one out",
   EmptyDataset: "a data file has one JSON object a line",
   FileMissing: "check the path; relative paths start at the working directory",
   ModelNotFound: "a model folder has config.json, model.safetensors and tokenizer.json, as Hugging Face lays them out",
@@ -61,7 +63,8 @@ const messageOf = (error: unknown): string => {
 /** The next step of a failure that knows its own. */
 const adviceOf = (error: unknown): string | undefined => {
   if (error instanceof UsageError) return error.help
-  return Predicate.isTagged(error, "RunInterrupted") ? (error as RunInterrupted).advice : undefined
+  if (Predicate.isTagged(error, "RunInterrupted")) return (error as RunInterrupted).advice
+  return Predicate.isTagged(error, "RunRefused") ? (error as RunRefused).advice : undefined
 }
 
 const hintOf = (error: unknown): string | undefined =>

@@ -90,6 +90,16 @@ export class EmptyLossMask extends Schema.TaggedError<EmptyLossMask>()("EmptyLos
   }
 }
 
+/** A row begins with BOS twice: data or template bring one that is added once more. */
+export class DoubledBos extends Schema.TaggedError<DoubledBos>()("DoubledBos", {
+  file: Schema.String,
+  line: Schema.Int
+}) {
+  override get message(): string {
+    return `${this.file}, line ${this.line}: begins with two beginning-of-text tokens`
+  }
+}
+
 export class RowTooLong extends Schema.TaggedError<RowTooLong>()("RowTooLong", {
   file: Schema.String,
   line: Schema.Int,
@@ -131,6 +141,7 @@ export type DataError =
   | ChatTemplateInvalid
   | VocabularyMismatch
   | EmptyLossMask
+  | DoubledBos
   | RowTooLong
   | NoRowsLeft
   | TooFewRows
@@ -145,6 +156,7 @@ const DATA_ERRORS = [
   ChatTemplateInvalid,
   VocabularyMismatch,
   EmptyLossMask,
+  DoubledBos,
   RowTooLong,
   NoRowsLeft,
   TooFewRows

@@ -79,6 +79,7 @@ export {
   unpairedDataset
 } from "./tokenise/dataset.ts"
 export type { GradedRow, StepwiseRow, UnpairedRow } from "./tokenise/row-units.ts"
+export { hasDoubledBos } from "./tokenise/doubled-bos.ts"
 export { type Fitted, fitToLength, type LengthPolicy } from "./tokenise/fit-to-length.ts"
 export { checkVocabulary } from "./tokenizer/check-vocabulary.ts"
 export {

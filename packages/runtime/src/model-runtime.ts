@@ -46,6 +46,8 @@ export interface MemoryReport {
   readonly allocatedBytes?: number
   /** Bytes the backend has taken from the system, where it can tell. */
   readonly reservedBytes: number | undefined
+  /** Bytes that the device can still give, where it has a memory of its own. */
+  readonly availableBytes?: number | undefined
   /** Most bytes in use at one time since the backend started, temporaries included, where it can tell. */
   readonly peakBytes?: number | undefined
 }

@@ -12,6 +12,13 @@ export type HeldOut<Batch> = ReadonlyArray<Batch>
 /** What the models as they are do with held-out data: metrics, named as those of a step. */
 export type Evaluation<E, R> = Effect.Effect<StepMetrics, E, R>
 
+/** What a metric of a run's first step must be, as long as nothing was learnt. */
+export interface Expected {
+  readonly value: number
+  /** How much the metric moves where a response's log-ratio of policy and reference is a nat off: what rounding may do to it. */
+  readonly perNat: number
+}
+
 /** What the loss of each micro-batch showed of itself, in their order. */
 export interface StepSeen {
   readonly observed: ReadonlyArray<Observed>
@@ -42,6 +49,11 @@ export interface Algorithm<Models extends Trainable, Batch extends MicroBatch, E
    * alike: batch-invariant kernels are taken for the run where nobody said otherwise. None when absent.
    */
   readonly sampledFrom?: (models: Models) => CausalLM
+  /**
+   * Metrics of a first step that are known before anything was learnt, such as ln 2 for DPO's loss where the reference is
+   * the policy as it begins. None when absent.
+   */
+  readonly atFirst?: Readonly<Record<string, Expected>>
   /** Steps in one pass over the data. */
   readonly stepsPerEpoch: Effect.Effect<number, E, R>
   /**

@@ -2,7 +2,7 @@ export { recipe, type Recipe, type RecipeServices } from "./recipe.ts"
 export { type Invocation, RunContext, type RunContextShape, stage } from "./run-context.ts"
 export { accumulate, evaluate, type StepResult } from "./accumulate.ts"
 export { agreeWithSampler } from "./agree-with-sampler.ts"
-export type { Algorithm, Attachment, Evaluation, HeldOut, StepSeen, Trainable } from "./algorithm.ts"
+export type { Algorithm, Attachment, Evaluation, Expected, HeldOut, StepSeen, Trainable } from "./algorithm.ts"
 export { joined } from "./joined.ts"
 export { shareWork } from "./processes/own-share.ts"
 export { fromFirst, shared } from "./processes/shared.ts"
@@ -38,6 +38,7 @@ export {
   type Unit,
   type UnitSum
 } from "./objective.ts"
+export { Examination, type Examiner, type Finding, type FirstStep } from "./examination/examination.ts"
 export { adamw, type AdamwOptions, clipScale, type Optimizer } from "./optimizer.ts"
 export { needed, NonNegative, NonNegativeInt, option, optional, Positive, PositiveInt, Share } from "./option.ts"
 export { batchFields, memoryFields, optimizationFields, Overlong, runFields, TrainingOptions } from "./options.ts"

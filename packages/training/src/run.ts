@@ -6,6 +6,8 @@ import { basename, join } from "node:path"
 import { agreeWithSampler } from "./agree-with-sampler.ts"
 import type { Algorithm, Trainable } from "./algorithm.ts"
 import { InputChanged, OutputUnwritable, StopRequested } from "./errors.ts"
+import { Examination } from "./examination/examination.ts"
+import { examine } from "./examination/examine.ts"
 import { fileDigests } from "./file-digests.ts"
 import type { MicroBatch } from "./objective.ts"
 import type { LoopOptions } from "./options.ts"
@@ -55,6 +57,8 @@ export const runTraining = Effect.fn("runTraining")(
       algorithm.evaluation === undefined || options.evalEvery === 0 ? undefined : yield* algorithm.evaluation
     const evaluates = heldOut.length > 0 || evaluation !== undefined
     const plan = yield* planLoop(options, yield* algorithm.stepsPerEpoch, evaluates)
+    const examiner = yield* Examination
+    if (examiner !== undefined) return yield* examine(run, examiner)
     const { exchange, rank } = yield* Processes
     // the stage of a recipe after one that was stopped; who asks one process to stop asks all
     if (exchange((yield* StopRequest)()).includes(true)) {

@@ -6,6 +6,7 @@ import type { Generator } from "@plumbline/rollout-generation"
 import { type GenerationError } from "@plumbline/rollout-generation"
 import { type Algorithm, type Dataset, splitUnits } from "@plumbline/training"
 import { Effect } from "effect"
+import { pairsAtFirst } from "../preference/at-first.ts"
 import type { PairBatch } from "../preference/pair-batch.ts"
 import type { PairUnit } from "../preference/preference-data.ts"
 import type { PreferenceLoss } from "../preference/preference-loss.ts"
@@ -48,6 +49,7 @@ export const onlinePreference = (
   name: `online-${loss.name}`,
   config: { loss: loss.options, ...recorded(options) },
   trainable: Effect.map(Policy, (policy) => ({ policy })),
+  atFirst: pairsAtFirst(loss),
   stepsPerEpoch: Effect.map(PromptData, ({ sampler }) => sampler.stepsPerEpoch),
   experience: (position) =>
     writtenBatches(PromptData, position, (data, units, step) => judgedPairs(loss, data, units, step, options)),

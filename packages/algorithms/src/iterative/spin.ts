@@ -6,6 +6,7 @@ import type { Generator } from "@plumbline/rollout-generation"
 import { type GenerationError } from "@plumbline/rollout-generation"
 import { type Algorithm, type Dataset, type Objective, splitUnits } from "@plumbline/training"
 import { Effect } from "effect"
+import { pairsAtFirst } from "../preference/at-first.ts"
 import { dpo } from "../preference/dpo.ts"
 import { movingReference } from "../preference/moving-reference.ts"
 import type { PairBatch } from "../preference/pair-batch.ts"
@@ -73,6 +74,7 @@ const selfPlay = (
   name: "self-play",
   config: options,
   trainable: Effect.map(Policy, (policy) => ({ policy })),
+  atFirst: pairsAtFirst(dpo({ beta: betaAt(0, options) })),
   stepsPerEpoch: Effect.map(SupervisedData, ({ sampler }) => sampler.stepsPerEpoch),
   experience: (position) =>
     writtenBatches(SupervisedData, position, (data, units, step) => gamePairs(data, units, step, options)),

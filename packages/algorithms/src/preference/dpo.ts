@@ -29,6 +29,7 @@ export const dpo = ({ beta, divergence = reverseKl, labelSmoothing = 0 }: DpoOpt
     name: "dpo",
     options: { beta, labelSmoothing, divergence: divergence.name },
     beta,
+    atReference: Math.LN2,
     perPair: ({ chosen, rejected }) =>
       smoothedLoss(tf.mul<Tensor1D>(beta, tf.sub(divergence.score(chosen), divergence.score(rejected))), labelSmoothing)
   }

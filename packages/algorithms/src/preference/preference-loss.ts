@@ -29,6 +29,8 @@ export interface PreferenceLoss {
   readonly options: unknown
   /** Scale of the implicit rewards in the metrics: β·(log π − log π_ref). */
   readonly beta: number
+  /** What a pair costs where the policy is its reference, if that is known. */
+  readonly atReference?: number
   /** [P] float32, one loss a pair. */
   readonly perPair: (pairs: PairLogProbs) => Tensor1D
   /** Weight of the chosen responses' cross-entropy, a mean over their tokens; none when absent. */

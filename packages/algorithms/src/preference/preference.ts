@@ -3,6 +3,7 @@ import { Processes } from "@plumbline/runtime"
 import { type Algorithm, shareWork, splitUnits, unitBatches } from "@plumbline/training"
 import { Effect, Stream } from "effect"
 import { DataUnfit } from "../data-unfit.ts"
+import { pairsAtFirst } from "./at-first.ts"
 import type { PairBatch } from "./pair-batch.ts"
 import { type PairUnit, PreferenceData } from "./preference-data.ts"
 import type { PreferenceLoss } from "./preference-loss.ts"
@@ -23,6 +24,7 @@ export const preference = (
   name: loss.name,
   config: loss.options,
   trainable: Effect.map(Policy, (policy) => ({ policy })),
+  atFirst: pairsAtFirst(loss),
   stepsPerEpoch: Effect.map(PreferenceData, ({ sampler }) => sampler.stepsPerEpoch),
   check: Effect.gen(function* () {
     const { heldOut, units } = yield* PreferenceData

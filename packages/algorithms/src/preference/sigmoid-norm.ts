@@ -23,6 +23,7 @@ export const sigmoidNorm = ({ beta, divergence = reverseKl }: SigmoidNormOptions
   name: "sigmoid-norm",
   options: { beta, divergence: divergence.name },
   beta,
+  atReference: Math.LN2,
   perPair: ({ chosen, chosenLengths, rejected, rejectedLengths }) => {
     const better = tf.div(divergence.score(chosen), chosenLengths)
     const worse = tf.div(divergence.score(rejected), rejectedLengths)

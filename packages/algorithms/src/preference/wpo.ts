@@ -13,7 +13,7 @@ import type { PreferenceLoss } from "./preference-loss.ts"
  * @throws LossInvalid where the loss sets pairs against one another: no part of it is one pair's own
  * @see Zhou et al. 2024, eq. 2, https://arxiv.org/abs/2406.11827
  */
-export const onPolicyWeighted = (loss: PreferenceLoss): PreferenceLoss => {
+export const onPolicyWeighted = ({ atReference: _unweighted, ...loss }: PreferenceLoss): PreferenceLoss => {
   if (loss.coupled === true) {
     const reason = `${loss.name} sets pairs against one another, so no part of it is one pair's to weigh`
     throw new LossInvalid({ loss: "wpo", reason })

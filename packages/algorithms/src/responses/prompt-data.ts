@@ -1,5 +1,7 @@
 import {
   attempt,
+  DoubledBos,
+  hasDoubledBos,
   loadPrompts,
   NoRowsLeft,
   type PromptRecord,
@@ -27,6 +29,8 @@ export const promptFiles: DataKind<PromptRow> = {
   read: Effect.fnUntraced(function* (tokenizer, file, limit) {
     const records = yield* loadPrompts(file)
     const rows = yield* attempt(() => records.map((record) => promptRow(tokenizer, record)))
+    const doubled = rows.find(({ ids }) => hasDoubledBos(tokenizer, ids))
+    if (doubled !== undefined) return yield* new DoubledBos({ file, line: lineOf(doubled) })
     const tooLong = rows.find(({ ids }) => ids.length >= limit.maxLength)
     if (tooLong !== undefined && limit.policy === "error") return yield* refused(tooLong, file, limit)
     const kept = rows.filter(({ ids }) => ids.length < limit.maxLength)
@@ -48,8 +52,10 @@ const promptIds = (tokenizer: TokenizerShape, record: PromptRecord): Int32Array 
   return tokenizePrompt(tokenizer, record.kind === "text" ? record.text : record.messages)
 }
 
-const refused = ({ ids, record }: PromptRow, file: string, { maxLength }: LengthLimit) =>
-  new RowTooLong({ file, line: record.origin?.line ?? 0, tokens: ids.length, maxLength })
+const refused = (row: PromptRow, file: string, { maxLength }: LengthLimit) =>
+  new RowTooLong({ file, line: lineOf(row), tokens: row.ids.length, maxLength })
+
+const lineOf = ({ record }: PromptRow): number => record.origin?.line ?? 0
 
 /** What algorithms that write their own responses respond to. */
 export class PromptData extends Context.Service<PromptData, Dataset<PromptUnit>>()("@plumbline/algorithms/PromptData") {

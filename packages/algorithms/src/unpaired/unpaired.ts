@@ -4,6 +4,7 @@ import { type Algorithm, type Dataset, globalBatches, shareWork, splitUnits } fr
 import { Effect, Stream } from "effect"
 import { DataUnfit } from "../data-unfit.ts"
 import { unpairedBatch, type UnpairedBatch, withMismatched } from "./unpaired-batch.ts"
+import { rewardsAtFirst } from "../preference/at-first.ts"
 import { UnpairedData, type UnpairedUnit } from "./unpaired-data.ts"
 import type { UnpairedLoss } from "./unpaired-loss.ts"
 import { unpairedObjective } from "./unpaired-objective.ts"
@@ -20,6 +21,7 @@ export const unpaired = (
   name: loss.name,
   config: loss.options,
   trainable: Effect.map(Policy, (policy) => ({ policy })),
+  atFirst: rewardsAtFirst(loss.beta),
   stepsPerEpoch: Effect.map(UnpairedData, ({ sampler }) => sampler.stepsPerEpoch),
   check: Effect.flatMap(UnpairedData, (data) => {
     const reason = unfit(loss, data)

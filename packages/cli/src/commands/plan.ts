@@ -1,6 +1,5 @@
 import { type AnyBuiltin, builtins } from "@plumbline/algorithms/commands"
-import { type DecoderConfig, readConfig } from "@plumbline/models"
-import { type AdapterOptions, adapterSize } from "@plumbline/peft"
+import type { DecoderConfig } from "@plumbline/models"
 import { option, optional } from "@plumbline/training"
 import { Effect, Schema } from "effect"
 import { type MachineOptions, onMachine } from "../backend.ts"
@@ -10,8 +9,9 @@ import type { OptionSchema } from "../flags.ts"
 import { asksForHelp } from "../help.ts"
 import { measureMatmulRate } from "../matmul-rate.ts"
 import { parseCommand } from "../parse-command.ts"
-import { type CostOptions, type Costs, costsOf } from "../plan-costs.ts"
-import { type PlanOptions, workloadOf } from "../plan-workload.ts"
+import type { CostOptions, Costs } from "../plan-costs.ts"
+import { memoryTotal, plannedCosts, type PlannedOptions } from "../planned-costs.ts"
+import { byteText as bytes, countText as count } from "../quantities.ts"
 import { duration } from "../run-text.ts"
 import { suggestion } from "../suggest.ts"
 import { print, printJson } from "../terminal.ts"
@@ -47,11 +47,8 @@ export const planCommand: CommandRun = (words) =>
       return yield* new UsageError({ problems: [`${name} ${reason}`], help })
     }
     const parsed = yield* parseCommand(planLine(builtin), argv)
-    const options = parsed.options as unknown as PlanOptions & RunOptions & OwnOptions
-    const config = yield* readConfig(options.model)
-    const workload = yield* workloadOf(builtin, options.model, config.maxPositions, options)
-    const adapter = yield* adapterSize(config, options)
-    const costs = costsOf(config, workload, { ...options, adapter, quantised: options.quantised === true })
+    const options = parsed.options as unknown as PlannedOptions & MachineOptions & { readonly json: boolean }
+    const { config, costs } = yield* plannedCosts(builtin, options)
     const rate = yield* measureMatmulRate(config).pipe(onMachine(options))
     const seconds = costs.flops / (rate * ASSUMED_SHARE * options.processes)
     yield* options.json
@@ -64,13 +61,6 @@ const plannedNames = Effect.map(
   Effect.promise(() => Promise.all(builtins.map(({ load }) => load()))),
   (all) => all.filter(({ generates }) => generates !== true).map(({ name }) => name)
 )
-
-type RunOptions = Omit<CostOptions, "adapter" | "quantised"> & MachineOptions & AdapterOptions
-
-interface OwnOptions {
-  readonly model: string
-  readonly json: boolean
-}
 
 const generalHelp = (names: ReadonlyArray<string>) => `plumb plan ${USAGE}
 
@@ -139,14 +129,3 @@ const planText = (
   ]
   return facts.map(([name, value]) => `${name!.padEnd(9)}${value}`).join("\n")
 }
-
-const memoryTotal = ({ memory }: Costs) => Object.values(memory).reduce((total, value) => total + value, 0)
-
-const scaled = (value: number, base: number, units: ReadonlyArray<string>): string => {
-  const power = Math.max(0, Math.min(units.length - 1, Math.floor(Math.log(Math.max(value, 1)) / Math.log(base))))
-  return `${Number((value / base ** power).toPrecision(3))} ${units[power]}`
-}
-
-/** `1.24 G` */
-const count = (value: number): string => scaled(value, 1000, ["", "k", "M", "G", "T", "P", "E"])
-const bytes = (value: number): string => scaled(value, 1024, ["B", "KiB", "MiB", "GiB", "TiB"])

@@ -30,7 +30,7 @@ export const runCommand: CommandRun = (words) =>
     }
     const recipe = yield* loadRecipe(file)
     const { encoded, options } = yield* parseCommand(recipeLine(file, recipe), argv)
-    const params = Object.fromEntries(Object.keys(recipe.params.fields).flatMap((key) => given(encoded, key)))
+    const params = paramsOf(recipe, encoded)
     const chosen = options as unknown as Omit<RunSettings, "output"> & Partial<Pick<RunSettings, "output">>
     const settings: RunSettings = { output: join("runs", recipe.name), ...chosen }
     const invocation: Invocation = {
@@ -52,8 +52,9 @@ const GENERAL_HELP = `plumb run ${USAGE}
 Runs a recipe: a TypeScript file whose default export is recipe({ name, params, run }).
 plumb run RECIPE.ts --help shows its parameters.`
 
-const recipeLine = (file: string, recipe: AnyRecipe): CommandLine<OptionSchema> => ({
-  name: `run ${file}`,
+/** The command line of a recipe; `doctor` takes the same. */
+export const recipeLine = (file: string, recipe: AnyRecipe, prefix = ""): CommandLine<OptionSchema> => ({
+  name: `${prefix}run ${file}`,
   usage: "[--param value…] [--output DIR]",
   summary: `recipe ${recipe.name}`,
   arguments: [],
@@ -69,6 +70,10 @@ const recipeLine = (file: string, recipe: AnyRecipe): CommandLine<OptionSchema> 
   configFile: true
 })
 
+/** Those of a command's options that are the recipe's, as plain data. */
+export const paramsOf = (recipe: AnyRecipe, encoded: Readonly<Record<string, unknown>>) =>
+  Object.fromEntries(Object.keys(recipe.params.fields).flatMap((key) => given(encoded, key)))
+
 const given = (values: Readonly<Record<string, unknown>>, key: string): ReadonlyArray<readonly [string, unknown]> =>
   key in values ? [[key, values[key]]] : []
 
@@ -80,21 +85,10 @@ export const startRecipe = Effect.fnUntraced(function* (
   invocation: Invocation,
   resume: boolean
 ) {
-  const decoded = yield* Schema.decodeUnknownEffect(recipe.params as unknown as Schema.Codec<OptionSchema["Type"]>)(
-    params,
-    { errors: "all", onExcessProperty: "error" }
-  ).pipe(
-    Effect.mapError(
-      ({ message }) => new UsageError({ problems: [message], help: "plumb run RECIPE.ts --help lists the parameters" })
-    )
-  )
+  const decoded = yield* decodedParams(recipe, params)
   if (yield* launched(settings.processes)) return
   const { output } = settings
-  const running: unknown = recipe.run(decoded)
-  if (!isEffect(running)) {
-    const reason = "its run gives no Effect; write: run: (params) => runTraining({ … })"
-    return yield* new RecipeInvalid({ file: String(invocation.options["recipe"]), reason })
-  }
+  const running = yield* runOf(recipe, String(invocation.options["recipe"]), decoded)
   const stopped = yield* running.pipe(
     Effect.andThen(Effect.flatMap(StopRequest, (isAsked) => (isAsked() ? hasStopped(output) : Effect.succeed(false)))),
     // What comes after a stage that was stopped misses that stage's model: that is no failure of its own.
@@ -105,6 +99,24 @@ export const startRecipe = Effect.fnUntraced(function* (
   if (stopped) return yield* print(`stopped; go on: plumb resume ${shellWord(output)}`)
   for (const folder of modelFolders(output)) yield* print(`model:   ${folder}`)
   yield* print(`charts:  plumb show ${shellWord(output)}`)
+})
+
+export const decodedParams = (recipe: AnyRecipe, params: Readonly<Record<string, unknown>>) =>
+  Schema.decodeUnknownEffect(recipe.params as unknown as Schema.Codec<OptionSchema["Type"]>)(params, {
+    errors: "all",
+    onExcessProperty: "error"
+  }).pipe(
+    Effect.mapError(
+      ({ message }) => new UsageError({ problems: [message], help: "plumb run RECIPE.ts --help lists the parameters" })
+    )
+  )
+
+/** What a recipe is to do. Its code runs. */
+export const runOf = Effect.fnUntraced(function* (recipe: AnyRecipe, file: string, params: OptionSchema["Type"]) {
+  const running: unknown = recipe.run(params)
+  if (isEffect(running)) return running
+  const reason = "its run gives no Effect; write: run: (params) => runTraining({ … })"
+  return yield* new RecipeInvalid({ file, reason })
 })
 
 /** Whether a stage ended before its last step, by a signal or its time limit. */

@@ -1,5 +1,5 @@
 import { Effect } from "effect"
-import { attempt, EmptyLossMask, NoRowsLeft, RowTooLong } from "../errors.ts"
+import { attempt, DoubledBos, EmptyLossMask, NoRowsLeft, RowTooLong } from "../errors.ts"
 import type {
   GradedRecord,
   Origin,
@@ -11,6 +11,7 @@ import type {
 } from "../records/records.ts"
 import { scoredCount, type TokenizedRow } from "../rows.ts"
 import type { TokenizerShape } from "../tokenizer/tokenizer.ts"
+import { hasDoubledBos } from "./doubled-bos.ts"
 import { graded, labelled, opened, pairs, singles, stepwise, triples, type Units } from "./row-units.ts"
 import { fitToLength, type LengthPolicy } from "./fit-to-length.ts"
 
@@ -82,7 +83,7 @@ export const stepwiseDataset = (separator: string) =>
       attempt(() => tokenizeAll(tokenizer, records, limit, stepwise(separator)))
   )
 
-/** @throws EmptyLossMask, RowTooLong, NoRowsLeft, ChatTemplateInvalid */
+/** @throws EmptyLossMask, DoubledBos, RowTooLong, NoRowsLeft, ChatTemplateInvalid */
 const tokenizeAll = <Record extends { readonly origin?: Origin }, Unit>(
   tokenizer: TokenizerShape,
   records: ReadonlyArray<Record>,
@@ -95,7 +96,7 @@ const tokenizeAll = <Record extends { readonly origin?: Origin }, Unit>(
   records.forEach((record, number) => {
     const origin = record.origin ?? { file: "records", line: number + 1 }
     const unit = units.tokenize(tokenizer, record)
-    const fitted = units.rows(unit).map((row) => fit(row, limit, origin))
+    const fitted = units.rows(unit).map((row) => fit(tokenizer, row, limit, origin))
     if (fitted.some(({ outcome }) => outcome === "dropped")) return
     if (fitted.some(({ outcome }) => outcome === "truncated")) truncated++
     kept.push(
@@ -114,8 +115,9 @@ const tokenizeAll = <Record extends { readonly origin?: Origin }, Unit>(
   return { rows: kept, records: Int32Array.from(numbers), truncated, dropped, supervisesStop }
 }
 
-const fit = (row: TokenizedRow, { maxLength, policy }: LengthLimit, origin: Origin) => {
+const fit = (tokenizer: TokenizerShape, row: TokenizedRow, { maxLength, policy }: LengthLimit, origin: Origin) => {
   if (scoredCount(row) === 0) throw new EmptyLossMask({ ...origin })
+  if (hasDoubledBos(tokenizer, row.ids)) throw new DoubledBos({ ...origin })
   const fitted = fitToLength(row, maxLength, policy)
   if (fitted.outcome === "tooLong") throw new RowTooLong({ ...origin, tokens: row.ids.length, maxLength })
   return fitted

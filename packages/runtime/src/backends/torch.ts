@@ -197,6 +197,7 @@ export const torchMemory = () => {
     handles: addon.handleStatistics().handles,
     allocatedBytes: allocated,
     reservedBytes: onDevice?.reserved,
+    availableBytes: onDevice && onDevice.free + onDevice.reserved - onDevice.allocated,
     peakBytes: peakAllocated
   }
 }

@@ -3,6 +3,7 @@ import { type CausalLM, Policy, type ReferencePolicy } from "@plumbline/models"
 import type { GenerationError, Generator } from "@plumbline/rollout-generation"
 import { type Algorithm, type Dataset, splitUnits } from "@plumbline/training"
 import { Effect } from "effect"
+import { pairsAtFirst } from "../../preference/at-first.ts"
 import { movingReference } from "../../preference/moving-reference.ts"
 import type { PairBatch } from "../../preference/pair-batch.ts"
 import type { PairUnit } from "../../preference/preference-data.ts"
@@ -81,6 +82,7 @@ const withinIteration = (
   name: "meta-rewarding",
   config: loss.options,
   trainable: Effect.map(Policy, (policy) => ({ policy })),
+  atFirst: pairsAtFirst(loss),
   stepsPerEpoch: Effect.map(PromptData, ({ sampler }) => sampler.stepsPerEpoch),
   experience: (position) =>
     writtenBatches(PromptData, position, (data, units, step) => bothKinds(loss, data, units, step, options)),

@@ -65,11 +65,12 @@ const rolloutGroup = (draft: Draft, asked: RewardGroup, answer: JudgedGroup): Ro
   promptIds: draft.unit.row.ids,
   promptText: asked.prompt.text,
   seed: draft.seed,
-  responses: draft.responses.map(({ finishReason, policyVersions, responseIds, samplingLogProbs }, i) => ({
-    responseIds,
-    samplingLogProbs,
-    policyVersions,
-    ended: finishReason === "stop",
+  responses: draft.responses.map((written, i) => ({
+    responseIds: written.responseIds,
+    samplingLogProbs: written.samplingLogProbs,
+    policyLogProbs: written.policyLogProbs,
+    policyVersions: written.policyVersions,
+    ended: written.finishReason === "stop",
     text: asked.responses[i]!.text,
     reward: answer.responses[i]!.reward,
     parts: answer.responses[i]!.parts

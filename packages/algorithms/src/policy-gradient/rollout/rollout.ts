@@ -6,6 +6,8 @@ export interface RolloutResponse {
   readonly responseIds: Int32Array
   /** [L] float32, nats, under the distribution each token was drawn from */
   readonly samplingLogProbs: Float32Array
+  /** [L] float32, nats, under the policy itself; absent where the response is one of the store's */
+  readonly policyLogProbs?: Float32Array | undefined
   /** [L] int32, version of the weights that made each token */
   readonly policyVersions: Int32Array
   /** Whether it ended by itself. */

@@ -48,8 +48,9 @@ it.effect("takes the policy's own responses, and refuses another model's or anot
     expect(stale.message).toContain("the generator has other weights, another temperature or another vocabulary")
     const hot = yield* Effect.flip(checkSampler(yield* written(5, 0.3), policy, plain, computing))
     expect(hot.gap).toBeGreaterThan(0.25)
-    // what a filter leaves is likelier for the sampler by rights
+    // what a filter leaves is likelier for the sampler by rights; what it says of the policy itself must agree all the same
     yield* checkSampler(yield* written(5, 0.3), policy, { ...plain, topK: 3 }, computing)
+    yield* Effect.flip(checkSampler(yield* written(6, 1), policy, { ...plain, topK: 3 }, computing))
     policy.dispose()
   }).pipe(Effect.provide(ModelRuntime.layerWasm))
 )
