@@ -68,9 +68,7 @@ static Napi::Object Initialise(Napi::Env env, Napi::Object exports) {
   add("write", Write);
   add("shape", Sizes);
   add("strides", Strides);
-  add("scalarType", ScalarTypeOf);
   add("joined", Joined);
-  add("isDense", IsDense);
   add("squareSum", SquareSum);
   add("siluGate", SiluGate);
   add("siluGateGradient", SiluGateGradient);

@@ -30,23 +30,29 @@ PLUMBLINE_VECTORS static double SquareSumOf(const float* x, int64_t count) {
   return sum;
 }
 
-/** squareSum(x): Σx², in float64 and in the same order whatever the number of threads. */
+inline double SquareSumOf(const at::Tensor& tensor) {
+  const Stopwatch stopwatch;
+  const float* x = Data(tensor);
+  const int64_t count = tensor.numel();
+  const int64_t parts = (count + kGrain - 1) / kGrain;
+  if (parts == 1) return SquareSumOf(x, count);
+  std::vector<double> sums(parts);
+  at::parallel_for(0, parts, 1, [&](int64_t from, int64_t to) {
+    for (int64_t i = from; i < to; i++) sums[i] = SquareSumOf(x + i * kGrain, std::min(kGrain, count - i * kGrain));
+  });
+  double sum = 0;
+  for (const double part : sums) sum += part;
+  return sum;
+}
+
+/** squareSum(x, …): Σx² of all of them, in float64 and in the same order whatever the number of threads. */
 inline Napi::Value SquareSum(const Napi::CallbackInfo& info) {
   CurrentActivity() = {"squareSum", ""};
   return Guarded(info.Env(), [&]() -> Napi::Value {
     RefuseWhileRecording();
     ForbidTrace();
-    const auto tensor = Dense(info, 0);
-    const Stopwatch stopwatch;
-    const float* x = Data(tensor);
-    const int64_t count = tensor.numel();
-    const int64_t parts = (count + kGrain - 1) / kGrain;
-    std::vector<double> sums(parts);
-    at::parallel_for(0, parts, 1, [&](int64_t from, int64_t to) {
-      for (int64_t i = from; i < to; i++) sums[i] = SquareSumOf(x + i * kGrain, std::min(kGrain, count - i * kGrain));
-    });
     double sum = 0;
-    for (const double part : sums) sum += part;
+    for (size_t i = 0; i < info.Length(); i++) sum += SquareSumOf(Dense(info, i));
     return Napi::Number::New(info.Env(), sum);
   });
 }

@@ -16,13 +16,17 @@ namespace plumbline {
 /** Numbers that one thread takes at a time; sums are added up in this grain whatever the number of threads. */
 constexpr int64_t kGrain = 1 << 15;
 
-/** Argument i, in memory order on the CPU, as steps are to hold it. */
-inline at::Tensor Dense(const Napi::CallbackInfo& info, size_t i, at::ScalarType type = at::kFloat) {
-  const auto& tensor = TensorOf(info.Env(), info[i]);
+/** A tensor in memory order on the CPU, as steps are to hold it. */
+inline at::Tensor Dense(const at::Tensor& tensor, at::ScalarType type = at::kFloat) {
   if (!tensor.is_cpu() || tensor.scalar_type() != type || !tensor.is_contiguous()) {
     throw ArgumentError("a CPU kernel takes contiguous tensors of float32, and indices of int32");
   }
   return Used(tensor);
+}
+
+/** Argument i, likewise. */
+inline at::Tensor Dense(const Napi::CallbackInfo& info, size_t i, at::ScalarType type = at::kFloat) {
+  return Dense(TensorOf(info.Env(), info[i]), type);
 }
 
 /** The same, or an undefined tensor where the argument is null. */

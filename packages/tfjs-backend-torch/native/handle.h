@@ -37,9 +37,19 @@ inline void FreeTableAtEnd(napi_env env) {
       env, [](void*) { TableOf() = Table{}; }, nullptr);
 }
 
-/** A handle is generation · 2²⁶ + slot, which a double holds exactly. */
-constexpr uint64_t kSlots = 1 << 26;
-constexpr uint64_t kGenerations = 1 << 27;
+/**
+ * A handle is (generation · 2⁶ + facts) · 2²⁴ + slot, which a double holds exactly. The facts, which JavaScript reads off it
+ * (handle-facts.ts), are the scalar type in five bits and whether its numbers lie in the order of its axes.
+ */
+constexpr uint64_t kSlots = 1 << 24;
+constexpr uint64_t kFacts = 1 << 6;
+constexpr uint64_t kGenerations = 1 << 23;
+
+inline uint64_t FactsOf(const at::Tensor& tensor) {
+  const auto type = static_cast<uint64_t>(tensor.scalar_type());
+  if (type >= kFacts / 2) throw ArgumentError("tensors of this type cannot be passed");
+  return type + (tensor.is_contiguous() ? kFacts / 2 : 0);
+}
 
 struct Ledger {
   int64_t handles = 0;
@@ -89,43 +99,49 @@ inline Slot& NewSlot(uint64_t* place) {
 /** @param references to the tensor there are, this one included, if nobody else knows it */
 inline Napi::Value Wrap(Napi::Env env, at::Tensor tensor, size_t references = 1) {
   if (!tensor.defined()) return env.Null();
+  const uint64_t facts = FactsOf(tensor);
   uint64_t place = 0;
   auto& slot = NewSlot(&place);
-  slot.generation = slot.generation % kGenerations + 1;
+  slot.generation = slot.generation % (kGenerations - 1) + 1;
   slot.bytes = static_cast<int64_t>(tensor.nbytes());
   slot.told = !HasOwnMemory(tensor, references) ? 0 : tensor.is_cpu() ? slot.bytes : slot.bytes / 1024;
   slot.tensor = std::move(tensor);
   LedgerOf().handles += 1;
   LedgerOf().bytes += slot.bytes;
   Tell(env, slot.told);
-  return Napi::Number::New(env, static_cast<double>(slot.generation * kSlots + place));
+  return Napi::Number::New(env, static_cast<double>((slot.generation * kFacts + facts) * kSlots + place));
 }
 
 /** The slot of a handle, null where its tensor was freed. */
-inline Slot* SlotOf(napi_env env, napi_value value, uint64_t* place) {
-  double number = 0;
-  if (napi_get_value_double(env, value, &number) != napi_ok || !(number >= kSlots && number < 9.1e15)) {
-    throw ArgumentError("expected a tensor handle");
-  }
+inline Slot* SlotOf(double number, uint64_t* place) {
+  if (!(number >= kSlots * kFacts && number < 9.1e15)) throw ArgumentError("expected a tensor handle");
   const auto handle = static_cast<uint64_t>(number);
   *place = handle % kSlots;
   auto& slots = TableOf().slots;
   if (*place >= slots.size()) return nullptr;
   auto& slot = slots[*place];
-  return slot.generation == handle / kSlots && slot.tensor.defined() ? &slot : nullptr;
+  return slot.generation == handle / (kSlots * kFacts) && slot.tensor.defined() ? &slot : nullptr;
 }
 
-inline at::Tensor& TensorOf(napi_env env, napi_value value) {
+inline at::Tensor& TensorOf(double handle) {
   uint64_t place = 0;
-  auto* slot = SlotOf(env, value, &place);
+  auto* slot = SlotOf(handle, &place);
   if (slot == nullptr) throw ArgumentError("the tensor was disposed");
   return slot->tensor;
 }
 
+inline double HandleOf(napi_env env, napi_value value) {
+  double number = 0;
+  if (napi_get_value_double(env, value, &number) != napi_ok) throw ArgumentError("expected a tensor handle");
+  return number;
+}
+
+inline at::Tensor& TensorOf(napi_env env, napi_value value) { return TensorOf(HandleOf(env, value)); }
+
 /** Frees the handle's tensor, if that is still there. */
-inline void Release(Napi::Env env, napi_value value) {
+inline void Release(Napi::Env env, double handle) {
   uint64_t place = 0;
-  auto* slot = SlotOf(env, value, &place);
+  auto* slot = SlotOf(handle, &place);
   if (slot == nullptr) return;
   Tell(env, -slot->told);
   LedgerOf().handles -= 1;

@@ -191,28 +191,17 @@ inline Napi::Value Joined(const Napi::CallbackInfo& info) {
   });
 }
 
-inline Napi::Value ScalarTypeOf(const Napi::CallbackInfo& info) {
-  CurrentActivity() = {"scalarType", ""};
-  return Guarded(info.Env(), [&]() -> Napi::Value {
-    return Napi::Number::New(info.Env(), static_cast<int>(TensorOf(info.Env(), info[0]).scalar_type()));
-  });
-}
-
-/** Whether the tensor's numbers lie in the order of its axes without gaps. */
-inline Napi::Value IsDense(const Napi::CallbackInfo& info) {
-  CurrentActivity() = {"isDense", ""};
-  return Guarded(info.Env(), [&]() -> Napi::Value {
-    return Napi::Boolean::New(info.Env(), TensorOf(info.Env(), info[0]).is_contiguous());
-  });
-}
-
-/** Whether another tensor lies in the same memory, so that this one must not be written in place. */
+/** isShared(handle, …): whether another tensor lies in the memory of one of them, so that it must not be written in place. */
 inline Napi::Value IsShared(const Napi::CallbackInfo& info) {
   CurrentActivity() = {"isShared", ""};
   ForbidTrace();
   return Guarded(info.Env(), [&]() -> Napi::Value {
-    const auto& tensor = TensorOf(info.Env(), info[0]);
-    return Napi::Boolean::New(info.Env(), tensor.storage().use_count() > 1 || tensor.use_count() > 1);
+    bool shared = false;
+    for (size_t i = 0; i < info.Length() && !shared; i++) {
+      const auto& tensor = TensorOf(info.Env(), info[i]);
+      shared = tensor.storage().use_count() > 1 || tensor.use_count() > 1;
+    }
+    return Napi::Boolean::New(info.Env(), shared);
   });
 }
 
@@ -221,7 +210,7 @@ inline Napi::Value Dispose(const Napi::CallbackInfo& info) {
   CurrentActivity() = {"dispose", ""};
   return Guarded(info.Env(), [&]() -> Napi::Value {
     const auto list = info[0].As<Napi::Array>();
-    for (uint32_t i = 0; i < list.Length(); i++) Release(info.Env(), list.Get(i));
+    for (uint32_t i = 0; i < list.Length(); i++) Release(info.Env(), HandleOf(info.Env(), list.Get(i)));
     return info.Env().Undefined();
   });
 }

@@ -143,14 +143,12 @@ export interface Addon extends Partial<CudaAddon> {
   readonly write: (handle: Handle, values: HostValues) => void
   readonly shape: (handle: Handle) => Array<number>
   readonly strides: (handle: Handle) => Array<number>
-  readonly scalarType: (handle: Handle) => number
   /** One tensor over all of these where they lie side by side along `axis` in one memory, in this order; else null. */
   readonly joined: (handles: ReadonlyArray<Handle>, axis: number) => Handle | null
-  /** Whether its numbers lie in the order of its axes without gaps. */
-  readonly isDense: (handle: Handle) => boolean
-  readonly isShared: (handle: Handle) => boolean
-  /** Σx² of a contiguous float32 tensor on the CPU, in float64 and in one order. */
-  readonly squareSum: (x: Handle) => number
+  /** Whether another tensor lies in the memory of one of them. */
+  readonly isShared: (...handles: ReadonlyArray<Handle>) => boolean
+  /** Σx² of contiguous float32 tensors on the CPU, in float64 and in one order. */
+  readonly squareSum: (...xs: ReadonlyArray<Handle>) => number
   /** out = silu(gate) · up; contiguous float32 tensors on the CPU. */
   readonly siluGate: (gate: Handle, up: Handle, out: Handle) => void
   readonly siluGateGradient: (gate: Handle, up: Handle, dy: Handle, dgate: Handle, dup: Handle) => void

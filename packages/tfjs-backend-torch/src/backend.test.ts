@@ -8,6 +8,7 @@ import { TorchBackend } from "./backend.ts"
 import { type Kernel, registerTorchKernel } from "./kernel.ts"
 import { registerTorchBackend } from "./register.ts"
 import { BFLOAT16, FLOAT16, FLOAT32 } from "./scalar-type.ts"
+import { typeOf } from "./handle-facts.ts"
 
 const values = (tensor: tf.Tensor) => [...tensor.dataSync()]
 
@@ -106,7 +107,7 @@ describe.skipIf(addonPath() === undefined)("TorchBackend", () => {
     const to = aten("to.dtype")
     registerTorchKernel("TestNarrow", ({ x }, __, scope) => scope.out(to(scope.of(x), type), "float32", x.shape))
     tf.tidy(() => {
-      const storage = (x: tf.Tensor) => inScope(() => addon.scalarType(backend().handle(x)))
+      const storage = (x: tf.Tensor) => inScope(() => typeOf(backend().handle(x)))
       // `one` is the next number after 1 in the narrow format, so it and its negative pass exactly.
       const x = run("TestNarrow", { x: tf.mul(tf.ones([4096]), one) })
       expect([x.dtype, storage(x), values(tf.neg(x))[0]]).toEqual(["float32", type, -one])

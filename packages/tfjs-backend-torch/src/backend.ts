@@ -13,6 +13,7 @@ import { record, type Recording } from "./recording.ts"
 import { FLOAT32, holds, scalarTypeOf, type Storage, STORAGE_TYPES } from "./scalar-type.ts"
 import { multiplyInvariantly, startCuda } from "./start-cuda.ts"
 import { type Description, type TensorData, TensorStore } from "./tensor-data.ts"
+import { typeOf } from "./handle-facts.ts"
 
 const reshape = aten("reshape")
 const to = aten("to.dtype")
@@ -213,7 +214,7 @@ export class TorchBackend extends KernelBackend {
   compute(weight: TensorInfo): Handle {
     const handle = this.handle(weight)
     const type = STORAGE_TYPES[this.storage]
-    if (type === FLOAT32 || this.addon.scalarType(handle) !== FLOAT32) return handle
+    if (type === FLOAT32 || typeOf(handle) !== FLOAT32) return handle
     const data = this.data.get(weight.dataId)
     data.companion ??= toOwned(data.handle, type)
     return util.arraysEqual(data.shape as Array<number>, weight.shape)
@@ -324,7 +325,7 @@ export class TorchBackend extends KernelBackend {
    * is another.
    */
   adopt(handle: Handle, dtype: DataType, shape: ReadonlyArray<number>): TensorInfo {
-    const settled = holds(dtype, this.addon.scalarType(handle)) ? handle : to(handle, scalarTypeOf(dtype))
+    const settled = holds(dtype, typeOf(handle)) ? handle : to(handle, scalarTypeOf(dtype))
     keep(settled)
     return { dataId: this.data.create({ handle: settled, shape, dtype }), shape: [...shape], dtype }
   }
@@ -336,8 +337,18 @@ export class TorchBackend extends KernelBackend {
   }
 
   /** Whether something besides `tensor` sees its memory, so that it must not be written in place. */
-  isShared({ dataId }: TensorInfo): boolean {
-    const { handle, isPart, refCount } = this.data.get(dataId)
-    return refCount > 1 || handle === undefined || (!isPart && this.addon.isShared(handle))
+  isShared(tensor: TensorInfo): boolean {
+    return this.isAnyShared([tensor])
+  }
+
+  /** The same of one of several. */
+  isAnyShared(tensors: ReadonlyArray<TensorInfo>): boolean {
+    const handles: Array<Handle> = []
+    for (const { dataId } of tensors) {
+      const { handle, isPart, refCount } = this.data.get(dataId)
+      if (refCount > 1 || handle === undefined) return true
+      if (!isPart) handles.push(handle)
+    }
+    return handles.length > 0 && this.addon.isShared(...handles)
   }
 }

@@ -7,6 +7,7 @@ import { KernelScope } from "./kernel.ts"
 import { registerTorchBackend } from "./register.ts"
 import { FLOAT32, FLOAT64 } from "./scalar-type.ts"
 import { traced } from "./traced.ts"
+import { typeOf } from "./handle-facts.ts"
 
 const [add, mul, narrow, cat, t, mm, to] = [
   aten("add.Scalar"),
@@ -85,7 +86,7 @@ describe.skipIf(addonPath() === undefined)("traced", () => {
   it("keeps sizes, strides, dtypes and constants apart", () => {
     const width = (handle: Handle) => addon.shape(handle)[1]!
     const scaled = traced((_, [x], factor: number, twice: boolean) => {
-      const once = mul(add(x, width(x!)), to(add(x, factor), addon.scalarType(x!)))
+      const once = mul(add(x, width(x!)), to(add(x, factor), typeOf(x!)))
       return [twice ? add(once, once === x ? 0 : 1000) : once]
     })
     inScope(() => {
@@ -99,7 +100,7 @@ describe.skipIf(addonPath() === undefined)("traced", () => {
         // [[0, 2, 4], [1, 3, 5]]
         expect(read(scaled(scope, [turned], 1, false)[0])).toEqual([3, 15, 35, 8, 24, 48])
         const exact = scaled(scope, [to(x, FLOAT64)], 1, false)[0]!
-        expect([addon.scalarType(exact), read(exact)[5]]).toEqual([FLOAT64, 48])
+        expect([typeOf(exact), read(exact)[5]]).toEqual([FLOAT64, 48])
       }
     })
   })

@@ -5,17 +5,18 @@ import type { Kernel, KernelScope } from "../kernel.ts"
 import { traced } from "../traced.ts"
 import { addMatrixProduct } from "./matrix-product.ts"
 import { product } from "./product.ts"
-import { activation, cast, typeOf } from "./storage.ts"
+import { activation, cast } from "./storage.ts"
+import { typeOf } from "../handle-facts.ts"
 
 const [t, clone] = [aten("t"), aten("clone")]
 const addTo = atenInPlace("add_.Tensor")
 
 /** [sum, x, W]: sum += scale·x·Wᵀ */
 const add = traced((scope, [sum, x, weight], scale: number) => {
-  const [type, matrix] = [typeOf(x!, scope), cast(weight!, typeOf(x!, scope), scope)]
+  const [type, matrix] = [typeOf(x!), cast(weight!, typeOf(x!))]
   // where a row is to have the same bits whatever rows are beside it, which ATen's product does not promise
   const isOwn = scope.backend.cuda === undefined || scope.backend.isBatchInvariant
-  if (typeOf(sum!, scope) !== type || isOwn) addTo(sum, product(x!, matrix, scope), scale)
+  if (typeOf(sum!) !== type || isOwn) addTo(sum, product(x!, matrix, scope), scale)
   else addMatrixProduct(sum!, x!, t(matrix), scope, scale)
   return []
 })

@@ -1,7 +1,8 @@
 import type { Handle } from "../addon.ts"
 import { aten, atenInPlace } from "../aten.ts"
 import type { KernelScope } from "../kernel.ts"
-import { emptyOf, typeOf } from "./storage.ts"
+import { emptyOf } from "./storage.ts"
+import { typeOf } from "../handle-facts.ts"
 
 // Rows of a result that do not begin at multiples of 16 bytes are left to slower kernels by cuBLAS, whose sums are in another
 // order, and at half the rate by MKL. A vocabulary of an odd number of tokens is such a case; so there is room between its rows.
@@ -29,7 +30,7 @@ export const alignedRows = (rows: number, width: number, type: number, scope: Ke
 export const alignedProduct = (x: Handle, weight: Handle, scope: KernelScope): Handle => {
   const outputs = scope.backend.addon.shape(weight)[0]!
   if (outputs % ALIGNMENT === 0) return mm(x, t(weight))
-  const out = alignedRows(scope.backend.addon.shape(x)[0]!, outputs, typeOf(x, scope), scope)
+  const out = alignedRows(scope.backend.addon.shape(x)[0]!, outputs, typeOf(x), scope)
   mmInto(x, t(weight), out)
   return out
 }

@@ -3,7 +3,8 @@ import { aten, atenAll } from "../aten.ts"
 import type { KernelScope } from "../kernel.ts"
 import { BFLOAT16, FLOAT16, INT64 } from "../scalar-type.ts"
 import { type AttentionOptions, type Attended, type Heads, rowGroups } from "./row-groups.ts"
-import { emptyOf, typeOf } from "./storage.ts"
+import { emptyOf } from "./storage.ts"
+import { typeOf } from "../handle-facts.ts"
 
 // cuDNN's attention: the fastest on Hopper, for equally long rows without padding. Its tensors are views of ours.
 
@@ -13,12 +14,11 @@ const [transpose, reshape, contiguous] = [aten("transpose.int"), aten("reshape")
 const forward = atenAll("_scaled_dot_product_cudnn_attention")
 const backward = atenAll("_scaled_dot_product_cudnn_attention_backward")
 
-export const isHalf = (handle: Handle, scope: KernelScope): boolean =>
-  [FLOAT16, BFLOAT16].includes(typeOf(handle, scope))
+export const isHalf = (handle: Handle): boolean => [FLOAT16, BFLOAT16].includes(typeOf(handle))
 
 export const fitsCudnn = ({ k, q }: Heads, handle: Handle, options: AttentionOptions, scope: KernelScope): boolean => {
   const { cuda } = scope.backend
-  if (cuda === undefined || cuda.capability < 80 || !isHalf(handle, scope)) return false
+  if (cuda === undefined || cuda.capability < 80 || !isHalf(handle)) return false
   const width = q.shape[2]!
   const { softCap, window } = options
   const groups = rowGroups(options)

@@ -4,7 +4,8 @@ import type { KernelScope } from "../kernel.ts"
 import { FLOAT32, INT32, INT64 } from "../scalar-type.ts"
 import { type AttentionOptions, type Attended, cumulative, type RowSpans } from "./row-groups.ts"
 import { isHalf } from "./attention-cudnn.ts"
-import { emptyOf, typeOf, zerosOf } from "./storage.ts"
+import { emptyOf, zerosOf } from "./storage.ts"
+import { typeOf } from "../handle-facts.ts"
 
 // Flash attention over rows of any lengths, given by cumulative lengths. Tokens between rows are left out and come back as 0.
 
@@ -20,12 +21,7 @@ export const fitsFlash = (q: Handle, softCap: number | undefined, scope: KernelS
   const { addon, cuda } = scope.backend
   const width = addon.shape(q)[2]!
   return (
-    cuda !== undefined &&
-    cuda.capability >= 80 &&
-    isHalf(q, scope) &&
-    softCap === undefined &&
-    width % 8 === 0 &&
-    width <= 256
+    cuda !== undefined && cuda.capability >= 80 && isHalf(q) && softCap === undefined && width % 8 === 0 && width <= 256
   )
 }
 
@@ -62,7 +58,7 @@ const packed = (x: Handle, { index }: Packing): Handle =>
 const unpacked = (x: Handle, { index }: Packing, tokens: number, scope: KernelScope): Handle => {
   if (index === undefined) return x
   const [, ...rest] = scope.backend.addon.shape(x)
-  const all = zerosOf([tokens, ...rest], typeOf(x, scope), scope)
+  const all = zerosOf([tokens, ...rest], typeOf(x), scope)
   indexCopy(all, 0, index, x)
   return all
 }
@@ -87,8 +83,7 @@ const attending = ({ keys, queries }: Pick<AttentionOptions, "keys" | "queries">
   return { queries: some, keys: keys === queries ? some : among(keys) }
 }
 
-const zerosLike = (x: Handle, scope: KernelScope): Handle =>
-  zerosOf(scope.backend.addon.shape(x), typeOf(x, scope), scope)
+const zerosLike = (x: Handle, scope: KernelScope): Handle => zerosOf(scope.backend.addon.shape(x), typeOf(x), scope)
 
 /** Keys to the left of its own that a query sees; all where absent. */
 const left = ({ window }: AttentionOptions) => (window === undefined ? undefined : window - 1)

@@ -5,7 +5,8 @@ import { FLOAT32 } from "../scalar-type.ts"
 import { traced } from "../traced.ts"
 import { rowForward, rowGradient } from "./attention-rows.ts"
 import { type Attended, type AttentionOptions, type RowGroup, rowGroups, wholeGroup } from "./row-groups.ts"
-import { typeOf, zerosOf } from "./storage.ts"
+import { zerosOf } from "./storage.ts"
+import { typeOf } from "../handle-facts.ts"
 
 const [narrow, view] = [aten("narrow"), aten("reshape")]
 const copyInto = atenInPlace("copy_")
@@ -73,7 +74,7 @@ export const groupsForward = (
   const groups = rowGroups(options)
   const whole = wholeGroup(groups, shape[0]!, scope.backend.addon.shape(k)[0]!)
   if (whole !== undefined) return wholeForward(scope, [q, k, v], ...numbersOf(whole, options)) as unknown as Attended
-  const out = zerosOf(shape, typeOf(q, scope), scope)
+  const out = zerosOf(shape, typeOf(q), scope)
   const logNormalizer = zerosOf(shape.slice(0, 2), FLOAT32, scope)
   for (const group of groups) {
     const [of, keys, values] = slices([q, k, v], group, scope)
@@ -113,11 +114,7 @@ export const groupsGradient = (
   const whole = wholeGroup(groups, shapes[0]![0]!, shapes[1]![0]!)
   if (whole !== undefined)
     return [...wholeGradient(scope, [...handles, out, logNormalizer, dy], ...numbersOf(whole, options))]
-  const gradients = handles.map((handle, i) => zerosOf(shapes[i]!, typeOf(handle, scope), scope)) as [
-    Handle,
-    Handle,
-    Handle
-  ]
+  const gradients = handles.map((handle, i) => zerosOf(shapes[i]!, typeOf(handle), scope)) as [Handle, Handle, Handle]
   for (const group of groups) {
     const { firstKey, firstQuery } = group
     const row = gradientsOf(group)

@@ -4,7 +4,8 @@ import type { KernelScope } from "../kernel.ts"
 import { FLOAT32, INT32 } from "../scalar-type.ts"
 import { pagedTiles } from "./paged-cuda.ts"
 import type { AttentionOptions } from "./row-groups.ts"
-import { emptyOf, typeOf, zerosOf } from "./storage.ts"
+import { emptyOf, zerosOf } from "./storage.ts"
+import { typeOf } from "../handle-facts.ts"
 
 const contiguous = aten("contiguous")
 
@@ -33,7 +34,7 @@ export const invariantForward = (
   const [tokens, headCount] = shape
   const isCovered = queries.lengths.reduce((total, length) => total + length, 0) === tokens
   const make = isCovered ? emptyOf : zerosOf
-  const [out, normalizers] = [make(shape, typeOf(q, scope), scope), make([headCount, tokens], FLOAT32, scope)]
+  const [out, normalizers] = [make(shape, typeOf(q), scope), make([headCount, tokens], FLOAT32, scope)]
   const call = { q, keys, values, ...places, scale, softCap, window }
   pagedTiles(call, queries.lengths, 1, { out, normalizers }, scope)
   return [out, normalizers]

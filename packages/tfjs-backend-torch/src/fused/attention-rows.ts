@@ -4,7 +4,8 @@ import type { KernelScope } from "../kernel.ts"
 import { FLOAT32 } from "../scalar-type.ts"
 import { isWidened } from "./matrix-product.ts"
 import type { RowNumbers } from "./row-groups.ts"
-import { cast, typeOf, wide } from "./storage.ts"
+import { cast, wide } from "./storage.ts"
+import { typeOf } from "../handle-facts.ts"
 
 // Equally long rows, [B, T, H, d] queries over [B, S, K, d] keys: ATen's flash attention on the CPU, else the formula.
 
@@ -68,11 +69,11 @@ const split = ([q, k, v]: Three, scope: KernelScope): Three => {
  * are the same, but for the last bit, with its whole row and one by one through a cache.
  */
 export const rowForward = (heads: Three, options: RowNumbers, scope: KernelScope): readonly [Handle, Handle] => {
-  const [q, k, v] = split(heads, scope).map((x) => wide(x, scope)) as [Handle, Handle, Handle]
+  const [q, k, v] = split(heads, scope).map((x) => wide(x)) as [Handle, Handle, Handle]
   const [out, normalizer] = simple(heads, options, scope)
     ? (flash(q, k, v, 0, true, undefined, options.scale) as [Handle, Handle])
     : composedForward([q, k, v], options, scope)
-  return [cast(transpose(out, 1, 2), typeOf(heads[0], scope), scope), transpose(normalizer, 1, 2)]
+  return [cast(transpose(out, 1, 2), typeOf(heads[0])), transpose(normalizer, 1, 2)]
 }
 
 const composedForward = ([q, k, v]: Three, options: RowNumbers, scope: KernelScope): [Handle, Handle] => {
@@ -114,16 +115,16 @@ export const rowGradient = (
   const [above, outs] = [transpose(dy, 1, 2), transpose(out, 1, 2)]
   const normalizers = transpose(normalizer, 1, 2)
   if (simple(heads, options, scope)) {
-    const operands = [above, q, k, v, outs].map((x) => (isWidened(x, scope) ? wide(x, scope) : x))
+    const operands = [above, q, k, v, outs].map((x) => (isWidened(x, scope) ? wide(x) : x))
     const slopes = flashBackward(...operands, normalizers, 0, true, undefined, options.scale).map((x) =>
-      cast(x, typeOf(q, scope), scope)
+      cast(x, typeOf(q))
     ) as [Handle, Handle, Handle]
     return [transpose(slopes[0], 1, 2), gathered(slopes[1], own, scope), gathered(slopes[2], own, scope)]
   }
-  const type = typeOf(heads[0], scope)
-  const wideHeads = [q, k, v].map((x) => wide(x, scope)) as [Handle, Handle, Handle]
-  const slopes = composedGradient(wideHeads, [wide(outs, scope), normalizers], wide(above, scope), options, scope)
-  const [dq, dk, dv] = slopes.map((x) => cast(x, type, scope)) as [Handle, Handle, Handle]
+  const type = typeOf(heads[0])
+  const wideHeads = [q, k, v].map((x) => wide(x)) as [Handle, Handle, Handle]
+  const slopes = composedGradient(wideHeads, [wide(outs), normalizers], wide(above), options, scope)
+  const [dq, dk, dv] = slopes.map((x) => cast(x, type)) as [Handle, Handle, Handle]
   return [transpose(dq, 1, 2), gathered(dk, own, scope), gathered(dv, own, scope)]
 }
 

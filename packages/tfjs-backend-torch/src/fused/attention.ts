@@ -7,7 +7,8 @@ import { fitsFlash, flashForward, flashGradient, flashNormalizer } from "./atten
 import { groupsForward, groupsGradient } from "./attention-groups.ts"
 import { invariantForward } from "./attention-invariant.ts"
 import type { Attended, AttentionOptions, Heads } from "./row-groups.ts"
-import { activation, cast, typeOf } from "./storage.ts"
+import { activation, cast } from "./storage.ts"
+import { typeOf } from "../handle-facts.ts"
 
 /** A way to attend; the gradient reads the log-normalizers as the forward pass lays them out. */
 interface Path {
@@ -44,8 +45,8 @@ const pathOf = (heads: Heads, q: Handle, options: AttentionOptions, scope: Kerne
 
 /** {q, k, v} → [out, log-normalizers]; the forward pass is our own kernel where it must be batch-invariant. */
 export const attention: Kernel = (heads: Heads, options: AttentionOptions, scope) => {
-  const type = typeOf(activation(heads.q, scope), scope)
-  const handles = [heads.q, heads.k, heads.v].map((x) => cast(scope.of(x), type, scope)) as [Handle, Handle, Handle]
+  const type = typeOf(activation(heads.q, scope))
+  const handles = [heads.q, heads.k, heads.v].map((x) => cast(scope.of(x), type)) as [Handle, Handle, Handle]
   const path = pathOf(heads, handles[0], options, scope)
   const [out, logNormalizer] = (scope.backend.isBatchInvariant ? invariantly(path) : path.forward)(
     handles,
@@ -69,10 +70,10 @@ export const attentionGradient: Kernel = (
   scope
 ) => {
   const { dy, k, logNormalizer, out, q, v } = inputs
-  const type = typeOf(scope.of(out), scope)
-  const handles = [q, k, v].map((x) => cast(scope.of(x), type, scope)) as [Handle, Handle, Handle]
+  const type = typeOf(scope.of(out))
+  const handles = [q, k, v].map((x) => cast(scope.of(x), type)) as [Handle, Handle, Handle]
   const saved = [scope.of(out), scope.of(logNormalizer)] as const
-  const above = cast(scope.of(dy), type, scope)
+  const above = cast(scope.of(dy), type)
   const gradients = pathOf(inputs, handles[0], options, scope).gradient(handles, saved, above, options, scope)
   return gradients.map((gradient, i) => scope.out(gradient, "float32", [q, k, v][i]!.shape))
 }

@@ -4,7 +4,8 @@ import type { Kernel, KernelScope } from "../kernel.ts"
 import { FLOAT32 } from "../scalar-type.ts"
 import { cudaStorage, launch, packWidth, spread } from "./cuda/kernels.ts"
 import { attendPages } from "./paged-attention.ts"
-import { activation, dense, emptyOf, isHostFloat, matrix, typeOf } from "./storage.ts"
+import { activation, dense, emptyOf, isHostFloat, matrix } from "./storage.ts"
+import { typeOf } from "../handle-facts.ts"
 
 // One new token a row, where every number that says which and where lies on the device: kernels of a recorded step.
 
@@ -31,7 +32,7 @@ export const cacheHeads: Kernel = (inputs: Heads, _, scope) => {
   const steps = [queries, newKeys, newValues].map((x) => scope.backend.addon.strides(x)[0]!)
   const W = packWidth(width, half, ...steps)
   const count = (tokens * (heads + 2 * k.shape[1]!) * (width - half)) / W
-  const out = emptyOf(q.shape, typeOf(queries, scope), scope)
+  const out = emptyOf(q.shape, typeOf(queries), scope)
   const tables = [inputs.cos, inputs.sin, inputs.positions, inputs.slots].map((tensor) => dense(tensor, scope))
   const numbers = [count, heads, k.shape[1]!, width, half, ...steps]
   const args = [queries, newKeys, newValues, ...tables, out, keys, values, ...numbers]
@@ -61,7 +62,7 @@ export const decodeAttention: Kernel = (
   scope
 ) => {
   const [q, table] = [activation(inputs.q, scope), dense(inputs.table, scope)]
-  const out = emptyOf(inputs.q.shape, typeOf(q, scope), scope)
+  const out = emptyOf(inputs.q.shape, typeOf(q), scope)
   const [rows, tableWidth] = inputs.table.shape as [number, number]
   const places = {
     keys: scope.of(inputs.keys),

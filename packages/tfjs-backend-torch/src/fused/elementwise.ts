@@ -6,6 +6,7 @@ import { FLOAT32 } from "../scalar-type.ts"
 import { cudaStorage } from "./cuda/kernels.ts"
 import { cudaGated, cudaGatedGradient } from "./cuda/launches.ts"
 import { cast, dense, emptyOf, isHostFloat, matrix } from "./storage.ts"
+import { typeOf } from "../handle-facts.ts"
 
 const [mul, to, contiguous] = [aten("mul.Tensor"), aten("to.dtype"), aten("contiguous")]
 const [silu, siluBackward, gelu, geluBackward, relu, square, mulScalar] = [
@@ -38,8 +39,7 @@ interface Gated {
 
 type GateInputs = Record<"gate" | "up" | "dy", TensorInfo>
 
-const slopeLike = (dy: TensorInfo, like: Handle, scope: KernelScope): Handle =>
-  to(scope.of(dy), scope.backend.addon.scalarType(like))
+const slopeLike = (dy: TensorInfo, like: Handle, scope: KernelScope): Handle => to(scope.of(dy), typeOf(like))
 
 /** Whether one pass of our own does it on the CPU. */
 const inOnePass = (handles: ReadonlyArray<Handle>, activation: GateFunction, scope: KernelScope): boolean =>
@@ -76,7 +76,7 @@ const gateSlopes = (
 
 export const gatedActivationGradient: Kernel = ({ dy, gate, up }: GateInputs, { activation }: Gated, scope) => {
   const [gated, straight] = [matrix(gate, scope), matrix(up, scope)]
-  const slope = cast(dense(dy, scope), scope.backend.addon.scalarType(gated), scope)
+  const slope = cast(dense(dy, scope), typeOf(gated))
   const [dgate, dup] = gateSlopes([gated, straight, slope], activation, scope)
   return [scope.out(dgate, "float32", gate.shape), scope.out(dup, "float32", up.shape)]
 }

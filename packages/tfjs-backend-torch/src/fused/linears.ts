@@ -6,7 +6,8 @@ import { FLOAT32 } from "../scalar-type.ts"
 import { traced } from "../traced.ts"
 import { addMatrixProduct, matrixProduct } from "./matrix-product.ts"
 import { product } from "./product.ts"
-import { activation, cast, typeOf } from "./storage.ts"
+import { activation, cast } from "./storage.ts"
+import { typeOf } from "../handle-facts.ts"
 
 // Linear layers on one input. Where products read copies of the weights, those of a group lie end to end in one tensor,
 // so that the group is one product, and its outputs are columns of that.
@@ -26,7 +27,7 @@ const jointWeights = (weights: List, type: number, scope: KernelScope): Handle |
   const { backend } = scope
   if (type === FLOAT32) return undefined
   const copies = weights.map((weight) => backend.compute(weight))
-  if (!copies.every((copy) => typeOf(copy, scope) === type)) return undefined
+  if (!copies.every((copy) => typeOf(copy) === type)) return undefined
   const known = backend.addon.joined(copies, 0)
   if (known !== null) return scope.temporary(known)
   const joint = scope.temporary(catOwned(copies, 0))
@@ -58,7 +59,7 @@ const cut = (handle: Handle, axis: 0 | 1, sizes: ReadonlyArray<number>): Readonl
 /** [x, W, W, …] → [x·Wᵀ, …] */
 export const linears: Kernel = ([x, ...weights]: [TensorInfo, ...Array<TensorInfo>], _, scope) => {
   const rows = activation(x, scope)
-  const type = typeOf(rows, scope)
+  const type = typeOf(rows)
   for (const weight of weights) scope.backend.compute(weight)
   const joint = jointWeights(weights, type, scope)
   const all =
@@ -74,12 +75,12 @@ export const linears: Kernel = ([x, ...weights]: [TensorInfo, ...Array<TensorInf
 
 /** [x, W, …] → [x·Wᵀ, …] in the storage of x */
 export const products = traced((scope, [x, ...weights]) =>
-  weights.map((weight) => product(x!, cast(weight!, typeOf(x!, scope), scope), scope))
+  weights.map((weight) => product(x!, cast(weight!, typeOf(x!)), scope))
 )
 
 /** [dy, …, W, …] → [Σ dy·W] in the storage of the first dy */
 const summedProducts = traced((scope, tensors) => {
-  const [[slope, matrix], ...rest] = pairsOf(tensors, scope)
+  const [[slope, matrix], ...rest] = pairsOf(tensors)
   const total = matrixProduct(slope, matrix, scope)
   for (const pair of rest) addMatrixProduct(total, ...pair, scope)
   return [total]
@@ -87,15 +88,15 @@ const summedProducts = traced((scope, tensors) => {
 
 /** [sum, dy, …, W, …]: sum += Σ dy·W */
 const addProducts = traced((scope, [sum, ...tensors]) => {
-  for (const pair of pairsOf(tensors, scope)) addMatrixProduct(sum!, ...pair, scope)
+  for (const pair of pairsOf(tensors)) addMatrixProduct(sum!, ...pair, scope)
   return []
 })
 
 /** [dy, …, W, …] → [[dy, W], …] in the storage of the first dy */
-const pairsOf = (tensors: ReadonlyArray<Handle | undefined>, scope: KernelScope) => {
-  const [count, type] = [tensors.length / 2, typeOf(tensors[0]!, scope)]
+const pairsOf = (tensors: ReadonlyArray<Handle | undefined>) => {
+  const [count, type] = [tensors.length / 2, typeOf(tensors[0]!)]
   return Array.from({ length: count }, (_, i) =>
-    [tensors[i]!, tensors[count + i]!].map((each) => cast(each, type, scope))
+    [tensors[i]!, tensors[count + i]!].map((each) => cast(each, type))
   ) as [[Handle, Handle], ...Array<[Handle, Handle]>]
 }
 
@@ -107,7 +108,7 @@ export const linearsInputGradient: Kernel = (inputs: List, _, scope) => {
   const count = Math.floor(inputs.length / 2)
   const [dys, weights, sum] = [inputs.slice(0, count), inputs.slice(count, 2 * count), inputs[2 * count]]
   const slopes = dys.map((dy) => activation(dy, scope))
-  const type = typeOf(slopes[0]!, scope)
+  const type = typeOf(slopes[0]!)
   const shape = [dys[0]!.shape[0]!, weights[0]!.shape[1]!]
   const joint = weights.length === 1 ? undefined : jointWeights(weights, type, scope)
   const operands =
@@ -115,7 +116,7 @@ export const linearsInputGradient: Kernel = (inputs: List, _, scope) => {
       ? [...slopes, ...weights.map((weight) => scope.backend.compute(weight))]
       : [columnsOf(slopes, scope), joint]
   if (sum === undefined) return scope.out(summedProducts(scope, operands)[0]!, "float32", shape)
-  if (typeOf(scope.of(sum), scope) !== type || scope.backend.isShared(sum)) {
+  if (typeOf(scope.of(sum)) !== type || scope.backend.isShared(sum)) {
     return scope.out(addTo(scope.of(sum), summedProducts(scope, operands)[0]!), "float32", shape)
   }
   addProducts(scope, [scope.of(sum), ...operands])
@@ -126,8 +127,8 @@ export const linearsInputGradient: Kernel = (inputs: List, _, scope) => {
 export const linearsWeightGradients: Kernel = (inputs: List, _, scope) => {
   const [dys, x] = [inputs.slice(0, -1), inputs.at(-1)!]
   const rows = activation(x, scope)
-  const type = typeOf(rows, scope)
-  const slopes = dys.map((dy) => cast(activation(dy, scope), type, scope))
+  const type = typeOf(rows)
+  const slopes = dys.map((dy) => cast(activation(dy, scope), type))
   const sizes = dys.map(({ shape }) => shape[1]!)
   const all =
     type === FLOAT32

@@ -3,7 +3,8 @@ import { aten, atenAll, atenInPlace } from "../aten.ts"
 import type { KernelScope } from "../kernel.ts"
 import { FLOAT32 } from "../scalar-type.ts"
 import { launch, packWidth } from "./cuda/kernels.ts"
-import { cast, typeOf, wide } from "./storage.ts"
+import { cast, wide } from "./storage.ts"
+import { typeOf } from "../handle-facts.ts"
 
 export interface LogitOptions {
   readonly targets: Int32Array
@@ -51,8 +52,8 @@ const [copyInto, scatter, mulInPlace, scaleInPlace] = [
 ]
 
 /** Logits after soft cap and temperature, float32, and the tanh of the cap. */
-const cappedLogits = (logits: Handle, { softCap, temperature }: LogitOptions, scope: KernelScope) => {
-  const raw = wide(logits, scope)
+const cappedLogits = (logits: Handle, { softCap, temperature }: LogitOptions) => {
+  const raw = wide(logits)
   const squashed = softCap === 0 ? undefined : tanh(div(raw, softCap))
   const capped = squashed === undefined ? raw : scaled(squashed, softCap)
   return { values: temperature === 1 ? capped : div(capped, temperature), squashed }
@@ -70,7 +71,7 @@ export const logitStatistics = (
   scope: KernelScope
 ): Handle | undefined => {
   const { T, count, logits, targets } = rows
-  if (T === undefined) return composedStatistics(rows, lines, options, scope)
+  if (T === undefined) return composedStatistics(rows, lines, options)
   const { macros, numbers } = rowsOf(rows, scope)
   const args = [logits, targets, ...lines, ...numbers, options.temperature, options.softCap]
   launch("logitStatistics", { blocks: count, threads: THREADS, macros, args }, scope)
@@ -84,13 +85,8 @@ const rowsOf = ({ T, logits }: Rows, { backend }: KernelScope) => {
 }
 
 /** The most likely token's probability is never 0, so the normalizer is read off it. */
-const composedStatistics = (
-  { logits, targets }: Rows,
-  lines: ReadonlyArray<Handle>,
-  options: LogitOptions,
-  scope: KernelScope
-): Handle => {
-  const { values } = cappedLogits(logits, options, scope)
+const composedStatistics = ({ logits, targets }: Rows, lines: ReadonlyArray<Handle>, options: LogitOptions): Handle => {
+  const { values } = cappedLogits(logits, options)
   const probabilities = softmax(values, 1)
   const [most, winner] = maximum(values, 1) as [Handle, Handle]
   const normalizer = sub(most, log(squeeze(gather(probabilities, 1, unsqueeze(winner, 1)), 1)))
@@ -112,7 +108,7 @@ interface Known {
 /** factor · (onehot − softmax) · slope of cap and temperature, in place of the logits or of the probabilities. */
 export const logitSlopes = (rows: Rows, known: Known, options: LogitOptions, scope: KernelScope): Handle => {
   const { T, count, logits, targets } = rows
-  if (T === undefined) return composedSlopes(rows, known, options, scope)
+  if (T === undefined) return composedSlopes(rows, known, options)
   const { macros, numbers } = rowsOf(rows, scope)
   const args = [
     logits,
@@ -130,11 +126,10 @@ export const logitSlopes = (rows: Rows, known: Known, options: LogitOptions, sco
 const composedSlopes = (
   { logits, targets }: Rows,
   { factors, logNormalizer, probabilities }: Known,
-  options: LogitOptions,
-  scope: KernelScope
+  options: LogitOptions
 ): Handle => {
   const { softCap, temperature } = options
-  const capped = probabilities === undefined || softCap !== 0 ? cappedLogits(logits, options, scope) : undefined
+  const capped = probabilities === undefined || softCap !== 0 ? cappedLogits(logits, options) : undefined
   const slopes = probabilities ?? exp(sub(capped!.values, unsqueeze(logNormalizer, 1)))
   scaleInPlace(slopes, -1)
   const column = unsqueeze(targets, 1)
@@ -142,5 +137,5 @@ const composedSlopes = (
   if (factors !== undefined) mulInPlace(slopes, unsqueeze(factors, 1))
   if (temperature !== 1) scaleInPlace(slopes, 1 / temperature)
   if (capped?.squashed !== undefined) mulInPlace(slopes, rsub(square(capped.squashed), 1))
-  return cast(slopes, typeOf(logits, scope), scope)
+  return cast(slopes, typeOf(logits))
 }

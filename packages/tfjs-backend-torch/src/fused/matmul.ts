@@ -7,7 +7,8 @@ import { FLOAT32 } from "../scalar-type.ts"
 import { traced } from "../traced.ts"
 import { products } from "./linears.ts"
 import { matrixProduct } from "./matrix-product.ts"
-import { activation, cast, typeOf } from "./storage.ts"
+import { activation, cast } from "./storage.ts"
+import { typeOf } from "../handle-facts.ts"
 
 const t = aten("t")
 
@@ -35,8 +36,8 @@ export const batchMatMul: Kernel = (operands: Operands, attrs: Transposed, scope
 
 const inOneStorage = (a: TensorInfo, b: TensorInfo, scope: KernelScope): [Handle, Handle] => {
   const [left, right] = [scope.of(a), scope.of(b)]
-  const [leftType, rightType] = [typeOf(left, scope), typeOf(right, scope)]
+  const [leftType, rightType] = [typeOf(left), typeOf(right)]
   if (leftType === rightType) return [left, right]
-  const narrowed = (tensor: TensorInfo, type: number) => cast(scope.backend.compute(tensor), type, scope)
+  const narrowed = (tensor: TensorInfo, type: number) => cast(scope.backend.compute(tensor), type)
   return leftType === FLOAT32 ? [narrowed(a, rightType), right] : [left, narrowed(b, leftType)]
 }

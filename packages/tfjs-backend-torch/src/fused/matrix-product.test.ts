@@ -5,6 +5,7 @@ import { TorchBackend } from "../backend.ts"
 import { KernelScope } from "../kernel.ts"
 import { BFLOAT16, FLOAT16, FLOAT32 } from "../scalar-type.ts"
 import { addMatrixProduct, matrixProduct, matrixProductInto, stackProduct } from "./matrix-product.ts"
+import { typeOf } from "../handle-facts.ts"
 
 const t = aten("t")
 
@@ -42,7 +43,7 @@ describe.skipIf(addonPath() === undefined)("products of matrices on the CPU", ()
     inScope(() => {
       const [left, right] = [matrix(a, [rows, inner], type), matrix(b, [inner, columns], type)]
       const made = matrixProduct(left, right, scope)
-      expect(scope.backend.addon.scalarType(made)).toBe(type)
+      expect(typeOf(made)).toBe(type)
       expect(read(made)).toEqual(expected)
 
       const transposed = matrixProduct(t(right), t(left), scope)
@@ -55,7 +56,7 @@ describe.skipIf(addonPath() === undefined)("products of matrices on the CPU", ()
       expect(read(out)).toEqual(expected)
 
       const stack = stackProduct(matrix(a, [1, rows, inner], type), matrix(b, [1, inner, columns], type), scope)
-      expect(scope.backend.addon.scalarType(stack)).toBe(type)
+      expect(typeOf(stack)).toBe(type)
       expect(read(stack)).toEqual(expected)
     })
   })

@@ -1,7 +1,8 @@
 import type { Handle } from "../addon.ts"
 import { aten, atenInPlace } from "../aten.ts"
 import type { KernelScope } from "../kernel.ts"
-import { cast, typeOf, wide } from "./storage.ts"
+import { cast, wide } from "./storage.ts"
+import { typeOf } from "../handle-facts.ts"
 
 // a·b in the storage of a. A CPU without instructions for numbers of 16 bits is handed wide copies: libtorch would multiply
 // number by number there, 30 times as slowly as in float32.
@@ -12,26 +13,26 @@ const [copyInto, addInto] = [atenInPlace("copy_"), atenInPlace("add_.Tensor")]
 
 /** Whether products of such numbers are made of wide copies. */
 export const isWidened = (x: Handle, scope: KernelScope): boolean =>
-  scope.backend.cuda === undefined && !scope.backend.hostMultiplies(typeOf(x, scope))
+  scope.backend.cuda === undefined && !scope.backend.hostMultiplies(typeOf(x))
 
-const wideProduct = (a: Handle, b: Handle, scope: KernelScope): Handle => mm(wide(a, scope), wide(b, scope))
+const wideProduct = (a: Handle, b: Handle): Handle => mm(wide(a), wide(b))
 
 /** Of two matrices. */
 export const matrixProduct = (a: Handle, b: Handle, scope: KernelScope): Handle =>
-  isWidened(a, scope) ? cast(wideProduct(a, b, scope), typeOf(a, scope), scope) : mm(a, b)
+  isWidened(a, scope) ? cast(wideProduct(a, b), typeOf(a)) : mm(a, b)
 
 /** The same into `out`. */
 export const matrixProductInto = (a: Handle, b: Handle, out: Handle, scope: KernelScope): void => {
-  if (isWidened(a, scope)) copyInto(out, wideProduct(a, b, scope))
+  if (isWidened(a, scope)) copyInto(out, wideProduct(a, b))
   else mmInto(a, b, out)
 }
 
 /** sum += scale·a·b */
 export const addMatrixProduct = (sum: Handle, a: Handle, b: Handle, scope: KernelScope, scale = 1): void => {
-  if (isWidened(a, scope)) addInto(sum, wideProduct(a, b, scope), scale)
+  if (isWidened(a, scope)) addInto(sum, wideProduct(a, b), scale)
   else addmmInto(sum, a, b, 1, scale)
 }
 
 /** Of two stacks of matrices. */
 export const stackProduct = (a: Handle, b: Handle, scope: KernelScope): Handle =>
-  isWidened(a, scope) ? cast(matmul(wide(a, scope), wide(b, scope)), typeOf(a, scope), scope) : matmul(a, b)
+  isWidened(a, scope) ? cast(matmul(wide(a), wide(b)), typeOf(a)) : matmul(a, b)

@@ -49,7 +49,7 @@ export const quantizeNf4: Kernel = (
   scope
 ) => {
   const numbers = inGroups(reshape(scope.of(x), [-1]), sizeOf(x.shape), NF4_BLOCK)
-  const largest = cast(vectorNorm(numbers, Infinity, [1]), FLOAT32, scope)
+  const largest = cast(vectorNorm(numbers, Infinity, [1]), FLOAT32)
   const { factors, ...scales } = packedScales(largest, scope)
   const codes = packedNumbers(numbers, factors, scope.upload(borders, [borders.length], FLOAT32), scope)
   const parts = [codes, scales.bytes, scales.outer, scales.mean]
@@ -73,15 +73,15 @@ const divisor = (values: Handle): Handle => unsqueeze(maskedFill(values, eq(valu
 /** @param largest [blocks] magnitudes. `factors`: what the bytes stand for, [blocks] float32 */
 const packedScales = (largest: Handle, scope: KernelScope) => {
   const blocks = scope.backend.addon.shape(largest)[0]!
-  const exact = cast(largest, FLOAT64, scope)
-  const mean = cast(div(sumOf(exact), float64(Math.max(1, blocks), scope)), FLOAT32, scope)
+  const exact = cast(largest, FLOAT64)
+  const mean = cast(div(sumOf(exact), float64(Math.max(1, blocks), scope)), FLOAT32)
   const centred = inGroups(sub(exact, mean), blocks, NF4_OUTER_BLOCK)
-  const outer = cast(div(vectorNorm(centred, Infinity, [1]), float64(127, scope)), FLOAT32, scope)
-  const steps = div(centred, divisor(cast(outer, FLOAT64, scope)))
+  const outer = cast(div(vectorNorm(centred, Infinity, [1]), float64(127, scope)), FLOAT32)
+  const steps = div(centred, divisor(cast(outer, FLOAT64)))
   addInPlace(steps, 0.5)
   floorInPlace(steps)
-  const bytes = cast(steps, INT32, scope)
-  const scaled = add(reshape(mul(cast(bytes, FLOAT32, scope), unsqueeze(outer, 1)), [-1]), mean)
+  const bytes = cast(steps, INT32)
+  const scaled = add(reshape(mul(cast(bytes, FLOAT32), unsqueeze(outer, 1)), [-1]), mean)
   andInPlace(bytes, 255)
   return { factors: narrow(scaled, 0, 0, blocks), bytes: words(bytes, 8, scope), outer, mean }
 }
@@ -95,7 +95,7 @@ const packedNumbers = (numbers: Handle, factors: Handle, borders: Handle, scope:
   for (let first = 0; first < blocks; first += BLOCKS_AT_ONCE) {
     const count = Math.min(BLOCKS_AT_ONCE, blocks - first)
     scope.nested(() => {
-      const part = cast(narrow(numbers, 0, first, count), FLOAT32, scope)
+      const part = cast(narrow(numbers, 0, first, count), FLOAT32)
       const levels = bucketize(div(part, narrow(divisors, 0, first, count)), borders, true, false)
       copyInto(narrow(codes, 0, first * each, count * each), words(levels, 4, scope))
     })

@@ -81,7 +81,7 @@ const composed = (
   const table = scope.upload(Float32Array.from(levels), [levels.length], FLOAT32)
   const numbers = reshape(indexSelect(table, 0, fields(scope.of(codes), 4, scope)), [blocks, NF4_BLOCK])
   mulInPlace(numbers, unsqueeze(factors, 1))
-  return cast(reshape(narrow(reshape(numbers, [-1]), 0, 0, sizeOf(shape)), shape), type, scope)
+  return cast(reshape(narrow(reshape(numbers, [-1]), 0, 0, sizeOf(shape)), shape), type)
 }
 
 /** The fields of `bits` bits of each word, the lowest first, end to end: int32. */

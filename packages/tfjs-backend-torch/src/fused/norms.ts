@@ -6,7 +6,8 @@ import { FLOAT32 } from "../scalar-type.ts"
 import { traced } from "../traced.ts"
 import { cudaStorage } from "./cuda/kernels.ts"
 import { cudaRmsGradient, cudaRmsNorm, fitsRmsGradient } from "./cuda/launches.ts"
-import { cast, dense, emptyOf, isHostFloat, typeOf, wide } from "./storage.ts"
+import { cast, dense, emptyOf, isHostFloat, wide } from "./storage.ts"
+import { typeOf } from "../handle-facts.ts"
 
 interface Epsilon {
   readonly epsilon: number
@@ -30,7 +31,7 @@ const [mul, mean, square, rsqrt, add, addTo, sub, sum] = [
 const [layerNormOf, layerNormBackward] = [atenAll("native_layer_norm"), atenAll("native_layer_norm_backward")]
 
 /** The weight as the fused operators want it: in the storage of x. */
-const alike = (weight: Handle, x: Handle, scope: KernelScope): Handle => cast(weight, typeOf(x, scope), scope)
+const alike = (weight: Handle, x: Handle): Handle => cast(weight, typeOf(x))
 
 /** 1 / √(mean(x²) + ε), float32, [N, 1] */
 const inverseRms = (wideX: Handle, epsilon: number): Handle => rsqrt(add(mean(square(wideX), [-1], true), epsilon))
@@ -47,16 +48,15 @@ const hostNorm = (x: Handle, addend: Handle | null, weight: Handle, epsilon: num
 
 const normed = (x: Handle, weight: Handle, epsilon: number, scope: KernelScope): Handle => {
   if ([x, weight].every((handle) => isHostFloat(handle, scope))) return hostNorm(x, null, weight, epsilon, scope).out
-  const exact = wide(x, scope)
+  const exact = wide(x)
   const unit = mul(exact, inverseRms(exact, epsilon))
-  return cast(mul(unit, wide(weight, scope)), typeOf(x, scope), scope)
+  return cast(mul(unit, wide(weight)), typeOf(x))
 }
 
 export const rmsNorm: Kernel = (inputs: NormInputs, { epsilon }: Epsilon, scope) => {
   const [x, weight] = [dense(inputs.x, scope), dense(inputs.weight, scope)]
   const T = cudaStorage([x], scope)
-  const out =
-    T === undefined ? normed(x, weight, epsilon, scope) : cudaRmsNorm([x], wide(weight, scope), epsilon, T, scope)[0]
+  const out = T === undefined ? normed(x, weight, epsilon, scope) : cudaRmsNorm([x], wide(weight), epsilon, T, scope)[0]
   return scope.out(out, "float32", inputs.x.shape)
 }
 
@@ -69,7 +69,7 @@ export const addRmsNorm: Kernel = (inputs: NormInputs & Record<"addend", TensorI
     scope.out(norm, "float32", inputs.x.shape)
   ]
   if (T !== undefined) {
-    const [norm, sum] = cudaRmsNorm([x, addend], wide(weight, scope), epsilon, T, scope)
+    const [norm, sum] = cudaRmsNorm([x, addend], wide(weight), epsilon, T, scope)
     return outputs(sum!, norm)
   }
   if ([x, addend, weight].every((handle) => isHostFloat(handle, scope))) {
@@ -91,22 +91,22 @@ const slopes = (
 ): readonly [dx: Handle, dw?: Handle | undefined] => {
   const T = cudaStorage([x], scope)
   if (T !== undefined && fitsRmsGradient(scope.backend.addon.shape(weight)[0]!)) {
-    const beside = past === undefined ? undefined : alike(past, x, scope)
-    const operands = { x, weight: wide(weight, scope), dy: alike(dy, x, scope), past: beside, withWeight }
+    const beside = past === undefined ? undefined : alike(past, x)
+    const operands = { x, weight: wide(weight), dy: alike(dy, x), past: beside, withWeight }
     return cudaRmsGradient(operands, epsilon, T, scope)
   }
   return composedSlopes(scope, [x, weight, dy, past], epsilon, withWeight) as [Handle, Handle?]
 }
 
 /** [x, weight, dy, past?] → [dx, dw], the latter where it is wanted */
-const composedSlopes = traced((scope, [x, weight, dy, past], epsilon: number, withWeight: boolean) => {
-  const [exact, above] = [wide(x!, scope), wide(dy!, scope)]
+const composedSlopes = traced((_, [x, weight, dy, past], epsilon: number, withWeight: boolean) => {
+  const [exact, above] = [wide(x!), wide(dy!)]
   const inverse = inverseRms(exact, epsilon)
   const unit = mul(exact, inverse)
-  const slope = mul(above, wide(weight!, scope))
+  const slope = mul(above, wide(weight!))
   const through = mul(inverse, sub(slope, mul(unit, mean(mul(slope, unit), [-1], true))))
-  const whole = past === undefined ? through : addTo(through, wide(past, scope))
-  const dx = cast(whole, typeOf(x!, scope), scope)
+  const whole = past === undefined ? through : addTo(through, wide(past))
+  const dx = cast(whole, typeOf(x!))
   return withWeight ? [dx, sum(mul(above, unit), [0])] : [dx]
 })
 
@@ -135,14 +135,14 @@ export const addRmsNormGradient: Kernel = (
 
 export const layerNorm: Kernel = (inputs: NormInputs, { epsilon }: Epsilon, scope) => {
   const x = scope.of(inputs.x)
-  const [weight, bias] = [alike(scope.of(inputs.weight), x, scope), alike(scope.of(inputs.bias), x, scope)]
+  const [weight, bias] = [alike(scope.of(inputs.weight), x), alike(scope.of(inputs.bias), x)]
   const [out] = layerNormOf(x, inputs.weight.shape, weight, bias, epsilon)
   return scope.out(out!, "float32", inputs.x.shape)
 }
 
 export const layerNormGradient: Kernel = (inputs: NormInputs, { epsilon, withWeight }: GradientNumbers, scope) => {
   const x = scope.of(inputs.x)
-  const [weight, dy] = [alike(scope.of(inputs.weight), x, scope), alike(scope.of(inputs.dy), x, scope)]
+  const [weight, dy] = [alike(scope.of(inputs.weight), x), alike(scope.of(inputs.dy), x)]
   const shape = inputs.weight.shape
   const [, average, inverse] = layerNormOf(x, shape, weight, undefined, epsilon)
   // the bias only says that its gradient is wanted, in its shape

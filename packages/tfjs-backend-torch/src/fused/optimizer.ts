@@ -5,7 +5,8 @@ import { type Kernel, type KernelScope, sizeOf } from "../kernel.ts"
 import { BFLOAT16, FLOAT32, FLOAT64 } from "../scalar-type.ts"
 import { cudaStorage, launch, spread } from "./cuda/kernels.ts"
 import { cudaNorm } from "./cuda/launches.ts"
-import { dense, isHostFloat, renewCopy, typeOf, wide } from "./storage.ts"
+import { dense, isHostFloat, renewCopy, wide } from "./storage.ts"
+import { typeOf } from "../handle-facts.ts"
 
 const [vectorNorm, to, sub, nanToNum, stack, clone, mul] = [
   aten("linalg_vector_norm"),
@@ -37,7 +38,7 @@ export const globalNorm: Kernel = (inputs: Record<string, TensorInfo>, _, scope)
 }
 
 const hostNorm = (values: ReadonlyArray<Handle>, scope: KernelScope): Handle => {
-  const norm = Math.sqrt(values.reduce((sum, value) => sum + scope.backend.addon.squareSum(value), 0))
+  const norm = Math.sqrt(scope.backend.addon.squareSum(...values))
   const rounded = Math.fround(norm)
   return scope.upload(Float32Array.of(rounded, Number.isFinite(rounded) ? norm - rounded : 0), [2], FLOAT32)
 }
@@ -80,7 +81,9 @@ export const adamw: Kernel = (inputs: ReadonlyArray<TensorInfo>, attrs: AdamwAtt
   const count = inputs.length / 4
   const places = Array.from({ length: count }, (_, i) => i)
   const tensors = [...inputs.slice(0, count), ...inputs.slice(2 * count)]
-  const shared = tensors.map((tensor) => scope.backend.isShared(tensor))
+  // one question for all, which hardly ever is to be answered for each
+  const anyShared = scope.backend.isAnyShared(tensors)
+  const shared = tensors.map((tensor) => anyShared && scope.backend.isShared(tensor))
   const handles = tensors.map((tensor, i) => (shared[i] === true ? clone(scope.of(tensor)) : scope.of(tensor)))
   const items = places.map((i): Item => {
     const copy = shared[i] === true ? undefined : scope.backend.companion(inputs[i]!)
@@ -100,7 +103,7 @@ export const adamw: Kernel = (inputs: ReadonlyArray<TensorInfo>, attrs: AdamwAtt
   const others = onCuda.length === 0 ? items : items.filter((item) => !onCuda.includes(item))
   for (const part of parts(others)) scope.nested(() => atenAdamw(part, attrs, scope))
   for (const tensor of tensors) scope.backend.forgetValues(tensor)
-  if (!shared.includes(true)) return []
+  if (!anyShared) return []
   return tensors.map((tensor, i) =>
     shared[i] === true ? scope.out(handles[i]!, tensor.dtype, tensor.shape) : scope.share(tensor)
   )
@@ -132,7 +135,7 @@ const atenAdamw = (items: ReadonlyArray<Item>, attrs: AdamwAttributes, scope: Ke
   const { beta1, beta2, denominatorScale, epsilon, gradientScale } = attrs
   const { decay, stepSize } = items[0]!
   const slopes = items.map(({ gradient }) => {
-    const exact = wide(gradient, scope)
+    const exact = wide(gradient)
     return gradientScale === 1 ? exact : mul(exact, gradientScale)
   })
   const rate = stepSize / denominatorScale
@@ -152,7 +155,7 @@ const cudaAdamw = (
   const [parameter, first, second] = updated
   // 16 bytes of float32 a thread: with 32, neighbours' accesses leave gaps and each sector is written in two halves
   const W = size % 4 === 0 ? 4 : 1
-  const narrow = copy !== undefined && typeOf(copy, scope) === BFLOAT16 ? copy : null
+  const narrow = copy !== undefined && typeOf(copy) === BFLOAT16 ? copy : null
   const numbers = [size / W, beta1, beta2, epsilon, decay, stepSize, denominatorScale, gradientScale]
   const args = [parameter, gradient, first, second, narrow, ...numbers]
   launch("adamw", { ...spread(size / W), macros: { T: cudaStorage([gradient], scope)!, W }, args }, scope)

@@ -9,7 +9,8 @@ import { fitsPagedDecode, type PagedCall, pagedDecode, pagedTiles } from "./page
 import { attendGathered, composedDecode } from "./paged-composed.ts"
 import { pagedFlash } from "./paged-flash.ts"
 import { hiddenTokens, type PagedLayout, pagedLayout, type PagedRows, putSlots } from "./paged-layout.ts"
-import { activation, cast, emptyOf, isHostFloat, typeOf, wide, zerosOf } from "./storage.ts"
+import { activation, cast, emptyOf, isHostFloat, wide, zerosOf } from "./storage.ts"
+import { typeOf } from "../handle-facts.ts"
 
 interface PagedOptions {
   readonly rows: PagedRows
@@ -46,7 +47,7 @@ export const pagedAttention: Kernel = (inputs: Inputs, options: PagedOptions, sc
   const layout = pagedLayout(options.rows, options.window)
   const { queryCounts, single } = layout
   const covered = queryCounts.reduce((total, count) => total + count, single.length) === inputs.q.shape[0]
-  const out = (covered ? emptyOf : zerosOf)(inputs.q.shape, typeOf(q, scope), scope)
+  const out = (covered ? emptyOf : zerosOf)(inputs.q.shape, typeOf(q), scope)
   if (queryCounts.length > 0) {
     if (scope.backend.isBatchInvariant) pagedTiles(callOf(paged, inputs), lengths, 2, { out }, scope)
     else longRows(paged, layout, out)
@@ -105,9 +106,9 @@ const longRows = (paged: Paged, { keyCounts, long, places, queryCounts, slots }:
     for (const row of long) copyInto(narrow(out, 0, starts[row]!, lengths[row]!), longRow(paged, row))
     return
   }
-  const type = typeOf(q, scope)
+  const type = typeOf(q)
   const spans = { queries: queryCounts, keys: keyCounts, slots, window: options.window, scale: options.scale }
-  const attend = (asked: Handle) => pagedFlash(asked, cast(keys, type, scope), cast(values, type, scope), spans, scope)
+  const attend = (asked: Handle) => pagedFlash(asked, cast(keys, type), cast(values, type), spans, scope)
   if (places === undefined) {
     const count = queryCounts.reduce((total, length) => total + length, 0)
     copyInto(narrow(out, 0, 0, count), attend(narrow(q, 0, 0, count)))
@@ -125,9 +126,9 @@ const longRow = ({ keys, options, q, scope, values }: Paged, row: number): Handl
   const slots = new Int32Array(count)
   putSlots(slots, 0, options.rows, row, first)
   const index = scope.upload(slots, [count], INT64)
-  const type = typeOf(q, scope)
+  const type = typeOf(q)
   const rowsOf = (x: Handle) => view(x, [1, -1, ...scope.backend.addon.shape(x).slice(1)])
-  const own = [keys, values].map((x) => rowsOf(cast(indexSelect(x, 0, index), type, scope))) as [Handle, Handle]
+  const own = [keys, values].map((x) => rowsOf(cast(indexSelect(x, 0, index), type))) as [Handle, Handle]
   const asked = rowsOf(narrow(q, 0, queries.starts[row]!, queries.lengths[row]!))
   const span = (length: number) => ({ starts: Int32Array.of(0), lengths: Int32Array.of(length) })
   const spans = { queries: span(queries.lengths[row]!), keys: span(count) }
@@ -153,11 +154,11 @@ const singleQueries = (paged: Paged, rows: ReadonlyArray<number>, places: Handle
   const index = scope.upload(slots, [slots.length], INT64)
   /** [B, K, S, d] */
   const gathered = (x: Handle) =>
-    transpose(view(wide(indexSelect(x, 0, index), scope), [rows.length, longest, keyHeads, width]), 1, 2)
-  const asked = view(wide(indexSelect(q, 0, places), scope), [rows.length, keyHeads, heads / keyHeads, width])
+    transpose(view(wide(indexSelect(x, 0, index)), [rows.length, longest, keyHeads, width]), 1, 2)
+  const asked = view(wide(indexSelect(q, 0, places)), [rows.length, keyHeads, heads / keyHeads, width])
   const isEven = counts.every((count) => count === longest)
   const mixed = attendGathered(asked, gathered(keys), gathered(values), options, (scores) =>
     isEven ? scores : add(scores, scope.upload(mask, [rows.length, 1, 1, longest], FLOAT32))
   )
-  return cast(view(mixed, [rows.length, heads, width]), typeOf(q, scope), scope)
+  return cast(view(mixed, [rows.length, heads, width]), typeOf(q))
 }

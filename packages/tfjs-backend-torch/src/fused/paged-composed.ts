@@ -3,7 +3,8 @@ import { aten, atenInPlace } from "../aten.ts"
 import type { KernelScope } from "../kernel.ts"
 import { INT64 } from "../scalar-type.ts"
 import type { PagedCall } from "./paged-cuda.ts"
-import { cast, typeOf, wide } from "./storage.ts"
+import { cast, wide } from "./storage.ts"
+import { typeOf } from "../handle-facts.ts"
 
 const [add, arange, div, eq, ge, indexSelect, lt, maskedFill, matmul, narrow, or, reshape] = [
   aten("add.Tensor"),
@@ -48,14 +49,13 @@ export const composedDecode = (call: PagedCall, out: Handle, scope: KernelScope)
   // a row of another number of queries has none here
   const queries = where(eq(line(1), 1), line(0), own)
   const slots = slotsOf(call, scope)
-  const gathered = (x: Handle) =>
-    transpose(reshape(wide(indexSelect(x, 0, slots), scope), [rows, -1, keyHeads, width]), 1, 2)
-  const asked = reshape(wide(indexSelect(q, 0, queries), scope), [rows, keyHeads, heads / keyHeads, width])
+  const gathered = (x: Handle) => transpose(reshape(wide(indexSelect(x, 0, slots)), [rows, -1, keyHeads, width]), 1, 2)
+  const asked = reshape(wide(indexSelect(q, 0, queries)), [rows, keyHeads, heads / keyHeads, width])
   const hidden = hiddenFrom(line(2), call, scope)
   // whatever lies where no token is
   const seen = maskedFill(gathered(values), transpose(hidden, -2, -1), 0)
   const mixed = attendGathered(asked, gathered(keys), seen, call, (scores) => maskedFill(scores, hidden, HIDDEN))
-  indexCopy(out, 0, queries, cast(reshape(mixed, [rows, heads, width]), typeOf(out, scope), scope))
+  indexCopy(out, 0, queries, cast(reshape(mixed, [rows, heads, width]), typeOf(out)))
 }
 
 /**

@@ -2,20 +2,21 @@ import type { TensorInfo } from "@tensorflow/tfjs-core"
 import { aten } from "../aten.ts"
 import { type Kernel, sizeOf } from "../kernel.ts"
 import { STORAGE_TYPES } from "../scalar-type.ts"
-import { cast, dense, renewCopy, typeOf, wide } from "./storage.ts"
+import { cast, dense, renewCopy, wide } from "./storage.ts"
+import { isDense, typeOf } from "../handle-facts.ts"
 
 const [clone, narrow, reshape] = [aten("clone"), aten("narrow"), aten("reshape")]
 
 /** {x} → the sum of all processes' x, in float32 however their kernels have stored it */
 export const sumOverProcesses: Kernel = ({ x }: Record<"x", TensorInfo>, _, scope) => {
-  const sum = scope.temporary(scope.backend.addon.groupSum(wide(dense(x, scope), scope)))
+  const sum = scope.temporary(scope.backend.addon.groupSum(wide(dense(x, scope))))
   return scope.out(sum, "float32", x.shape)
 }
 
 /** {x} → [size / processes]: this process's part of that sum, once it is settled; x travels as activations are stored, in all processes */
 export const sumPart: Kernel = ({ x }: Record<"x", TensorInfo>, _, scope) => {
   const { addon, storage } = scope.backend
-  const part = scope.temporary(addon.groupSumPart(cast(dense(x, scope), STORAGE_TYPES[storage], scope)))
+  const part = scope.temporary(addon.groupSumPart(cast(dense(x, scope), STORAGE_TYPES[storage])))
   return scope.out(part, "float32")
 }
 
@@ -43,8 +44,8 @@ export const ownPart: Kernel = (
 export const joinParts: Kernel = ({ part, whole }: Record<"part" | "whole", TensorInfo>, _, scope) => {
   const { backend } = scope
   const target = scope.of(whole)
-  const own = cast(dense(part, scope), typeOf(target, scope), scope)
-  if (backend.isShared(whole) || !backend.addon.isDense(target)) {
+  const own = cast(dense(part, scope), typeOf(target))
+  if (backend.isShared(whole) || !isDense(target)) {
     const copy = clone(dense(whole, scope))
     backend.addon.groupJoinParts(own, copy)
     return scope.out(copy, "float32", whole.shape)

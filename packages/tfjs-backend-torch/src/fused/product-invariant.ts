@@ -4,7 +4,7 @@ import { BatchInvarianceUnavailable } from "../batch-invariance.ts"
 import type { KernelScope } from "../kernel.ts"
 import { FLOAT32 } from "../scalar-type.ts"
 import { alignedProduct, hasAlignedRows } from "./aligned-product.ts"
-import { typeOf } from "./storage.ts"
+import { typeOf } from "../handle-facts.ts"
 
 // Products whose rows have the same bits however many there are. cuBLAS promises that of none, but its kernels on tensor cores
 // add up along the common axis in one order unless they split it, which is switched off, and unless a product has very few
@@ -65,12 +65,12 @@ const known = new Set<string>()
 const compareOnce = (weight: Handle, scope: KernelScope): void => {
   const { backend } = scope
   const [outputs, inner] = shapeOf(weight, scope)
-  const key = `${backend.device}/${typeOf(weight, scope)}/${outputs}/${inner}`
+  const key = `${backend.device}/${typeOf(weight)}/${outputs}/${inner}`
   if (known.has(key) || backend.isRecording) return
   inScope(() => {
     const most = Math.max(1, Math.min(MOST_COMPARED, Math.floor(MOST_NUMBERS / Math.max(outputs, inner))))
-    const matrix = outputs * inner > MOST_MADE ? weight : waves([outputs, inner], 0.37, typeOf(weight, scope), scope)
-    const rows = waves([most, inner], 0.71, typeOf(weight, scope), scope)
+    const matrix = outputs * inner > MOST_MADE ? weight : waves([outputs, inner], 0.37, typeOf(weight), scope)
+    const rows = waves([most, inner], 0.71, typeOf(weight), scope)
     const all = alignedProduct(rows, matrix, scope)
     for (const count of COMPARED.filter((each) => each < most)) {
       const few = alignedProduct(narrow(rows, 0, 0, count), matrix, scope)

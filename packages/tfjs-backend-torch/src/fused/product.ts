@@ -7,7 +7,8 @@ import { cudaStorage, launch } from "./cuda/kernels.ts"
 import { shapeOf } from "./cuda/launches.ts"
 import { matrixProduct, matrixProductInto } from "./matrix-product.ts"
 import { invariantProduct, invariantProductInto } from "./product-invariant.ts"
-import { emptyOf, typeOf } from "./storage.ts"
+import { emptyOf } from "./storage.ts"
+import { isDense, typeOf } from "../handle-facts.ts"
 
 const [t, contiguous] = [aten("t"), aten("contiguous")]
 
@@ -39,17 +40,15 @@ export const productInto = (x: Handle, weight: Handle, out: Handle, scope: Kerne
   else matrixProductInto(x, t(weight), out, scope)
 }
 
-const isInvariant = (x: Handle, scope: KernelScope): boolean =>
-  scope.backend.isBatchInvariant && typeOf(x, scope) !== FLOAT32
+const isInvariant = (x: Handle, scope: KernelScope): boolean => scope.backend.isBatchInvariant && typeOf(x) !== FLOAT32
 
 const fitsFewRows = (x: Handle, weight: Handle, inner: number, scope: KernelScope): boolean => {
-  const { addon } = scope.backend
-  return inner % 8 === 0 && cudaStorage([x, weight], scope) === "bf16" && addon.isDense(x) && addon.isDense(weight)
+  return inner % 8 === 0 && cudaStorage([x, weight], scope) === "bf16" && isDense(x) && isDense(weight)
 }
 
 const fewRows = (x: Handle, weight: Handle, scope: KernelScope): Handle => {
   const [[rows], [outputs, inner]] = [shapeOf(x, scope), shapeOf(weight, scope)] as [[number], [number, number]]
-  const out = emptyOf([rows, outputs], typeOf(x, scope), scope)
+  const out = emptyOf([rows, outputs], typeOf(x), scope)
   if (rows === 0 || outputs === 0) return out
   // few outputs are spread over more warps, and long ones shared by several
   const each = outputs >= 8192 ? 2 : 1

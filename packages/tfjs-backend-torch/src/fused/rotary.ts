@@ -5,7 +5,8 @@ import type { Kernel, KernelScope } from "../kernel.ts"
 import { traced } from "../traced.ts"
 import { cudaStorage } from "./cuda/kernels.ts"
 import { cudaRotary, cudaRotaryHeads } from "./cuda/launches.ts"
-import { cast, dense, matrix, typeOf, wide } from "./storage.ts"
+import { cast, dense, matrix, wide } from "./storage.ts"
+import { typeOf } from "../handle-facts.ts"
 
 const [mul, sub, add, narrow, cat, unsqueeze, neg, reshape] = [
   aten("mul.Tensor"),
@@ -54,8 +55,8 @@ export const rotaryHeads: Kernel = (
   const [queries, keys, values] = [q, k, v].map((x) => matrix(x, scope)) as [Handle, Handle, Handle]
   const shapes = { heads: q.shape[1]!, keyHeads: k.shape[1]!, width: q.shape[2]! }
   const angles = wideAngles(inputs, scope)
-  const type = typeOf(queries, scope)
-  const parts = cudaRotaryHeads([queries, keys, cast(values, type, scope)], angles, shapes, inverse === true, T, scope)
+  const type = typeOf(queries)
+  const parts = cudaRotaryHeads([queries, keys, cast(values, type)], angles, shapes, inverse === true, T, scope)
   const [first, second, third] = parts
   return [
     scope.out(reshape(first, q.shape), "float32", q.shape),
@@ -65,8 +66,8 @@ export const rotaryHeads: Kernel = (
 }
 
 const wideAngles = ({ cos, sin }: Angles, scope: KernelScope): readonly [Handle, Handle] => [
-  wide(dense(cos, scope), scope),
-  wide(dense(sin, scope), scope)
+  wide(dense(cos, scope)),
+  wide(dense(sin, scope))
 ]
 
 /**
@@ -83,7 +84,7 @@ const rotatedBy = (x: Handle, cos: Handle, sin: Handle, half: number, scope: Ker
   const rest = scope.backend.addon.shape(x)[2]! - 2 * half
   const [first, second] = [narrow(x, 2, 0, half), narrow(x, 2, half, half)]
   const rotated = [sub(mul(first, cos), mul(second, sin)), add(mul(second, cos), mul(first, sin))]
-  const type = typeOf(x, scope)
-  const parts = rotated.map((part) => cast(part, type, scope))
+  const type = typeOf(x)
+  const parts = rotated.map((part) => cast(part, type))
   return cat(rest === 0 ? parts : [...parts, narrow(x, 2, 2 * half, rest)], 2)
 }

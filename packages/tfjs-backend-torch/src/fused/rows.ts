@@ -6,7 +6,8 @@ import { INT64 } from "../scalar-type.ts"
 import { cudaStorage } from "./cuda/kernels.ts"
 import { cudaRowSums, cudaScaleRows } from "./cuda/row-launches.ts"
 import { rowSums } from "./row-sums.ts"
-import { activation, cast, dense, typeOf, wide, zerosOf } from "./storage.ts"
+import { activation, cast, dense, wide, zerosOf } from "./storage.ts"
+import { typeOf } from "../handle-facts.ts"
 
 const [indexSelect, embeddingBackward, mul, unsqueeze, clone, to] = [
   aten("index_select"),
@@ -33,7 +34,7 @@ export const embedding: Kernel = (
 /** x in the storage of activations, in memory of its own or x's. */
 export const narrow: Kernel = ({ x }: Record<"x", TensorInfo>, _, scope) => {
   const handle = activation(x, scope)
-  return typeOf(handle, scope) === typeOf(scope.of(x), scope) ? scope.share(x) : scope.out(handle, x.dtype, x.shape)
+  return typeOf(handle) === typeOf(scope.of(x)) ? scope.share(x) : scope.out(handle, x.dtype, x.shape)
 }
 
 export const takeRows: Kernel = keepsUniform(
@@ -58,7 +59,7 @@ export const embeddingGradient: Kernel = (
 ) => {
   const [slope, shape] = [dense(dy, scope), [rows, dy.shape[1]!]]
   if (!areDistinct(ids, rows)) return scope.out(addedRows(slope, ids, rows, scope), "float32", shape)
-  const gradient = zerosOf(shape, typeOf(slope, scope), scope)
+  const gradient = zerosOf(shape, typeOf(slope), scope)
   if (ids.length > 0) indexCopy(gradient, 0, uploadIndex(ids, scope), slope)
   return scope.out(gradient, "float32", shape)
 }
@@ -66,18 +67,18 @@ export const embeddingGradient: Kernel = (
 const addedRows = (slope: Handle, ids: Int32Array, rows: number, scope: KernelScope): Handle => {
   const T = cudaStorage([slope], scope)
   if (T !== undefined) return cudaRowSums(slope, rowSums(ids, rows), rows, T, scope)
-  const sums = embeddingBackward(wide(slope, scope), uploadIndex(ids, scope), rows, -1, false)
-  return cast(sums, typeOf(slope, scope), scope)
+  const sums = embeddingBackward(wide(slope), uploadIndex(ids, scope), rows, -1, false)
+  return cast(sums, typeOf(slope))
 }
 
 export const scaleRows: Kernel = ({ factors, x }: Record<"x" | "factors", TensorInfo>, _, scope) => {
   const value = dense(x, scope)
   const T = cudaStorage([value], scope)
   if (T !== undefined) {
-    return scope.out(cudaScaleRows(value, wide(dense(factors, scope), scope), T, scope), "float32", x.shape)
+    return scope.out(cudaScaleRows(value, wide(dense(factors, scope)), T, scope), "float32", x.shape)
   }
   const scaled = mul(value, unsqueeze(scope.of(factors), 1))
-  return scope.out(to(scaled, scope.backend.addon.scalarType(value)), "float32", x.shape)
+  return scope.out(to(scaled, typeOf(value)), "float32", x.shape)
 }
 
 /** In place where nothing else lies in the target's memory, so that what is recorded finds it there; in the target's storage. */
@@ -87,7 +88,7 @@ export const updateRows: Kernel = (
   scope
 ) => {
   const before = scope.of(target)
-  const values = cast(scope.of(source), typeOf(before, scope), scope)
+  const values = cast(scope.of(source), typeOf(before))
   const inPlace = !scope.backend.isShared(target)
   const result = inPlace ? before : clone(before)
   if (index.length > 0) indexCopy(result, 0, uploadIndex(index, scope), values)

@@ -20,7 +20,7 @@ const shapedLogits = (logits: Handle, inputs: Inputs, scope: KernelScope): Handl
   const { allowedIds, allowedStarts, editIds, editStarts, edits } = inputs
   if (editIds === undefined && allowedIds === undefined) return undefined
   const [rows, width] = inputs.logits.shape as [number, number]
-  const shaped = clone(wide(logits, scope))
+  const shaped = clone(wide(logits))
   const list = { blocks: rows, threads: 256, macros: { T: "float", W: 1 } }
   if (editIds !== undefined) {
     const args = [shaped, ...[editStarts!, editIds, edits!].map((tensor) => scope.of(tensor)), width]
@@ -34,7 +34,7 @@ const shapedLogits = (logits: Handle, inputs: Inputs, scope: KernelScope): Handl
 
 const sampleOnHost: Kernel = (inputs: Inputs, _, scope) => {
   const [rows] = inputs.logits.shape as [number, number]
-  const logits = wide(dense(inputs.logits, scope), scope)
+  const logits = wide(dense(inputs.logits, scope))
   const given = (tensor: TensorInfo | undefined) => (tensor === undefined ? null : dense(tensor, scope))
   const ids = emptyOf([rows], INT32, scope)
   const [sampling, policy] = [emptyOf([rows], FLOAT32, scope), emptyOf([rows], FLOAT32, scope)]
@@ -49,14 +49,14 @@ const sampleOnHost: Kernel = (inputs: Inputs, _, scope) => {
 export const sampleTokens: Kernel = (inputs: Inputs, _, scope) => {
   if (scope.backend.cuda === undefined) return sampleOnHost(inputs, _, scope)
   const given = dense(inputs.logits, scope)
-  const logits = cudaStorage([given], scope) === undefined ? wide(given, scope) : given
+  const logits = cudaStorage([given], scope) === undefined ? wide(given) : given
   const [rows, width] = inputs.logits.shape as [number, number]
   const shaped = shapedLogits(logits, inputs, scope)
   const ids = emptyOf([rows], INT32, scope)
   const [sampling, policy] = [emptyOf([rows], FLOAT32, scope), emptyOf([rows], FLOAT32, scope)]
   const threads = threadsFor(rows, scope)
   const macros = { T: cudaStorage([logits], scope)!, W: packWidth(width), THREADS: threads }
-  const args = [logits, shaped ?? null, wide(scope.of(inputs.draws), scope), ids, sampling, policy, width]
+  const args = [logits, shaped ?? null, wide(scope.of(inputs.draws)), ids, sampling, policy, width]
   launch("sampleTokens", { blocks: rows, threads, macros, args }, scope)
   return [scope.out(ids, "int32", [rows]), scope.out(sampling, "float32", [rows]), scope.out(policy, "float32", [rows])]
 }

@@ -3,28 +3,26 @@ import type { Handle } from "../addon.ts"
 import { aten, atenInPlace } from "../aten.ts"
 import { type KernelScope, sizeOf } from "../kernel.ts"
 import { FLOAT32, STORAGE_TYPES } from "../scalar-type.ts"
+import { isDense, typeOf } from "../handle-facts.ts"
 
 const [to, contiguous, zeros, reshape] = [aten("to.dtype"), aten("contiguous"), aten("zeros"), aten("reshape")]
 const copyInto = atenInPlace("copy_")
 
-export const typeOf = (handle: Handle, scope: KernelScope): number => scope.backend.addon.scalarType(handle)
+export const cast = (handle: Handle, type: number): Handle => (typeOf(handle) === type ? handle : to(handle, type))
 
-export const cast = (handle: Handle, type: number, scope: KernelScope): Handle =>
-  typeOf(handle, scope) === type ? handle : to(handle, type)
-
-export const wide = (handle: Handle, scope: KernelScope): Handle => cast(handle, FLOAT32, scope)
+export const wide = (handle: Handle): Handle => cast(handle, FLOAT32)
 
 /** An activation as products read it: float32 ones narrowed to the backend's storage. */
 export const activation = (x: TensorInfo, scope: KernelScope): Handle => {
   const handle = scope.of(x)
   const narrow = STORAGE_TYPES[scope.backend.storage]
-  return narrow !== FLOAT32 && typeOf(handle, scope) === FLOAT32 ? to(handle, narrow) : handle
+  return narrow !== FLOAT32 && typeOf(handle) === FLOAT32 ? to(handle, narrow) : handle
 }
 
 /** In memory order, as our CUDA kernels read tensors; the handle itself where it is already. */
 export const dense = (tensor: TensorInfo, scope: KernelScope): Handle => {
   const handle = scope.of(tensor)
-  return scope.backend.addon.isDense(handle) ? handle : contiguous(handle)
+  return isDense(handle) ? handle : contiguous(handle)
 }
 
 /**
@@ -40,7 +38,7 @@ export const matrix = (tensor: TensorInfo, scope: KernelScope): Handle => {
 
 /** Float32 on the CPU, where our CPU kernels read it. */
 export const isHostFloat = (handle: Handle, scope: KernelScope): boolean =>
-  scope.backend.device === "cpu" && typeOf(handle, scope) === FLOAT32
+  scope.backend.device === "cpu" && typeOf(handle) === FLOAT32
 
 export const emptyOf = (shape: ReadonlyArray<number>, type: number, scope: KernelScope): Handle =>
   scope.temporary(scope.backend.addon.empty(shape, type, scope.backend.deviceIndex))

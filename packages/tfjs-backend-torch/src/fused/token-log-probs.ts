@@ -9,7 +9,8 @@ import { cudaScale } from "./cuda/row-launches.ts"
 import { type LogitOptions, logitSlopes, logitStatistics } from "./logit-rows.ts"
 import { addMatrixProduct, matrixProductInto } from "./matrix-product.ts"
 import { productInto } from "./product.ts"
-import { activation, cast, emptyOf, typeOf, wide, zerosOf } from "./storage.ts"
+import { activation, cast, emptyOf, wide, zerosOf } from "./storage.ts"
+import { typeOf } from "../handle-facts.ts"
 
 interface Inputs {
   readonly hidden: TensorInfo
@@ -44,8 +45,8 @@ const eachChunk = (
   use: (chunk: Chunk) => void
 ): void => {
   const states = activation(hidden, scope)
-  const type = typeOf(states, scope)
-  const matrix = cast(scope.backend.compute(weight), type, scope)
+  const type = typeOf(states)
+  const matrix = cast(scope.backend.compute(weight), type)
   const vocabulary = weight.shape[0]!
   const T = cudaStorage([states], scope)
   const ids = scope.upload(targets, [targets.length], INT32)
@@ -83,7 +84,7 @@ export const tokenLogProbs: Kernel = (inputs: Inputs, options: LogitOptions, sco
   const { targets, withSlopes } = options
   const { hidden, weight } = inputs
   const lines = [0, 1, 2, 3].map(() => emptyOf([targets.length], FLOAT32, scope))
-  const type = typeOf(activation(hidden, scope), scope)
+  const type = typeOf(activation(hidden, scope))
   const slopes = withSlopes ? emptyOf(hidden.shape, type, scope) : undefined
   const early = withSlopes && weight.trainable === true && equalFactorsExpected && targets.length > 0
   const total = early ? emptyOwned(weight.shape, type, undefined, scope.backend.device) : undefined
@@ -108,7 +109,7 @@ interface WeightGradientInputs extends Inputs {
 
 /** dweight: from the forward pass where every factor is the same, else the logits are made again. */
 export const tokenLogProbsWeightGradient: Kernel = (inputs: WeightGradientInputs, options: LogitOptions, scope) => {
-  const factors = wide(scope.of(inputs.dy), scope)
+  const factors = wide(scope.of(inputs.dy))
   const equal = options.targets.length > 0 && scope.backend.isUniform(inputs.dy)
   equalFactorsExpected = equal
   const early = scope.backend.takeCompanion(inputs.logNormalizer)
@@ -131,7 +132,7 @@ const madeAgain = (
   options: LogitOptions,
   scope: KernelScope
 ): Handle => {
-  const type = typeOf(activation(inputs.hidden, scope), scope)
+  const type = typeOf(activation(inputs.hidden, scope))
   const total = (options.targets.length === 0 ? zerosOf : emptyOf)(inputs.weight.shape, type, scope)
   const normalizers = scope.of(inputs.logNormalizer)
   eachChunk(inputs, options, scope, (chunk) => {

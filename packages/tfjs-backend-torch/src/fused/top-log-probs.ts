@@ -64,8 +64,8 @@ export const orderedTop = (x: Handle, count: number, scope: KernelScope): readon
 /** @param logits [M, V], of the ranked rows alone */
 export const composedTop = (logits: Handle, { count, targets }: Ranked, scope: KernelScope): ReadonlyArray<Handle> => {
   const total = targets.length
-  const normalizer = logSumExp(wide(logits, scope), [1], true)
-  const logProbOf = (values: Handle) => sub(wide(values, scope), normalizer)
+  const normalizer = logSumExp(wide(logits), [1], true)
+  const logProbOf = (values: Handle) => sub(wide(values), normalizer)
   const target = gather(logits, 1, scope.upload(targets, [total, 1], INT64))
   const [values, places] = orderedTop(logits, count, scope)
   return [to(places, INT32), logProbOf(values), reshape(logProbOf(target), [total])]
@@ -87,7 +87,7 @@ export const topLogProbs: Kernel = ({ logits }: Record<"logits", TensorInfo>, ra
   const isAll = rows.length === logits.shape[0] && rows.every((row, i) => row === i)
   const made =
     scope.backend.device === "cpu"
-      ? onHost(wide(given, scope), ranked, scope)
+      ? onHost(wide(given), ranked, scope)
       : composedTop(isAll ? given : indexSelect(given, 0, scope.upload(rows, [rows.length], INT64)), ranked, scope)
   return [
     scope.out(made[0]!, "int32", [rows.length, count]),

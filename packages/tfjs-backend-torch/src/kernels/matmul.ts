@@ -5,6 +5,7 @@ import type { Kernel, Kernels, KernelScope } from "../kernel.ts"
 import { stackProduct } from "../fused/matrix-product.ts"
 import { FLOAT64 } from "../scalar-type.ts"
 import { type Ending, withEnding } from "./activation.ts"
+import { typeOf } from "../handle-facts.ts"
 
 export interface Operands {
   readonly a: TensorInfo
@@ -40,9 +41,8 @@ const productShape = ({ a, b }: Operands, { transposeA, transposeB }: Transposed
 }
 
 /** Products of 16-bit and 32-bit operands are computed in 16 bits, as autocast does. */
-export const sameStorage = (a: Handle, b: Handle, scope: KernelScope): [Handle, Handle] => {
-  const { addon } = scope.backend
-  const [left, right] = [addon.scalarType(a), addon.scalarType(b)]
+export const sameStorage = (a: Handle, b: Handle): [Handle, Handle] => {
+  const [left, right] = [typeOf(a), typeOf(b)]
   if (left === right) return [a, b]
   return left < right === (left !== 5) ? [to(a, right), b] : [a, to(b, left)]
 }
@@ -55,7 +55,7 @@ const product = (operands: Operands, { transposeA, transposeB }: Transposed, sco
   const [a, b] = [oriented(operands.a, transposeA), oriented(operands.b, transposeB)]
   // Whole numbers below 2⁵³ are exact in float64, for which every device has a product.
   if (operands.a.dtype !== "float32") return matmul(to(a, FLOAT64), to(b, FLOAT64))
-  return stackProduct(...sameStorage(a, b, scope), scope)
+  return stackProduct(...sameStorage(a, b), scope)
 }
 
 const batchMatMul: Kernel = (operands: Operands, attrs: Transposed, scope) => {

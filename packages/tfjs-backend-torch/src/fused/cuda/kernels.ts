@@ -14,6 +14,7 @@ import { RMS_NORM, RMS_NORM_GRADIENT } from "./rms-norm.ts"
 import { CACHE_HEADS, ROTARY, ROTARY_HEADS } from "./rotary.ts"
 import { ROW_SUMS } from "./row-sums.ts"
 import { SAMPLE_TOKENS } from "./sampling.ts"
+import { typeOf } from "../../handle-facts.ts"
 
 interface Source {
   readonly text: string
@@ -103,6 +104,6 @@ export const packWidth = (...lengths: ReadonlyArray<number>): 1 | 8 => (lengths.
 /** The storage (macro T) that all handles have in common, where our CUDA kernels read it; undefined where ATen has to do. */
 export const cudaStorage = (handles: ReadonlyArray<Handle>, { backend }: KernelScope): string | undefined => {
   if (backend.cuda === undefined) return undefined
-  const types = new Set(handles.map((handle) => backend.addon.scalarType(handle)))
+  const types = new Set(handles.map((handle) => typeOf(handle)))
   return types.size === 1 ? storageMacro([...types][0]!) : undefined
 }

@@ -3,8 +3,9 @@ import { aten } from "../../aten.ts"
 import type { KernelScope } from "../../kernel.ts"
 import { sizeOf } from "../../kernel.ts"
 import { FLOAT32, FLOAT64 } from "../../scalar-type.ts"
-import { emptyOf, typeOf } from "../storage.ts"
+import { emptyOf } from "../storage.ts"
 import { cudaStorage, launch, packWidth, spread, spreadSums } from "./kernels.ts"
+import { typeOf } from "../../handle-facts.ts"
 
 // Our CUDA kernels on handles that lie in memory order; T is the storage macro of their numbers.
 
@@ -12,7 +13,7 @@ const [sum, reshape, narrow] = [aten("sum.dim_IntList"), aten("reshape"), aten("
 
 export const shapeOf = (x: Handle, scope: KernelScope) => scope.backend.addon.shape(x)
 
-export const emptyLike = (x: Handle, scope: KernelScope): Handle => emptyOf(shapeOf(x, scope), typeOf(x, scope), scope)
+export const emptyLike = (x: Handle, scope: KernelScope): Handle => emptyOf(shapeOf(x, scope), typeOf(x), scope)
 
 const rowStep = (x: Handle, { backend }: KernelScope): number => backend.addon.strides(x)[0]!
 
@@ -25,7 +26,7 @@ export const cudaGated = (gate: Handle, up: Handle, activation: string, T: strin
   const [rows, width] = shapeOf(gate, scope) as [number, number]
   const W = stridedWidth(width, [gate, up], scope)
   const packs = width / W
-  const out = emptyOf([rows, width], typeOf(gate, scope), scope)
+  const out = emptyOf([rows, width], typeOf(gate), scope)
   const macros = { T, W, ACTIVATION: activation }
   const args = [gate, up, out, rows * packs, packs, rowStep(gate, scope), rowStep(up, scope)]
   launch("gated", { ...spread(rows * packs), macros, args }, scope)
@@ -42,7 +43,7 @@ export const cudaGatedGradient = (
   const [rows, width] = shapeOf(gate, scope) as [number, number]
   const W = stridedWidth(width, [gate, up], scope)
   const packs = width / W
-  const both = emptyOf([rows, 2 * width], typeOf(gate, scope), scope)
+  const both = emptyOf([rows, 2 * width], typeOf(gate), scope)
   const macros = { T, W, ACTIVATION: activation }
   const args = [gate, up, dy, both, rows * packs, packs, rowStep(gate, scope), rowStep(up, scope)]
   launch("gatedGradient", { ...spread(rows * packs), macros, args }, scope)
@@ -106,11 +107,7 @@ export const cudaRotaryHeads = (
 
 /** Columns of one new matrix that has as many rows as `like`. */
 const columns = (widths: ReadonlyArray<number>, like: Handle, scope: KernelScope): ReadonlyArray<Handle> => {
-  const all = emptyOf(
-    [shapeOf(like, scope)[0]!, widths.reduce((sum, width) => sum + width, 0)],
-    typeOf(like, scope),
-    scope
-  )
+  const all = emptyOf([shapeOf(like, scope)[0]!, widths.reduce((sum, width) => sum + width, 0)], typeOf(like), scope)
   let first = 0
   return widths.map((width) => {
     const part = narrow(all, 1, first, width)

@@ -2,14 +2,15 @@ import type { Handle } from "../../addon.ts"
 import { type KernelScope, sizeOf } from "../../kernel.ts"
 import { FLOAT32, INT32 } from "../../scalar-type.ts"
 import type { RowSumList, RowSums } from "../row-sums.ts"
-import { emptyOf, typeOf, zerosOf } from "../storage.ts"
+import { emptyOf, zerosOf } from "../storage.ts"
 import { launch, packWidth, spread } from "./kernels.ts"
 import { emptyLike, shapeOf } from "./launches.ts"
+import { typeOf } from "../../handle-facts.ts"
 
 /** The rows of x [N, D] added up, [rows, D] in the storage of x. */
 export const cudaRowSums = (x: Handle, sums: RowSums, rows: number, T: string, scope: KernelScope): Handle => {
   const width = shapeOf(x, scope)[1]!
-  const out = zerosOf([rows, width], typeOf(x, scope), scope)
+  const out = zerosOf([rows, width], typeOf(x), scope)
   if (width === 0) return out
   const order = scope.upload(sums.order, [sums.order.length], INT32)
   addRows({ x, T, order, list: sums.whole, out, O: T }, width, scope)
