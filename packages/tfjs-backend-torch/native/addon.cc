@@ -22,6 +22,7 @@
 #include "device.h"
 #include "group.h"
 #include "handle.h"
+#include "mailbox.h"
 #include "operator.h"
 #include "recording.h"
 #include "replay.h"
@@ -52,6 +53,7 @@ static Napi::Object Initialise(Napi::Env env, Napi::Object exports) {
   KeepMemory();
   CountHostMemory();
   FreeTableAtEnd(env);
+  ShareMailbox(env, exports);
   ForbidTrace = ForbidTraceUnderWay;
   const auto add = [&](const char* name, Napi::Value (*f)(const Napi::CallbackInfo&)) {
     exports.Set(name, Napi::Function::New(env, f, name));

@@ -53,6 +53,7 @@ inline Napi::Value SetDeterministic(const Napi::CallbackInfo& info) {
 
 /** Live handles and the bytes they refer to; views count as what they show. */
 inline Napi::Value HandleStatistics(const Napi::CallbackInfo& info) {
+  SettleDisposals(info.Env());
   auto result = Napi::Object::New(info.Env());
   result.Set("handles", static_cast<double>(LedgerOf().handles));
   result.Set("bytes", static_cast<double>(LedgerOf().bytes));

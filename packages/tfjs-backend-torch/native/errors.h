@@ -111,10 +111,14 @@ inline void Throw(Napi::Env env, const char* kind, const std::string& message) {
   error.ThrowAsJavaScriptException();
 }
 
+/** Frees what JavaScript has given up since the last call; see mailbox.h. */
+inline void SettleDisposals(Napi::Env env);
+
 /** Turns whatever `body` throws into a JS exception. */
 template <typename Body>
 Napi::Value Guarded(Napi::Env env, Body body) {
   try {
+    SettleDisposals(env);
     return body();
   } catch (const Napi::Error& error) {
     error.ThrowAsJavaScriptException();

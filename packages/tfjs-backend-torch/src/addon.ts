@@ -201,6 +201,8 @@ export interface Addon extends Partial<CudaAddon> {
   readonly recordReplay: (recording: object) => void
   readonly recordReset: (recording: object) => void
   readonly dispose: (handles: ReadonlyArray<Handle>) => void
+  /** How many handles follow that are to be disposed before whatever is called next; see `free`. */
+  readonly disposals: Float64Array
   readonly seed: (seed: number) => void
   readonly threads: (count?: number) => number
   readonly deterministic: (flag: boolean) => void

@@ -1,4 +1,5 @@
 import { type Argument, type Handle, loadAddon, type Operator } from "./addon.ts"
+import { free } from "./free.ts"
 
 /**
  * Handles made since the innermost kernel began. The kernel's scope frees them at its end, except those that became its
@@ -19,7 +20,7 @@ export const inScope = <R>(body: () => R): R => {
     throw cause
   } finally {
     outputs.length = firstOutput
-    if (temporaries.length > first) loadAddon().dispose(temporaries.splice(first))
+    for (let i = temporaries.length; i > first; i--) free(temporaries.pop()!)
   }
 }
 

@@ -12,6 +12,7 @@ import { areAlike, emptyArray, hostArray, type IndexRange, rangeOf, type Values 
 import { record, type Recording } from "./recording.ts"
 import { FLOAT32, holds, scalarTypeOf, type Storage, STORAGE_TYPES } from "./scalar-type.ts"
 import { multiplyInvariantly, startCuda } from "./start-cuda.ts"
+import { free } from "./free.ts"
 import { type Description, type TensorData, TensorStore } from "./tensor-data.ts"
 import { typeOf } from "./handle-facts.ts"
 
@@ -64,7 +65,7 @@ export class TorchBackend extends KernelBackend {
     this.deviceIndex = device === "cpu" ? -1 : Number(device.slice("cuda:".length))
     this.cuda = device === "cpu" ? undefined : startCuda(this.addon, this.deviceIndex)
     if (batchInvariant) this.isBatchInvariant = true
-    this.data = new TensorStore(this.addon, this)
+    this.data = new TensorStore(this)
   }
 
   /** Whether a token's products and attention have the same bits whatever is computed beside it. */
@@ -186,7 +187,7 @@ export class TorchBackend extends KernelBackend {
       if (data.handle === undefined)
         throw new Error(`tensors of dtype ${tensor.dtype} cannot be computed with on torch`)
       const moved = toDevice(data.handle, this.device, scalarTypeOf(data.dtype))
-      this.addon.dispose([data.handle])
+      free(data.handle)
       data.handle = moved
       data.onHost = false
     }
@@ -265,7 +266,7 @@ export class TorchBackend extends KernelBackend {
   /** Sets what is kept beside the tensor's values and frees what was; the backend owns `handle` from here on. */
   setCompanion({ dataId }: TensorInfo, handle: Handle | undefined): void {
     const data = this.data.get(dataId)
-    if (data.companion !== undefined) this.addon.dispose([data.companion])
+    if (data.companion !== undefined) free(data.companion)
     data.companion = handle
   }
 
@@ -273,7 +274,7 @@ export class TorchBackend extends KernelBackend {
   moveCompute(weight: TensorInfo, handle: Handle): void {
     const data = this.data.get(weight.dataId)
     if (data.companion !== undefined) return this.setCompanion(weight, handle)
-    this.addon.dispose([data.handle!])
+    free(data.handle!)
     data.handle = handle
     data.shape = weight.shape
     data.isPart = true

@@ -1,5 +1,6 @@
 import { type DataId, DataStorage, type DataType, engine, type KernelBackend } from "@tensorflow/tfjs-core"
-import type { Addon, Handle } from "./addon.ts"
+import type { Handle } from "./addon.ts"
+import { free } from "./free.ts"
 import type { IndexRange } from "./host-values.ts"
 
 /** What the addon holds for a tensor. */
@@ -70,7 +71,6 @@ export class TensorData {
 
 /** The tensors of a backend. Memory of those that the program drops and does not dispose of is freed after a collection. */
 export class TensorStore {
-  private readonly addon: Addon
   /** By the data ids of backends they were moved from. */
   private readonly moved: DataStorage<TensorData>
   /** To know when one is collected costs more than a tensor, so guards serve again. */
@@ -78,8 +78,7 @@ export class TensorStore {
   private readonly collected: FinalizationRegistry<Memory>
   private count = 0
 
-  constructor(addon: Addon, backend: KernelBackend) {
-    this.addon = addon
+  constructor(backend: KernelBackend) {
     this.moved = new DataStorage<TensorData>(backend, engine() as never)
     this.collected = new FinalizationRegistry((memory) => this.release(memory))
   }
@@ -133,7 +132,7 @@ export class TensorStore {
     memory.handle = undefined
     memory.companion = undefined
     this.count -= 1
-    if (companion !== undefined) this.addon.dispose([companion])
-    if (handle !== undefined) this.addon.dispose([handle])
+    if (companion !== undefined) free(companion)
+    if (handle !== undefined) free(handle)
   }
 }

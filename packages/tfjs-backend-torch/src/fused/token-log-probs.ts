@@ -1,3 +1,4 @@
+import { free } from "../free.ts"
 import type { TensorInfo } from "@tensorflow/tfjs-core"
 import type { Handle } from "../addon.ts"
 import { aten, atenInPlace, atenOwned, inScope } from "../aten.ts"
@@ -113,7 +114,7 @@ export const tokenLogProbsWeightGradient: Kernel = (inputs: WeightGradientInputs
   const equal = options.targets.length > 0 && scope.backend.isUniform(inputs.dy)
   equalFactorsExpected = equal
   const early = scope.backend.takeCompanion(inputs.logNormalizer)
-  if (early !== undefined && !equal) scope.backend.addon.dispose([early])
+  if (early !== undefined && !equal) free(early)
   const gradient = early !== undefined && equal ? early : madeAgain(inputs, equal ? undefined : factors, options, scope)
   if (equal) scale(gradient, narrow(factors, 0, 0, 1), scope)
   return scope.out(gradient, "float32", inputs.weight.shape)
