@@ -1,3 +1,4 @@
+import { scoped, type ScopedEngine } from "./tape-scope.ts"
 import { type Scalar, tf, type Tensor, type Variable } from "./tf.ts"
 
 /** Makes the gradient of an input. */
@@ -20,6 +21,8 @@ interface TapeNode {
   readonly outputs: ReadonlyArray<Tensor>
   readonly saved: ReadonlyArray<Tensor>
   readonly gradient?: (dys: ReadonlyArray<Tensor>) => Thunks
+  /** Whether it was recorded with those of its inputs alone that the asked-for tensors lead to; see `followVariables`. */
+  readonly isFollowed?: boolean
 }
 
 type Gradients = (
@@ -30,11 +33,11 @@ type Gradients = (
 ) => { readonly value: Tensor; readonly grads: ReadonlyArray<Tensor | undefined> }
 
 /** What we use of tfjs's engine. */
-interface Engine {
+interface Engine extends ScopedEngine {
   gradients: Gradients
   readonly startTape: () => void
   readonly endTape: () => void
-  readonly state: { readonly gradientDepth: number; activeTape: ReadonlyArray<TapeNode> | null }
+  readonly state: ScopedEngine["state"] & { readonly gradientDepth: number; activeTape: ReadonlyArray<TapeNode> | null }
 }
 
 /** A node through which a gradient passes, and its inputs that one of the asked-for tensors leads to. */
@@ -90,7 +93,7 @@ export const replaceBackwardPass = (): void => {
     if (!allowNoGradients && steps.length === 0) {
       throw new Error("Cannot compute gradient of y=f(x) with respect to x: nothing leads from x to y.")
     }
-    const grads = tf.tidy(() => walk(tape, steps, xs, y, dy, take) as Array<Tensor>)
+    const grads = tf.tidy(() => walk(engine, steps, xs, y, dy, take) as Array<Tensor>)
     engine.state.activeTape = null
     return { value: y, grads }
   }
@@ -110,7 +113,8 @@ const stepsBetween = (tape: ReadonlyArray<TapeNode>, xs: ReadonlyArray<Tensor>, 
   const below = new Set(xs.map(({ id }) => id))
   const candidates: Array<Step> = []
   for (const node of tape) {
-    const names = Object.keys(node.inputs).filter((name) => isIn(below, node.inputs[name]))
+    const all = Object.keys(node.inputs)
+    const names = node.isFollowed === true ? all : all.filter((name) => isIn(below, node.inputs[name]))
     if (names.length === 0) continue
     candidates.push({ node, names })
     for (const { id } of node.outputs) below.add(id)
@@ -132,20 +136,19 @@ const isIn = (ids: ReadonlySet<number>, tensor: Tensor | null | undefined): bool
 type Slopes = Map<number, Tensor>
 
 const walk = (
-  tape: ReadonlyArray<TapeNode>,
+  engine: Engine,
   steps: ReadonlyArray<Step>,
   xs: ReadonlyArray<Tensor>,
   y: Tensor,
   given: Tensor | null | undefined,
   take: TakeGradient | undefined
 ): ReadonlyArray<Tensor | undefined> => {
-  const passed = new Set(steps.map(({ node }) => node))
-  for (const node of tape) if (!passed.has(node)) tf.dispose([...node.saved])
+  freeBesides(engine.state.activeTape ?? [], steps)
   // a copy of the caller's own, which we must not free
   const slopes: Slopes = new Map([[y.id, given == null ? tf.ones(y.shape) : tf.clone(given)]])
   const complete = take === undefined ? [] : completeAfter(steps, xs)
   for (let i = steps.length - 1; i >= 0; i--) {
-    passBack(steps[i]!, slopes)
+    passBack(engine, steps[i]!, slopes)
     for (const x of complete[i] ?? []) {
       const slope = slopes.get(x.id)!
       slopes.delete(x.id)
@@ -153,6 +156,13 @@ const walk = (
     }
   }
   return xs.map(({ id }) => slopes.get(id))
+}
+
+/** Frees what nodes hold that no gradient passes through. */
+const freeBesides = (tape: ReadonlyArray<TapeNode>, steps: ReadonlyArray<Step>): void => {
+  if (steps.length === tape.length) return
+  const passed = new Set(steps.map(({ node }) => node))
+  for (const node of tape) if (!passed.has(node)) for (const held of node.saved) held.dispose()
 }
 
 /** Those whose gradient is complete once the walk has passed a step, by the step. */
@@ -169,7 +179,7 @@ const completeAfter = (steps: ReadonlyArray<Step>, xs: ReadonlyArray<Tensor>): R
 }
 
 /** Moves the gradients of a node's outputs to its inputs, and frees what the node held. */
-const passBack = ({ names, node }: Step, slopes: Slopes): void => {
+const passBack = (engine: Engine, { names, node }: Step, slopes: Slopes): void => {
   const dys = node.outputs.map(({ id, shape }) => {
     const dy = slopes.get(id)
     slopes.delete(id)
@@ -183,14 +193,20 @@ const passBack = ({ names, node }: Step, slopes: Slopes): void => {
     slopes.delete(id)
     return sum
   }
-  const results = tf.tidy(() => resultsOf(node, names, dys, taken) as Array<Tensor>)
-  for (const held of [...dys, ...node.saved, ...added]) if (!results.includes(held)) held.dispose()
-  names.forEach((name, i) => {
-    const result = results[i]!
+  const results = scoped(engine, () => resultsOf(node, names, dys, taken))
+  freeUnless(results, dys)
+  freeUnless(results, node.saved)
+  freeUnless(results, added)
+  for (let i = 0; i < names.length; i++) {
+    const [name, result] = [names[i]!, results[i]!]
     check(node, name, result)
     // one tensor as the gradient of two inputs is to be freed twice
     add(slopes, node.inputs[name]!.id, results.indexOf(result) < i ? tf.clone(result) : result)
-  })
+  }
+}
+
+const freeUnless = (results: ReadonlyArray<Tensor>, tensors: ReadonlyArray<Tensor>): void => {
+  for (const tensor of tensors) if (!results.includes(tensor)) tensor.dispose()
 }
 
 /** Gradients of a node's inputs. @param taken gives what an input has been given so far, which then is in the result */
@@ -218,11 +234,16 @@ const resultsOf = (
 
 const check = ({ inputs, kernelName }: TapeNode, name: string, { dtype, shape }: Tensor): void => {
   const wanted = inputs[name]!.shape
-  if (dtype === "float32" && shape.length === wanted.length && shape.every((size, axis) => size === wanted[axis]))
-    return
+  if (dtype === "float32" && areEqual(shape, wanted)) return
   throw new Error(
     `Error in gradient for op ${kernelName}: that of input ${name} has shape [${shape}] and dtype ${dtype}, the input shape [${wanted}]; gradients are float32`
   )
+}
+
+const areEqual = (a: ReadonlyArray<number>, b: ReadonlyArray<number>): boolean => {
+  if (a.length !== b.length) return false
+  for (let i = 0; i < a.length; i++) if (a[i] !== b[i]) return false
+  return true
 }
 
 const add = (slopes: Slopes, id: number, slope: Tensor): void => {

@@ -1,3 +1,6 @@
+import { reachIn, shapeOf } from "./tape-reach.ts"
+import { standInFor } from "./tape-remade.ts"
+import { endScope, type ScopedEngine } from "./tape-scope.ts"
 import { tf, type NamedTensorMap, type Tensor } from "./tf.ts"
 
 type TensorInfo = Pick<Tensor, "dataId" | "shape" | "dtype">
@@ -22,9 +25,13 @@ interface InfoById {
 }
 
 /** What we use of tfjs's engine. */
-interface Engine {
+interface Engine extends ScopedEngine {
   runKernelFunc: (call: Call) => unknown
+  runKernel: (name: string, inputs: NamedTensorMap, attrs?: Record<string, unknown>) => unknown
   clone: (x: Tensor) => Tensor
+  endScope: (result?: unknown) => void
+  readonly keep: (tensor: Tensor) => Tensor
+  readonly nextTensorId: () => number
   readonly backend: { readonly incRef: (dataId: object) => void }
   readonly backendName: string
   readonly makeTensorFromTensorInfo: (info: TensorInfo) => Tensor
@@ -42,7 +49,7 @@ interface Engine {
     saved: ReadonlyArray<Tensor>,
     attrs: unknown
   ) => void
-  readonly state: {
+  readonly state: ScopedEngine["state"] & {
     readonly gradientDepth: number
     kernelDepth: number
     readonly profiling: boolean
@@ -64,12 +71,22 @@ export const shortenKernelCalls = (backendName: string): void => {
   if (patched.has(engine)) return
   patched.add(engine)
   engine.state.tensorInfo = new InfoOnIds(engine.state.numDataBuffers > 0 ? engine.state.tensorInfo : undefined)
-  const { clone, runKernelFunc } = engine
+  const { clone, endScope: endAnyScope, runKernel, runKernelFunc } = engine
   const isOurs = () => engine.backendName === backendName && !engine.state.profiling && !tf.env().getBool("DEBUG")
   engine.runKernelFunc = (call) =>
     call.kernelName !== undefined && isOurs()
       ? run(engine, call.kernelName, call.inputs, call.attrs ?? {})
       : runKernelFunc.call(engine, call)
+  // says first whether there is such a kernel, and so does ours
+  engine.runKernel = (name, inputs, attrs) =>
+    isOurs()
+      ? engine.runKernelFunc(attrs === undefined ? { kernelName: name, inputs } : { kernelName: name, inputs, attrs })
+      : runKernel.call(engine, name, inputs, attrs)
+  engine.endScope = (result) => {
+    if (result == null) endScope(engine, [])
+    else if (result instanceof tf.Tensor) endScope(engine, [result])
+    else endAnyScope.call(engine, result)
+  }
   // what `customGrad` saves
   engine.clone = (x) => {
     const { gradientDepth, kernelDepth, tensorInfo } = engine.state
@@ -115,16 +132,49 @@ const run = (engine: Engine, name: string, inputs: NamedTensorMap, attrs: Record
   let result: unknown
   state.kernelDepth += 1
   try {
-    const out = tf.getKernel(name, engine.backendName)!.kernelFunc({ inputs, attrs: attrs as never, backend })
+    const kernel = tf.getKernel(name, engine.backendName)
+    if (kernel == null) throw new Error(`Kernel '${name}' not registered for backend '${engine.backendName}'`)
+    const out = kernel.kernelFunc({ inputs, attrs: attrs as never, backend })
     outputs = Array.isArray(out) ? out.map((info) => tensorOf(engine, info)) : [tensorOf(engine, out)]
     result = Array.isArray(out) ? outputs : outputs[0]
-    if (taped) saved = engine.saveTensorsForBackwardMode(engine.getTensorsForGradient(name, inputs, outputs))
+    if (taped) saved = savedBy(engine, name, inputs, outputs)
   } finally {
     state.kernelDepth -= 1
   }
   if (taped) engine.addTapeNode(name, inputs, outputs, null, saved, attrs)
   return result
 }
+
+/** What the tape is to keep for the gradient of an operation. */
+const savedBy = (
+  engine: Engine,
+  name: string,
+  inputs: NamedTensorMap,
+  outputs: ReadonlyArray<Tensor>
+): ReadonlyArray<Tensor> => {
+  const reach = reachIn(engine)
+  const asked = reach?.inputs(inputs)
+  if (asked === undefined) {
+    return engine.saveTensorsForBackwardMode(engine.getTensorsForGradient(name, inputs, outputs))
+  }
+  const gradient = asked.size === 0 ? undefined : tf.getGradient(name)
+  if (gradient == null) return []
+  const saved: Array<Tensor> = []
+  const rule = reach!.rules.get(name)
+  const names = gradient.saveAllInputs === true ? Object.keys(inputs) : (gradient.inputsToSave ?? [])
+  for (const input of names) {
+    const tensor = inputs[input]!
+    const isRead = rule === undefined || rule.reads(input, asked)
+    saved.push(isRead ? kept(engine, tensor) : engine.keep(shapeOf(tensor, engine)))
+  }
+  const { outputsToSave = [] } = gradient
+  outputs.forEach((output, i) => {
+    if (outputsToSave[i] === true) saved.push(kept(engine, output))
+  })
+  return saved
+}
+
+const kept = (engine: Engine, tensor: Tensor): Tensor => standInFor(engine)(tensor) ?? engine.keep(engine.clone(tensor))
 
 const tensorOf = (engine: Engine, info: unknown): Tensor => {
   const { rank } = info as { readonly rank?: number }

@@ -22,7 +22,11 @@ interface Engine {
   readonly keep: (tensor: Tensor) => Tensor
   readonly nextTensorId: () => number
   saveTensorsForBackwardMode: (tensors: ReadonlyArray<Tensor>) => Array<Tensor>
-  readonly state: { readonly gradientDepth: number; readonly tensorInfo: WeakMap<object, unknown> }
+  readonly state: {
+    readonly activeTape: ReadonlyArray<{ isFollowed?: boolean }> | null
+    readonly gradientDepth: number
+    readonly tensorInfo: WeakMap<object, unknown>
+  }
 }
 
 type NodeRest = [gradient: unknown, saved: Array<Tensor>, attrs: Record<string, unknown> | undefined]
@@ -41,16 +45,39 @@ export const followVariables = (rules: ReadonlyMap<string, TapeRule>): void => {
   const engine = tf.engine() as unknown as Engine
   if (patched.has(engine)) return
   patched.add(engine)
-  const asked = followReached(engine)
-  recordReached(engine, rules, asked)
-  saveWhatIsRead(engine, rules, asked)
+  const reach = followReached(engine)
+  followed.set(engine, { ...reach, rules })
+  recordReached(engine, rules, reach)
+  saveWhatIsRead(engine, rules, reach)
 }
 
 /** Which of an operation's inputs a variable leads to; undefined where that is not followed. */
-type Reach = {
+export interface Reach {
   readonly inputs: (inputs: Inputs) => ReadonlySet<string> | undefined
   readonly add: (tensors: ReadonlyArray<Tensor>) => void
 }
+
+/** Names in the order they came, and the same with one more. */
+interface Names {
+  readonly set: ReadonlySet<string>
+  readonly longer: Map<string, Names>
+}
+
+const NONE: Names = { set: new Set(), longer: new Map() }
+
+/** Operations have few kinds of inputs: each set of names is made once. */
+const withName = ({ longer, set }: Names, name: string): Names => {
+  const known = longer.get(name)
+  if (known !== undefined) return known
+  const made: Names = { set: new Set([...set, name]), longer: new Map() }
+  longer.set(name, made)
+  return made
+}
+
+const followed = new WeakMap<object, Reach & { readonly rules: ReadonlyMap<string, TapeRule> }>()
+
+/** What `followVariables` follows. */
+export const reachIn = (engine: object) => followed.get(engine)
 
 const followReached = (engine: Engine): Reach => {
   let reached: Set<number> | undefined
@@ -72,12 +99,12 @@ const followReached = (engine: Engine): Reach => {
   return {
     inputs: (inputs) => {
       if (reached === undefined) return undefined
-      const names = new Set<string>()
-      for (const name in inputs) if (reached.has(inputs[name]!.id)) names.add(name)
-      return names
+      let names = NONE
+      for (const name in inputs) if (reached.has(inputs[name]!.id)) names = withName(names, name)
+      return names.set
     },
     add: (tensors) => {
-      for (const { id } of tensors) reached?.add(id)
+      if (reached !== undefined) for (const { id } of tensors) reached.add(id)
     }
   }
 }
@@ -89,9 +116,12 @@ const recordReached = (engine: Engine, rules: ReadonlyMap<string, TapeRule>, rea
     if (asked === undefined) return addTapeNode.call(engine, kernel, inputs, outputs, gradient, saved, attrs)
     if (asked.size === 0) return void tf.dispose(saved)
     reach.add(outputs)
-    const recorded = Object.fromEntries([...asked].map((name) => [name, inputs[name]!]))
+    const recorded: Record<string, Tensor> = {}
+    for (const name of asked) recorded[name] = inputs[name]!
     const told = rules.get(kernel)?.isTold === true ? { ...attrs, asked } : attrs
     addTapeNode.call(engine, kernel, recorded, outputs, gradient, saved, told)
+    const node = engine.state.activeTape?.at(-1)
+    if (node !== undefined) node.isFollowed = true
   }
 }
 
@@ -118,5 +148,5 @@ const saveWhatIsRead = (engine: Engine, rules: ReadonlyMap<string, TapeRule>, re
 }
 
 /** A tensor without values, of which the engine knows nothing. */
-const shapeOf = ({ dtype, shape }: Tensor, engine: Engine): Tensor =>
-  new tf.Tensor([...shape], dtype, {}, engine.nextTensorId())
+export const shapeOf = ({ dtype, shape }: Tensor, engine: Pick<Engine, "nextTensorId">): Tensor =>
+  new tf.Tensor(shape, dtype, {}, engine.nextTensorId())

@@ -29,6 +29,13 @@ interface Engine {
 
 const patched = new WeakSet<object>()
 
+type StandIn = (tensor: Tensor) => Tensor | undefined
+
+const standIns = new WeakMap<object, StandIn>()
+
+/** What the tape keeps in place of an output that is made again; undefined for all others. */
+export const standInFor = (engine: object): StandIn => standIns.get(engine) ?? (() => undefined)
+
 /**
  * Outputs that the tape does not keep for the operations behind: where an operation has the attribute `remade`, its output
  * is made again when a gradient reads it, from the inputs that the tape keeps for its own gradient. Costs the operation
@@ -41,23 +48,28 @@ export const remakeOutputs = (remakes: Readonly<Record<string, Remake>>): void =
   // by the values of an output, and by what stands for them in what was saved
   const made = new WeakMap<object, () => Tensor>()
   const standing = new WeakMap<Tensor, () => Tensor>()
+  // most models have none
+  let isUsed = false
+  const standIn = (tensor: Tensor): Tensor | undefined => {
+    const remake = isUsed && engine.state.gradientDepth === 1 ? made.get(tensor.dataId) : undefined
+    if (remake === undefined) return undefined
+    const place = new tf.Tensor(tensor.shape, tensor.dtype, {}, engine.nextTensorId())
+    standing.set(place, remake)
+    return engine.keep(place)
+  }
+  standIns.set(engine, standIn)
   const { addTapeNode, saveTensorsForBackwardMode } = engine
   engine.saveTensorsForBackwardMode = (tensors) =>
-    tensors.flatMap((tensor) => {
-      const remake = engine.state.gradientDepth === 1 ? made.get(tensor.dataId) : undefined
-      if (remake === undefined) return saveTensorsForBackwardMode.call(engine, [tensor])
-      const place = new tf.Tensor([...tensor.shape], tensor.dtype, {}, engine.nextTensorId())
-      standing.set(place, remake)
-      return engine.keep(place)
-    })
+    tensors.flatMap((tensor) => standIn(tensor) ?? saveTensorsForBackwardMode.call(engine, [tensor]))
   engine.addTapeNode = (...parts) => {
     const [kernel, , [output], , saved, attrs] = parts
     const before = engine.state.activeTape?.length ?? 0
     addTapeNode.apply(engine, parts)
-    const node = engine.state.activeTape?.at(before)
+    const remake = attrs?.["remade"] === true ? remakes[kernel] : undefined
+    isUsed ||= remake !== undefined
+    const node = isUsed ? engine.state.activeTape?.at(before) : undefined
     if (node === undefined) return
     if (saved.some((tensor) => standing.has(tensor))) fillFirst(node, saved, standing)
-    const remake = attrs?.["remade"] === true ? remakes[kernel] : undefined
     if (remake !== undefined) made.set(output!.dataId, () => remake(saved, attrs!))
   }
 }
