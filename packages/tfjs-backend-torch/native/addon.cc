@@ -54,7 +54,6 @@ static Napi::Object Initialise(Napi::Env env, Napi::Object exports) {
   CountHostMemory();
   FreeTableAtEnd(env);
   ShareMailbox(env, exports);
-  ForbidTrace = ForbidTraceUnderWay;
   const auto add = [&](const char* name, Napi::Value (*f)(const Napi::CallbackInfo&)) {
     exports.Set(name, Napi::Function::New(env, f, name));
   };
@@ -64,6 +63,11 @@ static Napi::Object Initialise(Napi::Env env, Napi::Object exports) {
   add("traceRun", TraceRun);
   add("traceBegin", TraceBegin);
   add("traceEnd", TraceEnd);
+  add("programBegin", ProgramBegin);
+  add("programEnd", ProgramEnd);
+  add("programRun", ProgramRun);
+  add("programReset", ProgramReset);
+  add("layout", LayoutNumber);
   add("fromHost", FromHost);
   add("empty", Empty);
   add("toHost", ToHost);

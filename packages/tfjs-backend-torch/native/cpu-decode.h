@@ -18,10 +18,10 @@ inline Napi::Value RmsNorm(const Napi::CallbackInfo& info) {
     CheckSizes(x, {addend.defined() ? addend : x, sum, out});
     const int64_t width = weight.numel();
     if (width == 0 || x.numel() % width != 0) throw ArgumentError("a norm's weight has the width of its rows");
-    Do([=] {
-      const float *from = Data(x), *more = Data(addend), *scale = Data(weight);
-      float *total = Data(sum), *to = Data(out);
-      at::parallel_for(0, x.numel() / width, std::max<int64_t>(1, kGrain / width), [&](int64_t first, int64_t end) {
+    Do({x, addend, weight, sum, out}, [=](const std::vector<at::Tensor>& t) {
+      const float *from = Data(t[0]), *more = Data(t[1]), *scale = Data(t[2]);
+      float *total = Data(t[3]), *to = Data(t[4]);
+      at::parallel_for(0, t[0].numel() / width, std::max<int64_t>(1, kGrain / width), [&](int64_t first, int64_t end) {
         for (int64_t row = first; row < end; row++) {
           const int64_t at = row * width;
           CpuLoops().rmsNorm(from + at, more == nullptr ? nullptr : more + at, scale, total + at, to + at, width, epsilon);

@@ -63,10 +63,10 @@ inline Napi::Value SiluGate(const Napi::CallbackInfo& info) {
   return Guarded(info.Env(), [&]() -> Napi::Value {
     const auto gate = Dense(info, 0), up = Dense(info, 1), out = Dense(info, 2);
     CheckSizes(gate, {up, out});
-    Do([=] {
-      const float *g = Data(gate), *u = Data(up);
-      float* to = Data(out);
-      at::parallel_for(0, gate.numel(), kGrain, [&](int64_t from, int64_t end) {
+    Do({gate, up, out}, [](const std::vector<at::Tensor>& t) {
+      const float *g = Data(t[0]), *u = Data(t[1]);
+      float* to = Data(t[2]);
+      at::parallel_for(0, t[0].numel(), kGrain, [&](int64_t from, int64_t end) {
         CpuLoops().siluGate(g + from, u + from, to + from, end - from);
       });
     });
@@ -80,10 +80,10 @@ inline Napi::Value SiluGateGradient(const Napi::CallbackInfo& info) {
   return Guarded(info.Env(), [&]() -> Napi::Value {
     const auto gate = Dense(info, 0), up = Dense(info, 1), dy = Dense(info, 2), dgate = Dense(info, 3), dup = Dense(info, 4);
     CheckSizes(gate, {up, dy, dgate, dup});
-    Do([=] {
-      const float *g = Data(gate), *u = Data(up), *above = Data(dy);
-      float *dg = Data(dgate), *du = Data(dup);
-      at::parallel_for(0, gate.numel(), kGrain, [&](int64_t from, int64_t to) {
+    Do({gate, up, dy, dgate, dup}, [](const std::vector<at::Tensor>& t) {
+      const float *g = Data(t[0]), *u = Data(t[1]), *above = Data(t[2]);
+      float *dg = Data(t[3]), *du = Data(t[4]);
+      at::parallel_for(0, t[0].numel(), kGrain, [&](int64_t from, int64_t to) {
         CpuLoops().siluGateGradient(g + from, u + from, above + from, dg + from, du + from, to - from);
       });
     });

@@ -144,18 +144,23 @@ inline Napi::Value RowProduct(const Napi::CallbackInfo& info) {
     const auto weight = Used(TensorOf(info.Env(), info[1]));
     if (!MultipliesHere(x, weight)) return info.Env().Null();
     const auto make = [&](int64_t width, at::ScalarType type) {
-      return OutputOf({x, weight}, [&] { return at::empty({x.size(0), width}, x.options().dtype(type)); });
+      CallsOf().views += 1;
+      const Stopwatch stopwatch;
+      const auto made = OutputOf({x, weight}, [&] { return at::empty({x.size(0), width}, x.options().dtype(type)); });
+      return TracedMemory(made);
     };
     const int64_t rows = x.size(0), inner = x.size(1), outputs = weight.size(0);
     const auto out = make(outputs, x.scalar_type());
     if (x.scalar_type() == at::kFloat) {
-      Do([=] { MultiplyAll<float>({Data(x), Data(weight), Data(out), rows, inner, outputs}); });
+      Do({x, weight, out}, [=](const std::vector<at::Tensor>& t) {
+        MultiplyAll<float>({Data(t[0]), Data(t[1]), Data(t[2]), rows, inner, outputs});
+      });
     } else {
       const auto wideX = make(inner, at::kFloat), wideOut = make(outputs, at::kFloat);
-      Do([=] {
-        wideX.copy_(x);
-        MultiplyAll<c10::BFloat16>({Data(wideX), weight.data_ptr<c10::BFloat16>(), Data(wideOut), rows, inner, outputs});
-        out.copy_(wideOut);
+      Do({x, weight, wideX, wideOut, out}, [=](const std::vector<at::Tensor>& t) {
+        t[2].copy_(t[0]);
+        MultiplyAll<c10::BFloat16>({Data(t[2]), t[1].data_ptr<c10::BFloat16>(), Data(t[3]), rows, inner, outputs});
+        t[4].copy_(t[3]);
       });
     }
     return Wrap(info.Env(), out, 2);

@@ -97,8 +97,7 @@ inline Slot& NewSlot(uint64_t* place) {
 }
 
 /** @param references to the tensor there are, this one included, if nobody else knows it */
-inline Napi::Value Wrap(Napi::Env env, at::Tensor tensor, size_t references = 1) {
-  if (!tensor.defined()) return env.Null();
+inline double NewHandle(Napi::Env env, at::Tensor tensor, size_t references = 1) {
   const uint64_t facts = FactsOf(tensor);
   uint64_t place = 0;
   auto& slot = NewSlot(&place);
@@ -109,7 +108,13 @@ inline Napi::Value Wrap(Napi::Env env, at::Tensor tensor, size_t references = 1)
   LedgerOf().handles += 1;
   LedgerOf().bytes += slot.bytes;
   Tell(env, slot.told);
-  return Napi::Number::New(env, static_cast<double>((slot.generation * kFacts + facts) * kSlots + place));
+  return static_cast<double>((slot.generation * kFacts + facts) * kSlots + place);
+}
+
+/** The same as JavaScript holds it; null for an undefined tensor. */
+inline Napi::Value Wrap(Napi::Env env, at::Tensor tensor, size_t references = 1) {
+  if (!tensor.defined()) return env.Null();
+  return Napi::Number::New(env, NewHandle(env, std::move(tensor), references));
 }
 
 /** The slot of a handle, null where its tensor was freed. */

@@ -13,6 +13,8 @@ namespace plumbline {
 struct Mailbox {
   /** How many handles follow whose tensors are to be freed. */
   double* disposals = nullptr;
+  /** Handles that a program is given, and then those it gives. */
+  double* operands = nullptr;
 };
 
 inline Mailbox& MailboxOf() {
@@ -21,6 +23,7 @@ inline Mailbox& MailboxOf() {
 }
 
 constexpr size_t kMostDisposals = 1023;
+constexpr size_t kMostOperands = 64;
 
 /** As if each had been freed when JavaScript wrote it: nothing of this side was called since. */
 inline void SettleDisposals(Napi::Env env) {
@@ -42,6 +45,7 @@ inline double* ShareArray(Napi::Env env, Napi::Object exports, const char* name,
 
 inline void ShareMailbox(Napi::Env env, Napi::Object exports) {
   MailboxOf().disposals = ShareArray(env, exports, "disposals", 1 + kMostDisposals);
+  MailboxOf().operands = ShareArray(env, exports, "operands", kMostOperands);
   napi_add_env_cleanup_hook(
       env, [](void*) { MailboxOf() = Mailbox{}; }, nullptr);
 }

@@ -13,7 +13,7 @@
 #include "calls.h"
 #include "cuda.h"
 #include "handle.h"
-#include "trace-hook.h"
+#include "trace.h"
 
 namespace plumbline {
 

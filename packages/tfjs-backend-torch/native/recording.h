@@ -13,7 +13,7 @@
 
 #include "calls.h"
 #include "handle.h"
-#include "trace-hook.h"
+#include "trace.h"
 
 namespace plumbline {
 
@@ -73,17 +73,27 @@ inline const at::Tensor& Made(const at::Tensor& tensor) {
   return tensor;
 }
 
-/** Runs `step`, and in each replay again. It must hold its tensors as `Used` gives them. */
+/**
+ * Runs `kernel` on tensors, as `Used` gives them, and in each replay and by each trace again. It knows no others, and of
+ * those only what their layouts say.
+ */
+template <typename Kernel>
+void Do(std::vector<at::Tensor> tensors, Kernel kernel) {
+  if (TraceUnderWay() != nullptr) TraceUnderWay()->Kernel(CurrentActivity().operation, tensors, kernel);
+  {
+    const Stopwatch stopwatch;
+    kernel(tensors);
+  }
+  if (CurrentRecording() == nullptr) return;
+  auto step = [tensors = std::move(tensors), kernel = std::move(kernel)] { kernel(tensors); };
+  CurrentRecording()->steps.push_back({std::string(CurrentActivity().operation), std::move(step)});
+}
+
+/** The same of what traces cannot do again. */
 template <typename Step>
 void Do(Step step) {
   ForbidTrace();
-  {
-    const Stopwatch stopwatch;
-    step();
-  }
-  if (CurrentRecording() != nullptr) {
-    CurrentRecording()->steps.push_back({std::string(CurrentActivity().operation), std::move(step)});
-  }
+  Do({}, [step = std::move(step)](const std::vector<at::Tensor>&) { step(); });
 }
 
 inline void RefuseWhileRecording() {

@@ -1,11 +1,15 @@
 #pragma once
-// Traces: operators as they were called once for tensors of some layout, called again for such tensors in one crossing.
+// Traces: operators and kernels as they were called once for tensors of some layout, called again for such tensors in one
+// crossing.
 
+#include <ATen/Functions.h>
 #include <napi.h>
 
+#include <functional>
 #include <map>
 #include <memory>
 #include <optional>
+#include <string>
 #include <unordered_map>
 #include <utility>
 #include <vector>
@@ -22,12 +26,30 @@ struct Hole {
   size_t tensor;
 };
 
+/** A kernel of ours, on the tensors it was given when it was recorded or others of their layouts. */
+using OwnKernel = std::function<void(const std::vector<at::Tensor>&)>;
+
+/** Memory without values. */
+struct Memory {
+  std::vector<int64_t> sizes;
+  at::TensorOptions options;
+};
+
+/** The call of an operator, or of a kernel of ours, or a tensor that one of those fills. */
 struct Step {
-  const Operator* op;
+  const Operator* op = nullptr;
   /** With empty places where tensors go. */
   torch::jit::Stack arguments;
   std::vector<Hole> holes;
+  OwnKernel kernel;
+  /** What the kernel is called, and which tensors it is given. */
+  std::string_view name;
+  std::vector<size_t> tensors;
+  std::optional<Memory> memory;
 };
+
+/** Of a kernel's tensors: one that is absent. */
+constexpr size_t kAbsent = SIZE_MAX;
 
 struct Program {
   std::vector<Step> steps;
@@ -44,13 +66,16 @@ struct Trace {
   std::map<Layout, std::unique_ptr<Program>> programs;
 };
 
-/** What is called while a trace is recorded. */
+/** What is called while a program is recorded. */
 class Tracing {
  public:
-  Tracing(Trace* trace, Layout layout, const std::vector<at::Tensor>& inputs)
-      : trace_(trace), layout_(std::move(layout)), program_(std::make_unique<Program>()) {
+  explicit Tracing(const std::vector<at::Tensor>& inputs) : program_(std::make_unique<Program>()) {
     program_->inputs = inputs.size();
     for (const auto& input : inputs) Number(input);
+    // what is done with one tensor twice says nothing of two
+    size_t known = 0;
+    for (const auto& input : inputs) known += input.defined();
+    if (numbers_.size() < known) Forbid();
   }
 
   /** Something is done that depends on more than layouts, or that is no operator. */
@@ -62,7 +87,9 @@ class Tracing {
 
   void Arguments(const Operator& op, const torch::jit::Stack& stack) {
     if (program_ == nullptr) return;
-    Step step{&op, stack, {}};
+    Step step;
+    step.op = &op;
+    step.arguments = stack;
     bool known = true;
     for (size_t i = 0; i < stack.size(); i++) {
       const auto& value = stack[i];
@@ -89,17 +116,37 @@ class Tracing {
     for (const auto& tensor : TensorsOf(stack)) Number(tensor);
   }
 
-  void End(const std::vector<at::Tensor>& outputs) {
+  /** A kernel of ours is called; undefined tensors are absent. */
+  void Kernel(std::string_view name, const std::vector<at::Tensor>& tensors, OwnKernel kernel) {
+    if (program_ == nullptr) return;
+    Step step;
+    step.name = name;
+    step.kernel = std::move(kernel);
+    for (const auto& tensor : tensors) {
+      const auto found = tensor.defined() ? numbers_.find(tensor.unsafeGetTensorImpl()) : numbers_.end();
+      if (tensor.defined() && found == numbers_.end()) return Forbid();
+      step.tensors.push_back(tensor.defined() ? found->second : kAbsent);
+    }
+    program_->steps.push_back(std::move(step));
+  }
+
+  /** Memory without values is made. */
+  void Memory(const at::Tensor& tensor) {
+    if (program_ == nullptr) return;
+    Step step;
+    step.memory = {tensor.sizes().vec(), tensor.options()};
+    program_->steps.push_back(std::move(step));
+    Number(tensor);
+  }
+
+  /** The program, null where what was called cannot be called again. */
+  std::unique_ptr<Program> End(const std::vector<at::Tensor>& outputs) {
     for (const auto& output : outputs) {
       const auto found = numbers_.find(output.unsafeGetTensorImpl());
-      if (program_ == nullptr || found == numbers_.end() || found->second < program_->inputs) {
-        Forbid();
-        break;
-      }
+      if (program_ == nullptr || found == numbers_.end() || found->second < program_->inputs) return nullptr;
       program_->outputs.push_back(found->second);
     }
-    if (trace_->programs.size() >= Trace::kMost) trace_->programs.clear();
-    trace_->programs[std::move(layout_)] = std::move(program_);
+    return std::move(program_);
   }
 
   static std::vector<at::Tensor> TensorsOf(const torch::jit::Stack& stack) {
@@ -135,8 +182,6 @@ class Tracing {
     held_.push_back(tensor);
   }
 
-  Trace* trace_;
-  Layout layout_;
   std::unique_ptr<Program> program_;
   /** Alive until the end, so that no other comes to lie where one was. */
   std::vector<at::Tensor> held_;
@@ -149,8 +194,15 @@ inline std::unique_ptr<Tracing>& TraceUnderWay() {
   return tracing;
 }
 
-inline void ForbidTraceUnderWay() {
+/** Something is done that depends on more than layouts, or that cannot be done again. */
+inline void ForbidTrace() {
   if (TraceUnderWay() != nullptr) TraceUnderWay()->Forbid();
+}
+
+/** Has the trace under way, where there is one, know memory that was made. */
+inline const at::Tensor& TracedMemory(const at::Tensor& tensor) {
+  if (TraceUnderWay() != nullptr) TraceUnderWay()->Memory(tensor);
+  return tensor;
 }
 
 }  // namespace plumbline

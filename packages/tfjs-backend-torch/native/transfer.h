@@ -6,7 +6,7 @@
 
 #include "calls.h"
 #include "handle.h"
-#include "trace-hook.h"
+#include "trace.h"
 #include "pinned.h"
 #include "recording.h"
 
@@ -94,7 +94,7 @@ inline Napi::Value Empty(const Napi::CallbackInfo& info) {
     CallsOf().views += 1;
     const Stopwatch stopwatch;
     try {
-      return Wrap(info.Env(), Made(at::empty(shape, at::TensorOptions().dtype(type).device(device))));
+      return Wrap(info.Env(), TracedMemory(Made(at::empty(shape, at::TensorOptions().dtype(type).device(device)))));
     } catch (...) {
       std::ostringstream text;
       text << type << at::IntArrayRef(shape);

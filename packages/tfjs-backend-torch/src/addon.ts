@@ -135,6 +135,16 @@ export interface Addon extends Partial<CudaAddon> {
   readonly traceBegin: (trace: Trace, tensors: ReadonlyArray<Handle | undefined>) => void
   /** Without outputs, as where a call threw, nothing is kept. */
   readonly traceEnd: (outputs: ReadonlyArray<Handle> | undefined) => void
+  /** Every call from here to `programEnd` belongs to a program on these tensors. */
+  readonly programBegin: (tensors: ReadonlyArray<Handle>) => void
+  /** Its number; below 0 without outputs, or where what was called cannot be called again. */
+  readonly programEnd: (outputs: ReadonlyArray<Handle> | undefined) => number
+  /** Runs it on the first of `operands`, whose place its outputs take. */
+  readonly programRun: (program: number) => void
+  readonly programReset: (program: number) => void
+  readonly operands: Float64Array
+  /** A number for dtype, device, sizes and strides; never of two such. */
+  readonly layout: (handle: Handle) => number
   readonly fromHost: (values: HostValues, shape: ReadonlyArray<number>, scalarType: number, device: string) => Handle
   /** Memory without values, on that CUDA device or, below 0, on the host. */
   readonly empty: (shape: ReadonlyArray<number>, scalarType: number, index: number) => Handle

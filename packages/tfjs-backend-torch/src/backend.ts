@@ -53,6 +53,8 @@ export class TorchBackend extends KernelBackend {
   private readonly narrowProducts = new Map<number, boolean>()
   /** Whether what is called is recorded, to run again on other values; see `record`. */
   isRecording = false
+  /** How often it was asked or noted what is known of values, beyond how they lie. */
+  notes = 0
 
   /** @throws TorchUnavailable where there is no addon, or no such device, or the library cannot be batch-invariant */
   constructor({ batchInvariant = false, deterministic = false, device, storage = "float32" }: TorchBackendOptions) {
@@ -115,6 +117,7 @@ export class TorchBackend extends KernelBackend {
   }
 
   override readSync(dataId: DataId): Values {
+    this.notes += 1
     const { dtype, handle, shape, strings } = this.data.get(dataId)
     if (strings !== undefined) return strings
     const size = util.sizeFromShape(shape as Array<number>)
@@ -194,6 +197,23 @@ export class TorchBackend extends KernelBackend {
     return this.shaped(data, tensor)
   }
 
+  /** What is known of a tensor that lies on this backend's device, how it lies included. */
+  onDevice(tensor: TensorInfo): TensorData {
+    const data = this.data.get(tensor.dataId)
+    if (data.onHost) this.handle(tensor)
+    if (data.layout === 0) data.layout = this.addon.layout(data.handle!)
+    const { companion } = data
+    if (companion !== undefined && data.companionLayout === 0) data.companionLayout = this.addon.layout(companion)
+    return data
+  }
+
+  /** A tensor that owns `handle`, which no scope frees, and which lies so. */
+  made(handle: Handle, { dtype, shape }: Pick<TensorInfo, "dtype" | "shape">, layout: number): TensorInfo {
+    const data = this.data.create({ handle, shape, dtype })
+    data.layout = layout
+    return { dataId: data, shape, dtype }
+  }
+
   /** The same, but a single number may still be on the host: for elementwise operators, which take either. */
   handleOrNumber(tensor: TensorInfo): Handle {
     const data = this.data.get(tensor.dataId)
@@ -217,7 +237,10 @@ export class TorchBackend extends KernelBackend {
     const type = STORAGE_TYPES[this.storage]
     if (type === FLOAT32 || typeOf(handle) !== FLOAT32) return handle
     const data = this.data.get(weight.dataId)
-    data.companion ??= toOwned(data.handle, type)
+    if (data.companion === undefined) {
+      this.notes += 1
+      data.companion = toOwned(data.handle, type)
+    }
     return util.arraysEqual(data.shape as Array<number>, weight.shape)
       ? data.companion
       : reshape(data.companion, weight.shape)
@@ -225,16 +248,19 @@ export class TorchBackend extends KernelBackend {
 
   /** Known for what came from the host; what was computed on the device is read, which waits for it, once. */
   indexRange({ dataId }: TensorInfo): IndexRange {
+    this.notes += 1
     const data = this.data.get(dataId)
     return (data.range ??= rangeOf(this.readSync(dataId) as Int32Array))
   }
 
   /** Whether every value is the same one, as far as the host knows without reading the device. */
   isUniform({ dataId, shape }: TensorInfo): boolean {
+    this.notes += 1
     return util.sizeFromShape(shape) === 1 || this.data.get(dataId).uniform
   }
 
   setUniform({ dataId }: TensorInfo): void {
+    this.notes += 1
     if (!this.isRecording) this.data.get(dataId).uniform = true
   }
 
@@ -250,21 +276,25 @@ export class TorchBackend extends KernelBackend {
 
   /** Where a kernel has written into the tensor: what the host knew of its values is past. */
   forgetValues({ dataId }: TensorInfo): void {
+    this.notes += 1
     const data = this.data.get(dataId)
     data.range = undefined
     data.uniform = false
   }
 
   hasCompanion({ dataId }: TensorInfo): boolean {
+    this.notes += 1
     return this.data.get(dataId).companion !== undefined
   }
 
   companion({ dataId }: TensorInfo): Handle | undefined {
+    this.notes += 1
     return this.data.get(dataId).companion
   }
 
   /** Sets what is kept beside the tensor's values and frees what was; the backend owns `handle` from here on. */
   setCompanion({ dataId }: TensorInfo, handle: Handle | undefined): void {
+    this.notes += 1
     const data = this.data.get(dataId)
     if (data.companion !== undefined) free(data.companion)
     data.companion = handle
@@ -272,6 +302,7 @@ export class TorchBackend extends KernelBackend {
 
   /** The same values that `compute` gives, in a part of other memory; the backend owns `handle` from here on. */
   moveCompute(weight: TensorInfo, handle: Handle): void {
+    this.notes += 1
     const data = this.data.get(weight.dataId)
     if (data.companion !== undefined) return this.setCompanion(weight, handle)
     free(data.handle!)
@@ -282,6 +313,7 @@ export class TorchBackend extends KernelBackend {
 
   /** Takes what is kept beside the values; the caller owns it. */
   takeCompanion({ dataId }: TensorInfo): Handle | undefined {
+    this.notes += 1
     const data = this.data.get(dataId)
     const { companion } = data
     data.companion = undefined
@@ -344,6 +376,7 @@ export class TorchBackend extends KernelBackend {
 
   /** The same of one of several. */
   isAnyShared(tensors: ReadonlyArray<TensorInfo>): boolean {
+    this.notes += 1
     const handles: Array<Handle> = []
     for (const { dataId } of tensors) {
       const { handle, isPart, refCount } = this.data.get(dataId)

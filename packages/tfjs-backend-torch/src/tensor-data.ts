@@ -42,6 +42,9 @@ export class TensorData {
   isPart = false
   /** All values are known to be the same. */
   uniform = false
+  /** The addon's numbers for how the tensor and its companion lie; 0 where nobody has asked yet, or there is none. */
+  layout = 0
+  companionLayout = 0
 
   constructor(store: TensorStore, guard: Guard, { dtype, onHost = false, shape, strings }: Description) {
     this.store = store
@@ -57,6 +60,7 @@ export class TensorData {
   }
 
   set handle(handle: Handle | undefined) {
+    this.layout = 0
     this.guard.memory.handle = handle
   }
 
@@ -65,6 +69,7 @@ export class TensorData {
   }
 
   set companion(handle: Handle | undefined) {
+    this.companionLayout = 0
     this.guard.memory.companion = handle
   }
 }

@@ -19,6 +19,20 @@ const MOST_TRACES = 256
 
 let isRecording = false
 
+/** Whether what is called is recorded. */
+export const isTracing = (): boolean => isRecording
+
+/** Runs `body` while what it calls is recorded, and then `end`, however it ends. */
+export const whileTracing = <R>(body: () => R, end: () => void): R => {
+  isRecording = true
+  try {
+    return body()
+  } finally {
+    isRecording = false
+    end()
+  }
+}
+
 /**
  * `compute`, whose operators are recorded once for each layout of its tensors and each set of constants and then called
  * again in one crossing into the addon. What it does may depend on nothing else: neither on values, nor on what else lies in
@@ -49,13 +63,10 @@ const newTrace = (traces: Map<string, Trace>, key: string): Trace => {
 
 const recorded = (trace: Trace, tensors: Tensors, compute: () => ReadonlyArray<Handle>): ReadonlyArray<Handle> => {
   const addon = loadAddon()
-  isRecording = true
   addon.traceBegin(trace, tensors)
   let results: ReadonlyArray<Handle> | undefined
-  try {
-    return (results = compute())
-  } finally {
-    isRecording = false
-    addon.traceEnd(results)
-  }
+  return whileTracing(
+    () => (results = compute()),
+    () => addon.traceEnd(results)
+  )
 }

@@ -6,9 +6,10 @@ import { cudnnForward, cudnnGradient, cudnnNormalizer, fitsCudnn } from "./atten
 import { fitsFlash, flashForward, flashGradient, flashNormalizer } from "./attention-flash.ts"
 import { groupsForward, groupsGradient } from "./attention-groups.ts"
 import { invariantForward } from "./attention-invariant.ts"
-import type { Attended, AttentionOptions, Heads } from "./row-groups.ts"
+import { type Attended, type AttentionOptions, type Heads, rowGroups, wholeGroup } from "./row-groups.ts"
 import { activation, cast } from "./storage.ts"
 import { typeOf } from "../handle-facts.ts"
+import { replayed } from "../replayed.ts"
 
 /** A way to attend; the gradient reads the log-normalizers as the forward pass lays them out. */
 interface Path {
@@ -25,6 +26,13 @@ interface Path {
 }
 
 type Three = readonly [Handle, Handle, Handle]
+
+/** What attention depends on where all tokens are in rows of one length; undefined where they are not. */
+const wholeRows = ({ k, q }: Heads, options: AttentionOptions) => {
+  const whole = wholeGroup(rowGroups(options), q.shape[0]!, k.shape[0]!)
+  if (whole === undefined) return undefined
+  return [whole.count, whole.length, whole.keyLength, options.scale, options.window, options.softCap]
+}
 
 const cudnn: Path = { forward: cudnnForward, normalizer: cudnnNormalizer, gradient: cudnnGradient }
 const flash: Path = { forward: flashForward, normalizer: flashNormalizer, gradient: flashGradient }
@@ -44,17 +52,20 @@ const pathOf = (heads: Heads, q: Handle, options: AttentionOptions, scope: Kerne
 }
 
 /** {q, k, v} → [out, log-normalizers]; the forward pass is our own kernel where it must be batch-invariant. */
-export const attention: Kernel = (heads: Heads, options: AttentionOptions, scope) => {
-  const type = typeOf(activation(heads.q, scope))
-  const handles = [heads.q, heads.k, heads.v].map((x) => cast(scope.of(x), type)) as [Handle, Handle, Handle]
-  const path = pathOf(heads, handles[0], options, scope)
-  const [out, logNormalizer] = (scope.backend.isBatchInvariant ? invariantly(path) : path.forward)(
-    handles,
-    options,
-    scope
-  )
-  return [scope.out(out, "float32", heads.q.shape), scope.out(logNormalizer, "float32")]
-}
+export const attention: Kernel = replayed(
+  { inputs: ["q", "k", "v"], constants: wholeRows },
+  (heads: Heads, options: AttentionOptions, scope) => {
+    const type = typeOf(activation(heads.q, scope))
+    const handles = [heads.q, heads.k, heads.v].map((x) => cast(scope.of(x), type)) as [Handle, Handle, Handle]
+    const path = pathOf(heads, handles[0], options, scope)
+    const [out, logNormalizer] = (scope.backend.isBatchInvariant ? invariantly(path) : path.forward)(
+      handles,
+      options,
+      scope
+    )
+    return [scope.out(out, "float32", heads.q.shape), scope.out(logNormalizer, "float32")]
+  }
+)
 
 const invariantly =
   (path: Path): Path["forward"] =>
@@ -64,16 +75,19 @@ const invariantly =
   }
 
 /** {q, k, v, out, logNormalizer, dy} → [dq, dk, dv] */
-export const attentionGradient: Kernel = (
-  inputs: Heads & { readonly out: TensorInfo; readonly logNormalizer: TensorInfo; readonly dy: TensorInfo },
-  options: AttentionOptions,
-  scope
-) => {
-  const { dy, k, logNormalizer, out, q, v } = inputs
-  const type = typeOf(scope.of(out))
-  const handles = [q, k, v].map((x) => cast(scope.of(x), type)) as [Handle, Handle, Handle]
-  const saved = [scope.of(out), scope.of(logNormalizer)] as const
-  const above = cast(scope.of(dy), type)
-  const gradients = pathOf(inputs, handles[0], options, scope).gradient(handles, saved, above, options, scope)
-  return gradients.map((gradient, i) => scope.out(gradient, "float32", [q, k, v][i]!.shape))
-}
+export const attentionGradient: Kernel = replayed(
+  { inputs: ["q", "k", "v", "out", "logNormalizer", "dy"], constants: wholeRows },
+  (
+    inputs: Heads & { readonly out: TensorInfo; readonly logNormalizer: TensorInfo; readonly dy: TensorInfo },
+    options: AttentionOptions,
+    scope
+  ) => {
+    const { dy, k, logNormalizer, out, q, v } = inputs
+    const type = typeOf(scope.of(out))
+    const handles = [q, k, v].map((x) => cast(scope.of(x), type)) as [Handle, Handle, Handle]
+    const saved = [scope.of(out), scope.of(logNormalizer)] as const
+    const above = cast(scope.of(dy), type)
+    const gradients = pathOf(inputs, handles[0], options, scope).gradient(handles, saved, above, options, scope)
+    return gradients.map((gradient, i) => scope.out(gradient, "float32", [q, k, v][i]!.shape))
+  }
+)

@@ -7,6 +7,7 @@ import { cudaStorage } from "./cuda/kernels.ts"
 import { cudaGated, cudaGatedGradient } from "./cuda/launches.ts"
 import { cast, dense, emptyOf, isHostFloat, matrix } from "./storage.ts"
 import { typeOf } from "../handle-facts.ts"
+import { replayed } from "../replayed.ts"
 
 const [mul, to, contiguous] = [aten("mul.Tensor"), aten("to.dtype"), aten("contiguous")]
 const [silu, siluBackward, gelu, geluBackward, relu, square, mulScalar] = [
@@ -54,8 +55,11 @@ const gateOf = (gate: Handle, up: Handle, activation: GateFunction, scope: Kerne
   return out
 }
 
-export const gatedActivation: Kernel = ({ gate, up }: GateInputs, { activation }: Gated, scope) =>
-  scope.out(gateOf(matrix(gate, scope), matrix(up, scope), activation, scope), "float32", gate.shape)
+export const gatedActivation: Kernel = replayed(
+  { inputs: ["gate", "up"], constants: ["activation"] },
+  ({ gate, up }: GateInputs, { activation }: Gated, scope) =>
+    scope.out(gateOf(matrix(gate, scope), matrix(up, scope), activation, scope), "float32", gate.shape)
+)
 
 /** [dgate, dup] */
 const gateSlopes = (
@@ -74,17 +78,24 @@ const gateSlopes = (
   return [dgate, dup]
 }
 
-export const gatedActivationGradient: Kernel = ({ dy, gate, up }: GateInputs, { activation }: Gated, scope) => {
-  const [gated, straight] = [matrix(gate, scope), matrix(up, scope)]
-  const slope = cast(dense(dy, scope), typeOf(gated))
-  const [dgate, dup] = gateSlopes([gated, straight, slope], activation, scope)
-  return [scope.out(dgate, "float32", gate.shape), scope.out(dup, "float32", up.shape)]
-}
+export const gatedActivationGradient: Kernel = replayed(
+  { inputs: ["gate", "up", "dy"], constants: ["activation"] },
+  ({ dy, gate, up }: GateInputs, { activation }: Gated, scope) => {
+    const [gated, straight] = [matrix(gate, scope), matrix(up, scope)]
+    const slope = cast(dense(dy, scope), typeOf(gated))
+    const [dgate, dup] = gateSlopes([gated, straight, slope], activation, scope)
+    return [scope.out(dgate, "float32", gate.shape), scope.out(dup, "float32", up.shape)]
+  }
+)
 
-export const squaredRelu: Kernel = ({ x }: Record<"x", TensorInfo>, _, scope) =>
+export const squaredRelu: Kernel = replayed({ inputs: ["x"] }, ({ x }: Record<"x", TensorInfo>, _, scope) =>
   scope.out(square(relu(scope.of(x))), "float32", x.shape)
+)
 
-export const squaredReluGradient: Kernel = ({ dy, x }: Record<"x" | "dy", TensorInfo>, _, scope) => {
-  const value = scope.of(x)
-  return scope.out(mulScalar(mul(slopeLike(dy, value, scope), relu(value)), 2), "float32", x.shape)
-}
+export const squaredReluGradient: Kernel = replayed(
+  { inputs: ["x", "dy"] },
+  ({ dy, x }: Record<"x" | "dy", TensorInfo>, _, scope) => {
+    const value = scope.of(x)
+    return scope.out(mulScalar(mul(slopeLike(dy, value, scope), relu(value)), 2), "float32", x.shape)
+  }
+)

@@ -8,6 +8,7 @@ import { addMatrixProduct, matrixProduct } from "./matrix-product.ts"
 import { product } from "./product.ts"
 import { activation, cast } from "./storage.ts"
 import { typeOf } from "../handle-facts.ts"
+import { replayed } from "../replayed.ts"
 
 // Linear layers on one input. Where products read copies of the weights, those of a group lie end to end in one tensor,
 // so that the group is one product, and its outputs are columns of that.
@@ -57,7 +58,7 @@ const cut = (handle: Handle, axis: 0 | 1, sizes: ReadonlyArray<number>): Readonl
 }
 
 /** [x, W, W, …] → [x·Wᵀ, …] */
-export const linears: Kernel = ([x, ...weights]: [TensorInfo, ...Array<TensorInfo>], _, scope) => {
+export const linears: Kernel = replayed({}, ([x, ...weights]: [TensorInfo, ...Array<TensorInfo>], _, scope) => {
   const rows = activation(x, scope)
   const type = typeOf(rows)
   for (const weight of weights) scope.backend.compute(weight)
@@ -71,7 +72,7 @@ export const linears: Kernel = ([x, ...weights]: [TensorInfo, ...Array<TensorInf
           weights.map(({ shape }) => shape[0]!)
         )
   return all.map((values, i) => scope.out(values, "float32", [x.shape[0]!, weights[i]!.shape[0]!]))
-}
+})
 
 /** [x, W, …] → [x·Wᵀ, …] in the storage of x */
 export const products = traced((scope, [x, ...weights]) =>
@@ -104,7 +105,7 @@ const pairsOf = (tensors: ReadonlyArray<Handle | undefined>) => {
 const outerProducts = traced((scope, [x, ...slopes]) => slopes.map((slope) => matrixProduct(t(slope), x!, scope)))
 
 /** [dy, …, W, …] → Σ dy·W, and a sum before it where one is at the end: in that one's memory where it is its own */
-export const linearsInputGradient: Kernel = (inputs: List, _, scope) => {
+export const linearsInputGradient: Kernel = replayed({}, (inputs: List, _, scope) => {
   const count = Math.floor(inputs.length / 2)
   const [dys, weights, sum] = [inputs.slice(0, count), inputs.slice(count, 2 * count), inputs[2 * count]]
   const slopes = dys.map((dy) => activation(dy, scope))
@@ -121,10 +122,10 @@ export const linearsInputGradient: Kernel = (inputs: List, _, scope) => {
   }
   addProducts(scope, [scope.of(sum), ...operands])
   return scope.written(sum)
-}
+})
 
 /** [dy, …, x] → [dyᵀ·x, …] */
-export const linearsWeightGradients: Kernel = (inputs: List, _, scope) => {
+export const linearsWeightGradients: Kernel = replayed({}, (inputs: List, _, scope) => {
   const [dys, x] = [inputs.slice(0, -1), inputs.at(-1)!]
   const rows = activation(x, scope)
   const type = typeOf(rows)
@@ -135,4 +136,4 @@ export const linearsWeightGradients: Kernel = (inputs: List, _, scope) => {
       ? outerProducts(scope, [rows, ...slopes])
       : cut(matrixProduct(t(columnsOf(slopes, scope)), rows, scope), 0, sizes)
   return all.map((values, i) => scope.out(values, "float32", [sizes[i]!, x.shape[1]!]))
-}
+})

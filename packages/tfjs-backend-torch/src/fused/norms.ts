@@ -8,6 +8,7 @@ import { cudaStorage } from "./cuda/kernels.ts"
 import { cudaRmsGradient, cudaRmsNorm, fitsRmsGradient } from "./cuda/launches.ts"
 import { cast, dense, emptyOf, isHostFloat, wide } from "./storage.ts"
 import { typeOf } from "../handle-facts.ts"
+import { replayed } from "../replayed.ts"
 
 interface Epsilon {
   readonly epsilon: number
@@ -53,32 +54,39 @@ const normed = (x: Handle, weight: Handle, epsilon: number, scope: KernelScope):
   return cast(mul(unit, wide(weight)), typeOf(x))
 }
 
-export const rmsNorm: Kernel = (inputs: NormInputs, { epsilon }: Epsilon, scope) => {
-  const [x, weight] = [dense(inputs.x, scope), dense(inputs.weight, scope)]
-  const T = cudaStorage([x], scope)
-  const out = T === undefined ? normed(x, weight, epsilon, scope) : cudaRmsNorm([x], wide(weight), epsilon, T, scope)[0]
-  return scope.out(out, "float32", inputs.x.shape)
-}
+export const rmsNorm: Kernel = replayed(
+  { inputs: ["x", "weight"], constants: ["epsilon"] },
+  (inputs: NormInputs, { epsilon }: Epsilon, scope) => {
+    const [x, weight] = [dense(inputs.x, scope), dense(inputs.weight, scope)]
+    const T = cudaStorage([x], scope)
+    const out =
+      T === undefined ? normed(x, weight, epsilon, scope) : cudaRmsNorm([x], wide(weight), epsilon, T, scope)[0]
+    return scope.out(out, "float32", inputs.x.shape)
+  }
+)
 
 /** → [x + addend, its norm] */
-export const addRmsNorm: Kernel = (inputs: NormInputs & Record<"addend", TensorInfo>, { epsilon }: Epsilon, scope) => {
-  const [x, addend, weight] = [dense(inputs.x, scope), dense(inputs.addend, scope), dense(inputs.weight, scope)]
-  const T = cudaStorage([x, addend], scope)
-  const outputs = (sum: Handle, norm: Handle) => [
-    scope.out(sum, "float32", inputs.x.shape),
-    scope.out(norm, "float32", inputs.x.shape)
-  ]
-  if (T !== undefined) {
-    const [norm, sum] = cudaRmsNorm([x, addend], wide(weight), epsilon, T, scope)
-    return outputs(sum!, norm)
+export const addRmsNorm: Kernel = replayed(
+  { inputs: ["x", "addend", "weight"], constants: ["epsilon"] },
+  (inputs: NormInputs & Record<"addend", TensorInfo>, { epsilon }: Epsilon, scope) => {
+    const [x, addend, weight] = [dense(inputs.x, scope), dense(inputs.addend, scope), dense(inputs.weight, scope)]
+    const T = cudaStorage([x, addend], scope)
+    const outputs = (sum: Handle, norm: Handle) => [
+      scope.out(sum, "float32", inputs.x.shape),
+      scope.out(norm, "float32", inputs.x.shape)
+    ]
+    if (T !== undefined) {
+      const [norm, sum] = cudaRmsNorm([x, addend], wide(weight), epsilon, T, scope)
+      return outputs(sum!, norm)
+    }
+    if ([x, addend, weight].every((handle) => isHostFloat(handle, scope))) {
+      const { out, sum } = hostNorm(x, addend, weight, epsilon, scope)
+      return outputs(sum, out)
+    }
+    const sum = addTo(x, addend)
+    return outputs(sum, normed(sum, weight, epsilon, scope))
   }
-  if ([x, addend, weight].every((handle) => isHostFloat(handle, scope))) {
-    const { out, sum } = hostNorm(x, addend, weight, epsilon, scope)
-    return outputs(sum, out)
-  }
-  const sum = addTo(x, addend)
-  return outputs(sum, normed(sum, weight, epsilon, scope))
-}
+)
 
 /**
  * With r = 1/√(mean(x²) + ε), x̂ = r·x and g = dy·w: dx = r·(g − x̂·mean(g·x̂)), dw = Σ over rows of dy·x̂. What flows
@@ -117,36 +125,44 @@ const made = (
   scope: KernelScope
 ): Array<TensorInfo> => parts.flatMap((part, i) => (part === undefined ? [] : [scope.out(part, "float32", shapes[i]!)]))
 
-export const rmsNormGradient: Kernel = (inputs: NormInputs, numbers: GradientNumbers, scope) => {
-  const operands = [dense(inputs.x, scope), dense(inputs.weight, scope), dense(inputs.dy, scope)] as const
-  return made(slopes(operands, numbers, scope), [inputs.x.shape, inputs.weight.shape], scope)
-}
+export const rmsNormGradient: Kernel = replayed(
+  { inputs: ["x", "weight", "dy"], constants: ["epsilon", "withWeight"] },
+  (inputs: NormInputs, numbers: GradientNumbers, scope) => {
+    const operands = [dense(inputs.x, scope), dense(inputs.weight, scope), dense(inputs.dy, scope)] as const
+    return made(slopes(operands, numbers, scope), [inputs.x.shape, inputs.weight.shape], scope)
+  }
+)
 
 /** {sum, weight, dsum, dy} → [gradient of either summand, dweight] */
-export const addRmsNormGradient: Kernel = (
-  inputs: Record<"sum" | "weight" | "dsum" | "dy", TensorInfo>,
-  numbers: GradientNumbers,
-  scope
-) => {
-  const operands = [inputs.sum, inputs.weight, inputs.dy, inputs.dsum].map((tensor) => dense(tensor, scope))
-  const parts = slopes(operands as [Handle, Handle, Handle, Handle], numbers, scope)
-  return made(parts, [inputs.sum.shape, inputs.weight.shape], scope)
-}
+export const addRmsNormGradient: Kernel = replayed(
+  { inputs: ["sum", "weight", "dsum", "dy"], constants: ["epsilon", "withWeight"] },
+  (inputs: Record<"sum" | "weight" | "dsum" | "dy", TensorInfo>, numbers: GradientNumbers, scope) => {
+    const operands = [inputs.sum, inputs.weight, inputs.dy, inputs.dsum].map((tensor) => dense(tensor, scope))
+    const parts = slopes(operands as [Handle, Handle, Handle, Handle], numbers, scope)
+    return made(parts, [inputs.sum.shape, inputs.weight.shape], scope)
+  }
+)
 
-export const layerNorm: Kernel = (inputs: NormInputs, { epsilon }: Epsilon, scope) => {
-  const x = scope.of(inputs.x)
-  const [weight, bias] = [alike(scope.of(inputs.weight), x), alike(scope.of(inputs.bias), x)]
-  const [out] = layerNormOf(x, inputs.weight.shape, weight, bias, epsilon)
-  return scope.out(out!, "float32", inputs.x.shape)
-}
+export const layerNorm: Kernel = replayed(
+  { inputs: ["x", "weight", "bias"], constants: ["epsilon"] },
+  (inputs: NormInputs, { epsilon }: Epsilon, scope) => {
+    const x = scope.of(inputs.x)
+    const [weight, bias] = [alike(scope.of(inputs.weight), x), alike(scope.of(inputs.bias), x)]
+    const [out] = layerNormOf(x, inputs.weight.shape, weight, bias, epsilon)
+    return scope.out(out!, "float32", inputs.x.shape)
+  }
+)
 
-export const layerNormGradient: Kernel = (inputs: NormInputs, { epsilon, withWeight }: GradientNumbers, scope) => {
-  const x = scope.of(inputs.x)
-  const [weight, dy] = [alike(scope.of(inputs.weight), x), alike(scope.of(inputs.dy), x)]
-  const shape = inputs.weight.shape
-  const [, average, inverse] = layerNormOf(x, shape, weight, undefined, epsilon)
-  // the bias only says that its gradient is wanted, in its shape
-  const wanted = [true, withWeight, withWeight]
-  const parts = layerNormBackward(dy, x, shape, average, inverse, weight, weight, wanted)
-  return made(withWeight ? parts : [parts[0]], [inputs.x.shape, shape, shape], scope)
-}
+export const layerNormGradient: Kernel = replayed(
+  { inputs: ["x", "weight", "dy"], constants: ["epsilon", "withWeight"] },
+  (inputs: NormInputs, { epsilon, withWeight }: GradientNumbers, scope) => {
+    const x = scope.of(inputs.x)
+    const [weight, dy] = [alike(scope.of(inputs.weight), x), alike(scope.of(inputs.dy), x)]
+    const shape = inputs.weight.shape
+    const [, average, inverse] = layerNormOf(x, shape, weight, undefined, epsilon)
+    // the bias only says that its gradient is wanted, in its shape
+    const wanted = [true, withWeight, withWeight]
+    const parts = layerNormBackward(dy, x, shape, average, inverse, weight, weight, wanted)
+    return made(withWeight ? parts : [parts[0]], [inputs.x.shape, shape, shape], scope)
+  }
+)

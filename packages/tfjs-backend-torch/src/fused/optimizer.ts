@@ -1,6 +1,6 @@
 import type { TensorInfo } from "@tensorflow/tfjs-core"
 import type { Handle } from "../addon.ts"
-import { aten, atenInPlace, atenOwned } from "../aten.ts"
+import { aten, atenAll, atenInPlace, atenOwned } from "../aten.ts"
 import { type Kernel, type KernelScope, sizeOf } from "../kernel.ts"
 import { BFLOAT16, FLOAT32, FLOAT64 } from "../scalar-type.ts"
 import { cudaStorage, launch, spread } from "./cuda/kernels.ts"
@@ -8,15 +8,15 @@ import { cudaNorm } from "./cuda/launches.ts"
 import { dense, isHostFloat, renewCopy, wide } from "./storage.ts"
 import { typeOf } from "../handle-facts.ts"
 
-const [vectorNorm, to, sub, nanToNum, stack, clone, mul] = [
+const [vectorNorm, to, sub, nanToNum, stack, clone] = [
   aten("linalg_vector_norm"),
   aten("to.dtype"),
   aten("sub.Tensor"),
   aten("nan_to_num"),
   aten("stack"),
-  aten("clone"),
-  aten("mul.Scalar")
+  aten("clone")
 ]
+const mulEach = atenAll("_foreach_mul.Scalar")
 const full = atenOwned("full")
 const fusedAdamw = atenInPlace("_fused_adamw_")
 
@@ -134,10 +134,8 @@ const parts = (items: ReadonlyArray<Item>): ReadonlyArray<ReadonlyArray<Item>> =
 const atenAdamw = (items: ReadonlyArray<Item>, attrs: AdamwAttributes, scope: KernelScope): void => {
   const { beta1, beta2, denominatorScale, epsilon, gradientScale } = attrs
   const { decay, stepSize } = items[0]!
-  const slopes = items.map(({ gradient }) => {
-    const exact = wide(gradient)
-    return gradientScale === 1 ? exact : mul(exact, gradientScale)
-  })
+  const exact = items.map(({ gradient }) => wide(gradient))
+  const slopes = gradientScale === 1 ? exact : mulEach(exact, gradientScale)
   const rate = stepSize / denominatorScale
   const weightDecay = rate === 0 ? 0 : (1 - decay) / rate
   lateStep ??= full([], LATE, FLOAT32, undefined, scope.backend.device)

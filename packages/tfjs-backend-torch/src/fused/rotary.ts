@@ -7,6 +7,7 @@ import { cudaStorage } from "./cuda/kernels.ts"
 import { cudaRotary, cudaRotaryHeads } from "./cuda/launches.ts"
 import { cast, dense, matrix, wide } from "./storage.ts"
 import { typeOf } from "../handle-facts.ts"
+import { replayed } from "../replayed.ts"
 
 const [mul, sub, add, narrow, cat, unsqueeze, neg, reshape] = [
   aten("mul.Tensor"),
@@ -26,44 +27,46 @@ interface Direction {
 }
 
 /** Halves i and i + R/2 of each head rotate together; what lies beyond R passes through. */
-export const rotary: Kernel = ({ x, ...angles }: Angles & Record<"x", TensorInfo>, { inverse }: Direction, scope) => {
-  const value = dense(x, scope)
-  const T = cudaStorage([value], scope)
-  const rotated =
-    T === undefined
-      ? composed(scope, [scope.of(angles.cos), scope.of(angles.sin), value], inverse === true)[0]!
-      : cudaRotary([value, ...wideAngles(angles, scope)], inverse === true ? -1 : 1, T, scope)
-  return scope.out(rotated, "float32", x.shape)
-}
+export const rotary: Kernel = replayed(
+  { inputs: ["x", "cos", "sin"], constants: ["inverse"] },
+  ({ x, ...angles }: Angles & Record<"x", TensorInfo>, { inverse }: Direction, scope) => {
+    const value = dense(x, scope)
+    const T = cudaStorage([value], scope)
+    const rotated =
+      T === undefined
+        ? composed(scope, [scope.of(angles.cos), scope.of(angles.sin), value], inverse === true)[0]!
+        : cudaRotary([value, ...wideAngles(angles, scope)], inverse === true ? -1 : 1, T, scope)
+    return scope.out(rotated, "float32", x.shape)
+  }
+)
 
 /** {q, k, v}: the first two rotated, the third as it is. Rotated backward on CUDA, all three are columns of one matrix. */
-export const rotaryHeads: Kernel = (
-  inputs: Angles & Record<"q" | "k" | "v", TensorInfo>,
-  { inverse }: Direction,
-  scope
-) => {
-  const { k, q, v } = inputs
-  const T = cudaStorage([scope.of(q), scope.of(k)], scope)
-  if (T === undefined) {
-    const [first, second] = composed(
-      scope,
-      [inputs.cos, inputs.sin, q, k].map((x) => scope.of(x)),
-      inverse === true
-    )
-    return [scope.out(first!, "float32", q.shape), scope.out(second!, "float32", k.shape), scope.share(v)]
+export const rotaryHeads: Kernel = replayed(
+  { inputs: ["q", "k", "v", "cos", "sin"], constants: ["inverse"] },
+  (inputs: Angles & Record<"q" | "k" | "v", TensorInfo>, { inverse }: Direction, scope) => {
+    const { k, q, v } = inputs
+    const T = cudaStorage([scope.of(q), scope.of(k)], scope)
+    if (T === undefined) {
+      const [first, second] = composed(
+        scope,
+        [inputs.cos, inputs.sin, q, k].map((x) => scope.of(x)),
+        inverse === true
+      )
+      return [scope.out(first!, "float32", q.shape), scope.out(second!, "float32", k.shape), scope.share(v)]
+    }
+    const [queries, keys, values] = [q, k, v].map((x) => matrix(x, scope)) as [Handle, Handle, Handle]
+    const shapes = { heads: q.shape[1]!, keyHeads: k.shape[1]!, width: q.shape[2]! }
+    const angles = wideAngles(inputs, scope)
+    const type = typeOf(queries)
+    const parts = cudaRotaryHeads([queries, keys, cast(values, type)], angles, shapes, inverse === true, T, scope)
+    const [first, second, third] = parts
+    return [
+      scope.out(reshape(first, q.shape), "float32", q.shape),
+      scope.out(reshape(second, k.shape), "float32", k.shape),
+      third === undefined ? scope.share(v) : scope.out(reshape(third, v.shape), "float32", v.shape)
+    ]
   }
-  const [queries, keys, values] = [q, k, v].map((x) => matrix(x, scope)) as [Handle, Handle, Handle]
-  const shapes = { heads: q.shape[1]!, keyHeads: k.shape[1]!, width: q.shape[2]! }
-  const angles = wideAngles(inputs, scope)
-  const type = typeOf(queries)
-  const parts = cudaRotaryHeads([queries, keys, cast(values, type)], angles, shapes, inverse === true, T, scope)
-  const [first, second, third] = parts
-  return [
-    scope.out(reshape(first, q.shape), "float32", q.shape),
-    scope.out(reshape(second, k.shape), "float32", k.shape),
-    third === undefined ? scope.share(v) : scope.out(reshape(third, v.shape), "float32", v.shape)
-  ]
-}
+)
 
 const wideAngles = ({ cos, sin }: Angles, scope: KernelScope): readonly [Handle, Handle] => [
   wide(dense(cos, scope)),

@@ -8,6 +8,7 @@ import { cudaRowSums, cudaScaleRows } from "./cuda/row-launches.ts"
 import { rowSums } from "./row-sums.ts"
 import { activation, cast, dense, wide, zerosOf } from "./storage.ts"
 import { typeOf } from "../handle-facts.ts"
+import { replayed } from "../replayed.ts"
 
 const [indexSelect, embeddingBackward, mul, unsqueeze, clone, to] = [
   aten("index_select"),
@@ -71,15 +72,18 @@ const addedRows = (slope: Handle, ids: Int32Array, rows: number, scope: KernelSc
   return cast(sums, typeOf(slope))
 }
 
-export const scaleRows: Kernel = ({ factors, x }: Record<"x" | "factors", TensorInfo>, _, scope) => {
-  const value = dense(x, scope)
-  const T = cudaStorage([value], scope)
-  if (T !== undefined) {
-    return scope.out(cudaScaleRows(value, wide(dense(factors, scope)), T, scope), "float32", x.shape)
+export const scaleRows: Kernel = replayed(
+  { inputs: ["x", "factors"] },
+  ({ factors, x }: Record<"x" | "factors", TensorInfo>, _, scope) => {
+    const value = dense(x, scope)
+    const T = cudaStorage([value], scope)
+    if (T !== undefined) {
+      return scope.out(cudaScaleRows(value, wide(dense(factors, scope)), T, scope), "float32", x.shape)
+    }
+    const scaled = mul(value, unsqueeze(scope.of(factors), 1))
+    return scope.out(to(scaled, typeOf(value)), "float32", x.shape)
   }
-  const scaled = mul(value, unsqueeze(scope.of(factors), 1))
-  return scope.out(to(scaled, typeOf(value)), "float32", x.shape)
-}
+)
 
 /** In place where nothing else lies in the target's memory, so that what is recorded finds it there; in the target's storage. */
 export const updateRows: Kernel = (
