@@ -49,6 +49,7 @@ describe("plumb", () => {
       "score",
       "tokenize",
       "serve",
+      "doctor",
       "plan",
       "runs",
       "show",
@@ -59,17 +60,14 @@ describe("plumb", () => {
   })
 
   it.each([
-    [
-      ["plan", "ppo", "--help"],
-      /^plumb plan ALGORITHM .*ALGORITHM: sft, dpo.*Not ppo: it writes responses of its own/s
-    ],
-    [["plan", "grpo", "--model", "m", "-h"], /Not grpo: it writes responses/],
+    [["plan", "grpo", "--model", "m", "-h"], /^plumb plan grpo --model DIR --train FILE \[--output DIR\]/],
     [["plan", "--model", "m", "--help"], /^plumb plan ALGORITHM/],
+    [["doctor", "--help"], /^plumb doctor ALGORITHM.*micro-batches/s],
     [["plan", "sft", "--help"], /^plumb plan sft/],
     [["bench", "--shape", "llama-tiny", "-h"], /^plumb bench train\|dpo/],
     [["run", "--output", "x", "--help"], /^plumb run RECIPE/],
     [["help", "ppo"], /^plumb ppo --model/],
-    [["help", "plan", "rloo"], /Not rloo: it writes/]
+    [["help", "doctor", "rloo"], /^plumb doctor rloo .*--accept/s]
   ])("shows the help that is asked for, also where it would refuse to run: %j", async (args, text) => {
     const { code, stderr, stdout } = await plumb(args, folder)
     expect([code, stderr]).toEqual([0, ""])
@@ -441,6 +439,26 @@ describe.skipIf(!hasGolden)("plumb with a model", () => {
     expect(adapted!["trained_parameters"]).toBeLessThan(plan!["trained_parameters"] as number)
     // two moments of 4 bytes; of the model nothing moves
     expect(adapted!["memory_bytes"]).toMatchObject({ moments: 8 * (adapted!["trained_parameters"] as number) })
+    expect(readdirSync(folder)).toEqual(before)
+  })
+
+  it("plans what writes its own data, and a recipe, by the first step", async () => {
+    const before = readdirSync(folder)
+    const prompts = ["--train", join(golden, "preferences.jsonl"), "--reward", "think_format", "--max-new-tokens", "8"]
+    const sizes = ["--batch-size", "4", "--samples", "2", "--inner-epochs", "2", "--save-every", "5"]
+    const [online] = jsonLines(await ok(["plan", "grpo", "--model", model, ...prompts, ...sizes, "--json"]))
+    // 32 prompts, 4 a rollout, each rollout twice
+    expect(online).toMatchObject({ steps: 16, first_step: { steps_per_experience: 2 } })
+    const { experience_seconds, step_seconds } = online!["first_step"] as Readonly<Record<string, number>>
+    expect(online!["seconds"]).toBeCloseTo(16 * (experience_seconds! / 2 + step_seconds!), 9)
+    const trained = online!["trained_parameters"] as number
+    // at steps 5, 10, 15 and 16, of which the two newest are kept, and the model
+    expect([online!["checkpoint_bytes"], online!["disk_bytes"]]).toEqual([12 * trained, 2 * 12 * trained + 4 * trained])
+    const recipe = join(root, "test", "fixtures", "recipes", "two-stages.ts")
+    const stages = ["--model", model, "--train", join(golden, "preferences.jsonl"), "--steps", "3"]
+    const text = await ok(["plan", "run", recipe, ...stages])
+    expect(text).toMatch(/^steps +3$/m)
+    expect(text).toMatch(/^time +about \S+ for 3 steps: the first took/m)
     expect(readdirSync(folder)).toEqual(before)
   })
 

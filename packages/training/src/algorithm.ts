@@ -54,6 +54,8 @@ export interface Algorithm<Models extends Trainable, Batch extends MicroBatch, E
    * the policy as it begins. None when absent.
    */
   readonly atFirst?: Readonly<Record<string, Expected>>
+  /** Steps that are made on what is written or read at one time; 1 when absent. */
+  readonly stepsPerExperience?: number
   /** Steps in one pass over the data. */
   readonly stepsPerEpoch: Effect.Effect<number, E, R>
   /**

@@ -42,6 +42,7 @@ export { Examination, type Examiner, type Finding, type FirstStep } from "./exam
 export { adamw, type AdamwOptions, clipScale, type Optimizer } from "./optimizer.ts"
 export { needed, NonNegative, NonNegativeInt, option, optional, Positive, PositiveInt, Share } from "./option.ts"
 export { batchFields, memoryFields, optimizationFields, Overlong, runFields, TrainingOptions } from "./options.ts"
+export { keptCheckpoints } from "./kept-checkpoints.ts"
 export { decideProgress } from "./progress-decision.ts"
 export {
   createRunFolder,

@@ -58,7 +58,7 @@ export const runTraining = Effect.fn("runTraining")(
     const evaluates = heldOut.length > 0 || evaluation !== undefined
     const plan = yield* planLoop(options, yield* algorithm.stepsPerEpoch, evaluates)
     const examiner = yield* Examination
-    if (examiner !== undefined) return yield* examine(run, examiner)
+    if (examiner !== undefined) return yield* examine(run, plan, examiner)
     const { exchange, rank } = yield* Processes
     // the stage of a recipe after one that was stopped; who asks one process to stop asks all
     if (exchange((yield* StopRequest)()).includes(true)) {

@@ -92,6 +92,7 @@ export const policyGradient = <E = never, R = never>(
     trainable: Effect.map(Policy, (policy) => ({ policy })),
     sampledFrom: ({ policy }) => policy,
     ...(kl !== undefined && { atFirst: { kl: { value: 0, perNat: 0.05 } } }),
+    stepsPerExperience: steps,
     stepsPerEpoch: Effect.map(PromptData, ({ sampler }) => sampler.stepsPerEpoch * steps),
     check: checkPolicyGradient(options),
     experience: (position, end) =>

@@ -20,6 +20,15 @@ export interface FirstStep {
   readonly units: ReadonlyArray<number>
   /** What its metrics should have been. */
   readonly expected: Readonly<Record<string, Expected>>
+  /** Until its data were there, and from then on. */
+  readonly seconds: { readonly experience: number; readonly step: number }
+  /** Steps that are made on what was then there. */
+  readonly stepsPerExperience: number
+  /** Steps that the run would make, and checkpoints that would be left of it. */
+  readonly steps: number
+  readonly checkpoints: number
+  /** Numbers that the optimizer moves. */
+  readonly trainedParameters: number
 }
 
 /** Who looks at a run instead of letting it happen. */

@@ -2,7 +2,7 @@ import type { ReferenceUse } from "@plumbline/algorithms/commands"
 import { causalParameters, type DecoderConfig, type ParameterSpec, quantisedMatrices } from "@plumbline/models"
 import type { AdapterSize } from "@plumbline/peft"
 import { nf4Bytes } from "@plumbline/runtime"
-import type { MachineOptions } from "./backend.ts"
+import type { MachineOptions } from "../backend.ts"
 
 /** What memory depends on besides the model and the data. */
 export interface Training extends Pick<MachineOptions, "device" | "precision"> {

@@ -1,8 +1,8 @@
 import { type DecoderConfig, flopsPerToken, parameterCount } from "@plumbline/models"
 import type { AdapterSize } from "@plumbline/peft"
-import type { TrainingOptions } from "@plumbline/training"
-import { type MemoryCosts, memoryOf, type Training } from "./plan-memory.ts"
-import type { Workload } from "./plan-workload.ts"
+import { keptCheckpoints, type TrainingOptions } from "@plumbline/training"
+import { type MemoryCosts, memoryOf, type Training } from "./memory.ts"
+import type { Workload } from "./workload.ts"
 
 export type CostOptions = Pick<
   TrainingOptions,
@@ -66,7 +66,7 @@ export const costsOf = (config: DecoderConfig, workload: Workload, options: Cost
     flops: steps * flopsPerStep + once + evaluation,
     memory: memoryOf(config, largestMicroBatch(workload, options), options),
     checkpointBytes,
-    diskBytes: keptCheckpoints(workload, options, steps) * checkpointBytes + stored
+    diskBytes: checkpointsOf(workload, options, steps) * checkpointBytes + stored
   }
 }
 
@@ -87,11 +87,14 @@ const evaluates = ({ heldOut }: Workload, { evalEvery }: CostOptions) => heldOut
 const evaluationFlops = (config: DecoderConfig, workload: Workload, options: CostOptions, steps: number): number =>
   evaluates(workload, options) ? Math.ceil(steps / options.evalEvery) * FORWARD * flopsOf(config, workload.heldOut) : 0
 
-const keptCheckpoints = (workload: Workload, options: CostOptions, steps: number): number => {
-  const every = options.saveEvery ?? (evaluates(workload, options) ? options.evalEvery : 100)
-  if (every === 0) return 0
-  const best = evaluates(workload, options) ? 1 : 0
-  return Math.min(Math.ceil(steps / every), options.keepCheckpoints + best)
+const checkpointsOf = (
+  workload: Workload,
+  { evalEvery, keepCheckpoints, saveEvery }: CostOptions,
+  maxSteps: number
+) => {
+  const canEvaluate = workload.heldOut.length > 0
+  const every = saveEvery ?? (canEvaluate && evalEvery > 0 ? evalEvery : 100)
+  return keptCheckpoints({ canEvaluate, evalEvery, maxSteps, saveEvery: every }, keepCheckpoints)
 }
 
 /** The largest micro-batch there can be. */

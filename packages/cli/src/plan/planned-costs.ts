@@ -2,8 +2,8 @@ import type { AnyBuiltin } from "@plumbline/algorithms/commands"
 import { readConfig } from "@plumbline/models"
 import { type AdapterOptions, adapterSize } from "@plumbline/peft"
 import { Effect } from "effect"
-import { type CostOptions, type Costs, costsOf } from "./plan-costs.ts"
-import { type PlanOptions, workloadOf } from "./plan-workload.ts"
+import { type CostOptions, type Costs, costsOf } from "./costs.ts"
+import { type PlanOptions, workloadOf } from "./workload.ts"
 
 export type PlannedOptions = PlanOptions &
   Omit<CostOptions, "adapter" | "quantised"> &

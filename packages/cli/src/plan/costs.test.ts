@@ -1,7 +1,7 @@
 import { decoderConfig, llama } from "@plumbline/models"
 import { describe, expect, it } from "vitest"
-import { costsOf } from "./plan-costs.ts"
-import type { Workload } from "./plan-workload.ts"
+import { costsOf } from "./costs.ts"
+import type { Workload } from "./workload.ts"
 
 const table = {
   family: llama,
