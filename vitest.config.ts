@@ -1,10 +1,35 @@
-import { defineConfig } from "vitest/config"
+import { configDefaults, defineConfig } from "vitest/config"
+
+/** Of what a process knows as a whole, such as the tensors alive in it, or of whole commands: each file has a process of its own. */
+const apart = [
+  "packages/runtime/src/**/*.test.ts",
+  "packages/tfjs-backend-torch/src/**/*.test.ts",
+  "packages/models/src/checkpoint/load-quantised.test.ts",
+  "scripts/*.test.ts",
+  "test/**/*.test.ts"
+]
 
 export default defineConfig({
   test: {
-    include: ["packages/*/src/**/*.test.ts", "scripts/*.test.ts", "test/**/*.test.ts"],
+    globalSetup: ["scripts/test-folder.ts"],
     pool: "forks",
-    testTimeout: 60_000,
-    hookTimeout: 60_000
+    // one a core: much of the time goes to commands that tests start and wait for
+    maxWorkers: "100%",
+    // ends what hangs; beside other work a test of several commands takes a minute
+    testTimeout: 180_000,
+    hookTimeout: 180_000,
+    projects: [
+      { extends: true, test: { name: "apart", include: apart } },
+      {
+        extends: true,
+        // loading what they test took these longer than testing it
+        test: {
+          name: "together",
+          include: ["packages/*/src/**/*.test.ts"],
+          exclude: [...configDefaults.exclude, ...apart],
+          isolate: false
+        }
+      }
+    ]
   }
 })
