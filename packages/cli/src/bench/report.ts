@@ -148,17 +148,20 @@ const microseconds = (seconds: number): string => `${(seconds * 1e6).toFixed(1)}
 
 const milliseconds = (seconds: number): string => `${Number((seconds * 1000).toPrecision(4))} ms`
 
-/** Whatever the runtime tells of its memory: `bytes` are the tensors alive between steps. */
+/** What the runtime tells of its memory. */
 const memoryText = (memory: MemoryReport): string =>
-  Object.entries(memory)
-    .filter(([name, value]) => /bytes$/i.test(name) && value !== undefined)
-    .map(([name, value]) => `${(Number(value) / 2 ** 20).toFixed(0)} MiB ${MEMORY_WORDS[name] ?? name}`)
+  Object.entries(MEMORY_WORDS)
+    .map(([name, words]) => [memory[name as keyof typeof MEMORY_WORDS], words] as const)
+    .filter(([value]) => value !== undefined)
+    .map(([value, words]) => `${(value! / 2 ** 20).toFixed(0)} MiB ${words}`)
     .join(", ")
 
-const MEMORY_WORDS: Readonly<Record<string, string>> = {
+/** `bytes` are the tensors alive between steps. */
+const MEMORY_WORDS: Readonly<Record<Exclude<keyof MemoryReport, "tensors" | "handles">, string>> = {
   bytes: "of tensors",
   allocatedBytes: "in use",
   reservedBytes: "reserved",
+  availableBytes: "free",
   peakBytes: "at most in use"
 }
 
