@@ -17,18 +17,17 @@ export interface Examined<E> {
 /**
  * Lets a run go as far as its first step and ends it there. Nothing of it stays but what was told.
  *
- * @param split of global batches, instead of the run's own
+ * @param how global batches are split, instead of as the run's options say, and whether steps are timed
  */
 export const examined = <A, E, R>(
   run: Effect.Effect<A, E, R>,
-  { precision, split }: Pick<Examiner, "precision" | "split">
+  how: Pick<Examiner, "precision" | "split" | "timed">
 ): Effect.Effect<Examined<E>, never, R> =>
   Effect.gen(function* () {
     const findings: Array<Finding> = []
     const first = yield* Deferred.make<FirstStep>()
     const examiner: Examiner = {
-      precision,
-      split,
+      ...how,
       tell: (finding) => Effect.sync(() => void findings.push(finding)),
       seen: (step) => Effect.andThen(Deferred.succeed(first, step), Effect.never)
     }

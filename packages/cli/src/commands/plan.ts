@@ -36,7 +36,7 @@ const GENERAL_HELP = `plumb plan ${TARGET_USAGE}
 What a run will take: steps, time, memory, disk. Takes the options of the run and writes nothing.
 
 Of an algorithm that reads all it learns from, all that is computed from the model's numbers and the lengths of the data.
-One that writes responses of its own (ppo, grpo, online-dpo …), and a recipe, of which its first stage, makes its first step in
-memory, and the others are taken to be like it.
+One that writes responses of its own (ppo, grpo, online-dpo …), and a recipe, of which its first stage, makes its first steps in
+memory, and the others are taken to be like them.
 
 plumb plan sft --help, plumb plan run RECIPE.ts --help list the options.`

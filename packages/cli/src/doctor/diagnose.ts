@@ -5,7 +5,6 @@ import type { CommandFailure } from "../command.ts"
 import type { Costs } from "../plan/costs.ts"
 import { memoryTotal } from "../plan/planned-costs.ts"
 import { examined } from "../before-run/examined.ts"
-import { timeText } from "../before-run/duration-of.ts"
 import { failureFinding } from "./failure.ts"
 import { firstStepFindings } from "./first-step.ts"
 import { availableBytes, roomFinding, usedFinding } from "./memory.ts"
@@ -44,8 +43,7 @@ export const diagnose = Effect.fnUntraced(function* <A, R>({ accepted, costs, pr
   const told = [...before, ...findings]
   if ("failure" in outcome) return settled([...told, failureFinding(outcome.failure)])
   const { step } = outcome
-  const time: Finding = { check: "time", verdict: "fine", text: timeText(step) }
-  const seen = [...told, ...firstStepFindings(step, precision), ...usedFinding(runtime), time]
+  const seen = [...told, ...firstStepFindings(step, precision), ...usedFinding(runtime)]
   const split = otherSplit(step)
   if (split === undefined) return settled(seen, step)
   const again = yield* examined(run, { precision, split })

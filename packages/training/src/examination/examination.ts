@@ -12,7 +12,7 @@ export interface Finding {
   readonly text: string
 }
 
-/** The first step of a run, made in memory. */
+/** The first step of a run, made in memory, and how long steps take. */
 export interface FirstStep {
   readonly algorithm: string
   readonly metrics: StepMetrics
@@ -20,9 +20,9 @@ export interface FirstStep {
   readonly units: ReadonlyArray<number>
   /** What its metrics should have been. */
   readonly expected: Readonly<Record<string, Expected>>
-  /** Until its data were there, and from then on. */
+  /** Of a step, in the median of those that were made: until its data were there, and from then on. */
   readonly seconds: { readonly experience: number; readonly step: number }
-  /** Steps that are made on what was then there. */
+  /** Steps that are made on what is there at one time. */
   readonly stepsPerExperience: number
   /** Steps that the run would make, and checkpoints that would be left of it. */
   readonly steps: number
@@ -36,6 +36,8 @@ export interface Examiner {
   readonly precision: "float32" | "bfloat16"
   /** How global batches of files are split instead of as the run's options say. */
   readonly split?: MicroBatching | undefined
+  /** Whether more steps than one are made, as long as they take no time to speak of, to see how long one takes. */
+  readonly timed?: boolean
   readonly tell: (finding: Finding) => Effect.Effect<void>
   /** The first stage has made its first step: nothing comes after it. */
   readonly seen: (step: FirstStep) => Effect.Effect<never>

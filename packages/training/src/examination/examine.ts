@@ -7,11 +7,14 @@ import type { ProgressOptions } from "../progress-decision.ts"
 import { RunContext } from "../run-context.ts"
 import { RunJournal } from "../run-journal.ts"
 import type { TrainingRun } from "../run.ts"
-import { collectInto, MetricSink, type MetricRow } from "../sinks/metric-sink.ts"
+import { collectInto, MetricSink, type MetricRow, type MetricSinkShape } from "../sinks/metric-sink.ts"
 import { train } from "../train.ts"
 import type { Examiner } from "./examination.ts"
 
-/** Makes the first step of a run, of which nothing is kept, and tells the examiner. */
+/** Of steps that are timed; one that has begun is ended. */
+const MOST_SECONDS = 5
+
+/** Makes the first step of a run, or as many as time allows where they are timed, keeps nothing, and tells the examiner. */
 export const examine = Effect.fn("examine")(function* <M extends Trainable, B extends MicroBatch, E, R>(
   { algorithm, options }: TrainingRun<M, B, E, R>,
   plan: ProgressOptions,
@@ -19,51 +22,67 @@ export const examine = Effect.fn("examine")(function* <M extends Trainable, B ex
 ) {
   const { output } = yield* RunContext
   const startedAt = new Date(yield* Clock.currentTimeMillis).toISOString()
-  const { name } = algorithm
+  const { name, stepsPerExperience = 1 } = algorithm
   yield* (yield* RunStore).register({ id: output, folder: output, name, algorithm: name, startedAt, config: {} })
-  const rows: Array<MetricRow> = []
-  const { experience, seen } = watched(algorithm)
-  const once = { ...options, maxSteps: 1, saveEvery: 0, evalEvery: 0 }
+  const few = examiner.timed === true ? { maxSteps: plan.maxSteps, maxSeconds: MOST_SECONDS } : { maxSteps: 1 }
+  const watch = watched(algorithm)
   const { models } = yield* train({
-    algorithm: { ...algorithm, experience },
-    options: once,
+    algorithm: { ...algorithm, experience: watch.experience },
+    options: { ...options, ...few, saveEvery: 0, evalEvery: 0 },
     extraFiles: {},
     folder: output
-  }).pipe(Effect.provideService(MetricSink, collectInto(rows)), Effect.provide(RunJournal.layerStore(output)))
-  const { metrics } = rows[0]!
-  const { seconds, units } = seen()
+  }).pipe(Effect.provideService(MetricSink, watch.sink), Effect.provide(RunJournal.layerStore(output)))
+  const { batches, rows } = watch
   const trained = Object.values(models).flatMap((model) => [...model.variables])
+  // within one experience the data of a later step are there already
+  const got = batches.filter((_, step) => step % stepsPerExperience === 0)
   return yield* examiner.seen({
     algorithm: name,
-    metrics,
-    units,
+    metrics: rows[0]!.metrics,
+    units: batches[0]!.units,
     expected: algorithm.atFirst ?? {},
-    seconds: { experience: seconds, step: metrics["timers/step"]! },
-    stepsPerExperience: algorithm.stepsPerExperience ?? 1,
+    seconds: {
+      experience: usual(got.map(({ seconds }) => seconds)),
+      step: usual(rows.map(({ metrics }) => metrics["timers/step"]!))
+    },
+    stepsPerExperience,
     steps: plan.maxSteps,
     checkpoints: keptCheckpoints(plan, options.keepCheckpoints),
     trainedParameters: trained.reduce((total, { size }) => total + size, 0)
   })
 })
 
-/** The experience of an algorithm, of whose first batch it is seen how long it took and how it is split. */
+/** The median; the first one, in which much is made ready, counts where it is alone. */
+const usual = (seconds: ReadonlyArray<number>): number => {
+  const later = seconds.slice(seconds.length > 1 ? 1 : 0).toSorted((a, b) => a - b)
+  return later[Math.floor(later.length / 2)]!
+}
+
+interface SeenBatch {
+  /** From the end of the step before. */
+  readonly seconds: number
+  readonly units: ReadonlyArray<number>
+}
+
+/** The experience of an algorithm and a sink beside it: what each batch took, and how it is split. */
 const watched = <M extends Trainable, B extends MicroBatch, E, R>(algorithm: Algorithm<M, B, E, R>) => {
   let begun = 0
-  let first = { seconds: 0, units: [] as ReadonlyArray<number> }
-  return {
-    experience: (position: number, end: number) =>
-      Stream.unwrap(
-        Effect.map(Clock.currentTimeMillis, (now) => {
-          begun = now
-          return algorithm.experience(position, end)
-        })
-      ).pipe(
-        Stream.tap((batches) =>
-          Effect.map(Clock.currentTimeMillis, (now) => {
-            first = { seconds: (now - begun) / 1000, units: batches.map(({ origins }) => origins.length) }
-          })
-        )
-      ),
-    seen: () => first
+  const begin = Effect.map(Clock.currentTimeMillis, (now) => void (begun = now))
+  const batches: Array<SeenBatch> = []
+  const rows: Array<MetricRow> = []
+  const collected = collectInto(rows)
+  const sink: MetricSinkShape = {
+    ...collected,
+    write: (step, metrics) => Effect.andThen(collected.write(step, metrics), begin)
   }
+  const experience = (position: number, end: number) =>
+    Stream.unwrap(Effect.as(begin, algorithm.experience(position, end))).pipe(
+      Stream.tap((microBatches) =>
+        Effect.map(Clock.currentTimeMillis, (now) => {
+          const units = microBatches.map(({ origins }) => origins.length)
+          batches.push({ seconds: (now - begun) / 1000, units })
+        })
+      )
+    )
+  return { batches, experience, rows, sink }
 }
