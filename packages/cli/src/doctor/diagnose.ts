@@ -1,5 +1,12 @@
 import { ModelRuntime } from "@plumbline/runtime"
-import { type Examiner, type Finding, type FirstStep, fromFirst } from "@plumbline/training"
+import {
+  type Examiner,
+  type Finding,
+  type FirstStep,
+  fromFirst,
+  Progress,
+  type RecipeServices
+} from "@plumbline/training"
 import { Effect } from "effect"
 import type { CommandFailure } from "../command.ts"
 import type { Costs } from "../plan/costs.ts"
@@ -11,9 +18,9 @@ import { availableBytes, roomFinding, usedFinding } from "./memory.ts"
 import { accepting, refusedChecks } from "./report.ts"
 import { otherSplit, splitFinding } from "./splits.ts"
 
-export interface Patient<A, R> {
+export interface Patient {
   /** The run; it is made anew each time. */
-  readonly run: Effect.Effect<A, CommandFailure, R>
+  readonly run: Effect.Effect<unknown, CommandFailure, RecipeServices>
   /** What it would take, where that can be told before. */
   readonly costs?: Effect.Effect<Costs, CommandFailure> | undefined
   readonly precision: Examiner["precision"]
@@ -31,7 +38,7 @@ export interface Diagnosis {
  * Examines a run: whether memory for it is there, then its first step, then the same step with its batch split otherwise.
  * What refuses it ends the examination where going on would only repeat it.
  */
-export const diagnose = Effect.fnUntraced(function* <A, R>({ accepted, costs, precision, run }: Patient<A, R>) {
+export const diagnose = Effect.fnUntraced(function* ({ accepted, costs, precision, run }: Patient) {
   const runtime = yield* ModelRuntime
   const before = costs === undefined ? [] : yield* fromFirst(room(costs, runtime))
   const settled = (findings: ReadonlyArray<Finding>, first?: FirstStep): Diagnosis => ({
@@ -46,7 +53,8 @@ export const diagnose = Effect.fnUntraced(function* <A, R>({ accepted, costs, pr
   const seen = [...told, ...firstStepFindings(step, precision), ...usedFinding(runtime)]
   const split = otherSplit(step)
   if (split === undefined) return settled(seen, step)
-  const again = yield* examined(run, { precision, split })
+  // what the run notes was noted already
+  const again = yield* examined(run, { precision, split }).pipe(Effect.provide(Progress.layerSilent))
   const compared =
     "failure" in again.outcome ? notCompared(again.outcome.failure) : splitFinding(step, again.outcome.step, precision)
   return settled([...seen, compared], step)

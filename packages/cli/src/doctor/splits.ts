@@ -8,6 +8,9 @@ const ROUNDING: Readonly<Record<Precision, { readonly loss: number; readonly gra
   bfloat16: { loss: 2e-2, gradient: 5e-2 }
 }
 
+/** Of a gradient, below which there is little but rounding. */
+const LEAST_NORM = 1e-3
+
 /** Another split of the first step's batch; none where it has one unit. */
 export const otherSplit = ({ units }: FirstStep): MicroBatching | undefined => {
   if (Math.max(0, ...units) > 1) return { count: 1 }
@@ -51,7 +54,7 @@ const alike = (
 ): boolean => {
   if (a === undefined || b === undefined) return false
   const size = Math.max(Math.abs(a), Math.abs(b))
-  return Math.abs(a - b) <= (name === "loss" ? loss * Math.max(1, size) : gradient * Math.max(1e-6, size))
+  return Math.abs(a - b) <= (name === "loss" ? loss * Math.max(1, size) : gradient * Math.max(LEAST_NORM, size))
 }
 
 const sizes = ({ units }: FirstStep): string => {
