@@ -128,21 +128,40 @@ class InfoOnIds implements InfoById {
 const run = (engine: Engine, name: string, inputs: NamedTensorMap, attrs: Record<string, unknown>): unknown => {
   const { backend, state } = engine
   const taped = state.gradientDepth > 0 && state.kernelDepth === 0
-  let [outputs, saved]: [ReadonlyArray<Tensor>, ReadonlyArray<Tensor>] = [[], []]
-  let result: unknown
+  let outputs: Array<Tensor>
+  let saved: ReadonlyArray<Tensor> = []
+  let isList: boolean
   state.kernelDepth += 1
   try {
-    const kernel = tf.getKernel(name, engine.backendName)
+    const kernel = kernelOf(name, engine.backendName)
     if (kernel == null) throw new Error(`Kernel '${name}' not registered for backend '${engine.backendName}'`)
     const out = kernel.kernelFunc({ inputs, attrs: attrs as never, backend })
-    outputs = Array.isArray(out) ? out.map((info) => tensorOf(engine, info)) : [tensorOf(engine, out)]
-    result = Array.isArray(out) ? outputs : outputs[0]
+    isList = Array.isArray(out)
+    outputs = Array.isArray(out) ? [] : [tensorOf(engine, out)]
+    if (Array.isArray(out)) for (const info of out) outputs.push(tensorOf(engine, info))
     if (taped) saved = savedBy(engine, name, inputs, outputs)
   } finally {
     state.kernelDepth -= 1
   }
   if (taped) engine.addTapeNode(name, inputs, outputs, null, saved, attrs)
-  return result
+  return isList ? outputs : outputs[0]
+}
+
+type KernelConfig = NonNullable<ReturnType<typeof tf.getKernel>>
+
+/** tfjs's own registry, in which it looks names up that it puts together anew each time. */
+const registry = (globalThis as { _tfGlobals?: Map<string, Map<string, KernelConfig>> })._tfGlobals?.get(
+  "kernelRegistry"
+)
+
+/** By kernels; calls of one backend are shortened. */
+const keys = new Map<string, string>()
+
+const kernelOf = (name: string, backendName: string): KernelConfig | null | undefined => {
+  if (registry === undefined) return tf.getKernel(name, backendName)
+  let key = keys.get(name)
+  if (key === undefined) keys.set(name, (key = `${backendName}_${name}`))
+  return registry.get(key)
 }
 
 /** What the tape is to keep for the gradient of an operation. */
@@ -168,9 +187,10 @@ const savedBy = (
     saved.push(isRead ? kept(engine, tensor) : engine.keep(shapeOf(tensor, engine)))
   }
   const { outputsToSave = [] } = gradient
-  outputs.forEach((output, i) => {
-    if (outputsToSave[i] === true) saved.push(kept(engine, output))
-  })
+  for (let i = 0; i < outputsToSave.length; i++) {
+    const output = outputsToSave[i] === true ? outputs[i] : undefined
+    if (output !== undefined) saved.push(kept(engine, output))
+  }
   return saved
 }
 

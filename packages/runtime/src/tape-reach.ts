@@ -23,13 +23,28 @@ interface Engine {
   readonly nextTensorId: () => number
   saveTensorsForBackwardMode: (tensors: ReadonlyArray<Tensor>) => Array<Tensor>
   readonly state: {
-    readonly activeTape: ReadonlyArray<{ isFollowed?: boolean }> | null
+    readonly activeTape: Array<FollowedNode> | null
+    nextTapeNodeId: number
     readonly gradientDepth: number
     readonly tensorInfo: WeakMap<object, unknown>
   }
 }
 
-type NodeRest = [gradient: unknown, saved: Array<Tensor>, attrs: Record<string, unknown> | undefined]
+type GradientOf = (dys: unknown, saved: Array<Tensor>, attrs: Record<string, unknown>) => unknown
+
+type NodeRest = [gradient: GradientOf | null, saved: Array<Tensor>, attrs: Record<string, unknown>]
+
+/** What tfjs records, for a backward pass that leaves out no gradient of an output: ours, and tfjs's where there is one output. */
+interface FollowedNode {
+  readonly id: number
+  readonly kernelName: string
+  readonly inputs: Inputs
+  readonly outputs: ReadonlyArray<Tensor>
+  readonly saved: Array<Tensor>
+  readonly gradient: ((dys: ReadonlyArray<Tensor>) => unknown) | undefined
+  /** Of its inputs it names those alone that the asked-for tensors lead to. */
+  readonly isFollowed: true
+}
 
 const patched = new WeakSet<object>()
 
@@ -85,6 +100,7 @@ const followReached = (engine: Engine): Reach => {
   engine.gradients = (f, xs, dy, allowNoGradients) => {
     const followed = () => {
       const outer = reached
+      last = undefined
       const isInner = engine.state.gradientDepth > 1
       reached = isInner ? undefined : new Set(xs.map(({ id }) => id))
       try {
@@ -92,21 +108,37 @@ const followReached = (engine: Engine): Reach => {
       } finally {
         // what an inner pass computed is unknown to the rest of the outer one
         reached = isInner ? undefined : outer
+        last = undefined
       }
     }
     return gradients.call(engine, followed, xs, dy, allowNoGradients)
   }
+  // asked twice for each operation: what it saves, and what is recorded of it
+  let [last, found]: [Inputs | undefined, ReadonlySet<string>] = [undefined, NONE.set]
   return {
     inputs: (inputs) => {
       if (reached === undefined) return undefined
-      let names = NONE
-      for (const name in inputs) if (reached.has(inputs[name]!.id)) names = withName(names, name)
-      return names.set
+      if (inputs === last) return found
+      found = reachedNames(inputs, reached).set
+      last = inputs
+      return found
     },
     add: (tensors) => {
+      last = undefined
       if (reached !== undefined) for (const { id } of tensors) reached.add(id)
     }
   }
+}
+
+const reachedNames = (inputs: Inputs, reached: ReadonlySet<number>): Names => {
+  let names = NONE
+  if (Array.isArray(inputs)) {
+    const list = inputs as ReadonlyArray<Tensor>
+    for (let i = 0; i < list.length; i++) if (reached.has(list[i]!.id)) names = withName(names, String(i))
+    return names
+  }
+  for (const name in inputs) if (reached.has(inputs[name]!.id)) names = withName(names, name)
+  return names
 }
 
 const recordReached = (engine: Engine, rules: ReadonlyMap<string, TapeRule>, reach: Reach): void => {
@@ -119,9 +151,16 @@ const recordReached = (engine: Engine, rules: ReadonlyMap<string, TapeRule>, rea
     const recorded: Record<string, Tensor> = {}
     for (const name of asked) recorded[name] = inputs[name]!
     const told = rules.get(kernel)?.isTold === true ? { ...attrs, asked } : attrs
-    addTapeNode.call(engine, kernel, recorded, outputs, gradient, saved, told)
-    const node = engine.state.activeTape?.at(-1)
-    if (node !== undefined) node.isFollowed = true
+    const gradientOf = (tf.getGradient(kernel)?.gradFunc as GradientOf | undefined) ?? gradient
+    engine.state.activeTape!.push({
+      id: engine.state.nextTapeNodeId++,
+      kernelName: kernel,
+      inputs: recorded,
+      outputs,
+      saved,
+      gradient: gradientOf == null ? undefined : (dys) => gradientOf(dys.length > 1 ? dys : dys[0], saved, told),
+      isFollowed: true
+    })
   }
 }
 

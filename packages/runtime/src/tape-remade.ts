@@ -61,14 +61,14 @@ export const remakeOutputs = (remakes: Readonly<Record<string, Remake>>): void =
   const { addTapeNode, saveTensorsForBackwardMode } = engine
   engine.saveTensorsForBackwardMode = (tensors) =>
     tensors.flatMap((tensor) => standIn(tensor) ?? saveTensorsForBackwardMode.call(engine, [tensor]))
-  engine.addTapeNode = (...parts) => {
-    const [kernel, , [output], , saved, attrs] = parts
+  engine.addTapeNode = (kernel, inputs, outputs, gradient, saved, attrs) => {
     const before = engine.state.activeTape?.length ?? 0
-    addTapeNode.apply(engine, parts)
+    addTapeNode.call(engine, kernel, inputs, outputs, gradient, saved, attrs)
     const remake = attrs?.["remade"] === true ? remakes[kernel] : undefined
     isUsed ||= remake !== undefined
     const node = isUsed ? engine.state.activeTape?.at(before) : undefined
     if (node === undefined) return
+    const [output] = outputs
     if (saved.some((tensor) => standing.has(tensor))) fillFirst(node, saved, standing)
     if (remake !== undefined) made.set(output!.dataId, () => remake(saved, attrs!))
   }

@@ -30,8 +30,11 @@ import {
  * Gradients that come from one kernel are made at once, before tfjs asks for the first: it runs every thunk in a tidy of
  * its own, which would free the second gradient at the end of the first.
  */
-const together = (names: ReadonlyArray<string>, tensors: ReadonlyArray<Tensor>): Gradients =>
-  Object.fromEntries(names.map((name, i) => [name, () => tensors[i]!]))
+const together = (names: ReadonlyArray<string>, tensors: ReadonlyArray<Tensor>): Gradients => {
+  const gradients: Record<string, () => Tensor> = {}
+  for (let i = 0; i < names.length; i++) gradients[names[i]!] = () => tensors[i]!
+  return gradients
+}
 
 const attention: Gradient = {
   inputsToSave: ["q", "k", "v"],

@@ -1,7 +1,7 @@
 import { addable } from "../backward-pass.ts"
 import { isAsked } from "../tape-reach.ts"
 import { tf, type Tensor } from "../tf.ts"
-import type { Gradient, Gradients } from "./gradient.ts"
+import type { Gradient } from "./gradient.ts"
 import {
   ADD_BIAS,
   ADD_PRODUCT,
@@ -30,19 +30,18 @@ const linear: Gradient = {
 const linears: Gradient = {
   saveAllInputs: true,
   gradients: (dys, [x, ...weights], attrs) => {
-    const alone = weights.map((_, i) => () => tf.matMul(dys[i]!, x!, true) as Tensor)
     const trained = weights.every((_, i) => isAsked(attrs, String(i + 1)))
     const whole = trained ? fused<Array<Tensor>>(LINEARS_WEIGHT_GRADIENTS, [...dys, x!]) : undefined
-    const ofWeights = whole === undefined ? alone : whole.map((gradient) => () => gradient)
     const ofInput = (...sum: ReadonlyArray<Tensor>): Tensor =>
       fused(LINEARS_INPUT_GRADIENT, [...dys, ...weights, ...sum])
-    return { 0: addable(ofInput, ofInput), ...shifted(ofWeights) }
+    // inputs of a list are named by their places; the first one is x
+    const gradients: Record<string, () => Tensor> = { 0: addable(ofInput, ofInput) }
+    for (let i = 0; i < weights.length; i++) {
+      gradients[i + 1] = whole === undefined ? () => tf.matMul(dys[i]!, x!, true) : () => whole[i]!
+    }
+    return gradients
   }
 }
-
-/** Inputs of a list are named by their places; the first one is x. */
-const shifted = (thunks: ReadonlyArray<() => Tensor>): Gradients =>
-  Object.fromEntries(thunks.map((thunk, i) => [i + 1, thunk]))
 
 const addBias: Gradient = {
   gradients: ([dy]) => ({ x: () => tf.clone(dy!), bias: () => tf.sum(dy!, 0) })
