@@ -11,8 +11,11 @@ interface Thunk {
 type Thunks = Readonly<Record<string, Thunk>>
 
 /** A gradient that can be added to others of its input as it is made. */
-export const addable = (make: () => Tensor, addedTo: (sum: Tensor) => Tensor): (() => Tensor) =>
-  Object.assign(() => make(), { addedTo })
+export const addable = (make: () => Tensor, addedTo: (sum: Tensor) => Tensor): (() => Tensor) => {
+  const thunk: { (): Tensor; addedTo?: (sum: Tensor) => Tensor } = () => make()
+  thunk.addedTo = addedTo
+  return thunk
+}
 
 /** An operation that the tape recorded. */
 interface TapeNode {
@@ -20,9 +23,11 @@ interface TapeNode {
   readonly inputs: Readonly<Record<string, Tensor | null | undefined>>
   readonly outputs: ReadonlyArray<Tensor>
   readonly saved: ReadonlyArray<Tensor>
-  readonly gradient?: (dys: ReadonlyArray<Tensor>) => Thunks
-  /** Whether it was recorded with those of its inputs alone that the asked-for tensors lead to; see `followVariables`. */
-  readonly isFollowed?: boolean
+  readonly gradient?: (dys: ReadonlyArray<Tensor | undefined>) => Thunks
+  /** Its inputs, where these are known to be those alone that the asked-for tensors lead to; see `followVariables`. */
+  readonly names?: ReadonlyArray<string>
+  /** Whether its gradient reads what reaches each output; all when absent. */
+  readonly reads?: ReadonlyArray<boolean> | undefined
 }
 
 type Gradients = (
@@ -113,8 +118,7 @@ const stepsBetween = (tape: ReadonlyArray<TapeNode>, xs: ReadonlyArray<Tensor>, 
   const below = new Set(xs.map(({ id }) => id))
   const candidates: Array<Step> = []
   for (const node of tape) {
-    const all = Object.keys(node.inputs)
-    const names = node.isFollowed === true ? all : all.filter((name) => isIn(below, node.inputs[name]))
+    const names = node.names ?? Object.keys(node.inputs).filter((name) => isIn(below, node.inputs[name]))
     if (names.length === 0) continue
     candidates.push({ node, names })
     for (const { id } of node.outputs) below.add(id)
@@ -180,11 +184,14 @@ const completeAfter = (steps: ReadonlyArray<Step>, xs: ReadonlyArray<Tensor>): R
 
 /** Moves the gradients of a node's outputs to its inputs, and frees what the node held. */
 const passBack = (engine: Engine, { names, node }: Step, slopes: Slopes): void => {
-  const dys = node.outputs.map(({ id, shape }) => {
+  const { outputs, reads } = node
+  const dys: Array<Tensor | undefined> = []
+  for (let i = 0; i < outputs.length; i++) {
+    const { id, shape } = outputs[i]!
     const dy = slopes.get(id)
-    slopes.delete(id)
-    return dy ?? (tf.fill(shape, 0) as Tensor)
-  })
+    if (dy !== undefined) slopes.delete(id)
+    dys.push(dy ?? (reads?.[i] === false ? undefined : tf.fill(shape, 0)))
+  }
   const added: Array<Tensor> = []
   const taken = (name: string): Tensor | undefined => {
     const { id } = node.inputs[name]!
@@ -205,15 +212,15 @@ const passBack = (engine: Engine, { names, node }: Step, slopes: Slopes): void =
   }
 }
 
-const freeUnless = (results: ReadonlyArray<Tensor>, tensors: ReadonlyArray<Tensor>): void => {
-  for (const tensor of tensors) if (!results.includes(tensor)) tensor.dispose()
+const freeUnless = (results: ReadonlyArray<Tensor>, tensors: ReadonlyArray<Tensor | undefined>): void => {
+  for (const tensor of tensors) if (tensor !== undefined && !results.includes(tensor)) tensor.dispose()
 }
 
 /** Gradients of a node's inputs. @param taken gives what an input has been given so far, which then is in the result */
 const resultsOf = (
   node: TapeNode,
   names: ReadonlyArray<string>,
-  dys: ReadonlyArray<Tensor>,
+  dys: ReadonlyArray<Tensor | undefined>,
   taken: (name: string) => Tensor | undefined
 ): ReadonlyArray<Tensor> => {
   const { gradient, kernelName } = node

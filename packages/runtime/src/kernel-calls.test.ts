@@ -2,8 +2,9 @@ import { addonPath } from "@plumbline/tfjs-backend-torch"
 import { Effect } from "effect"
 import { beforeAll, describe, expect, it } from "vitest"
 import { ModelRuntime } from "./model-runtime.ts"
+import { attention } from "./ops/attention.ts"
 import { leavesNothing } from "./testing/tensors.ts"
-import { tf, type Scalar, type Tensor } from "./tf.ts"
+import { tf, type Scalar, type Tensor, type Tensor3D } from "./tf.ts"
 
 interface Engine {
   readonly state: { readonly activeTape: ReadonlyArray<{ readonly kernelName: string }> }
@@ -39,6 +40,30 @@ describe.skipIf(addonPath() === undefined)("the tape on torch", () => {
         return tf.sum(z) as Scalar
       }
       expect(values(tf.grad(f)(tf.tensor1d([3, -2])))).toEqual([6, -4])
+    })
+  })
+
+  it("makes no gradient of an output that no gradient reads, and zeros of one that is read", () => {
+    const kernels: Array<string> = []
+    const engine = tf.engine() as unknown as { runKernelFunc: (call: { readonly kernelName?: string }) => unknown }
+    const { runKernelFunc } = engine
+    const heads = (x: Tensor) => tf.reshape(x, [2, 1, 4]) as Tensor3D
+    const rows = { starts: Int32Array.of(0), lengths: Int32Array.of(2) }
+    leavesNothing(() => {
+      const x = tf.tensor1d([1, 2, 3, 4, 5, 6, 7, 8])
+      engine.runKernelFunc = (call) => (kernels.push(call.kernelName ?? ""), runKernelFunc.call(engine, call))
+      try {
+        const attend = (y: Tensor) =>
+          tf.sum(attention(heads(y), heads(y), heads(y), { queries: rows, keys: rows, scale: 0.5 })) as Scalar
+        expect(values(tf.grad(attend)(x))).toHaveLength(8)
+        expect(kernels).not.toContain("Fill")
+        // d/dx (first half) leaves the second half's gradient at 0
+        expect(values(tf.grad((y: Tensor) => tf.sum(tf.split(y, 2)[0]!) as Scalar)(x))).toEqual([
+          1, 1, 1, 1, 0, 0, 0, 0
+        ])
+      } finally {
+        engine.runKernelFunc = runKernelFunc
+      }
     })
   })
 

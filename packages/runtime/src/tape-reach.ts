@@ -42,8 +42,15 @@ interface FollowedNode {
   readonly outputs: ReadonlyArray<Tensor>
   readonly saved: Array<Tensor>
   readonly gradient: ((dys: ReadonlyArray<Tensor>) => unknown) | undefined
-  /** Of its inputs it names those alone that the asked-for tensors lead to. */
-  readonly isFollowed: true
+  /** Its inputs, which are those alone that the asked-for tensors lead to. */
+  readonly names: ReadonlyArray<string>
+  /** Whether its gradient reads what reaches each output; all when absent. */
+  readonly reads: ReadonlyArray<boolean> | undefined
+}
+
+/** What tfjs registers, and what it does not look at. */
+export type FollowedGradient = NonNullable<ReturnType<typeof tf.getGradient>> & {
+  readonly reads: ReadonlyArray<boolean> | undefined
 }
 
 const patched = new WeakSet<object>()
@@ -151,7 +158,8 @@ const recordReached = (engine: Engine, rules: ReadonlyMap<string, TapeRule>, rea
     const recorded: Record<string, Tensor> = {}
     for (const name of asked) recorded[name] = inputs[name]!
     const told = rules.get(kernel)?.isTold === true ? { ...attrs, asked } : attrs
-    const gradientOf = (tf.getGradient(kernel)?.gradFunc as GradientOf | undefined) ?? gradient
+    const config = tf.getGradient(kernel) as FollowedGradient | undefined
+    const gradientOf = (config?.gradFunc as GradientOf | undefined) ?? gradient
     engine.state.activeTape!.push({
       id: engine.state.nextTapeNodeId++,
       kernelName: kernel,
@@ -159,7 +167,8 @@ const recordReached = (engine: Engine, rules: ReadonlyMap<string, TapeRule>, rea
       outputs,
       saved,
       gradient: gradientOf == null ? undefined : (dys) => gradientOf(dys.length > 1 ? dys : dys[0], saved, told),
-      isFollowed: true
+      names: [...asked],
+      reads: config?.reads
     })
   }
 }

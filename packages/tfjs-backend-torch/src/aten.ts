@@ -11,15 +11,16 @@ const temporaries: Array<Handle> = []
 const outputs: Array<Handle> = []
 
 /** Runs `body`, then frees every handle it made except those it kept; all of them where it throws. */
-export const inScope = <R>(body: () => R): R => {
-  const [first, firstOutput] = [temporaries.length, outputs.length]
+export const inScope = <A extends ReadonlyArray<unknown>, R>(body: (...args: A) => R, ...args: A): R => {
+  const first = temporaries.length
+  const firstOutput = outputs.length
   try {
-    return body()
+    return body(...args)
   } catch (cause) {
     temporaries.push(...outputs.splice(firstOutput))
     throw cause
   } finally {
-    outputs.length = firstOutput
+    if (outputs.length > firstOutput) outputs.length = firstOutput
     for (let i = temporaries.length; i > first; i--) free(temporaries.pop()!)
   }
 }

@@ -98,9 +98,16 @@ export const keepsUniform =
 export const kernelConfig = (kernelName: string, kernel: Kernel): KernelConfig => ({
   kernelName,
   backendName: BACKEND,
-  kernelFunc: ({ attrs, backend, inputs }) =>
-    inScope(() => kernel(inputs as Inputs, attrs, new KernelScope(backend as TorchBackend)))
+  kernelFunc: ({ attrs, backend, inputs }) => inScope(kernel, inputs as Inputs, attrs, scopeOf(backend as TorchBackend))
 })
+
+let lastScope: KernelScope | undefined
+
+/** A scope holds nothing of a kernel's own. */
+const scopeOf = (backend: TorchBackend): KernelScope => {
+  if (lastScope?.backend !== backend) lastScope = new KernelScope(backend)
+  return lastScope
+}
 
 /** Adds a kernel to the backend, in place of one of that name. */
 export const registerTorchKernel = (kernelName: string, kernel: Kernel): void => {

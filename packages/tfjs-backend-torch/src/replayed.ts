@@ -84,7 +84,7 @@ export const replayed = ({ constants = [], inputs: names }: Dependence, kernel: 
   const constantsOf =
     typeof constants === "function"
       ? (constants as (inputs: unknown, attrs: Attributes) => ReadonlyArray<Constant> | undefined)
-      : (_: unknown, attrs: Attributes) => constants.map((name) => attrs[name] as Constant)
+      : (_: unknown, attrs: Attributes) => valuesOf(attrs, constants)
   return (inputs, attrs, scope) => {
     const { backend } = scope
     // whoever records more than a kernel is to see every operator; batch-invariant products look at values
@@ -109,10 +109,25 @@ export const replayed = ({ constants = [], inputs: names }: Dependence, kernel: 
   }
 }
 
+const NOTHING: ReadonlyArray<Constant> = []
+
+const valuesOf = (attrs: Attributes, names: ReadonlyArray<string>): ReadonlyArray<Constant> => {
+  if (names.length === 0) return NOTHING
+  const values: Array<Constant> = []
+  for (const name of names) values.push(attrs[name] as Constant)
+  return values
+}
+
 type Tensors = ReadonlyArray<TensorInfo | undefined>
 
 const listed = (inputs: Record<string, TensorInfo>, names: ReadonlyArray<string> | undefined): Tensors =>
-  names === undefined ? (inputs as unknown as Tensors) : names.map((name) => inputs[name])
+  names === undefined ? (inputs as unknown as Tensors) : named(inputs, names)
+
+const named = (inputs: Record<string, TensorInfo>, names: ReadonlyArray<string>): Tensors => {
+  const tensors: Array<TensorInfo | undefined> = []
+  for (const name of names) tensors.push(inputs[name])
+  return tensors
+}
 
 type Data = ReadonlyArray<TensorData | undefined>
 

@@ -8,6 +8,8 @@ export interface Gradient {
   /** For kernels whose inputs are a list. */
   readonly saveAllInputs?: boolean
   readonly outputsToSave?: ReadonlyArray<boolean>
+  /** Whether it reads what reaches each output; all when absent. What it does not read is not made where nothing reaches it. */
+  readonly reads?: ReadonlyArray<boolean>
   /** `dy` holds one gradient an output. */
   readonly gradients: (
     dy: ReadonlyArray<Tensor>,

@@ -1,4 +1,4 @@
-import { isAsked } from "../tape-reach.ts"
+import { type FollowedGradient, isAsked } from "../tape-reach.ts"
 import { tf, type Tensor, type Tensor2D } from "../tf.ts"
 import type { Gradient, Gradients } from "./gradient.ts"
 import { productGradients } from "./product-gradients.ts"
@@ -39,6 +39,7 @@ const together = (names: ReadonlyArray<string>, tensors: ReadonlyArray<Tensor>):
 const attention: Gradient = {
   inputsToSave: ["q", "k", "v"],
   outputsToSave: [true, true],
+  reads: [true, false],
   gradients: ([dy], [q, k, v, out, logNormalizer], attrs) => {
     const inputs = { q: q!, k: k!, v: v!, out: out!, logNormalizer: logNormalizer!, dy: dy! }
     return together(["q", "k", "v"], fused<Array<Tensor>>(ATTENTION_GRADIENT, inputs, attrs))
@@ -119,6 +120,7 @@ const squaredRelu: Gradient = {
 const tokenLogProbs: Gradient = {
   inputsToSave: ["hidden", "weight"],
   outputsToSave: [false, false, false, true, true],
+  reads: [true, false, false, false, false],
   gradients: ([dy], [hidden, weight, logNormalizer, slopes], attrs) => ({
     hidden: () => fused<Tensor2D>(SCALE_ROWS, { x: slopes!, factors: dy! }),
     weight: () => {
@@ -147,16 +149,18 @@ const gradients: Readonly<Record<string, Gradient>> = {
 export const registerGradients = (): void => {
   for (const [
     kernelName,
-    { gradients: make, inputsToSave = [], outputsToSave = [], saveAllInputs = false }
+    { gradients: make, inputsToSave = [], outputsToSave = [], reads, saveAllInputs = false }
   ] of Object.entries(gradients)) {
     if (tf.getGradient(kernelName) != null) continue
-    tf.registerGradient({
+    const config: FollowedGradient = {
       kernelName,
       inputsToSave: [...inputsToSave],
       saveAllInputs,
       outputsToSave: [...outputsToSave],
+      reads,
       gradFunc: (dy, saved, attrs) =>
         make(Array.isArray(dy) ? dy : [dy], saved, attrs as Record<string, unknown>) as Record<string, () => Tensor>
-    })
+    }
+    tf.registerGradient(config)
   }
 }
