@@ -9,6 +9,7 @@ const turns = async (trial: () => void, missing?: string) => {
   const seen: Array<string> = []
   const runtime = ModelRuntime.of({
     backend: "torch",
+    precision: "float32",
     description: "",
     memory: () => ({ tensors: 0, bytes: 0, reservedBytes: undefined }),
     failureOf: torchFailure,
@@ -53,6 +54,7 @@ describe("batchInvariantFor", () => {
   it("does nothing where it is not left to the work", async () => {
     const settled = ModelRuntime.of({
       backend: "torch",
+      precision: "float32",
       description: "",
       memory: () => ({ tensors: 0, bytes: 0, reservedBytes: undefined }),
       failureOf: torchFailure

@@ -18,6 +18,7 @@ const thrown = (fields: object) =>
 
 const runtime = ModelRuntime.of({
   backend: "torch",
+  precision: "float32",
   description: "",
   memory: () => ({ tensors: 0, bytes: 0, reservedBytes: undefined }),
   failureOf: torchFailure

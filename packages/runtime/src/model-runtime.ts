@@ -11,6 +11,7 @@ import {
   torchCalls,
   torchFailure,
   torchMemory,
+  type TorchPrecision,
   type TorchSettings
 } from "./backends/torch.ts"
 import { refuseWhatDoesNotFit, wasmFailure } from "./backends/wasm-limits.ts"
@@ -70,6 +71,8 @@ export interface NativeCalls {
 
 export interface ModelRuntimeShape {
   readonly backend: string
+  /** Of weights as products read them, and of activations. */
+  readonly precision: TorchPrecision
   /** What the user is told: backend, device, threads. */
   readonly description: string
   readonly memory: () => MemoryReport
@@ -92,6 +95,7 @@ export class ModelRuntime extends Context.Service<ModelRuntime, ModelRuntimeShap
       yield* start("wasm")
       return ModelRuntime.of({
         backend: "wasm",
+        precision: "float32",
         description: "TensorFlow.js wasm (SIMD), 1 thread, float32",
         memory: () => ({ ...measured(), reservedBytes: wasmBackend().wasm.HEAPU8.length }),
         failureOf: wasmFailure
@@ -107,6 +111,7 @@ export class ModelRuntime extends Context.Service<ModelRuntime, ModelRuntimeShap
       yield* start("tensorflow")
       return ModelRuntime.of({
         backend: "tensorflow",
+        precision: "float32",
         description: `${loaded} through TensorFlow.js, float32`,
         memory: () => ({ ...measured(), reservedBytes: undefined }),
         failureOf: () => undefined
@@ -121,6 +126,7 @@ export class ModelRuntime extends Context.Service<ModelRuntime, ModelRuntimeShap
       yield* start("cpu")
       return ModelRuntime.of({
         backend: "cpu",
+        precision: "float32",
         description: "TensorFlow.js in JavaScript, 1 thread, float32",
         memory: () => ({ ...measured(), reservedBytes: undefined }),
         failureOf: () => undefined
@@ -137,6 +143,7 @@ export class ModelRuntime extends Context.Service<ModelRuntime, ModelRuntimeShap
         yield* start("torch")
         return ModelRuntime.of({
           backend: "torch",
+          precision: settings.precision ?? "float32",
           description: describeTorch(),
           memory: () => ({ ...measured(), ...torchMemory() }),
           calls: torchCalls,

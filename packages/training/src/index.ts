@@ -3,6 +3,7 @@ export { type Invocation, RunContext, type RunContextShape, stage } from "./run-
 export { accumulate, evaluate, type StepResult } from "./accumulate.ts"
 export { agreeWithSampler } from "./agree-with-sampler.ts"
 export type { Algorithm, Attachment, Evaluation, Expected, HeldOut, StepSeen, Trainable } from "./algorithm.ts"
+export { atFirst, offText, type Precision, shortNumber } from "./at-first.ts"
 export { joined } from "./joined.ts"
 export { shareWork } from "./processes/own-share.ts"
 export { fromFirst, shared } from "./processes/shared.ts"

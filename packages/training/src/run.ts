@@ -16,6 +16,7 @@ import { planLoop } from "./plan-loop.ts"
 import { createRunFolder, isRunFolder, openRunFolder, type RunDescription, type RunFolder } from "./run-folder.ts"
 import { RunJournal } from "./run-journal.ts"
 import { consoleSink } from "./sinks/console-sink.ts"
+import { firstStepSink } from "./sinks/first-step-sink.ts"
 import { jsonlSink } from "./sinks/jsonl-sink.ts"
 import { MetricSink } from "./sinks/metric-sink.ts"
 import { Progress } from "./sinks/progress.ts"
@@ -67,8 +68,7 @@ export const runTraining = Effect.fn("runTraining")(
     const { description, folder } = yield* fromFirst(openRun(algorithm.name, run.inputs ?? []))
     const store = yield* RunStore
     yield* store.register({ id: folder, folder, config: description.invocation, ...named(description) })
-    const sinks =
-      rank === 0 ? yield* openSinks(folder, description.name, plan.maxSteps, run.highlights ?? []) : MetricSink.all([])
+    const sinks = rank === 0 ? yield* openSinks(folder, description.name, plan.maxSteps, run) : MetricSink.all([])
     return yield* train({ algorithm, options, extraFiles, heldOut, evaluation, folder }).pipe(
       // the next stage of a recipe may read the models
       Effect.tap((result) => fromFirst(saveFinal(folder, extraFiles, result))),
@@ -107,11 +107,11 @@ const sameInputs = ({ description, folder }: RunFolder, digests: RunDescription[
 
 const named = ({ algorithm, name, startedAt }: RunDescription) => ({ algorithm, name, startedAt })
 
-const openSinks = Effect.fnUntraced(function* (
+const openSinks = Effect.fnUntraced(function* <M extends Trainable, B extends MicroBatch, E, R>(
   folder: string,
   label: string,
   total: number,
-  highlights: ReadonlyArray<string>
+  { algorithm, highlights = [] }: TrainingRun<M, B, E, R>
 ) {
   const lines = join(folder, "metrics.jsonl")
   const jsonl = yield* jsonlSink(lines)
@@ -120,7 +120,8 @@ const openSinks = Effect.fnUntraced(function* (
     jsonl,
     yield* sqliteSink(folder),
     yield* tensorboardSink(join(folder, "tensorboard")),
-    yield* consoleSink({ label, total, highlights })
+    yield* consoleSink({ label, total, highlights }),
+    yield* firstStepSink(algorithm.atFirst ?? {})
   ])
 })
 

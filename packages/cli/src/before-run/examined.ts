@@ -1,3 +1,4 @@
+import { ModelRuntime } from "@plumbline/runtime"
 import { Examination, type Examiner, type Finding, type FirstStep } from "@plumbline/training"
 import { Deferred, Effect, Schema } from "effect"
 
@@ -21,13 +22,15 @@ export interface Examined<E> {
  */
 export const examined = <A, E, R>(
   run: Effect.Effect<A, E, R>,
-  how: Pick<Examiner, "precision" | "split" | "timed">
-): Effect.Effect<Examined<E>, never, R> =>
+  how: Pick<Examiner, "split" | "timed"> = {}
+): Effect.Effect<Examined<E>, never, R | ModelRuntime> =>
   Effect.gen(function* () {
+    const { precision } = yield* ModelRuntime
     const findings: Array<Finding> = []
     const first = yield* Deferred.make<FirstStep>()
     const examiner: Examiner = {
       ...how,
+      precision,
       tell: (finding) => Effect.sync(() => void findings.push(finding)),
       seen: (step) => Effect.andThen(Deferred.succeed(first, step), Effect.never)
     }

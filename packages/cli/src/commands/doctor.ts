@@ -27,9 +27,7 @@ export const doctorCommand: CommandRun = (words) =>
       builtin === undefined || builtin.generates === true
         ? undefined
         : Effect.map(plannedCosts(builtin, options as unknown as PlannedOptions), (planned) => planned.costs)
-    const { findings, first } = yield* inPassing(target, (run) =>
-      diagnose({ run, costs, precision: options.precision, accepted: accept })
-    )
+    const { findings, first } = yield* inPassing(target, (run) => diagnose({ run, costs, accepted: accept }))
     if (!isFirstProcess()) return
     const all = [...before, ...findings]
     const checks = refusedChecks(all)

@@ -1,12 +1,5 @@
 import { ModelRuntime } from "@plumbline/runtime"
-import {
-  type Examiner,
-  type Finding,
-  type FirstStep,
-  fromFirst,
-  Progress,
-  type RecipeServices
-} from "@plumbline/training"
+import { type Finding, type FirstStep, fromFirst, Progress, type RecipeServices } from "@plumbline/training"
 import { Effect } from "effect"
 import type { CommandFailure } from "../command.ts"
 import type { Costs } from "../plan/costs.ts"
@@ -23,7 +16,6 @@ export interface Patient {
   readonly run: Effect.Effect<unknown, CommandFailure, RecipeServices>
   /** What it would take, where that can be told before. */
   readonly costs?: Effect.Effect<Costs, CommandFailure> | undefined
-  readonly precision: Examiner["precision"]
   /** Checks whose refusal is meant. */
   readonly accepted: ReadonlyArray<string>
 }
@@ -38,15 +30,16 @@ export interface Diagnosis {
  * Examines a run: whether memory for it is there, then its first step, then the same step with its batch split otherwise.
  * What refuses it ends the examination where going on would only repeat it.
  */
-export const diagnose = Effect.fnUntraced(function* ({ accepted, costs, precision, run }: Patient) {
+export const diagnose = Effect.fnUntraced(function* ({ accepted, costs, run }: Patient) {
   const runtime = yield* ModelRuntime
+  const { precision } = runtime
   const before = costs === undefined ? [] : yield* fromFirst(room(costs, runtime))
   const settled = (findings: ReadonlyArray<Finding>, first?: FirstStep): Diagnosis => ({
     findings: accepting(findings, accepted),
     first
   })
   if (refusedChecks(settled(before).findings).length > 0) return settled(before)
-  const { findings, outcome } = yield* examined(run, { precision })
+  const { findings, outcome } = yield* examined(run)
   const told = [...before, ...findings]
   if ("failure" in outcome) return settled([...told, failureFinding(outcome.failure)])
   const { step } = outcome
@@ -54,7 +47,7 @@ export const diagnose = Effect.fnUntraced(function* ({ accepted, costs, precisio
   const split = otherSplit(step)
   if (split === undefined) return settled(seen, step)
   // what the run notes was noted already
-  const again = yield* examined(run, { precision, split }).pipe(Effect.provide(Progress.layerSilent))
+  const again = yield* examined(run, { split }).pipe(Effect.provide(Progress.layerSilent))
   const compared =
     "failure" in again.outcome ? notCompared(again.outcome.failure) : splitFinding(step, again.outcome.step, precision)
   return settled([...seen, compared], step)

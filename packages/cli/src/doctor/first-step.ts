@@ -1,9 +1,4 @@
-import type { Examiner, Finding, FirstStep } from "@plumbline/training"
-
-type Precision = Examiner["precision"]
-
-/** Nats that rounding may put the log-ratio of a response off. */
-const ROUNDING: Readonly<Record<Precision, number>> = { float32: 0.01, bfloat16: 1 }
+import { atFirst, type Finding, type FirstStep, offText, type Precision, shortNumber } from "@plumbline/training"
 
 /** What the first step of a run says of it. */
 export const firstStepFindings = (step: FirstStep, precision: Precision): ReadonlyArray<Finding> => [
@@ -13,22 +8,11 @@ export const firstStepFindings = (step: FirstStep, precision: Precision): Readon
 
 /** Metrics that are known before anything is learnt. */
 const expectations = ({ expected, metrics }: FirstStep, precision: Precision): ReadonlyArray<Finding> => {
-  const known = Object.entries(expected).filter(([name]) => name in metrics)
+  const { known, off } = atFirst(expected, metrics, precision)
+  if (off.length > 0) return [{ check: "first-step", verdict: "refused", text: offText(expected, metrics, off) }]
   if (known.length === 0) return []
-  const off = known.filter(
-    ([name, { perNat, value }]) => !(Math.abs(metrics[name]! - value) <= perNat * ROUNDING[precision])
-  )
-  const shown = (off.length === 0 ? known : off).map(([name, { value }]) => {
-    const wanted = off.length === 0 ? "" : ` and not ${short(value)}`
-    return `${name} is ${short(metrics[name]!)}${wanted}`
-  })
-  const meaning =
-    off.length === 0
-      ? "as before anything is learnt"
-      : "the policy as it begins is not its reference, as after another training, with another adapter or other weights"
-  return [
-    { check: "first-step", verdict: off.length === 0 ? "fine" : "refused", text: `${shown.join(", ")}: ${meaning}` }
-  ]
+  const shown = known.map((name) => `${name} is ${shortNumber(metrics[name]!)}`).join(", ")
+  return [{ check: "first-step", verdict: "fine", text: `${shown}: as before anything is learnt` }]
 }
 
 /** Of a batch that teaches nothing. */
@@ -43,5 +27,3 @@ const warnings = ({ metrics }: FirstStep): ReadonlyArray<Finding> =>
       : undefined,
     metrics["grad_norm"] === 0 ? "the gradient of the first step is 0" : undefined
   ].flatMap((text) => (text === undefined ? [] : [{ check: "first-step", verdict: "warning" as const, text }]))
-
-const short = (value: number): string => String(Number(value.toPrecision(6)))

@@ -1,6 +1,4 @@
-import type { Examiner, Finding, FirstStep, MicroBatching } from "@plumbline/training"
-
-type Precision = Examiner["precision"]
+import { type Finding, type FirstStep, type MicroBatching, type Precision, shortNumber } from "@plumbline/training"
 
 /** What rounding may change in the loss, and of the gradient's norm. */
 const ROUNDING: Readonly<Record<Precision, { readonly loss: number; readonly gradient: number }>> = {
@@ -62,5 +60,4 @@ const sizes = ({ units }: FirstStep): string => {
   return least === most ? String(most) : `${least} to ${most}`
 }
 
-const short = (value: number | undefined): string =>
-  value === undefined ? "none" : String(Number(value.toPrecision(6)))
+const short = (value: number | undefined): string => (value === undefined ? "none" : shortNumber(value))

@@ -16,7 +16,7 @@ import { print, printJson } from "../terminal.ts"
 export const measuredPlan = Effect.fnUntraced(function* (target: Target, json: boolean) {
   const { step, used } = yield* inPassing(target, (run) =>
     Effect.gen(function* () {
-      const { outcome } = yield* examined(run, { precision: target.options.precision, timed: true })
+      const { outcome } = yield* examined(run, { timed: true })
       if ("failure" in outcome) return yield* Effect.fail(outcome.failure)
       const { peakBytes, reservedBytes } = (yield* ModelRuntime).memory()
       return { step: outcome.step, used: peakBytes ?? reservedBytes }

@@ -1,5 +1,6 @@
 import { Context, type Effect } from "effect"
 import type { Expected } from "../algorithm.ts"
+import type { Precision } from "../at-first.ts"
 import type { MicroBatching } from "../batches.ts"
 import type { StepMetrics } from "../sinks/metric-sink.ts"
 
@@ -33,7 +34,7 @@ export interface FirstStep {
 
 /** Who looks at a run instead of letting it happen. */
 export interface Examiner {
-  readonly precision: "float32" | "bfloat16"
+  readonly precision: Precision
   /** How global batches of files are split instead of as the run's options say. */
   readonly split?: MicroBatching | undefined
   /** Whether more steps than one are made, as long as they take no time to speak of, to see how long one takes. */
