@@ -1,3 +1,4 @@
+import { kernelOf } from "./kernel-registry.ts"
 import { reachIn, shapeOf } from "./tape-reach.ts"
 import { standInFor } from "./tape-remade.ts"
 import { endScope, type ScopedEngine } from "./tape-scope.ts"
@@ -134,7 +135,7 @@ const run = (engine: Engine, name: string, inputs: NamedTensorMap, attrs: Record
   state.kernelDepth += 1
   try {
     const kernel = kernelOf(name, engine.backendName)
-    if (kernel == null) throw new Error(`Kernel '${name}' not registered for backend '${engine.backendName}'`)
+    if (kernel === undefined) throw new Error(`Kernel '${name}' not registered for backend '${engine.backendName}'`)
     const out = kernel.kernelFunc({ inputs, attrs: attrs as never, backend })
     isList = Array.isArray(out)
     outputs = Array.isArray(out) ? [] : [tensorOf(engine, out)]
@@ -145,23 +146,6 @@ const run = (engine: Engine, name: string, inputs: NamedTensorMap, attrs: Record
   }
   if (taped) engine.addTapeNode(name, inputs, outputs, null, saved, attrs)
   return isList ? outputs : outputs[0]
-}
-
-type KernelConfig = NonNullable<ReturnType<typeof tf.getKernel>>
-
-/** tfjs's own registry, in which it looks names up that it puts together anew each time. */
-const registry = (globalThis as { _tfGlobals?: Map<string, Map<string, KernelConfig>> })._tfGlobals?.get(
-  "kernelRegistry"
-)
-
-/** By kernels; calls of one backend are shortened. */
-const keys = new Map<string, string>()
-
-const kernelOf = (name: string, backendName: string): KernelConfig | null | undefined => {
-  if (registry === undefined) return tf.getKernel(name, backendName)
-  let key = keys.get(name)
-  if (key === undefined) keys.set(name, (key = `${backendName}_${name}`))
-  return registry.get(key)
 }
 
 /** What the tape is to keep for the gradient of an operation. */

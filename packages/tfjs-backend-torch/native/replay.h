@@ -64,7 +64,14 @@ inline void RunKernel(const Step& step, const std::vector<at::Tensor>& tensors) 
 inline at::Tensor NewMemory(const Memory& memory) {
   CallsOf().views += 1;
   const Stopwatch stopwatch;
-  return at::empty(memory.sizes, memory.options);
+  try {
+    return at::empty(memory.sizes, memory.options);
+  } catch (...) {
+    std::ostringstream text;
+    text << c10::typeMetaToScalarType(memory.options.dtype()) << at::IntArrayRef(memory.sizes);
+    CurrentActivity() = {"empty", text.str()};
+    throw;
+  }
 }
 
 inline void RunOperator(const Step& step, std::vector<at::Tensor>& tensors) {

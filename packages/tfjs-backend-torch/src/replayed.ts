@@ -63,7 +63,7 @@ class Programs {
     this.byHash.set(hash, { ...made, next: this.byHash.get(hash) })
   }
 
-  private clear(): void {
+  clear(): void {
     for (const first of this.byHash.values()) {
       for (let program: Program | undefined = first; program !== undefined; program = program.next) {
         if (program.number >= 0) this.backend.addon.programReset(program.number)
@@ -92,7 +92,10 @@ export const replayed = ({ constants = [], inputs: names }: Dependence, kernel: 
     const given = constantsOf(inputs, attrs)
     const tensors = listed(inputs, names)
     if (given === undefined || 2 * tensors.length > MOST_OPERANDS) return kernel(inputs, attrs, scope)
-    if (programs?.backend !== backend) programs = new Programs(backend)
+    if (programs?.backend !== backend) {
+      programs?.clear()
+      programs = new Programs(backend)
+    }
     const data = dataOf(tensors, backend)
     const layouts = layoutsOf(data)
     const hash = hashOf(layouts)

@@ -1,3 +1,4 @@
+import { kernelOf } from "../kernel-registry.ts"
 import { tf, type NamedTensorMap, type Tensor } from "../tf.ts"
 
 // Kernels of our own. A backend that registers one is used; without it the op runs composed of tfjs ops. A backend that
@@ -111,7 +112,7 @@ export const OWN_PART = "PlumblineOwnPart"
 export const JOIN_PARTS = "PlumblineJoinParts"
 
 /** Whether the active backend implements `kernel`. */
-export const hasKernel = (kernel: string): boolean => tf.getKernel(kernel, tf.getBackend()) != null
+export const hasKernel = (kernel: string): boolean => kernelOf(kernel, tf.getBackend()) !== undefined
 
 /** Runs one of our kernels on the tape: its registered gradient applies. `attrs` are host data. */
 export const fused = <R extends Tensor | Array<Tensor>>(
