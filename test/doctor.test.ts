@@ -1,8 +1,10 @@
-import { cpSync, existsSync, mkdtempSync, readdirSync, readFileSync, rmSync, writeFileSync } from "node:fs"
+import { once } from "node:events"
+import { cpSync, existsSync, mkdirSync, mkdtempSync, readdirSync, readFileSync, rmSync, writeFileSync } from "node:fs"
 import { tmpdir } from "node:os"
 import { join } from "node:path"
+import { setTimeout } from "node:timers/promises"
 import { afterAll, beforeAll, describe, expect, it } from "vitest"
-import { plumb, WASM } from "./plumb.ts"
+import { plumb, startPlumb, WASM } from "./plumb.ts"
 import { golden, hasGolden, root } from "./reference-files.ts"
 
 const model = join(golden, "models", "llama")
@@ -193,5 +195,25 @@ describe.skipIf(!hasGolden)("plumb doctor", () => {
     expect(of("memory")!.text).toMatch(/^a plan estimates \S+ TiB, and \S+ [GM]iB are there/)
     expect(findings.length).toBe(1)
     rmSync(wide, { recursive: true })
+  })
+
+  it.skipIf(process.platform === "win32")("stops at a signal, and leaves nothing behind", async () => {
+    const passing = join(folder, "passing")
+    mkdirSync(passing)
+    const asked = ["grpo", "--model", model, "--train", "asked.jsonl", "--reward", "exact_answer", "--samples", "2000"]
+    const child = startPlumb(["doctor", ...asked, "--max-new-tokens", "400", "--batch-size", "2", ...WASM], folder, {
+      TMPDIR: passing
+    })
+    let stderr = ""
+    child.stderr!.on("data", (chunk) => (stderr += String(chunk)))
+    const left = () => readdirSync(passing).filter((name) => name.startsWith("plumb-"))
+    // the store is made when the first step is about to be
+    while (!left().some((name) => existsSync(join(passing, name, "plumbline.db")))) await setTimeout(50)
+    child.kill("SIGINT")
+    const [code] = await once(child, "close")
+    expect(stderr).toContain("SIGINT: stopping, nothing is kept")
+    expect(stderr).toContain("stopped before it had seen the run")
+    expect([code, left()]).toEqual([1, []])
+    rmSync(passing, { recursive: true })
   })
 })

@@ -45,11 +45,13 @@ export interface RunStart {
   readonly invocation: Invocation
   /** Go on with what is in the output folder. */
   readonly resume: boolean
+  /** What is told to come of a signal, where it is no checkpoint after the step. */
+  readonly stopping?: string
 }
 
 /** Runs a recipe or an algorithm with everything it may use. */
 export const withRunServices =
-  ({ invocation, resume, settings }: RunStart) =>
+  ({ invocation, resume, settings, stopping = "stopping after this step, with a checkpoint" }: RunStart) =>
   <A, E>(effect: Effect.Effect<A, E, RecipeServices>) =>
     Effect.gen(function* () {
       const { output } = settings
@@ -66,7 +68,7 @@ export const withRunServices =
           RunContext.layer({ output, resume, invocation: { ...invocation, options } }),
           // the others have a store of their own, so that every process finds what its stages were
           processes.rank === 0 ? storeLayer(store) : RunStore.layerSqlite(":memory:"),
-          stopSignals.pipe(Layer.provideMerge(processes.rank === 0 ? Progress.layer : Progress.layerSilent))
+          stopSignals(stopping).pipe(Layer.provideMerge(processes.rank === 0 ? Progress.layer : Progress.layerSilent))
         )
         const checked = place === undefined ? effect : Effect.andThen(fromFirst(check), effect)
         return yield* checked.pipe(Effect.provide(services), Effect.provideService(Processes, processes))
