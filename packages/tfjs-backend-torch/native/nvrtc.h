@@ -6,6 +6,7 @@
 #include <dlfcn.h>
 #include <napi.h>
 
+#include <array>
 #include <filesystem>
 #include <string>
 #include <vector>
@@ -13,7 +14,7 @@
 #include "calls.h"
 #include "cuda.h"
 #include "handle.h"
-#include "trace.h"
+#include "recording.h"
 
 namespace plumbline {
 
@@ -184,24 +185,22 @@ union KernelArgument {
   float real;
 };
 
-inline KernelArgument KernelArgumentOf(Napi::Env env, char kind, Napi::Value value) {
+constexpr size_t kMostKernelArguments = 24;
+
+inline bool IsTensorKind(char kind) { return kind == 'p' || kind == 's'; }
+
+/** A kernel's tensor argument; undefined where it is absent. */
+inline at::Tensor KernelTensorOf(Napi::Env env, char kind, Napi::Value value) {
+  if (kind == 'p' && value.IsNull()) return {};
+  const auto& tensor = TensorOf(env, value);
+  if (!tensor.is_cuda()) throw ArgumentError("a kernel takes tensors on its device");
+  if (kind == 'p' && !tensor.is_contiguous()) throw ArgumentError("a kernel takes contiguous tensors");
+  return tensor;
+}
+
+inline KernelArgument KernelNumberOf(char kind, Napi::Value value) {
   KernelArgument argument{};
   switch (kind) {
-    case 'p': {
-      if (value.IsNull()) return argument;
-      const auto& tensor = TensorOf(env, value);
-      if (!tensor.is_cuda() || !tensor.is_contiguous()) {
-        throw ArgumentError("a kernel takes contiguous tensors on its device");
-      }
-      argument.pointer = tensor.data_ptr();
-      return argument;
-    }
-    case 's': {
-      const auto& tensor = TensorOf(env, value);
-      if (!tensor.is_cuda()) throw ArgumentError("a kernel takes tensors on its device");
-      argument.pointer = tensor.data_ptr();
-      return argument;
-    }
     case 'i': argument.narrow = value.As<Napi::Number>().Int32Value(); return argument;
     case 'l': argument.wide = value.As<Napi::Number>().Int64Value(); return argument;
     case 'f': argument.real = value.As<Napi::Number>().FloatValue(); return argument;
@@ -209,35 +208,60 @@ inline KernelArgument KernelArgumentOf(Napi::Env env, char kind, Napi::Value val
   }
 }
 
-/** kernelLaunch(kernel, blocks, threads, …arguments) on the current stream. */
+/** A kernel with all its arguments but the tensors. Kernels are never unloaded, and JavaScript keeps them. */
+struct KernelCall {
+  const CudaKernel* kernel;
+  unsigned blocks;
+  unsigned threads;
+  std::array<KernelArgument, kMostKernelArguments> values;
+};
+
+/** On the current stream. */
+inline void Launch(KernelCall call, const std::vector<at::Tensor>& tensors) {
+  const auto& signature = call.kernel->signature;
+  void* addresses[kMostKernelArguments];
+  size_t next = 0;
+  for (size_t i = 0; i < signature.size(); i++) {
+    if (IsTensorKind(signature[i])) {
+      const auto& tensor = tensors[next++];
+      call.values[i].pointer = tensor.defined() ? tensor.data_ptr() : nullptr;
+    }
+    addresses[i] = &call.values[i];
+  }
+  LaunchAttribute attribute{kProgrammaticStreamSerialization, {}, {}};
+  attribute.value.flag = 1;
+  const auto stream = c10::cuda::getCurrentCUDAStream().stream();
+  LaunchConfig config{{call.blocks, 1, 1}, {call.threads, 1, 1}, 0, stream, nullptr, 0};
+  if (call.kernel->early) {
+    config.attributes = &attribute;
+    config.count = 1;
+  }
+  CallsOf().kernels += 1;
+  CheckDriver(NvrtcOf().launch(&config, call.kernel->function, addresses, nullptr), "launching a kernel");
+}
+
+/** kernelLaunch(kernel, blocks, threads, …arguments). */
 inline Napi::Value KernelLaunch(const Napi::CallbackInfo& info) {
   CurrentActivity() = {"kernel", ""};
-  ForbidTrace();
   return Guarded(info.Env(), [&]() -> Napi::Value {
     const auto& kernel = ExternalOf<CudaKernel>(info[0], "a kernel");
     CurrentActivity().operation = kernel.name;
     const size_t count = kernel.signature.size();
-    constexpr size_t kMost = 24;
-    if (count > kMost || info.Length() != count + 3) throw ArgumentError("the kernel takes other arguments");
-    KernelArgument values[kMost];
-    void* addresses[kMost];
+    if (count > kMostKernelArguments || info.Length() != count + 3) throw ArgumentError("the kernel takes other arguments");
+    KernelCall call{&kernel, info[1].As<Napi::Number>().Uint32Value(), info[2].As<Napi::Number>().Uint32Value(), {}};
+    std::vector<at::Tensor> tensors;
+    tensors.reserve(count);
     for (size_t i = 0; i < count; i++) {
-      values[i] = KernelArgumentOf(info.Env(), kernel.signature[i], info[i + 3]);
-      addresses[i] = &values[i];
+      const char kind = kernel.signature[i];
+      if (IsTensorKind(kind)) {
+        tensors.push_back(KernelTensorOf(info.Env(), kind, info[i + 3]));
+      } else {
+        call.values[i] = KernelNumberOf(kind, info[i + 3]);
+      }
     }
-    const auto blocks = info[1].As<Napi::Number>().Uint32Value();
-    const auto threads = info[2].As<Napi::Number>().Uint32Value();
-    if (blocks == 0) return info.Env().Undefined();
-    LaunchAttribute attribute{kProgrammaticStreamSerialization, {}, {}};
-    attribute.value.flag = 1;
-    LaunchConfig config{{blocks, 1, 1}, {threads, 1, 1}, 0, c10::cuda::getCurrentCUDAStream().stream(), nullptr, 0};
-    if (kernel.early) {
-      config.attributes = &attribute;
-      config.count = 1;
+    if (call.blocks > 0) {
+      Do(std::move(tensors), [call](const std::vector<at::Tensor>& given) { Launch(call, given); });
     }
-    CallsOf().kernels += 1;
-    const Stopwatch stopwatch;
-    CheckDriver(NvrtcOf().launch(&config, kernel.function, addresses, nullptr), "launching a kernel");
     return info.Env().Undefined();
   });
 }
