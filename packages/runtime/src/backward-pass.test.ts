@@ -37,6 +37,17 @@ describe("the tape", () => {
     expect(liveAtTheEnd(40) - liveAtTheEnd(4)).toBeLessThan(2 * 36)
   })
 
+  it("refuses a gradient of another shape or dtype than its input's", () => {
+    const slope = (wrong: () => Tensor) => {
+      const f = tf.customGrad((x) => ({ value: tf.clone(x as Tensor), gradFunc: wrong }))
+      return () => tf.tidy(() => void tf.grad((x) => tf.sum(f(x)))(tf.ones([2, 3])))
+    }
+    expect(slope(() => tf.ones([2, 3]))).not.toThrow()
+    expect(slope(() => tf.ones([3, 2]))).toThrow("has shape [3,2] and dtype float32, the input shape [2,3]")
+    expect(slope(() => tf.ones([6]))).toThrow("has shape [6]")
+    expect(slope(() => tf.ones([2, 3], "int32"))).toThrow("and dtype int32")
+  })
+
   it("gives the same gradients, twice over too, and leaves nothing", () => {
     const before = tf.memory().numTensors
     tf.tidy(() => {

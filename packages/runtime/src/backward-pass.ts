@@ -241,16 +241,10 @@ const resultsOf = (
 
 const check = ({ inputs, kernelName }: TapeNode, name: string, { dtype, shape }: Tensor): void => {
   const wanted = inputs[name]!.shape
-  if (dtype === "float32" && areEqual(shape, wanted)) return
+  if (dtype === "float32" && tf.util.arraysEqual(shape, wanted)) return
   throw new Error(
     `Error in gradient for op ${kernelName}: that of input ${name} has shape [${shape}] and dtype ${dtype}, the input shape [${wanted}]; gradients are float32`
   )
-}
-
-const areEqual = (a: ReadonlyArray<number>, b: ReadonlyArray<number>): boolean => {
-  if (a.length !== b.length) return false
-  for (let i = 0; i < a.length; i++) if (a[i] !== b[i]) return false
-  return true
 }
 
 const add = (slopes: Slopes, id: number, slope: Tensor): void => {
