@@ -1,30 +1,19 @@
-import {
-  type BackendTimingInfo,
-  type DataId,
-  type DataType,
-  KernelBackend,
-  type TensorInfo,
-  util
-} from "@tensorflow/tfjs-core"
-import { type Addon, type CudaAddon, type CudaDevice, type Handle, type HostValues, loadAddon } from "./addon.ts"
-import { aten, atenOwned, inScope, keep, temporary } from "./aten.ts"
-import { areAlike, emptyArray, hostArray, type IndexRange, rangeOf, type Values } from "./host-values.ts"
+import { type DataType, type TensorInfo, util } from "@tensorflow/tfjs-core"
+import type { Handle, HostValues } from "./addon.ts"
+import { aten, atenOwned, keep } from "./aten.ts"
+import { emptyArray, type IndexRange, rangeOf } from "./host-values.ts"
 import { record, type Recording } from "./recording.ts"
 import { FLOAT32, holds, scalarTypeOf, type Storage, STORAGE_TYPES } from "./scalar-type.ts"
-import { multiplyInvariantly, startCuda } from "./start-cuda.ts"
+import { multiplyInvariantly } from "./start-cuda.ts"
 import { free } from "./free.ts"
-import { type Description, type TensorData, TensorStore } from "./tensor-data.ts"
+import { TensorBackend, type TorchDevice } from "./tensor-backend.ts"
+import type { TensorData } from "./tensor-data.ts"
 import { typeOf } from "./handle-facts.ts"
 
 const reshape = aten("reshape")
 const to = aten("to.dtype")
 const toDevice = atenOwned("to.device")
 const toOwned = atenOwned("to.dtype")
-const viewAsComplex = atenOwned("view_as_complex")
-const viewAsReal = aten("view_as_real")
-
-/** "cpu", or "cuda" with the index of the device. */
-export type TorchDevice = "cpu" | `cuda:${number}`
 
 /** What a backend is for as long as it lives. */
 export interface TorchBackendOptions {
@@ -37,37 +26,24 @@ export interface TorchBackendOptions {
   readonly deterministic?: boolean
 }
 
-export class TorchBackend extends KernelBackend {
-  readonly device: TorchDevice
-  /** Of a CUDA device; below 0 the host. */
-  readonly deviceIndex: number
-  /** What CUDA says of the device. */
-  readonly cuda: (CudaDevice & { readonly addon: Addon & CudaAddon }) | undefined
-  readonly addon: Addon
+/** TensorFlow.js on libtorch: what tfjs asks of a backend, and what our kernels ask besides. */
+export class TorchBackend extends TensorBackend {
   /** How activations are stored, and the copies of weights that products read. */
   readonly storage: Storage
   /** Whether a run gives the same bits each time, as it does on the CPU anyway. */
   readonly isDeterministic: boolean
   private invariant = false
-  private readonly data: TensorStore
   private readonly narrowProducts = new Map<number, boolean>()
   /** Whether what is called is recorded, to run again on other values; see `record`. */
   isRecording = false
-  /** How often it was asked or noted what is known of values, beyond how they lie. */
-  notes = 0
 
   /** @throws TorchUnavailable where there is no addon, or no such device, or the library cannot be batch-invariant */
   constructor({ batchInvariant = false, deterministic = false, device, storage = "float32" }: TorchBackendOptions) {
-    super()
-    this.device = device
+    super(device)
     this.storage = storage
-    this.addon = loadAddon()
     this.isDeterministic = deterministic || device === "cpu"
     this.addon.deterministic(deterministic && device !== "cpu")
-    this.deviceIndex = device === "cpu" ? -1 : Number(device.slice("cuda:".length))
-    this.cuda = device === "cpu" ? undefined : startCuda(this.addon, this.deviceIndex)
     if (batchInvariant) this.isBatchInvariant = true
-    this.data = new TensorStore(this)
   }
 
   /** Whether a token's products and attention have the same bits whatever is computed beside it. */
@@ -80,108 +56,6 @@ export class TorchBackend extends KernelBackend {
     multiplyInvariantly(on, this.cuda, this.storage)
     this.invariant = on
   }
-
-  override write(values: Values, shape: Array<number>, dtype: DataType): DataId {
-    return this.known(this.data.create(this.described(values, shape, dtype)), values)
-  }
-
-  override move(dataId: DataId, values: Values, shape: Array<number>, dtype: DataType, refCount: number): void {
-    this.known(this.data.adopt(dataId, this.described(values, shape, dtype)), values).refCount = refCount
-  }
-
-  private described(values: Values, shape: Array<number>, dtype: DataType): Description {
-    if (dtype === "string")
-      return { handle: undefined, strings: values as Array<Uint8Array>, shape, dtype, onHost: true }
-    const onHost = this.device === "cpu" || shape.length === 0
-    const handle = this.upload(values as Exclude<Values, Array<Uint8Array>>, shape, dtype, onHost ? "cpu" : this.device)
-    return { handle, shape, dtype, onHost: this.device !== "cpu" && onHost }
-  }
-
-  /** Notes what can be told of values while they are on the host. */
-  private known(data: TensorData, values: Values): TensorData {
-    if (data.dtype === "int32") data.range = rangeOf(values as Int32Array)
-    data.uniform = data.dtype !== "string" && areAlike(values as Float32Array)
-    return data
-  }
-
-  private upload(
-    values: Exclude<Values, Array<Uint8Array>>,
-    shape: Array<number>,
-    dtype: DataType,
-    device: string
-  ): Handle {
-    if (dtype !== "complex64") return this.addon.fromHost(hostArray(values, dtype), shape, scalarTypeOf(dtype), device)
-    return inScope(() =>
-      viewAsComplex(temporary(this.addon.fromHost(values as Float32Array, [...shape, 2], FLOAT32, device)))
-    )
-  }
-
-  override readSync(dataId: DataId): Values {
-    this.notes += 1
-    const { dtype, handle, shape, strings } = this.data.get(dataId)
-    if (strings !== undefined) return strings
-    const size = util.sizeFromShape(shape as Array<number>)
-    if (dtype !== "complex64") return this.addon.toHost(handle!, emptyArray(dtype, size))
-    return inScope(() => this.addon.toHost(viewAsReal(handle), new Float32Array(2 * size)))
-  }
-
-  /** Reads at once: the tensor may be disposed before the promise is awaited. */
-  override async read(dataId: DataId): Promise<Values> {
-    return this.readSync(dataId)
-  }
-
-  override refCount(dataId: DataId): number {
-    return this.data.has(dataId) ? this.data.get(dataId).refCount : 0
-  }
-
-  override incRef(dataId: DataId): void {
-    this.data.get(dataId).refCount += 1
-  }
-
-  override disposeData(dataId: DataId, force = false): boolean {
-    if (!this.data.has(dataId)) return true
-    const data = this.data.get(dataId)
-    data.refCount -= 1
-    if (!force && data.refCount > 0) return false
-    this.data.free(dataId, data)
-    return true
-  }
-
-  override numDataIds(): number {
-    return this.data.size
-  }
-
-  override memory(): { unreliable: boolean } {
-    return { unreliable: false }
-  }
-
-  override floatPrecision(): 32 {
-    return 32
-  }
-
-  /** The base class reads this off `floatPrecision`, through the engine's active backend. */
-  override epsilon(): number {
-    return 1e-7
-  }
-
-  override timerAvailable(): boolean {
-    return true
-  }
-
-  override async time(body: () => void): Promise<BackendTimingInfo> {
-    if (this.cuda === undefined) {
-      const start = performance.now()
-      body()
-      return { kernelMs: performance.now() - start }
-    }
-    const { addon } = this.cuda
-    const start = addon.eventRecord()
-    body()
-    return { kernelMs: addon.eventElapsed(start, addon.eventRecord()) }
-  }
-
-  /** Tensors that are still alive are freed after the garbage collector. */
-  override dispose(): void {}
 
   /** The tensor's handle on this backend's device, in the tensor's shape. The backend keeps owning it. */
   handle(tensor: TensorInfo): Handle {

@@ -8,7 +8,7 @@ export {
   type TorchError,
   TorchUnavailable
 } from "./addon.ts"
-export { TorchBackend, type TorchBackendOptions, type TorchDevice } from "./backend.ts"
+export { TorchBackend, type TorchBackendOptions } from "./backend.ts"
 export { BatchInvarianceUnavailable } from "./batch-invariance.ts"
 export * as fusedKernels from "./fused/kernels.ts"
 export { type Kernel, KernelScope, registerTorchKernel, unregisterTorchKernel } from "./kernel.ts"
@@ -16,3 +16,4 @@ export { missingKernels } from "./missing-kernels.ts"
 export type { Recording } from "./recording.ts"
 export { hasCuda } from "./start-cuda.ts"
 export { registerTorchBackend, type TorchOptions } from "./register.ts"
+export type { TorchDevice } from "./tensor-backend.ts"

@@ -1,5 +1,6 @@
 import { findBackend, registerBackend, registerKernel, removeBackend } from "@tensorflow/tfjs-core"
-import { TorchBackend, type TorchBackendOptions, type TorchDevice } from "./backend.ts"
+import { TorchBackend, type TorchBackendOptions } from "./backend.ts"
+import type { TorchDevice } from "./tensor-backend.ts"
 import { BACKEND, kernelConfig, type Kernels } from "./kernel.ts"
 import { binaryKernels } from "./kernels/binary.ts"
 import { convKernels } from "./kernels/conv.ts"

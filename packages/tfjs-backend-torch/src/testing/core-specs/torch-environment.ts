@@ -1,6 +1,6 @@
 import { setTestEnvs } from "@tensorflow/tfjs-core/dist/jasmine_util.js"
 import { registerTorchBackend } from "../../register.ts"
-import type { TorchDevice } from "../../backend.ts"
+import type { TorchDevice } from "../../tensor-backend.ts"
 
 // tfjs-core's specs ask for their environments while they are imported, so this is imported before them.
 registerTorchBackend({ device: (process.env["CORE_SPECS_DEVICE"] ?? "cpu") as TorchDevice })
