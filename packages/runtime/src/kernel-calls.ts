@@ -1,5 +1,5 @@
 import { kernelOf } from "./kernel-registry.ts"
-import { reachIn, shapeOf } from "./tape-reach.ts"
+import { forEachSaved, reachIn, shapeOf } from "./tape-reach.ts"
 import { standInFor } from "./tape-remade.ts"
 import { endScope, type ScopedEngine } from "./tape-scope.ts"
 import { tf, type NamedTensorMap, type Tensor } from "./tf.ts"
@@ -151,30 +151,19 @@ const run = (engine: Engine, name: string, inputs: NamedTensorMap, attrs: Record
 /** What the tape is to keep for the gradient of an operation. */
 const savedBy = (
   engine: Engine,
-  name: string,
+  kernel: string,
   inputs: NamedTensorMap,
   outputs: ReadonlyArray<Tensor>
 ): ReadonlyArray<Tensor> => {
   const reach = reachIn(engine)
   const asked = reach?.inputs(inputs)
   if (asked === undefined) {
-    return engine.saveTensorsForBackwardMode(engine.getTensorsForGradient(name, inputs, outputs))
+    return engine.saveTensorsForBackwardMode(engine.getTensorsForGradient(kernel, inputs, outputs))
   }
-  const gradient = asked.size === 0 ? undefined : tf.getGradient(name)
-  if (gradient == null) return []
   const saved: Array<Tensor> = []
-  const rule = reach!.rules.get(name)
-  const names = gradient.saveAllInputs === true ? Object.keys(inputs) : (gradient.inputsToSave ?? [])
-  for (const input of names) {
-    const tensor = inputs[input]!
-    const isRead = rule === undefined || rule.reads(input, asked)
+  forEachSaved({ kernel, inputs, outputs }, reach!.rules, asked, (tensor, isRead) =>
     saved.push(isRead ? kept(engine, tensor) : engine.keep(shapeOf(tensor, engine)))
-  }
-  const { outputsToSave = [] } = gradient
-  for (let i = 0; i < outputsToSave.length; i++) {
-    const output = outputsToSave[i] === true ? outputs[i] : undefined
-    if (output !== undefined) saved.push(kept(engine, output))
-  }
+  )
   return saved
 }
 

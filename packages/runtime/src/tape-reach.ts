@@ -173,19 +173,45 @@ const recordReached = (engine: Engine, rules: ReadonlyMap<string, TapeRule>, rea
   }
 }
 
+/** What an operation is, for what the tape keeps of it. */
+interface Operation {
+  readonly kernel: string
+  readonly inputs: Inputs
+  readonly outputs: ReadonlyArray<Tensor>
+}
+
+/**
+ * The tensors that an operation's gradient is handed, in tfjs's order, and whether it reads more of each than the shape: none
+ * where no asked-for tensor leads to the operation.
+ */
+export const forEachSaved = (
+  { inputs, kernel, outputs }: Operation,
+  rules: ReadonlyMap<string, TapeRule>,
+  asked: ReadonlySet<string>,
+  visit: (tensor: Tensor, isRead: boolean) => void
+): void => {
+  const gradient = asked.size === 0 ? undefined : tf.getGradient(kernel)
+  if (gradient == null) return
+  const { inputsToSave = [], outputsToSave = [], saveAllInputs } = gradient
+  const rule = rules.get(kernel)
+  for (const name of saveAllInputs === true ? Object.keys(inputs) : inputsToSave) {
+    visit(inputs[name]!, rule === undefined || rule.reads(name, asked))
+  }
+  for (let i = 0; i < outputsToSave.length; i++) {
+    if (outputsToSave[i] === true && outputs[i] !== undefined) visit(outputs[i]!, true)
+  }
+}
+
 const saveWhatIsRead = (engine: Engine, rules: ReadonlyMap<string, TapeRule>, reach: Reach): void => {
   const { getTensorsForGradient, saveTensorsForBackwardMode } = engine
   engine.getTensorsForGradient = (kernel, inputs, outputs) => {
     const asked = reach.inputs(inputs)
-    if (asked?.size === 0) return []
-    const tensors = getTensorsForGradient.call(engine, kernel, inputs, outputs)
-    const rule = rules.get(kernel)
-    if (asked === undefined || rule === undefined) return tensors
-    const { inputsToSave, saveAllInputs } = tf.getGradient(kernel)!
-    const names = saveAllInputs === true ? Object.keys(inputs) : (inputsToSave ?? [])
-    return tensors.map((tensor, i) =>
-      i >= names.length || rule.reads(names[i]!, asked) ? tensor : shapeOf(tensor, engine)
+    if (asked === undefined) return getTensorsForGradient.call(engine, kernel, inputs, outputs)
+    const tensors: Array<Tensor> = []
+    forEachSaved({ kernel, inputs, outputs }, rules, asked, (tensor, isRead) =>
+      tensors.push(isRead ? tensor : shapeOf(tensor, engine))
     )
+    return tensors
   }
   engine.saveTensorsForBackwardMode = (tensors) =>
     tensors.flatMap((tensor) =>
