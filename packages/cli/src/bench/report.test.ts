@@ -11,7 +11,8 @@ const result: BenchResult = {
     flopsPerStep: 6e12,
     stepSeconds: [0.5, 0.25, 0.3],
     losses: { first: 2, last: 1.5 },
-    operations: { taped: 200, tapeEntries: 400, total: 500, waited: 0.125 },
+    operations: { taped: 200, tapeEntries: 400, total: 500 },
+    waitingSeconds: 0.125,
     calls: { operators: 700, views: 300, kernels: 50, uploads: 9, reads: 1, seconds: 0.02, queued: true },
     memory: { tensors: 3, bytes: 2 ** 21, reservedBytes: undefined },
     productRate: undefined
@@ -25,7 +26,7 @@ const result: BenchResult = {
     secondsPerOperation: 0.000008,
     ownSecondsPerTapedOperation: 0.00002,
     ownSecondsPerOperation: 0.000008,
-    operations: { taped: 150, tapeEntries: 150, total: 375, waited: 0 }
+    operations: { taped: 150, tapeEntries: 150, total: 375 }
   },
   peak: { flopsPerSecond: 100e12, source: "given" }
 }

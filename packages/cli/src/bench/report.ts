@@ -1,5 +1,6 @@
 import type { MemoryReport, NativeCalls } from "@plumbline/runtime"
-import type { Dispatch, Measurement } from "./measure.ts"
+import type { Dispatch } from "./dispatch.ts"
+import type { Measurement } from "./measure.ts"
 import type { Peak } from "./peak.ts"
 import { median } from "./timing.ts"
 
@@ -49,7 +50,7 @@ export const benchJson = (result: BenchResult) => {
       total: operations.total
     },
     native_calls_per_step: callsJson(measurement.calls),
-    waiting_seconds_per_step: operations.waited,
+    waiting_seconds_per_step: measurement.waitingSeconds,
     dispatch: {
       seconds_per_step: dispatch.secondsPerStep,
       computing_seconds_per_step: dispatch.computingSeconds,
@@ -106,7 +107,7 @@ export const benchText = (result: BenchResult): string => {
     ["memory", memoryText(memory)],
     [
       "operations",
-      `${operations.taped} taped (${operations.tapeEntries} entries of the tape), ${operations.total} in all; ${milliseconds(operations.waited)} waiting for values`
+      `${operations.taped} taped (${operations.tapeEntries} entries of the tape), ${operations.total} in all; ${milliseconds(measurement.waitingSeconds)} waiting for values`
     ],
     ...(calls === undefined ? [] : [["kernels", callsText(calls)] as const]),
     ["dispatch", dispatchText(dispatch)]

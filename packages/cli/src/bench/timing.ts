@@ -11,3 +11,11 @@ export const median = (values: ReadonlyArray<number>): number => {
   const [lower, upper] = [sorted[(sorted.length - 1) >> 1]!, sorted[sorted.length >> 1]!]
   return (lower + upper) / 2
 }
+
+/** What `run` gives, `count` times, or as often as it begins within so many seconds; once at least. */
+export const repeated = <A>(count: number, seconds: number, run: () => A): ReadonlyArray<A> => {
+  const begun = performance.now()
+  const results = [run()]
+  while (results.length < count && performance.now() - begun < seconds * 1000) results.push(run())
+  return results
+}
