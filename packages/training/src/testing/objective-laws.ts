@@ -33,7 +33,7 @@ export const objectiveLaws = <M extends Trainable, B extends MicroBatch>(name: s
     }
   }
 
-  law("loss, metrics and gradient norm are the same for every split, to 10⁻⁶, on CUDA 4·10⁻⁶", (models, splitGap) => {
+  law("loss, metrics and gradient norm are the same for every split, to 10⁻⁶, on torch 4·10⁻⁶", (models, splitGap) => {
     const [whole, ...others] = test.splits(models).map((split) => stepNumbers(test.objective, models, split))
     expect(others.length).toBeGreaterThan(1)
     for (const other of others) {
