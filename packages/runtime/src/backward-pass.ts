@@ -1,3 +1,4 @@
+import { sameAs } from "./kernels/plain-ops.ts"
 import { scoped, type ScopedEngine } from "./tape-scope.ts"
 import { type Scalar, tf, type Tensor, type Variable } from "./tf.ts"
 
@@ -208,7 +209,7 @@ const passBack = (engine: Engine, { names, node }: Step, slopes: Slopes): void =
     const [name, result] = [names[i]!, results[i]!]
     check(node, name, result)
     // one tensor as the gradient of two inputs is to be freed twice
-    add(slopes, node.inputs[name]!.id, results.indexOf(result) < i ? tf.clone(result) : result)
+    add(slopes, node.inputs[name]!.id, results.indexOf(result) < i ? sameAs(result) : result)
   }
 }
 

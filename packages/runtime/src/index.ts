@@ -73,6 +73,7 @@ export {
 } from "./ops/recorded-step.ts"
 export { computesOnItsOwn, type HostNumbers, readLater } from "./ops/read-later.ts"
 export { canRecord, type DeviceValues, type Replayed, replayed } from "./ops/recording.ts"
+export { reshape } from "./kernels/plain-ops.ts"
 export { type Heads, rotary, type RotaryAngles, rotaryAngles, rotaryHeads } from "./ops/rotary.ts"
 export { tokenEntropies } from "./ops/token-entropies.ts"
 export { tokenLogProbs, type TokenLogProbs, type TokenLogProbsOptions } from "./ops/token-log-probs.ts"

@@ -73,14 +73,16 @@ export const shortenKernelCalls = (backendName: string): void => {
   patched.add(engine)
   engine.state.tensorInfo = new InfoOnIds(engine.state.numDataBuffers > 0 ? engine.state.tensorInfo : undefined)
   const { clone, endScope: endAnyScope, runKernel, runKernelFunc } = engine
-  const isOurs = () => engine.backendName === backendName && !engine.state.profiling && !tf.env().getBool("DEBUG")
+  // of what is asked for each operation, flags are read as they lie: no one of them is left to be found out
+  const isOurs = () => isActive() && !engine.state.profiling && tf.env().getFlags()["DEBUG"] !== true
+  const isActive = () => engine.backendName === backendName
   engine.runKernelFunc = (call) =>
     call.kernelName !== undefined && isOurs()
       ? run(engine, call.kernelName, call.inputs, call.attrs ?? {})
       : runKernelFunc.call(engine, call)
-  // says first whether there is such a kernel, and so does ours
+  // tfjs's own says first whether there is such a kernel, which what follows does, too
   engine.runKernel = (name, inputs, attrs) =>
-    isOurs()
+    isActive()
       ? engine.runKernelFunc(attrs === undefined ? { kernelName: name, inputs } : { kernelName: name, inputs, attrs })
       : runKernel.call(engine, name, inputs, attrs)
   engine.endScope = (result) => {

@@ -7,14 +7,13 @@ const registry = (globalThis as { _tfGlobals?: Map<string, Map<string, KernelCon
   "kernelRegistry"
 )
 
-/** Names in the registry, by backend and kernel. */
-const names = new Map<string, Map<string, string>>()
+/** Names in the registry, by kernel, of the backend that was asked for last: hardly ever another one. */
+let [asked, names] = ["", new Map<string, string>()]
 
 const nameOf = (kernel: string, backend: string): string => {
-  let own = names.get(backend)
-  if (own === undefined) names.set(backend, (own = new Map()))
-  let name = own.get(kernel)
-  if (name === undefined) own.set(kernel, (name = `${backend}_${kernel}`))
+  if (backend !== asked) [asked, names] = [backend, new Map()]
+  let name = names.get(kernel)
+  if (name === undefined) names.set(kernel, (name = `${backend}_${kernel}`))
   return name
 }
 

@@ -1,4 +1,4 @@
-import { type Heads, type RotaryAngles, type Tensor2D, type Tensor3D, tf } from "@plumbline/runtime"
+import { type Heads, reshape, type RotaryAngles, type Tensor2D, type Tensor3D } from "@plumbline/runtime"
 import type { DecoderConfig } from "../config/decoder-config.ts"
 import { linearParameters, type ParameterSpec } from "./parameter.ts"
 import type { Norm } from "./norm.ts"
@@ -35,12 +35,12 @@ export const attentionLayer = (
   const name = partOf(config, layer)
   const projected = weights.linears(x, [name("query"), name("key"), name("value")])
   const [queries, keys, v] = [heads, keyValueHeads, keyValueHeads].map((count, i) =>
-    tf.reshape(projected[i]!, [-1, count, headWidth])
+    reshape(projected[i]!, [-1, count, headWidth])
   ) as [Tensor3D, Tensor3D, Tensor3D]
   const normed = (norm: "queryNorm" | "keyNorm", parts: Tensor3D): Tensor3D =>
     normedHeads(family.queryKeyNorm, weights, name(norm), parts, normEpsilon)
   const mixed = attend(layer, { q: normed("queryNorm", queries), k: normed("keyNorm", keys), v }, angles)
-  return weights.linear(tf.reshape(mixed, [-1, heads * headWidth]), name("attentionOutput"))
+  return weights.linear(reshape(mixed, [-1, heads * headWidth]), name("attentionOutput"))
 }
 
 /** Each head normalised over its own features, where the family does so. */
@@ -52,8 +52,8 @@ const normedHeads = (
   epsilon: number
 ): Tensor3D => {
   if (norm === undefined) return heads
-  const flat = tf.reshape(heads, [-1, heads.shape[2]]) as Tensor2D
-  return tf.reshape(norm.apply(weights, name, flat, epsilon), heads.shape)
+  const flat = reshape(heads, [-1, heads.shape[2]])
+  return reshape(norm.apply(weights, name, flat, epsilon), heads.shape)
 }
 
 type AttentionPart = "query" | "key" | "value" | "attentionOutput" | "queryNorm" | "keyNorm"

@@ -1,6 +1,7 @@
 import { type FollowedGradient, isAsked } from "../tape-reach.ts"
 import { tf, type Tensor, type Tensor2D } from "../tf.ts"
 import type { Gradient, Gradients } from "./gradient.ts"
+import { reshape as reshaped, sameAs } from "./plain-ops.ts"
 import { productGradients } from "./product-gradients.ts"
 import {
   ADD_RMS_NORM,
@@ -14,6 +15,7 @@ import {
   GATED_ACTIVATION_GRADIENT,
   LAYER_NORM,
   LAYER_NORM_GRADIENT,
+  RESHAPE,
   RMS_NORM,
   RMS_NORM_GRADIENT,
   ROTARY,
@@ -78,7 +80,7 @@ const addRmsNorm: Gradient = {
   gradients: ([dsum, dy], [weight, sum], attrs) => {
     const inputs = { sum: sum!, weight: weight!, dsum: dsum!, dy: dy! }
     const [dx, dweight] = fused<Array<Tensor>>(ADD_RMS_NORM_GRADIENT, inputs, ofNorm(attrs))
-    return { x: () => dx!, addend: () => tf.clone(dx!), weight: () => dweight! }
+    return { x: () => dx!, addend: () => sameAs(dx!), weight: () => dweight! }
   }
 }
 
@@ -130,11 +132,18 @@ const tokenLogProbs: Gradient = {
   })
 }
 
+/** In place of tfjs's own, which does the same by way of `tf.reshape`. */
+const reshape: Gradient = {
+  inputsToSave: ["x"],
+  gradients: ([dy], [x]) => ({ x: () => reshaped(dy!, x!.shape) })
+}
+
 const gradients: Readonly<Record<string, Gradient>> = {
   ...productGradients,
   [ATTENTION]: attention,
   [EMBEDDING]: embedding,
   [EMBEDDING_GRADIENT]: rowSums,
+  [RESHAPE]: reshape,
   [RMS_NORM]: rmsNorm,
   [ADD_RMS_NORM]: addRmsNorm,
   [LAYER_NORM]: layerNorm,
@@ -145,13 +154,17 @@ const gradients: Readonly<Record<string, Gradient>> = {
   [TOKEN_LOG_PROBS]: tokenLogProbs
 }
 
+const ours = new Set<unknown>()
+
 /** Makes our kernels differentiable, on every backend that has them. */
 export const registerGradients = (): void => {
   for (const [
     kernelName,
     { gradients: make, inputsToSave = [], outputsToSave = [], reads, saveAllInputs = false }
   ] of Object.entries(gradients)) {
-    if (tf.getGradient(kernelName) != null) continue
+    const before = tf.getGradient(kernelName)
+    if (ours.has(before)) continue
+    if (before != null) tf.unregisterGradient(kernelName)
     const config: FollowedGradient = {
       kernelName,
       inputsToSave: [...inputsToSave],
@@ -162,5 +175,6 @@ export const registerGradients = (): void => {
         make(Array.isArray(dy) ? dy : [dy], saved, attrs as Record<string, unknown>) as Record<string, () => Tensor>
     }
     tf.registerGradient(config)
+    ours.add(config)
   }
 }

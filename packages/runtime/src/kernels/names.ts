@@ -111,6 +111,15 @@ export const OWN_PART = "PlumblineOwnPart"
 /** {part, whole} → the whole with all processes' parts in their places, in place where nothing shares its memory */
 export const JOIN_PARTS = "PlumblineJoinParts"
 
+// kernels of tfjs, run without what it does around them
+
+/** {x}, {shape} → the same values */
+export const RESHAPE = "Reshape"
+/** {x} → the same values */
+export const IDENTITY = "Identity"
+/** {a, b}, {transposeA, transposeB} → a·b */
+export const MATRIX_PRODUCT = "BatchMatMul"
+
 /** Whether the active backend implements `kernel`. */
 export const hasKernel = (kernel: string): boolean => kernelOf(kernel, tf.getBackend()) !== undefined
 

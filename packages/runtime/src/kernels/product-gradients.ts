@@ -12,18 +12,19 @@ import {
   LINEARS_INPUT_GRADIENT,
   LINEARS_WEIGHT_GRADIENTS
 } from "./names.ts"
+import { product, sameAs } from "./plain-ops.ts"
 
 const linear: Gradient = {
   inputsToSave: ["x", "weight"],
   gradients: ([dy], [x, weight]) => ({
     x: addable(
-      () => tf.matMul(dy!, weight!),
+      () => product(dy!, weight!),
       (sum) =>
         hasKernel(LINEARS_INPUT_GRADIENT)
           ? fused(LINEARS_INPUT_GRADIENT, [dy!, weight!, sum])
-          : tf.add(sum, tf.matMul(dy!, weight!))
+          : tf.add(sum, product(dy!, weight!))
     ),
-    weight: () => tf.matMul(dy!, x!, true)
+    weight: () => product(dy!, x!, true)
   })
 }
 
@@ -37,22 +38,22 @@ const linears: Gradient = {
     // inputs of a list are named by their places; the first one is x
     const gradients: Record<string, () => Tensor> = { 0: addable(ofInput, ofInput) }
     for (let i = 0; i < weights.length; i++) {
-      gradients[i + 1] = whole === undefined ? () => tf.matMul(dys[i]!, x!, true) : () => whole[i]!
+      gradients[i + 1] = whole === undefined ? () => product(dys[i]!, x!, true) : () => whole[i]!
     }
     return gradients
   }
 }
 
 const addBias: Gradient = {
-  gradients: ([dy]) => ({ x: () => tf.clone(dy!), bias: () => tf.sum(dy!, 0) })
+  gradients: ([dy]) => ({ x: () => sameAs(dy!), bias: () => tf.sum(dy!, 0) })
 }
 
 const addProduct: Gradient = {
   inputsToSave: ["x", "weight"],
   gradients: ([dy], [x, weight], { scale }) => ({
-    sum: () => tf.clone(dy!),
-    x: () => scaled(tf.matMul(dy!, weight!), scale),
-    weight: () => scaled(tf.matMul(dy!, x!, true), scale)
+    sum: () => sameAs(dy!),
+    x: () => scaled(product(dy!, weight!), scale),
+    weight: () => scaled(product(dy!, x!, true), scale)
   })
 }
 
