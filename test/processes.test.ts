@@ -1,7 +1,7 @@
 import { once } from "node:events"
-import { existsSync, mkdtempSync, readdirSync, readFileSync, rmSync, writeFileSync } from "node:fs"
+import { cpSync, existsSync, mkdtempSync, readdirSync, readFileSync, rmSync, writeFileSync } from "node:fs"
 import { tmpdir } from "node:os"
-import { join } from "node:path"
+import { basename, join } from "node:path"
 import { setTimeout as sleep } from "node:timers/promises"
 import { afterAll, beforeAll, describe, expect, it } from "vitest"
 import { plumb, startPlumb } from "./plumb.ts"
@@ -15,10 +15,12 @@ beforeAll(async () => {
   if (!hasGolden) return
   await writeRewardModel(join(golden, "models", "llama"), join(folder, "reward"))
   await writeWideModel(join(golden, "models", "llama"), join(folder, "wide"))
+  await writeWideModel(join(golden, "models", "llama"), join(folder, "deep"), 3)
 })
 afterAll(() => rmSync(folder, { recursive: true, force: true }))
 
-const modelFolder = (model: string) => (model === "wide" ? join(folder, model) : join(golden, "models", model))
+const modelFolder = (model: string) =>
+  ["wide", "deep"].includes(model) ? join(folder, model) : join(golden, "models", model)
 
 const flags = (command: string, output: string, model = "llama") => {
   const files = ["--model", modelFolder(model), "--train", join(golden, "preferences.jsonl")]
@@ -90,6 +92,120 @@ const runs = [
   ["ppo --max-new-tokens 8 --inner-epochs 2 --critic-warmup 1 --critic-learning-rate 1e-3", "wide"],
   ["online-dpo --max-new-tokens 8", "llama"]
 ] as const
+
+// micro-batches that one has more of than the other, blocks that are computed again, a frozen copy, another reference, adapters
+// that read their base, a coupling
+const shardedRuns = [
+  ["sft --weight-decay 0.1 --batch-size 4", "same bits"],
+  ["sft --batch-size 4 --precision bfloat16 --activation-checkpointing true", "same bits"],
+  ["sft --batch-size 5 --micro-batch-size 1", "rounding"],
+  ["dpo --batch-size 4 --precision bfloat16", "same bits"],
+  ["dpo --batch-size 5 --micro-batch-size 1 --precompute-reference true", "rounding"],
+  ["dpo --batch-size 4 --lora-rank 4 --lora-dropout 0.1 --dora true", "same bits"],
+  ["sft --batch-size 4 --lora-rank 4 --lora-init pissa --activation-checkpointing true", "same bits"],
+  ["kto --loss bco --batch-size 6 --micro-batch-size 2", "rounding"]
+] as const
+
+describe.skipIf(!hasGolden || !torchIsSetUp)("a run whose weights are in parts", () => {
+  const heldOut = ["--eval", join(golden, "preferences.jsonl"), "--eval-every", "3"]
+  const common = ["--max-steps", "3", "--max-length", "96", "--processes", "2", ...heldOut]
+
+  const final = (output: string) => {
+    const file = ["model", "adapter_model"].map((name) => join(output, "final", `${name}.safetensors`)).find(existsSync)
+    return readFileSync(file!)
+  }
+
+  it.for(shardedRuns)(
+    "takes the steps that whole weights take: %s, %s",
+    { timeout: 120_000 },
+    async ([command, how]) => {
+      const outputs = ["gradients", "full"].map((sharding) => join(folder, "sharded", command, sharding))
+      const reference = command.includes("--precompute-reference") ? ["--reference", modelFolder("llama")] : []
+      for (const output of outputs) {
+        const args = [...flags(command, output, "deep"), ...common, ...reference, "--sharding", basename(output)]
+        const { code, stderr } = await plumb(args)
+        expect(code, stderr).toBe(0)
+      }
+      const [whole, parts] = outputs as [string, string]
+      if (how === "rounding") return expectAlike(steps(parts), steps(whole), 1e-4)
+      expect(measured(parts)).toEqual(measured(whole))
+      expect(final(parts).equals(final(whole))).toBe(true)
+    }
+  )
+
+  const long = (output: string, sharding: string) => [
+    ...flags("sft --max-steps 30 --batch-size 4 --save-every 5 --max-length 64", output, "deep"),
+    "--processes",
+    "2",
+    "--precision",
+    "bfloat16",
+    "--sharding",
+    sharding
+  ]
+
+  it("goes on bit for bit after a signal, with whole tensors in its checkpoints", async () => {
+    const [whole, parts] = [join(folder, "parts-whole"), join(folder, "parts-stopped")]
+    expect((await plumb(long(whole, "gradients"))).code).toBe(0)
+    const child = startPlumb(long(parts, "full"))
+    const closed = once(child, "close")
+    while (steps(parts).length < 8 && child.exitCode === null) await sleep(10)
+    child.kill("SIGTERM")
+    await closed
+    const before = steps(parts).length
+    expect(before).toBeLessThan(30)
+    // whatever the processes divide
+    const there = ["--sharding", "gradients"]
+    const copy = join(folder, "parts-copied")
+    cpSync(parts, copy, { recursive: true })
+    for (const [output, how] of [
+      [parts, []],
+      [copy, there]
+    ] as const) {
+      const { code, stderr } = await plumb(["resume", output, ...how])
+      expect(code, stderr).toBe(0)
+      expect(measured(output)).toEqual(measured(whole))
+      expect(weights(output).equals(weights(whole))).toBe(true)
+    }
+  }, 180_000)
+
+  it("takes less memory", async () => {
+    const measuredBytes = async (sharding: string) => {
+      const shape = ["--shape", "llama-tiny", "--batch", "2", "--length", "8", "--steps", "1", "--warmup", "1"]
+      const machine = ["--backend", "torch", "--processes", "2", "--sharding", sharding]
+      const { code, stderr, stdout } = await plumb(["bench", "train", ...shape, ...machine, "--json"])
+      expect(code, stderr).toBe(0)
+      const { memory, parameters } = JSON.parse(stdout) as {
+        readonly parameters: number
+        readonly memory: Readonly<Record<"allocated_bytes" | "peak_bytes", number>>
+      }
+      return { between: memory.allocated_bytes / parameters, peak: memory.peak_bytes / parameters }
+    }
+    const [whole, parts] = [await measuredBytes("gradients"), await measuredBytes("full")]
+    // float32 weights and half of two moments, all of them and half
+    expect(whole.between).toBeCloseTo(4 + 8 / 2, 1)
+    expect(parts.between).toBeCloseTo(4 / 2 + 8 / 2, 1)
+    expect(parts.peak).toBeLessThan(whole.peak - 1)
+  }, 60_000)
+
+  it("is refused where it cannot be", async () => {
+    const refused = async (command: string, model: string, ...more: ReadonlyArray<string>) => {
+      const output = join(folder, "refused")
+      const { code, stderr } = await plumb([...flags(command, output, model), "--sharding", "full", ...more])
+      expect(code).not.toBe(0)
+      expect(existsSync(output)).toBe(false)
+      return stderr
+    }
+    const two = ["--processes", "2"]
+    expect(await refused("sft", "deep")).toContain("one process has nobody to hold its weights with")
+    expect(await refused("grpo", "deep", ...two, "--reward-model", join(folder, "reward"))).toContain(
+      "grpo writes responses, which needs the policy's weights whole"
+    )
+    expect(await refused("sft", "mixtral", ...two)).toContain("mixtures of experts cannot be held in parts yet")
+    expect(await refused("sft --lora-rank 4 --quantised true", "deep", ...two)).toContain("matrices in 4 bits")
+    expect(await refused("rm", "deep", ...two)).toContain("reward models and critics cannot be held in parts yet")
+    expect(await refused("dpo --reference-sync-steps 2", "deep", ...two)).toContain("a reference that moves")
+  }, 120_000)
+})
 
 describe.skipIf(!hasGolden || !torchIsSetUp)("a run that processes share", () => {
   it.for(runs)("takes the steps that one process takes: %s, %s", { timeout: 120_000 }, async ([command, model]) => {

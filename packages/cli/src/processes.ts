@@ -12,11 +12,22 @@ import { UsageError } from "./usage-error.ts"
 
 export const ProcessCount = Schema.Int.check(Schema.isBetween({ minimum: 1, maximum: 1024 }))
 
-export const processesField = option(
+const processesField = option(
   ProcessCount,
   1,
   "processes on this machine that share each step, on cuda one a GPU; torch. A launcher such as torchrun starts more"
 )
+
+export const Sharding = Schema.Literals(["gradients", "full"])
+
+const shardingField = option(
+  Sharding,
+  "gradients",
+  "what these processes divide: gradients, moments and exact weights (ZeRO 1 and 2), or all large weights, too, which are gathered block by block (full: FSDP, ZeRO 3)"
+)
+
+/** What a run's processes share, as flags of every command that starts some. */
+export const sharedFields = { processes: processesField, sharding: shardingField } as const
 
 type Environment = Readonly<Record<string, string | undefined>>
 
@@ -27,13 +38,16 @@ export const deviceIndex = ({ LOCAL_RANK }: Environment = process.env): number =
 export const isFirstProcess = ({ RANK, WORLD_SIZE }: Environment = process.env): boolean =>
   WORLD_SIZE === undefined || Number(RANK ?? 0) === 0
 
+/** Where a process is among the others. */
+export type Place = Omit<Meeting, "sharding">
+
 /**
  * This process among those that a launcher started: torchrun's convention, which Slurm's and Kubernetes' operators follow.
  * Undefined where it is alone.
  */
 export const placeAmongProcesses = (
   environment: Environment = process.env
-): Effect.Effect<Meeting | undefined, UsageError> => {
+): Effect.Effect<Place | undefined, UsageError> => {
   const { MASTER_ADDR, TORCHELASTIC_RUN_ID, TORCHELASTIC_RESTART_COUNT, TORCHELASTIC_USE_AGENT_STORE } = environment
   const size = wholeNumber(environment["WORLD_SIZE"])
   if (environment["WORLD_SIZE"] === undefined || size === 1) return Effect.succeed(undefined)
@@ -75,13 +89,18 @@ const wrong = (name: string, environment: Environment, meaning: string): string 
 
 /** Joins the others, on the machine that is there, until the scope ends. */
 export const joined = (
-  place: Meeting | undefined
-): Effect.Effect<ProcessesShape, BackendUnavailable, ModelRuntime | Scope.Scope> =>
+  place: Place | undefined,
+  sharding: typeof Sharding.Type
+): Effect.Effect<ProcessesShape, BackendUnavailable | UsageError, ModelRuntime | Scope.Scope> =>
   Effect.gen(function* () {
-    if (place === undefined) return alone
+    if (place === undefined) {
+      if (sharding === "gradients") return alone
+      const problems = ["--sharding full: one process has nobody to hold its weights with"]
+      return yield* new UsageError({ problems, help: "add --processes 2 or more, or take --sharding gradients" })
+    }
     const { backend } = yield* ModelRuntime
     if (backend !== "torch") {
       return yield* new BackendUnavailable({ backend, reason: "several processes share a step on torch alone" })
     }
-    return yield* joinProcesses(place)
+    return yield* joinProcesses({ ...place, sharding })
   })

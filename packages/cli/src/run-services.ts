@@ -1,4 +1,4 @@
-import { ModelRuntime, Processes } from "@plumbline/runtime"
+import { ModelRuntime, Processes, type Sharding } from "@plumbline/runtime"
 import { RunStore } from "@plumbline/store"
 import {
   fromFirst,
@@ -15,7 +15,7 @@ import { dirname } from "node:path"
 import { machineFields, type MachineOptions, onMachine } from "./backend.ts"
 import { checkWritable } from "./check-writable.ts"
 import { runIn } from "./find-run.ts"
-import { joined, placeAmongProcesses, processesField } from "./processes.ts"
+import { joined, placeAmongProcesses, sharedFields } from "./processes.ts"
 import { interrupted } from "./run-interrupted.ts"
 import { stopSignals } from "./stop-signals.ts"
 import { storeBeside, storeLayer } from "./store-file.ts"
@@ -30,7 +30,7 @@ export const runFlagFields = {
   output: needed(Schema.NonEmptyString, "new folder for the run: checkpoints, metrics and, in final/, the model"),
   store: storeField,
   ...machineFields,
-  processes: processesField
+  ...sharedFields
 } as const
 
 /** Where a run goes and what computes it. */
@@ -38,6 +38,7 @@ export interface RunSettings extends MachineOptions {
   readonly output: string
   readonly store?: string | undefined
   readonly processes: number
+  readonly sharding: Sharding
 }
 
 export interface RunStart {
@@ -63,7 +64,7 @@ export const withRunServices =
       return yield* Effect.gen(function* () {
         // run.json names the backend itself: a run goes on with the one it was started on
         const options = { ...invocation.options, backend: (yield* ModelRuntime).backend }
-        const processes = yield* joined(place)
+        const processes = yield* joined(place, settings.sharding)
         const services = Layer.mergeAll(
           RunContext.layer({ output, resume, invocation: { ...invocation, options } }),
           // the others have a store of their own, so that every process finds what its stages were

@@ -1,4 +1,14 @@
-import { gatherRows, linear, logCollision, type Tensor2D, tf, tokenEntropies, tokenLogProbs } from "@plumbline/runtime"
+import {
+  gatherRows,
+  linear,
+  logCollision,
+  ShardingUnsupported,
+  type Tensor,
+  type Tensor2D,
+  tf,
+  tokenEntropies,
+  tokenLogProbs
+} from "@plumbline/runtime"
 import type { DecoderConfig, JsonObject } from "./config/decoder-config.ts"
 import { decoder } from "./decoder/decoder.ts"
 import { outputMatrixName } from "./decoder/parameter-table.ts"
@@ -6,6 +16,8 @@ import { isRecordable, replayStep } from "./decoder/recorded-step.ts"
 import { parameterWeights } from "./decoder/weights.ts"
 import { chunkByChunk } from "./map-logits.ts"
 import type { CausalLM, ModelParts } from "./model.ts"
+import { outputPlace } from "./processes/places.ts"
+import { atLast } from "./processes/shards.ts"
 import { weightsVersion } from "./weights-version.ts"
 
 export interface CausalLMParts extends ModelParts {
@@ -18,7 +30,10 @@ export const causalLM = (parts: CausalLMParts): CausalLM => {
   const { config, dispose, generationConfig, name, parameters, variables, version = weightsVersion() } = parts
   const weights = parts.weights ?? parameterWeights(parameters)
   const body = decoder(config, weights, parts)
+  const { shards } = parts
   const outputMatrix = () => weights.tensor(outputMatrixName(config)) as Tensor2D
+  const output = <T extends Readonly<Record<string, Tensor>>>(make: () => T) =>
+    atLast(shards, outputPlace(config), make)
   const logitsAt = (states: Tensor2D, index: Int32Array) => linear(gatherRows(states, index), outputMatrix())
   return {
     name,
@@ -27,8 +42,9 @@ export const causalLM = (parts: CausalLMParts): CausalLM => {
     rateOf: parts.rateOf,
     copy: parts.copy,
     bare: parts.bare,
+    shards,
     rebuilt: (others) =>
-      causalLM({ prefix: parts.prefix, recomputing: parts.recomputing, ...others, config, generationConfig }),
+      causalLM({ prefix: parts.prefix, recomputing: parts.recomputing, shards, ...others, config, generationConfig }),
     config,
     contextTokens: config.maxPositions - (parts.prefix?.length ?? 0),
     generationConfig,
@@ -43,17 +59,26 @@ export const causalLM = (parts: CausalLMParts): CausalLM => {
       tf.tidy(() => {
         const { index, targets } = rows.scored
         const hidden = gatherRows(body.hiddenStates(rows), index)
-        const scored = tokenLogProbs(hidden, outputMatrix(), targets, options)
-        return {
-          ...scored,
+        return output(() => ({
+          ...tokenLogProbs(hidden, outputMatrix(), targets, options),
           ...(options?.entropyGradient === true && { entropy: tokenEntropies(hidden, outputMatrix(), options) }),
           ...(options?.collision === true && { logCollision: logCollision(hidden, outputMatrix(), options) })
-        }
+        }))
       }),
     mapLogits: (rows, perChunk) =>
-      tf.tidy(() => chunkByChunk(gatherRows(body.hiddenStates(rows), rows.scored.index), outputMatrix, perChunk)),
-    logits: (rows, index) => tf.tidy(() => logitsAt(body.hiddenStates(rows), index)),
-    createCache: body.createCache,
+      tf.tidy(() => {
+        const hidden = gatherRows(body.hiddenStates(rows), rows.scored.index)
+        return output(() => ({ mapped: chunkByChunk(hidden, outputMatrix, perChunk) })).mapped
+      }),
+    logits: (rows, index) =>
+      tf.tidy(() => {
+        const states = body.hiddenStates(rows)
+        return output(() => ({ logits: logitsAt(states, index) })).logits
+      }),
+    createCache: (pages, pageSize) => {
+      if (shards !== undefined) throw new ShardingUnsupported({ reason: NO_ENGINE })
+      return body.createCache(pages, pageSize)
+    },
     prefix: parts.prefix && { length: parts.prefix.length, fill: body.fillPrefix },
     step: (rows, cache, index) =>
       tf.tidy(() => {
@@ -68,6 +93,9 @@ export const causalLM = (parts: CausalLMParts): CausalLM => {
       })
   }
 }
+
+const NO_ENGINE =
+  "an engine of this process cannot write with a model that the processes have in parts, as each would write other tokens"
 
 /** `eos_token_id` is a number, a list of them, or absent. */
 const endTokens = (id: unknown): ReadonlyArray<number> =>

@@ -1,4 +1,4 @@
-import { type Tensor, tf } from "@plumbline/runtime"
+import { ShardingUnsupported, type Tensor, tf } from "@plumbline/runtime"
 import type { Model } from "./model.ts"
 import { narrowMatrix } from "./narrow-matrix.ts"
 import { ownVariables } from "./own-variables.ts"
@@ -25,6 +25,7 @@ export const freeze = <M extends Model>(model: M, name = `${model.name}-frozen`)
  * shared, the tensors stay the caller's.
  */
 export const assign = (model: Model, tensors: ReadonlyMap<string, Tensor>): void => {
+  refuseShards(model)
   const own = ownVariables(model)
   if (own.size === 0) throw new TypeError(`model ${model.name} is not trainable`)
   const unknown = [...tensors.keys()].find((name) => !own.has(name))
@@ -39,9 +40,16 @@ export const assign = (model: Model, tensors: ReadonlyMap<string, Tensor>): void
 
 /** Moves what is variable of a model toward another of the same make: target := α·source + (1−α)·target. */
 export const blend = (target: Model, source: Model, share: number): void => {
+  refuseShards(target)
   if (target.variables.length === 0) throw new TypeError(`model ${target.name} cannot be moved`)
   for (const [name, variable] of ownVariables(target)) {
     tf.tidy(() => variable.assign(tf.add(tf.mul(1 - share, variable), tf.mul(share, source.parameters.get(name)!))))
   }
   target.version.advance()
+}
+
+/** Of a model in parts there is no whole to set. */
+const refuseShards = ({ contents, name, shards }: Model): void => {
+  if (contents !== undefined || shards === undefined) return
+  throw new ShardingUnsupported({ reason: `the weights of ${name} cannot be set while they are in parts` })
 }

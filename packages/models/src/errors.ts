@@ -1,3 +1,4 @@
+import type { ShardingUnsupported } from "@plumbline/runtime"
 import { Schema } from "effect"
 
 /** There is no model folder here: it is absent or has no config.json. */
@@ -116,7 +117,8 @@ export class SaveFailed extends Schema.TaggedError<SaveFailed>()("SaveFailed", {
 export type ConfigError = ModelNotFound | ConfigInvalid | UnsupportedModel
 
 /** What reading a model folder can fail with. */
-export type LoadError = ConfigError | CheckpointInvalid | TensorMissing | TensorUnexpected | TensorShapeMismatch
+export type LoadError =
+  ShardingUnsupported | ConfigError | CheckpointInvalid | TensorMissing | TensorUnexpected | TensorShapeMismatch
 
 const listed = (names: ReadonlyArray<string>): string =>
   names.length <= 5 ? names.join(", ") : `${names.slice(0, 5).join(", ")} and ${names.length - 5} more`

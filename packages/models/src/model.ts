@@ -4,6 +4,7 @@ import type { DecoderConfig, JsonObject } from "./config/decoder-config.ts"
 import type { CachedRows, KeyValueCache } from "./decoder/key-value-cache.ts"
 import type { Prefix } from "./decoder/prefix.ts"
 import type { Weights } from "./decoder/weights.ts"
+import type { Shards } from "./processes/shards.ts"
 import type { StoredTensor } from "./safetensors/stored-tensor.ts"
 import type { WeightsVersion } from "./weights-version.ts"
 
@@ -38,6 +39,8 @@ export interface ModelParts {
   readonly copy?: ((name: string, trainable: boolean) => Model) | undefined
   /** The model below an adapter under another name, on the same parameters; absent where there is none. */
   readonly bare?: ((name: string) => Model) | undefined
+  /** Which parameters several processes have in parts; as before when absent, and none at first. */
+  readonly shards?: Shards | undefined
 }
 
 export interface Model {
@@ -48,6 +51,8 @@ export interface Model {
   readonly rateOf: ModelParts["rateOf"]
   readonly copy: ModelParts["copy"]
   readonly bare: ModelParts["bare"]
+  /** Which parameters several processes have in parts; undefined where each process has the whole model. */
+  readonly shards: Shards | undefined
   /** The same kind of model with the same configuration on other parts. */
   readonly rebuilt: (parts: ModelParts) => Model
   /** What an optimizer updates, in the order of `parameters`; empty when frozen. */

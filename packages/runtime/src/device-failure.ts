@@ -46,7 +46,16 @@ export class ProcessLost extends Schema.TaggedError<ProcessLost>()("ProcessLost"
   }
 }
 
-export type DeviceFailure = OutOfMemory | DeviceLost | BatchInvarianceUnavailable | ProcessLost
+/** What was asked for cannot be done with weights that the processes of a run have in parts. */
+export class ShardingUnsupported extends Schema.TaggedError<ShardingUnsupported>()("ShardingUnsupported", {
+  reason: Schema.String
+}) {
+  override get message() {
+    return `--sharding full: ${this.reason}. With --sharding gradients each process has all weights`
+  }
+}
+
+export type DeviceFailure = OutOfMemory | DeviceLost | BatchInvarianceUnavailable | ProcessLost | ShardingUnsupported
 
 const shortened = (text: string): string => (text.length > 200 ? `${text.slice(0, 200)}…` : text)
 

@@ -17,7 +17,8 @@ export {
   type DeviceFailure,
   DeviceLost,
   OutOfMemory,
-  ProcessLost
+  ProcessLost,
+  ShardingUnsupported
 } from "./device-failure.ts"
 export {
   BackendUnavailable,
@@ -47,8 +48,19 @@ export {
   pagedRows,
   type PagedSpans
 } from "./ops/paged-attention.ts"
-export { joinParts, ownPart, settleSums, sumOverProcesses, sumPart } from "./ops/processes.ts"
-export { alone, joinProcesses, type Meeting, Processes, type ProcessesShape } from "./processes.ts"
+export {
+  awaitGathers,
+  gatherParts,
+  joinParts,
+  ownPart,
+  releaseValues,
+  settleSums,
+  sumOverProcesses,
+  sumPart,
+  withoutValues
+} from "./ops/processes.ts"
+export { beforeBackward } from "./ops/before-backward.ts"
+export { alone, joinProcesses, type Meeting, Processes, type ProcessesShape, type Sharding } from "./processes.ts"
 export { recomputed } from "./ops/recomputed.ts"
 export { addedGradient } from "./ops/added-gradient.ts"
 export { addByRow, addRowsById } from "./ops/add-by-row.ts"

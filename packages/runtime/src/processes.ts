@@ -4,11 +4,21 @@ import { torchBackend, torchFailure } from "./backends/torch.ts"
 import { ProcessLost } from "./device-failure.ts"
 import { BackendUnavailable } from "./model-runtime.ts"
 
+/**
+ * What processes that share a run have in parts: the moments and sums of large parameters (and what is exact of them where
+ * products read less), or these parameters, too.
+ *
+ * @see Rajbhandari et al. 2020, ZeRO, stages 2 and 3, https://arxiv.org/abs/1910.02054
+ */
+export type Sharding = "gradients" | "full"
+
 /** This process among those that compute one run together. */
 export interface ProcessesShape {
   /** 0 is the first, which alone writes the run. */
   readonly rank: number
   readonly size: number
+  /** What they have in parts. */
+  readonly sharding: Sharding
   /**
    * Everyone's value, by rank; plain data and typed arrays. All processes call it together, and it waits for all, the event
    * loop standing still.
@@ -18,7 +28,7 @@ export interface ProcessesShape {
   readonly exchange: <A>(value: A) => ReadonlyArray<A>
 }
 
-export const alone: ProcessesShape = { rank: 0, size: 1, exchange: (value) => [value] }
+export const alone: ProcessesShape = { rank: 0, size: 1, sharding: "gradients", exchange: (value) => [value] }
 
 /** The processes of this run: one, unless a launcher started several. */
 export const Processes = Context.Reference<ProcessesShape>("@plumbline/runtime/Processes", {
@@ -35,6 +45,8 @@ export interface Meeting {
   readonly firstServes: boolean
   /** Keeps apart the attempts of a launcher that starts everyone again. */
   readonly prefix: string
+  /** What the processes have in parts; the same in all. */
+  readonly sharding: Sharding
 }
 
 /** How long a process waits for another: one that loads a large model, or writes a large checkpoint, keeps the others waiting. */
@@ -62,7 +74,7 @@ const isPeerFailure = (failure: unknown): boolean =>
 
 const reasonOf = (failure: unknown): string => (failure instanceof Error ? failure.message : String(failure))
 
-const join = ({ firstServes, ...meeting }: Meeting) =>
+const join = ({ firstServes, sharding, ...meeting }: Meeting) =>
   Effect.tryPromise({
     try: async (): Promise<ProcessesShape> => {
       const { addon, deviceIndex } = torchBackend()
@@ -71,6 +83,7 @@ const join = ({ firstServes, ...meeting }: Meeting) =>
       return {
         rank: meeting.rank,
         size: meeting.size,
+        sharding,
         exchange: <A>(value: A) => addon.groupExchange(serialize(value)).map((bytes) => deserialize(bytes) as A)
       }
     },

@@ -101,6 +101,8 @@ static Napi::Object Initialise(Napi::Env env, Napi::Object exports) {
   add("groupSumPart", GroupSumPart);
   add("groupSettle", GroupSettle);
   add("groupJoinParts", GroupJoinParts);
+  add("groupGather", GroupGather);
+  add("groupAwait", GroupAwait);
   add("groupExchange", GroupExchange);
   add("handleStatistics", HandleStatistics);
   add("hostMemory", HostMemory);

@@ -269,4 +269,79 @@ inline Napi::Value GroupJoinParts(const Napi::CallbackInfo& info) {
   });
 }
 
+/** The processes' parts of some tensors, each laid end to end by `own`, into their places of the wholes. */
+inline void PlaceParts(const std::vector<at::Tensor>& all, const std::vector<at::Tensor>& wholes) {
+  const auto size = static_cast<int64_t>(all.size());
+  for (int64_t rank = 0; rank < size; rank++) {
+    int64_t from = 0;
+    for (const auto& whole : wholes) {
+      const auto count = whole.numel() / size;
+      whole.narrow(0, rank * count, count).copy_(all[rank].narrow(0, from, count));
+      from += count;
+    }
+  }
+}
+
+/** @param wholes parts of `memory`, which is all of them */
+inline void GatherInto(
+    Group& group, const at::Tensor& memory, const std::vector<at::Tensor>& parts, const std::vector<at::Tensor>& wholes) {
+#ifdef PLUMBLINE_CUDA
+  if (group.devices != nullptr) {
+    const auto rank = group.meeting->Own().rank;
+    for (size_t i = 0; i < parts.size(); i++) {
+      const auto count = parts[i].numel();
+      wholes[i].narrow(0, rank * count, count).copy_(parts[i]);
+    }
+    return group.devices->Gather(memory, wholes, rank);
+  }
+#endif
+  std::vector<at::Tensor> own;
+  for (const auto& part : parts) own.push_back(part.to(memory.scalar_type()));
+  PlaceParts(HostTensors(group, at::cat(own)), wholes);
+}
+
+/**
+ * groupGather(parts, dtype): a new tensor for each part, flat, of that dtype and as many times as long as there are processes: all
+ * of them, in their order. They lie end to end in one memory. Begun: they are there after groupAwait.
+ */
+inline Napi::Value GroupGather(const Napi::CallbackInfo& info) {
+  CurrentActivity() = {"groupGather", ""};
+  return Guarded(info.Env(), [&]() -> Napi::Value {
+    c10::InferenceMode inference;
+    const auto given = info[0].As<Napi::Array>();
+    const auto type = static_cast<at::ScalarType>(info[1].As<Napi::Number>().Int32Value());
+    auto& group = JoinedGroup();
+    const auto size = SizeOf(group);
+    std::vector<at::Tensor> parts;
+    int64_t total = 0;
+    for (uint32_t i = 0; i < given.Length(); i++) {
+      parts.push_back(TensorOf(info.Env(), given.Get(i)).contiguous().view(-1));
+      total += parts.back().numel();
+    }
+    const auto memory = at::empty({total * size}, parts.at(0).options().dtype(type));
+    std::vector<at::Tensor> wholes;
+    int64_t from = 0;
+    for (const auto& part : parts) {
+      const auto count = part.numel();
+      wholes.push_back(memory.narrow(0, from, count * size));
+      from += count * size;
+    }
+    GatherInto(group, memory, parts, wholes);
+    auto result = Napi::Array::New(info.Env(), wholes.size());
+    for (uint32_t i = 0; i < wholes.size(); i++) result.Set(i, Wrap(info.Env(), std::move(wholes[i])));
+    return result;
+  });
+}
+
+/** groupAwait(): what is queued from here on finds the gathers that were begun. */
+inline Napi::Value GroupAwait(const Napi::CallbackInfo& info) {
+  CurrentActivity() = {"groupAwait", ""};
+  return Guarded(info.Env(), [&]() -> Napi::Value {
+#ifdef PLUMBLINE_CUDA
+    if (JoinedGroup().devices != nullptr) JoinedGroup().devices->AwaitGathers();
+#endif
+    return info.Env().Undefined();
+  });
+}
+
 }  // namespace plumbline

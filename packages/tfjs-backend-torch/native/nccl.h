@@ -76,8 +76,8 @@ inline void CheckNccl(int error) {
 }
 
 /**
- * The devices of all processes. What is asked of them is queued, as any kernel is: on the current stream, but for `SumPart`,
- * which goes on beside it.
+ * The devices of all processes. What is asked of them is queued, as any kernel is: on the current stream, but for `SumPart`
+ * and `Gather`, which go on beside it.
  */
 class Devices {
  public:
@@ -101,7 +101,7 @@ class Devices {
 
   /** Of float32. */
   void Sum(const at::Tensor& x) {
-    Settle();
+    AwaitSide();
     Queue([&](NcclComm comm, cudaStream_t stream) {
       return NcclOf().allReduce(x.data_ptr(), x.data_ptr(), x.numel(), kNcclFloat, kNcclSum, comm, stream);
     });
@@ -135,9 +135,48 @@ class Devices {
     while (!pending_.empty()) SettleOldest();
   }
 
+  /**
+   * Begins to write the other processes' parts of some tensors beside this one's, which is there; what follows on the current
+   * stream does not wait for it before `AwaitGathers`. Numbers of any type: they are only moved.
+   *
+   * @param wholes parts of `memory`, each with this process's part in its place
+   */
+  void Gather(const at::Tensor& memory, const std::vector<at::Tensor>& wholes, int rank) {
+    const auto current = c10::cuda::getCurrentCUDAStream();
+    // whatever lay in this memory is done with, and the own parts are there
+    at::cuda::CUDAEvent made;
+    made.record(current);
+    made.block(side_);
+    Gathering begun{memory, {}};
+    {
+      const c10::cuda::CUDAStreamGuard guard(side_);
+      Queue([&](NcclComm comm, cudaStream_t stream) {
+        const auto& nccl = NcclOf();
+        CheckNccl(nccl.groupStart());
+        int error = 0;
+        for (size_t i = 0; i < wholes.size() && error == 0; i++) {
+          const size_t bytes = wholes[i].nbytes() / size_;
+          auto* whole = static_cast<char*>(wholes[i].data_ptr());
+          error = nccl.allGather(whole + rank * bytes, whole, bytes, kNcclByte, comm, stream);
+        }
+        const int ended = nccl.groupEnd();
+        return error != 0 ? error : ended;
+      });
+      begun.done.record(side_);
+    }
+    gathering_.push_back(std::move(begun));
+  }
+
+  /** What follows on the current stream waits for the gathers that were begun. */
+  void AwaitGathers() {
+    for (; !gathering_.empty(); gathering_.pop_front()) {
+      gathering_.front().done.block(c10::cuda::getCurrentCUDAStream());
+    }
+  }
+
   /** Numbers of any type: they are only moved. */
   void JoinParts(const at::Tensor& part, const at::Tensor& whole) {
-    Settle();
+    AwaitSide();
     Queue([&](NcclComm comm, cudaStream_t stream) {
       return NcclOf().allGather(part.data_ptr(), whole.data_ptr(), part.nbytes(), kNcclByte, comm, stream);
     });
@@ -150,6 +189,18 @@ class Devices {
     at::Tensor part;
     at::cuda::CUDAEvent done;
   };
+
+  /** A gather that the side stream may still be at, and the memory that must live until then. */
+  struct Gathering {
+    at::Tensor memory;
+    at::cuda::CUDAEvent done;
+  };
+
+  /** A communicator does one thing at a time, in the same order everywhere. */
+  void AwaitSide() {
+    Settle();
+    AwaitGathers();
+  }
 
   static constexpr size_t kMostPendingBytes = size_t{1} << 29;
 
@@ -189,6 +240,7 @@ class Devices {
   const c10::cuda::CUDAStream side_;
   std::deque<Pending> pending_;
   size_t pendingBytes_ = 0;
+  std::deque<Gathering> gathering_;
 };
 
 }  // namespace plumbline

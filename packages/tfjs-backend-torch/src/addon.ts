@@ -231,6 +231,13 @@ export interface Addon extends Partial<CudaAddon> {
   readonly groupSettle: () => void
   /** Writes every process's part into its place of a contiguous tensor. */
   readonly groupJoinParts: (part: Handle, whole: Handle) => void
+  /**
+   * Of each part a new flat tensor of that dtype, which holds all processes' parts; there after `groupAwait`. They lie end to end
+   * in one memory.
+   */
+  readonly groupGather: (parts: ReadonlyArray<Handle>, dtype: number) => ReadonlyArray<Handle>
+  /** What is queued from here on finds the gathers that were begun. */
+  readonly groupAwait: () => void
   readonly callStatistics: () => CallStatistics
   /** Handles alive, and the bytes they show. */
   readonly handleStatistics: () => HandleStatistics

@@ -185,6 +185,18 @@ export class TorchBackend extends TensorBackend {
     data.isPart = true
   }
 
+  /** Other memory for the tensor's values, seen by all that share them; the backend owns `handle` from here on. */
+  replace(tensor: TensorInfo, handle: Handle): void {
+    this.notes += 1
+    this.setCompanion(tensor, undefined)
+    const data = this.data.get(tensor.dataId)
+    free(data.handle!)
+    data.handle = handle
+    data.shape = tensor.shape
+    data.isPart = false
+    this.forgetValues(tensor)
+  }
+
   /** Takes what is kept beside the values; the caller owns it. */
   takeCompanion({ dataId }: TensorInfo): Handle | undefined {
     this.notes += 1

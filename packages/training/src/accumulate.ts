@@ -15,7 +15,7 @@ import { couple } from "./couple.ts"
 import { joined } from "./joined.ts"
 import { checkedSums, invalid } from "./objective-check.ts"
 import type { LossSums, Memory, MicroBatch, Objective, Observed, Unit, WeightedSum } from "./objective.ts"
-import { dealt } from "./processes/own-share.ts"
+import { dealt, type Turn } from "./processes/own-share.ts"
 import { gradientSum, ownNormParts } from "./processes/gradient-sum.ts"
 import { countOf, LOSS, metricsOf, type MicroBatchRecord, observedOf } from "./step-metrics.ts"
 
@@ -54,27 +54,28 @@ export const accumulate = <M extends Trainable, B extends MicroBatch>(
 ): StepResult => {
   const counted = totalCounts(objective, microBatches)
   const counts = balance?.counted(counted) ?? counted
-  const { ordered, own } = dealt(microBatches, processes)
+  const { ordered, own, turns } = dealt(microBatches, processes)
   const learnt = microBatches.filter(hasUnits)
-  const { memory, shared } = couple(objective, models, learnt, before, true, { own, processes })
+  const [learning, reporting] = [turns(hasUnits), turns((batch) => !hasUnits(batch))]
+  const { memory, shared } = couple(objective, models, learnt, before, true, { turns: learning, processes })
   const lossOf = (batch: B) => () =>
     checkedSums(objective.loss(balance?.models ?? models, batch, shared[learnt.indexOf(batch)]), hasUnits(batch))
   const variables = Object.values(models).flatMap((model) => [...model.variables])
-  const lastLearnt = own.findLast(hasUnits)
   const sum = gradientSum(variables, processes)
   try {
     if (learnt.length > 1) balance?.measure(own.filter(hasUnits).map(lossOf), processes)
     return withRecords((records) => {
-      for (const batch of own) {
-        const plain = lossOf(batch)
-        const loss = () => balance?.loss(plain, batch.origins.length) ?? plain()
-        if (!hasUnits(batch)) records.push(recordOf(batch, plain))
-        else backward(loss, batch, counts, variables, sum.take(batch === lastLearnt), records)
+      for (const turn of learning) {
+        const plain = lossOf(turn.part)
+        const loss = () => balance?.loss(plain, turn.part.origins.length) ?? plain()
+        backward(loss, turn, counts, variables, sum.take(turn === learning.at(-1)), records)
+        sum.endTurn()
       }
+      for (const turn of reporting) keepRecord(records, turn, recordOf(turn.part, lossOf(turn.part)))
       const learns = learnt.length > 0
       const summed = learns ? sum.finish() : {}
       const norm = learns ? ownNormParts(summed, variables, processes) : undefined
-      const { norms, ...read } = readTogether(records, norm, ordered, processes)
+      const { norms, ...read } = readTogether(inOwnOrder(own, records), norm, ordered, processes)
       const { brokenOrigins, metrics } = metricsOf(read.records, read.values, counts)
       const gradNorm = learns ? { grad_norm: normOf(norms) } : {}
       const observed = observedOf(read.records, read.values)
@@ -85,8 +86,20 @@ export const accumulate = <M extends Trainable, B extends MicroBatch>(
     throw cause
   } finally {
     balance?.end()
+    for (const { shards } of Object.values(models)) shards?.rest()
   }
 }
+
+type Records = Map<MicroBatch, MicroBatchRecord>
+
+/** Keeps what a micro-batch came to, where it is the process's own. */
+const keepRecord = (records: Records, { isOwn, part }: Turn<MicroBatch>, found: MicroBatchRecord): void => {
+  if (isOwn) records.set(part, found)
+  else found.values.dispose()
+}
+
+const inOwnOrder = (own: ReadonlyArray<MicroBatch>, records: Records): ReadonlyArray<MicroBatchRecord> =>
+  own.map((batch) => records.get(batch)!)
 
 /** What this process's micro-batches and the norm of its gradients came to, and everyone's, in the micro-batches' order. */
 const readTogether = (
@@ -119,28 +132,30 @@ export const evaluate = <M extends Trainable, B extends MicroBatch>(
   microBatches: ReadonlyArray<B>,
   { memory = {}, processes = alone }: Omit<StepSetting<M>, "balance"> = {}
 ): Omit<StepResult, "gradients" | "memory" | "observed"> => {
-  const { ordered, own } = dealt(microBatches, processes)
-  const { shared } = couple(objective, models, microBatches, memory, false, { own, processes })
+  const { ordered, own, turns } = dealt(microBatches, processes)
+  const { shared } = couple(objective, models, microBatches, memory, false, { turns: turns(), processes })
   return withRecords((records) => {
-    for (const batch of own) {
-      records.push(recordOf(batch, () => objective.loss(models, batch, shared[microBatches.indexOf(batch)])))
+    for (const turn of turns()) {
+      const batch = turn.part
+      const loss = () => objective.loss(models, batch, shared[microBatches.indexOf(batch)])
+      keepRecord(records, turn, recordOf(batch, loss))
     }
-    const read = readTogether(records, undefined, ordered, processes)
+    const read = readTogether(inOwnOrder(own, records), undefined, ordered, processes)
     return metricsOf(read.records, read.values, totalCounts(objective, microBatches))
   })
 }
 
 /** Whatever tensors `body` makes are freed but the gradients it returns, the records too, also where it throws. */
 const withRecords = <R extends Pick<StepResult, "metrics"> & Partial<Pick<StepResult, "gradients">>>(
-  body: (records: Array<MicroBatchRecord>) => R
+  body: (records: Records) => R
 ): R => {
-  const records: Array<MicroBatchRecord> = []
+  const records: Records = new Map()
   let result: R | undefined
   try {
     tf.tidy(() => (result = body(records)).gradients ?? {})
     return result!
   } finally {
-    for (const { values } of records) values.dispose()
+    for (const { values } of records.values()) values.dispose()
   }
 }
 
@@ -152,24 +167,24 @@ const totalCounts = <M, B extends MicroBatch>(objective: Objective<M, B>, microB
   return totals
 }
 
-/** Gives `take` the gradients of one micro-batch's share of the loss. */
+/** Gives `take` the gradients of one micro-batch's share of the loss; zeros where it is not the process's own. */
 const backward = (
   loss: () => LossSums,
-  batch: MicroBatch,
+  turn: Turn<MicroBatch>,
   counts: Readonly<Record<Unit, number>>,
   variables: ReadonlyArray<Variable>,
   take: TakeGradient,
-  records: Array<MicroBatchRecord>
+  records: Records
 ): void => {
   if (variables.length === 0) throw invalid("the models that are trained have no weight that may move")
   let reaches = false
   const value = takeGradients(
     () => {
       const sums = loss()
-      records.push(record(batch, flatten(sums)))
+      keepRecord(records, turn, record(turn.part, flatten(sums)))
       const terms = sums.terms.map(({ unit, values, weight = 1 }) =>
         // a unit that the batch has none of adds nothing
-        tf.mul(tf.sum(values), weight / Math.max(1, countOf(counts, unit)))
+        tf.mul(tf.sum(values), turn.isOwn ? weight / Math.max(1, countOf(counts, unit)) : 0)
       )
       return terms.reduce((total, term) => tf.add(total, term)).asScalar()
     },

@@ -1,5 +1,4 @@
-import { readTensors, restoreWeights, saveModel, writeTensors } from "@plumbline/models"
-import { tf } from "@plumbline/runtime"
+import { openTensors, restoreWeights, saveModel, writeTensors } from "@plumbline/models"
 import { Effect, Schema } from "effect"
 import { readdirSync, readFileSync, renameSync, rmSync, statSync } from "node:fs"
 import { basename, join } from "node:path"
@@ -98,12 +97,11 @@ export const restoreCheckpoint = Effect.fn("restoreCheckpoint")(function* (
   for (const [role, model] of Object.entries(models)) {
     yield* restoreWeights(model, join(folder, role)).pipe(unusable(folder))
   }
-  const moments = yield* readTensors(join(folder, OPTIMIZER)).pipe(unusable(folder))
-  yield* Effect.try({
-    try: () => optimizer.restore(optimizerSteps, moments),
-    catch: (cause) => new CheckpointUnusable({ folder, reason: cause instanceof Error ? cause.message : String(cause) })
-  })
-  tf.dispose([...moments.values()])
+  yield* openTensors(join(folder, OPTIMIZER)).pipe(
+    Effect.flatMap((moments) => optimizer.restore(optimizerSteps, moments)),
+    Effect.scoped,
+    unusable(folder)
+  )
   return state
 })
 

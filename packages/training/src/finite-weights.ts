@@ -1,12 +1,19 @@
-import { tf, type Tensor } from "@plumbline/runtime"
+import { type ProcessesShape, tf, type Tensor } from "@plumbline/runtime"
 import type { Trainable } from "./algorithm.ts"
 
-/** The first parameter that holds a NaN or an infinity, as `role/name`. Reads every weight: for runs that fail. */
-export const firstNotFinite = (models: Trainable): string | undefined => {
-  for (const [role, { parameters }] of Object.entries(models)) {
-    for (const [name, tensor] of parameters) if (!isFinite(tensor)) return `${role}/${name}`
-  }
-  return undefined
+/**
+ * The first parameter that holds a NaN or an infinity, as `role/name`. Reads every weight: for runs that fail. All processes ask,
+ * as each may have other parts.
+ */
+export const firstNotFinite = (models: Trainable, { exchange }: ProcessesShape): string | undefined => {
+  const parameters = Object.entries(models).flatMap(([role, model]) =>
+    [...model.parameters].map(([name, tensor]) => ({
+      name: `${role}/${name}`,
+      own: model.shards?.partOf(tensor) ?? tensor
+    }))
+  )
+  const found = exchange(parameters.findIndex(({ own }) => !isFinite(own))).filter((place) => place >= 0)
+  return found.length === 0 ? undefined : parameters[Math.min(...found)]!.name
 }
 
 /** 0 · x is 0 where x is finite; backends without a kernel for finiteness have one for this. */

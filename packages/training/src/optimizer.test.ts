@@ -57,10 +57,8 @@ describe("adamw", () => {
     }
     for (const [name, tensor] of second.parameters) (tensor as Variable).assign(tf.clone(first.parameters.get(name)!))
     const after = adamw({ policy: second }, options)
-    const state = new Map<string, Tensor>()
-    for (const [name, { shape, values }] of before.state()) state.set(name, tf.tensor(await values(), [...shape]))
-    after.restore(before.steps(), state)
-    tf.dispose([...state.values()])
+    const state = before.state()
+    await Effect.runPromise(after.restore(before.steps(), (name) => Effect.promise(state.get(name)!.values)))
     expect(second.version.current()).toBe(2)
     uninterrupted.apply(gradientsFor(whole, -2), 0.01, 1)
     after.apply(gradientsFor(second, -2), 0.01, 1)

@@ -1,21 +1,28 @@
-import { type Model, type TensorValues, tensorValues } from "@plumbline/models"
+import {
+  isDivided,
+  joinedValues,
+  type Model,
+  ownVariable,
+  type TensorValues,
+  tensorValues,
+  zeros
+} from "@plumbline/models"
 import {
   adamwUpdate,
   type AdamwItem,
   alone,
   joinParts,
-  ownPart,
   type ProcessesShape,
   tf,
   type NamedTensorMap,
   type Tensor,
   type Tensor1D,
-  type Variable
+  type Variable,
+  writeValues
 } from "@plumbline/runtime"
+import { Effect } from "effect"
 import type { Trainable } from "./algorithm.ts"
 import { type DividedWeights, dividedWeights } from "./processes/divided-weights.ts"
-import { joinedValues, zeros } from "./processes/joined-values.ts"
-import { isDivided, ownVariable } from "./processes/parts.ts"
 
 export interface AdamwOptions {
   readonly beta1: number
@@ -39,8 +46,11 @@ export interface Optimizer {
   readonly steps: () => number
   /** Whole tensors. Where several processes have parts of them, all ask for the values, in this order; the first gets them. */
   readonly state: () => ReadonlyMap<string, TensorValues>
-  /** Values are shared until the next step; the tensors stay the caller's. */
-  readonly restore: (steps: number, state: ReadonlyMap<string, Tensor>) => void
+  /** Goes on after so many steps. @param values of each tensor of the state, whole, which are asked for one after the other */
+  readonly restore: <E>(
+    steps: number,
+    values: (name: string, shape: ReadonlyArray<number>) => Effect.Effect<Float32Array, E>
+  ) => Effect.Effect<void, E>
   /** The exact values of what it updates, where several processes have these in parts. */
   readonly weights: DividedWeights
   /** What the other processes do while the first one reads these models' exact values, and then the state. */
@@ -101,6 +111,7 @@ export const adamw = (
   })
   const weights = dividedWeights(Object.values(models), processes)
   const trained = Object.values(models).filter(({ variables }) => variables.length > 0)
+  const isShard = (variable: Variable) => trained.some(({ shards }) => shards?.partOf(variable) !== undefined)
   const state = () =>
     new Map(
       slots.flatMap(({ divided, first, name, second, variable: { shape } }) => {
@@ -134,11 +145,15 @@ export const adamw = (
       }))
       adamwUpdate(items, { learningRate, beta1, beta2, epsilon, step: steps, gradientScale })
       parts.forEach((part, i) => {
-        if (part === undefined) return
-        joinParts(updated[i]!.variable, part as Tensor as Tensor1D)
+        const { variable } = updated[i]!
+        if (part === undefined || isShard(variable)) return
+        joinParts(variable, part as Tensor as Tensor1D)
         if (kept[i] === undefined) part.dispose()
       })
-      for (const { version } of trained) version.advance()
+      for (const { shards, version } of trained) {
+        shards?.rest()
+        version.advance()
+      }
     },
     steps: () => steps,
     state,
@@ -146,17 +161,14 @@ export const adamw = (
       for (const model of saved) await weights.read(model)
       for (const { values } of state().values()) await values()
     },
-    restore: (restored, state) => {
+    restore: Effect.fnUntraced(function* (restored, values) {
       steps = restored
       for (const { version } of trained) version.set(steps)
-      for (const { divided, first, name, second } of slots) {
-        const own = (whole: Tensor) => (divided ? ownPart(whole, rank, size) : whole)
-        tf.tidy(() => {
-          first.assign(own(required(state, `first/${name}`)))
-          second.assign(own(required(state, `second/${name}`)))
-        })
+      for (const { first, name, second, variable } of slots) {
+        writeValues(first, ownValues(yield* values(`first/${name}`, variable.shape), first, rank))
+        writeValues(second, ownValues(yield* values(`second/${name}`, variable.shape), second, rank))
       }
-    },
+    }),
     finish: () => {
       freeState()
       weights.join()
@@ -168,11 +180,9 @@ export const adamw = (
   }
 }
 
-const required = (state: ReadonlyMap<string, Tensor>, name: string): Tensor => {
-  const tensor = state.get(name)
-  if (tensor === undefined) throw new Error(`the optimizer state has no "${name}"`)
-  return tensor
-}
+/** Of the whole's values those that a moment is of: all, or this process's part. */
+const ownValues = (whole: Float32Array, { size }: Variable, rank: number): Float32Array =>
+  whole.length === size ? whole : whole.subarray(rank * size, (rank + 1) * size)
 
 /** Factor that brings a gradient of global norm `norm` to at most `maxNorm`; 0 or less = no clipping. */
 export const clipScale = (norm: number, maxNorm: number): number =>

@@ -1,4 +1,4 @@
-import { saveModel } from "@plumbline/models"
+import { assistSaving, saveModel } from "@plumbline/models"
 import { RunStore } from "@plumbline/store"
 import { computing, ModelRuntime, Processes } from "@plumbline/runtime"
 import { Clock, Effect } from "effect"
@@ -24,6 +24,7 @@ import { recallMetrics } from "./sinks/recall-metrics.ts"
 import { sqliteSink } from "./sinks/sqlite-sink.ts"
 import { tensorboardSink } from "./sinks/tensorboard-sink.ts"
 import { StopRequest } from "./stop-request.ts"
+import { checkSharding } from "./processes/check-sharding.ts"
 import { fromFirst } from "./processes/shared.ts"
 import { train, type TrainResult } from "./train.ts"
 
@@ -48,6 +49,7 @@ export const runTraining = Effect.fn("runTraining")(
   function* <M extends Trainable, B extends MicroBatch, E, R>(run: TrainingRun<M, B, E, R>) {
     const { algorithm, extraFiles = {}, options } = run
     const models = yield* algorithm.trainable
+    yield* checkSharding(models, algorithm.carried !== undefined, yield* Processes)
     if (algorithm.check !== undefined) yield* algorithm.check
     if (algorithm.sampledFrom !== undefined) {
       yield* agreeWithSampler(algorithm.sampledFrom(models), (yield* Progress).note)
@@ -71,6 +73,7 @@ export const runTraining = Effect.fn("runTraining")(
     const sinks = rank === 0 ? yield* openSinks(folder, description.name, plan.maxSteps, run) : MetricSink.all([])
     return yield* train({ algorithm, options, extraFiles, heldOut, evaluation, folder }).pipe(
       // the next stage of a recipe may read the models
+      Effect.tap((result) => (rank === 0 ? Effect.void : assistFinal(result))),
       Effect.tap((result) => fromFirst(saveFinal(folder, extraFiles, result))),
       computing,
       Effect.tap((result) => store.finish(folder, result.status)),
@@ -139,6 +142,12 @@ const saveFinal = Effect.fnUntraced(function* <M extends Trainable>(
     )
   }
 })
+
+/** What the others do meanwhile. */
+const assistFinal = <M extends Trainable>({ models, status }: TrainResult<M>) =>
+  Effect.promise(async () => {
+    if (status === "finished") for (const model of Object.values(models)) await assistSaving(model)
+  })
 
 const failure = (error: unknown) => {
   const { _tag, message } = error as { readonly _tag?: string; readonly message?: string }

@@ -18,6 +18,7 @@ import type { Memory, MicroBatch } from "./objective.ts"
 import { adamw, clipScale, type Optimizer } from "./optimizer.ts"
 import type { LoopOptions } from "./options.ts"
 import { planLoop } from "./plan-loop.ts"
+import { checkSharding } from "./processes/check-sharding.ts"
 import { fromFirst } from "./processes/shared.ts"
 import { sameExperience } from "./processes/same-experience.ts"
 import { decideProgress, type ProgressOptions } from "./progress-decision.ts"
@@ -61,6 +62,7 @@ export const train = Effect.fn("train")(function* <M extends Trainable, B extend
   const processes = yield* Processes
   const trainable = yield* algorithm.trainable
   const models = options.activationCheckpointing ? recomputing(trainable) : trainable
+  yield* checkSharding(trainable, algorithm.carried !== undefined, processes)
   const carried = algorithm.carried === undefined ? {} : yield* algorithm.carried
   const optimizer = yield* Effect.acquireRelease(
     Effect.sync(() => adamw(models, adamwOptions(options), processes)),
@@ -226,7 +228,7 @@ const applyStep = Effect.fnUntraced(function* <M extends Trainable, B extends Mi
     tf.dispose(gradients as NamedTensorMap)
   }
   if (broken !== undefined) {
-    const weight = firstNotFinite(loop.models)
+    const weight = firstNotFinite(loop.models, loop.processes)
     const rows = [...brokenOrigins]
     return yield* new NonFiniteStep({ step, metric: broken[0], value: broken[1], rows, weight })
   }

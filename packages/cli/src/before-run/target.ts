@@ -3,7 +3,7 @@ import type { RecipeServices } from "@plumbline/training"
 import { Effect } from "effect"
 import type { CommandFailure } from "../command.ts"
 import { decodedParams, paramsOf, recipeLine, runOf } from "../commands/run.ts"
-import { algorithmLine } from "../commands/train.ts"
+import { algorithmLine, checkShardable } from "../commands/train.ts"
 import { loadRecipe } from "../load-recipe.ts"
 import { parseCommand } from "../parse-command.ts"
 import { checkInputs } from "../path-options.ts"
@@ -48,6 +48,7 @@ const algorithmTarget = Effect.fnUntraced(function* (
 ) {
   const { options } = yield* parseCommand(beforeRunLine(algorithmLine(builtin, `${command} `), own), argv)
   yield* checkInputs(options as Readonly<Record<string, unknown>>)
+  yield* checkShardable(builtin, options as unknown as RunSettings)
   const target: Target = {
     options: options as unknown as Target["options"],
     builtin,

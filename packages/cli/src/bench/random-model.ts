@@ -11,17 +11,26 @@ import {
   quantisedStore,
   REWARD,
   type ScalarModel,
-  scalarModel
+  scalarModel,
+  type ShardedModel,
+  shardedStore
 } from "@plumbline/models"
-import { narrowed, type Tensor, tf, type Variable } from "@plumbline/runtime"
+import { alone, narrowed, type ProcessesShape, type Tensor, tf, type Variable } from "@plumbline/runtime"
 import { deviceNoise, type Noise } from "./noise.ts"
 import type { Shape } from "./shapes.ts"
 
 let models = 0
 
-/** A model of random weights, made where the backend computes. @param length context, tokens */
-export const randomModel = (shape: Shape, length: number, seed: number, trainable = true): CausalLM => {
+/** A model of random weights, made where the backend computes. @param length context, tokens @param processes those that share it */
+export const randomModel = (
+  shape: Shape,
+  length: number,
+  seed: number,
+  trainable = true,
+  processes: ProcessesShape = alone
+): CausalLM => {
   const config = decoderConfig({ ...shape, maxPositions: length })
+  if (processes.sharding === "full") return randomShards({ name: "policy", config, trainable, processes }, seed)
   const keep: Keep<Tensor> = trainable ? asVariable : frozen
   const parameters = randomParameters(causalParameters(config), config.initializerRange, seed, keep)
   const variables = trainable ? ([...parameters.values()] as Array<Variable>) : []
@@ -32,6 +41,17 @@ export const randomModel = (shape: Shape, length: number, seed: number, trainabl
     variables,
     dispose: () => tf.dispose([...parameters.values()])
   })
+}
+
+/** Each matrix is divided as soon as it is made. */
+const randomShards = (kind: ShardedModel, seed: number): CausalLM => {
+  const store = shardedStore(kind)
+  const noise = deviceNoise(seed)
+  for (const spec of causalParameters(kind.config)) {
+    store.add(spec.name, initialValues(spec, kind.config.initializerRange, noise))
+  }
+  noise.dispose()
+  return store.model()
 }
 
 /** A reward model of random weights, as one is loaded that nothing trains. */

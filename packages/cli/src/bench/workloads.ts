@@ -65,10 +65,10 @@ const trained = (policy: CausalLM, { activationCheckpointing }: Task): Policy =>
 })
 
 /** A model to train, whole or through an adapter. */
-const trainee = ({ length, loraRank, quantised, seed, shape }: Task) => {
+const trainee = ({ length, loraRank, processes, quantised, seed, shape }: Task) => {
   const base = quantised
     ? randomQuantisedModel(shape, length, seed)
-    : randomModel(shape, length, seed, loraRank === undefined)
+    : randomModel(shape, length, seed, loraRank === undefined, processes)
   if (loraRank === undefined) return { policy: base, dispose: base.dispose, flops: flopsPerToken(base.config, length) }
   const { model: policy } = adaptNew(base, lora({ rank: loraRank }), seed)
   const adapter = policy.variables.reduce((total, { size }) => total + size, 0)

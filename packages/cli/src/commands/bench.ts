@@ -1,4 +1,4 @@
-import { alone, ModelRuntime } from "@plumbline/runtime"
+import { alone, ModelRuntime, ShardingUnsupported } from "@plumbline/runtime"
 import { optimizationFields, option, optional, Positive, PositiveInt } from "@plumbline/training"
 import { Effect, Schema } from "effect"
 import { machineFields, onMachine } from "../backend.ts"
@@ -18,7 +18,7 @@ import { benchReward, REWARD_SUMMARY } from "./bench-reward.ts"
 import { asksForHelp } from "../help.ts"
 import { launched } from "../launch.ts"
 import { parseCommand } from "../parse-command.ts"
-import { isFirstProcess, joined, placeAmongProcesses, processesField } from "../processes.ts"
+import { isFirstProcess, joined, placeAmongProcesses, sharedFields } from "../processes.ts"
 import { suggestion } from "../suggest.ts"
 import { print, printJson } from "../terminal.ts"
 import { TextRequested, UsageError } from "../usage-error.ts"
@@ -65,7 +65,7 @@ const kinds: Readonly<Record<string, Kind>> = {
   }
 }
 
-const Options = Schema.Struct({ ...fields, ...machineFields, processes: processesField })
+const Options = Schema.Struct({ ...fields, ...machineFields, ...sharedFields })
 type Options = typeof Options.Type & { readonly precomputeReference?: boolean }
 
 /** Benches with lines of their own. */
@@ -110,8 +110,8 @@ const benchLine = (name: string, kind: Kind): CommandLine<OptionSchema> => ({
   usage: "[--shape NAME --batch N --length T] [--option value…]",
   summary: kind.summary,
   arguments: [],
-  options: Schema.Struct({ ...fields, ...kind.fields, ...machineFields, processes: processesField }),
-  group: (field) => (field in machineFields || field === "processes" ? "Machine" : "Options"),
+  options: Schema.Struct({ ...fields, ...kind.fields, ...machineFields, ...sharedFields }),
+  group: (field) => (field in machineFields || field in sharedFields ? "Machine" : "Options"),
   configFile: false
 })
 
@@ -126,6 +126,9 @@ const runBench = Effect.fnUntraced(function* (name: string, { workload }: Kind, 
       problems: ["--quantised is for the model below adapters: give --lora-rank, too"],
       help: `plumb bench ${name} --help lists the options`
     })
+  }
+  if (quantised && options.sharding === "full") {
+    return yield* new ShardingUnsupported({ reason: "matrices in 4 bits cannot be held in parts yet" })
   }
   const numbers = { batch, microBatch, length, seed }
   const task: Omit<Task, "processes"> = {
@@ -144,7 +147,7 @@ const runBench = Effect.fnUntraced(function* (name: string, { workload }: Kind, 
     length,
     steps,
     seed,
-    ...(size === 1 ? {} : { processes: size }),
+    ...(size === 1 ? {} : { processes: size, sharding: options.sharding }),
     activation_checkpointing: activationCheckpointing,
     ...(loraRank === undefined ? {} : { lora_rank: loraRank, quantised }),
     ...("precomputeReference" in options ? { precompute_reference: precomputeReference } : {})
@@ -153,7 +156,7 @@ const runBench = Effect.fnUntraced(function* (name: string, { workload }: Kind, 
   const result = yield* Effect.gen(function* () {
     const runtime = yield* ModelRuntime
     const { backend, description } = runtime
-    const subject = workload({ ...task, processes: yield* joined(place) })
+    const subject = workload({ ...task, processes: yield* joined(place, options.sharding) })
     const measurement = measure(subject, { warmup, steps, withProducts: known === undefined, gauges: runtime })
     subject.dispose()
     const dispatch = measureDispatch(workload, { ...task, processes: alone }, runtime)

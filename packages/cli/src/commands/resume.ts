@@ -10,7 +10,7 @@ import { recipeFolder, runIn } from "../find-run.ts"
 import { flagsOf } from "../flags.ts"
 import { loadRecipe } from "../load-recipe.ts"
 import { decodeOptions, parseCommand } from "../parse-command.ts"
-import { ProcessCount } from "../processes.ts"
+import { ProcessCount, Sharding } from "../processes.ts"
 import { runFlagFields, type RunSettings } from "../run-services.ts"
 import { print } from "../terminal.ts"
 import { UsageError } from "../usage-error.ts"
@@ -19,7 +19,8 @@ import { algorithmLine, startBuiltin } from "./train.ts"
 
 const Options = Schema.Struct({
   ...memoryFields,
-  processes: optional(ProcessCount, "share the steps over another number of processes")
+  processes: optional(ProcessCount, "share the steps over another number of processes"),
+  sharding: optional(Sharding, "what these divide")
 })
 type Options = typeof Options.Type
 
@@ -93,7 +94,7 @@ const resumeRecipe = Effect.fnUntraced(function* (
   folder: string,
   described: string,
   { invocation, name }: RunDescription,
-  { processes, ...given }: Options
+  { processes, sharding, ...given }: Options
 ) {
   const {
     cwd,
@@ -118,7 +119,7 @@ const resumeRecipe = Effect.fnUntraced(function* (
     return yield* new UsageError({ problems, help: `plumb run ${file} --help lists the parameters` })
   }
   const params = withMemory(recorded, given)
-  const shared = processes === undefined ? {} : { processes }
+  const shared = { ...(processes === undefined ? {} : { processes }), ...(sharding === undefined ? {} : { sharding }) }
   const resumed: RunSettings = { ...settings, output, ...shared }
   const options = { ...invocation.options, params, ...shared }
   yield* startRecipe(recipe, params, resumed, { ...invocation, options }, true)

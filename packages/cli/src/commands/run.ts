@@ -11,7 +11,7 @@ import { asksForHelp } from "../help.ts"
 import { launched } from "../launch.ts"
 import { type AnyRecipe, loadRecipe, RecipeInvalid } from "../load-recipe.ts"
 import { parseCommand } from "../parse-command.ts"
-import { isFirstProcess } from "../processes.ts"
+import { isFirstProcess, sharedFields } from "../processes.ts"
 import { runFlagFields, type RunSettings, withRunServices } from "../run-services.ts"
 import { storeBeside } from "../store-file.ts"
 import { print } from "../terminal.ts"
@@ -64,7 +64,7 @@ export const recipeLine = (file: string, recipe: AnyRecipe, prefix = ""): Comman
     output: optional(Schema.NonEmptyString, `folder of the run (default: runs/${recipe.name})`)
   }),
   group: (field) => {
-    if (field in machineFields || field === "processes") return "Machine"
+    if (field in machineFields || field in sharedFields) return "Machine"
     return field in recipe.params.fields ? "Parameters" : "Files"
   },
   configFile: true

@@ -1,5 +1,6 @@
 import type { AnyBuiltin } from "@plumbline/algorithms/commands"
 import { adapterFields } from "@plumbline/peft"
+import { ShardingUnsupported } from "@plumbline/runtime"
 import { batchFields, optimizationFields, runFields } from "@plumbline/training"
 import { Effect, Schema } from "effect"
 import { machineFields } from "../backend.ts"
@@ -9,7 +10,7 @@ import type { OptionSchema } from "../flags.ts"
 import { launched } from "../launch.ts"
 import { parseCommand } from "../parse-command.ts"
 import { absolutePaths, checkInputs } from "../path-options.ts"
-import { isFirstProcess } from "../processes.ts"
+import { isFirstProcess, sharedFields } from "../processes.ts"
 import { reportRun } from "../report-run.ts"
 import { runFlagFields, type RunSettings, withRunServices } from "../run-services.ts"
 import { storeBeside } from "../store-file.ts"
@@ -20,7 +21,7 @@ const GROUPS: ReadonlyArray<readonly [string, object]> = [
   ["Batches", batchFields],
   ["Optimization", optimizationFields],
   ["Evaluation, checkpoints and time", { ...runFields, evalSamples: 0, evalTemperature: 0 }],
-  ["Machine", { ...machineFields, processes: 0 }]
+  ["Machine", { ...machineFields, ...sharedFields }]
 ]
 
 /** The command line of an algorithm; `plan` takes the same. */
@@ -44,6 +45,17 @@ export const trainCommand =
       yield* startBuiltin(builtin, options, recorded, false)
     })
 
+/** Fails where processes are to hold weights in parts that an engine of theirs would have to read whole. */
+export const checkShardable = (
+  { generates, name }: Pick<AnyBuiltin, "generates" | "name">,
+  { sharding }: Pick<RunSettings, "sharding">
+): Effect.Effect<void, ShardingUnsupported> =>
+  sharding === "full" && generates === true
+    ? Effect.fail(
+        new ShardingUnsupported({ reason: `${name} writes responses, which needs the policy's weights whole` })
+      )
+    : Effect.void
+
 /** Starts an algorithm, or goes on with it. @param options resolved; `invocation` is what run.json keeps of them */
 export const startBuiltin = Effect.fnUntraced(function* (
   builtin: AnyBuiltin,
@@ -53,6 +65,7 @@ export const startBuiltin = Effect.fnUntraced(function* (
 ) {
   const settings = options as unknown as RunSettings
   yield* checkInputs(options as Readonly<Record<string, unknown>>)
+  yield* checkShardable(builtin, settings)
   if (yield* launched(settings.processes)) return
   const result = yield* builtin
     .run(options)

@@ -21,7 +21,9 @@ export const roomFinding = (planned: number, available: number): Finding => ({
   verdict: planned > available ? "refused" : "fine",
   text:
     `a plan estimates ${byteText(planned)}, and ${byteText(available)} are there` +
-    (planned > available ? ": a smaller --micro-batch-size or --precision bfloat16 takes less" : "")
+    (planned > available
+      ? ": a smaller --micro-batch-size, --precision bfloat16 or, in several processes, --sharding full takes less"
+      : "")
 })
 
 /** What the first step took, where the backend counts it. */

@@ -47,8 +47,9 @@ const planText = (
   rate: number,
   seconds: number
 ): string => {
-  const { activations, gradients, moments, output, reference, unfolded, weights } = costs.memory
+  const { activations, gathered, gradients, moments, output, reference, unfolded, weights } = costs.memory
   const whole = unfolded === 0 ? "" : `, a matrix out of its 4 bits ${bytes(unfolded)}`
+  const blocks = gathered === 0 ? "" : `, gathered at one time ${bytes(gathered)}`
   const { parameters, trainedParameters } = costs
   const trained = trainedParameters === parameters ? "" : `, ${count(trainedParameters)} of an adapter are trained`
   const copy = reference === 0 ? "" : `, reference copy ${bytes(reference)}`
@@ -62,7 +63,7 @@ const planText = (
       `about ${duration(seconds)}: ${count(rate)}FLOP/s of matrix products measured here, ${ASSUMED_SHARE * 100} % of it assumed${processes === 1 ? "" : `, in each of ${processes} processes`}`
     ],
     ["memory", `about ${bytes(memoryTotal(costs))}${processes === 1 ? "" : " a process"}, ${precision}`],
-    ["", `weights ${bytes(weights)}, gradients ${bytes(gradients)}, moments ${bytes(moments)}${copy}`],
+    ["", `weights ${bytes(weights)}, gradients ${bytes(gradients)}, moments ${bytes(moments)}${copy}${blocks}`],
     [
       "",
       `activations ${bytes(activations)}, output ${bytes(output)}${whole} for the largest micro-batch (an estimate)`

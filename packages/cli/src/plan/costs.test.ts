@@ -21,6 +21,7 @@ const N = 40 + 64 + 96 + 12
 const options = {
   activationCheckpointing: false,
   processes: 1,
+  sharding: "gradients",
   adapter: undefined,
   quantised: false,
   precision: "float32",
@@ -84,7 +85,8 @@ describe("costsOf", () => {
       reference: 4 * N,
       activations: 8 * 4 * (56 + 24),
       output: 8 * 4 * (12 + 10),
-      unfolded: 0
+      unfolded: 0,
+      gathered: 0
     })
     expect(costsOf(config, rows, { ...options, microBatchSize: 1 }).memory).toMatchObject({
       activations: 4 * 4 * 80,
@@ -114,6 +116,27 @@ describe("costsOf", () => {
     const whole = 4 * N + 2 * (N - 12)
     expect(moving.memory).toMatchObject({ weights: whole, reference: whole })
     expect(moving.checkpointBytes).toBe(4 * N * 2 + 8 * N)
+  })
+
+  it("counts a process's part of all matrices where weights are in parts, and those of two places on the way", () => {
+    const given = { ...options, precision: "bfloat16", processes: 4, sharding: "full" } as const
+    const { memory } = costsOf(
+      config,
+      { ...rows, reference: "every step" },
+      { ...given, batchSize: 16, microBatchSize: 1 }
+    )
+    expect(memory).toMatchObject({
+      weights: 4 * 12 + (4 / 4) * (N - 12),
+      // what is on its way, and parts of one micro-batch's sums and of those before
+      gradients: 2 * N + 2 * N,
+      reference: 4 * 12 + (2 / 4) * (N - 12),
+      // the block, and the embedding before it
+      gathered: 2 * (40 + 64 + 96)
+    })
+    expect(costsOf(config, rows, given).memory.gradients).toBe(2 * N + N)
+    // another output matrix than the embedding is behind the block
+    const untied = decoderConfig({ ...table, tiedEmbeddings: false })
+    expect(costsOf(untied, rows, given).memory.gathered).toBe(2 * (40 + 64 + 96))
   })
 
   const adapter = { trained: 30, stored: 40, modules: ["model.layers.0.self_attn.v_proj"], isNew: true }

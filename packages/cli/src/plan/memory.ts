@@ -1,7 +1,13 @@
 import type { ReferenceUse } from "@plumbline/algorithms/commands"
-import { causalParameters, type DecoderConfig, type ParameterSpec, quantisedMatrices } from "@plumbline/models"
+import {
+  causalParameters,
+  type DecoderConfig,
+  mostGathered,
+  type ParameterSpec,
+  quantisedMatrices
+} from "@plumbline/models"
 import type { AdapterSize } from "@plumbline/peft"
-import { nf4Bytes } from "@plumbline/runtime"
+import { nf4Bytes, type Sharding } from "@plumbline/runtime"
 import type { MachineOptions } from "../backend.ts"
 
 /** What memory depends on besides the model and the data. */
@@ -13,6 +19,8 @@ export interface Training extends Pick<MachineOptions, "device" | "precision"> {
   readonly activationCheckpointing: boolean
   /** Those that share each step; memory is that of one. */
   readonly processes: number
+  /** What these divide. */
+  readonly sharding: Sharding
 }
 
 /** Bytes. */
@@ -27,6 +35,8 @@ export interface MemoryCosts {
   readonly output: number
   /** The largest matrix of those in 4 bits, as a product reads it. */
   readonly unfolded: number
+  /** Matrices that are held in parts, as far as they are whole at one time. */
+  readonly gathered: number
 }
 
 /** The largest micro-batch, and how it is used. */
@@ -50,7 +60,8 @@ export const memoryOf = (config: DecoderConfig, { isPart, reference, tokens }: M
     reference: referenceBytes(parameters, training, reference),
     activations: tokens * storage(training) * activationFeatures(config, training),
     output: outputBytes(config, tokens, training),
-    unfolded: storage(training) * Math.max(0, ...foldedSizes(config, parameters, training))
+    unfolded: storage(training) * Math.max(0, ...foldedSizes(config, parameters, training)),
+    gathered: isSharded(training) ? storage(training) * mostGathered(config) : 0
   }
   return costs
 }
@@ -63,6 +74,8 @@ const gradientBytes = (trained: number, isPart: boolean, training: Training): nu
   const { processes } = training
   const own = trained * storage(training)
   if (processes === 1) return own
+  // each micro-batch's are sent, and a process's parts of them added to those before
+  if (isSharded(training)) return Math.min(own, UNSENT_BYTES) + ((isPart ? 2 : 1) * trained * FLOAT_BYTES) / processes
   return (isPart ? own : Math.min(own, UNSENT_BYTES)) + (trained * FLOAT_BYTES) / processes
 }
 
@@ -71,6 +84,12 @@ const UNSENT_BYTES = 2 ** 30
 
 /** Bytes of a number of an activation, and of a matrix that products read. */
 const storage = ({ precision }: Training): number => (precision === "bfloat16" ? 2 : FLOAT_BYTES)
+
+const isSharded = ({ processes, sharding }: Training): boolean => sharding === "full" && processes > 1
+
+/** Bytes of a number of a frozen matrix. */
+const frozenBytes = (training: Training): number =>
+  isSharded(training) ? storage(training) / training.processes : storage(training)
 
 const isNarrow = (training: Training): boolean => storage(training) < FLOAT_BYTES
 
@@ -82,10 +101,12 @@ const sum = (values: ReadonlyArray<number>): number => values.reduce((total, val
 const trainedBytes = (training: Training): number => FLOAT_BYTES + (isNarrow(training) ? storage(training) : 0)
 
 /** The same of a matrix of a whole model: several processes each have a part of the values, unless these move a reference. */
-const matrixBytes = (training: Training, reference: ReferenceUse): number =>
-  isNarrow(training) && reference !== "moving"
+const matrixBytes = (training: Training, reference: ReferenceUse): number => {
+  if (isSharded(training)) return FLOAT_BYTES / training.processes
+  return isNarrow(training) && reference !== "moving"
     ? FLOAT_BYTES / training.processes + storage(training)
     : trainedBytes(training)
+}
 
 /** Of parameters whose matrices take that many bytes a number. */
 const bytesOf = (parameters: ReadonlyArray<ParameterSpec>, ofMatrix: number): number =>
@@ -101,7 +122,7 @@ const weightBytes = (
   if (adapter === undefined) return bytesOf(parameters, matrixBytes(training, reference))
   const folded = quantised ? quantisedMatrices(config) : new Set<string>()
   const unfolded = parameters.filter(({ name }) => !folded.has(name))
-  const frozen = sum(foldedSizes(config, parameters, training).map(nf4Bytes)) + bytesOf(unfolded, storage(training))
+  const frozen = sum(foldedSizes(config, parameters, training).map(nf4Bytes)) + bytesOf(unfolded, frozenBytes(training))
   return frozen + adapter.trained * trainedBytes(training) + (adapter.stored - adapter.trained) * FLOAT_BYTES
 }
 
@@ -120,7 +141,7 @@ const referenceBytes = (
   if (reference === "never") return 0
   if (adapter !== undefined)
     return adapter.isNew && reference !== "moving" ? 0 : adapter.stored * trainedBytes(training)
-  return bytesOf(parameters, reference === "moving" ? trainedBytes(training) : storage(training))
+  return bytesOf(parameters, reference === "moving" ? trainedBytes(training) : frozenBytes(training))
 }
 
 /**

@@ -1,13 +1,7 @@
 import { tf, type Tensor, type Variable, writeValues } from "@plumbline/runtime"
-import { Effect } from "effect"
+import { Effect, type Scope } from "effect"
 import { join } from "node:path"
-import {
-  type CheckpointInvalid,
-  type LoadError,
-  type SaveFailed,
-  TensorMissing,
-  TensorShapeMismatch
-} from "../errors.ts"
+import { CheckpointInvalid, type LoadError, type SaveFailed, TensorMissing, TensorShapeMismatch } from "../errors.ts"
 import type { FolderContents, Model } from "../model.ts"
 import { openSafetensors } from "../safetensors/reader.ts"
 import type { TensorValues } from "../safetensors/stored-tensor.ts"
@@ -22,8 +16,11 @@ export const restoreWeights = Effect.fn("restoreWeights")(function* (
 ): Effect.fn.Return<void, LoadError> {
   if (model.contents !== undefined) return yield* restoreContents(model.contents, folder)
   const specs = [...model.parameters].map(([name, { shape }]) => ({ name, shape }))
+  const { shards } = model
   yield* readParameters(folder, model.config, specs, ({ name }, values) => {
-    writeValues(model.parameters.get(name) as Variable, values)
+    const parameter = model.parameters.get(name) as Variable
+    if (shards?.partOf(parameter) === undefined) writeValues(parameter, values)
+    else shards.write(parameter, values)
   })
 })
 
@@ -59,6 +56,25 @@ export const readTensors = Effect.fn("readTensors")(function* (
       return tensors
     })
   )
+})
+
+/** Reads one tensor of a file after the other. */
+export type TensorReading = (
+  name: string,
+  shape: ReadonlyArray<number>
+) => Effect.Effect<Float32Array, CheckpointInvalid>
+
+/** A safetensors file, open as long as the scope, of which one tensor at a time is asked for, by name and the shape that it should have. */
+export const openTensors = Effect.fn("openTensors")(function* (
+  file: string
+): Effect.fn.Return<TensorReading, CheckpointInvalid, Scope.Scope> {
+  const { read, tensors } = yield* openSafetensors(file)
+  return (name, shape) => {
+    const found = tensors.get(name)?.shape
+    if (found?.join() === shape.join()) return read(name)
+    const reason = found === undefined ? "is missing" : `has shape [${found.join(", ")}], not [${shape.join(", ")}]`
+    return Effect.fail(new CheckpointInvalid({ file, tensor: name, reason }))
+  }
 })
 
 /** Writes tensors as float32 into a new safetensors file, asking each for its values in turn, and waits until they are on the disk. */

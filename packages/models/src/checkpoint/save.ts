@@ -22,8 +22,14 @@ export interface SaveOptions {
   readonly configFields?: JsonObject
   /** Bytes of weights a file holds at most; 5 GB when absent. */
   readonly maxShardBytes?: number
-  /** Where a whole model's values are read, one tensor after the other in the order of `parameters`; in the tensors when absent. */
+  /** Where a whole model's values are read, one tensor after the other in the order of `parameters`; in the tensors, or in their parts, when absent. */
   readonly valuesOf?: (parameter: Tensor) => TensorValues
+}
+
+/** What the other processes do while one saves a model that they have in parts; nothing where they have it whole. */
+export const assistSaving = async ({ contents, parameters, shards }: Model): Promise<void> => {
+  if (contents !== undefined || shards === undefined) return
+  for (const parameter of parameters.values()) await shards.valuesOf(parameter)?.values()
 }
 
 /**
@@ -39,7 +45,7 @@ export const saveModel = Effect.fn("saveModel")(function* (
     dtype = "float32",
     extraFiles = {},
     maxShardBytes = 5e9,
-    valuesOf = tensorValues
+    valuesOf = (parameter) => model.shards?.valuesOf(parameter) ?? tensorValues(parameter)
   }: SaveOptions = {}
 ): Effect.fn.Return<void, SaveFailed> {
   const stray = Object.keys(extraFiles).find((name) => name !== basename(name))

@@ -22,6 +22,8 @@ import {
 import { recordedStart, type StepShape } from "./recorded-step.ts"
 import type { NormedSum } from "./norm.ts"
 import { plainRows, type Prefix, prefixRows } from "./prefix.ts"
+import { blockPlace, EMBEDDING_PLACE } from "../processes/places.ts"
+import { type Shards, within } from "../processes/shards.ts"
 import type { Weights } from "./weights.ts"
 
 /** Embeddings, blocks and final norm; what a head sits on. All functions are synchronous and leak no tensor. */
@@ -47,12 +49,14 @@ export interface DecoderOptions {
   readonly recomputing?: boolean | undefined
   /** What stands before the tokens of every row; nothing when absent. */
   readonly prefix?: Prefix | undefined
+  /** Which parameters several processes have in parts; none when absent. */
+  readonly shards?: Shards | undefined
 }
 
 export const decoder = (
   config: DecoderConfig,
   weights: Weights,
-  { prefix, recomputing = false }: DecoderOptions = {}
+  { prefix, recomputing = false, shards }: DecoderOptions = {}
 ): Decoder => {
   const { windows } = config
   const scale = 1 / Math.sqrt(config.headWidth)
@@ -68,7 +72,8 @@ export const decoder = (
           const { k, v } = extend(layer, own)
           return attention(q, k, v, { queries, keys, scale, window: windows[layer] })
         },
-        run: recomputing ? remade : taped
+        run: recomputing ? remade : taped,
+        shards
       })
       return leave(states)
     },
@@ -97,9 +102,9 @@ export const decoder = (
 }
 
 /** The residual stream: its value is x, plus an addend that the next norm is to add. */
-interface Residual {
+type Residual = {
   readonly x: Tensor2D
-  readonly addend?: Tensor2D
+  readonly addend?: Tensor2D | undefined
 }
 
 type Block = (stream: Residual, angles: RotaryAngles) => Residual
@@ -109,6 +114,8 @@ interface Pass {
   readonly attend: Attend
   /** Whether the pass is recorded, to run again on other values; false when absent. */
   readonly isRecorded?: boolean
+  /** Which parameters are there only while they are read; none when absent. */
+  readonly shards?: Shards | undefined
   /** Runs one block. */
   readonly run: (block: Block, stream: Residual, angles: RotaryAngles) => Residual
 }
@@ -151,11 +158,14 @@ const entered = ({ angles, x }: Started, enter: (x: Tensor2D) => Tensor2D): Star
 const forward = (config: DecoderConfig, weights: Weights, start: () => Started, pass: Pass): Tensor2D => {
   const { family, layers } = config
   return tf.tidy(() => {
+    pass.shards?.enter(EMBEDDING_PLACE)
     const { angles, x } = start()
     let stream: Residual = { x }
     for (let layer = 0; layer < layers; layer++) {
       const before = stream
-      stream = pass.run((state, turn) => block(config, weights, layer, state, turn, pass), before, angles)
+      const body: Block = (state, turn) =>
+        within(pass.shards, blockPlace(layer), () => block(config, weights, layer, state, turn, pass))
+      stream = pass.run(body, before, angles)
       tf.dispose({ ...before })
     }
     return normed(config, weights, family.names.finalNorm, stream).normed

@@ -25,11 +25,19 @@ export interface Weights {
   readonly forTokens?: ((tokens: Int32Array) => Weights) | undefined
 }
 
-/** The parameters themselves, by name; looked up at every use, so replaced tensors are seen. */
-export const parameterWeights = (parameters: ReadonlyMap<string, Tensor>): Weights => {
+/**
+ * The parameters themselves, by name; looked up at every use, so replaced tensors are seen.
+ *
+ * @param need is told of each before it is read, where values come and go
+ */
+export const parameterWeights = (
+  parameters: ReadonlyMap<string, Tensor>,
+  need: (parameter: Tensor) => void = () => undefined
+): Weights => {
   const tensor = (name: string): Tensor => {
     const found = parameters.get(name)
     if (found === undefined) throw new Error(`the model has no parameter ${name}`)
+    need(found)
     return found
   }
   const layer = (name: string) =>

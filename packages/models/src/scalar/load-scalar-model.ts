@@ -1,4 +1,4 @@
-import { ModelRuntime, tf } from "@plumbline/runtime"
+import { ModelRuntime, Processes, ShardingUnsupported, tf } from "@plumbline/runtime"
 import { Effect, Exit } from "effect"
 import type { LoadOptions } from "../checkpoint/load.ts"
 import { narrowMatrix } from "../narrow-matrix.ts"
@@ -28,6 +28,10 @@ export const loadScalarModel = Effect.fn("loadScalarModel")(function* (
   { families = builtInFamilies, head: fresh, name, padId, trainable }: LoadScalarOptions
 ): Effect.fn.Return<ScalarModel, LoadError | HeadMissing, ModelRuntime> {
   yield* ModelRuntime
+  if (trainable && (yield* Processes).sharding === "full") {
+    const reason = "reward models and critics cannot be held in parts yet"
+    return yield* new ShardingUnsupported({ reason })
+  }
   const base = yield* readConfig(folder, families)
   const generationConfig = yield* readGenerationConfig(folder)
   const head = fresh ?? (yield* headOf(folder, base, yield* storedScores(folder)))

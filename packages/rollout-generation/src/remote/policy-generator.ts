@@ -23,6 +23,9 @@ export const remotePolicyGenerator = Effect.fn("remotePolicyGenerator")(function
   policy: CausalLM,
   options: RemoteOptions
 ): Effect.fn.Return<GeneratorShape, GeneratorFailed, HttpClient.HttpClient> {
+  if (policy.shards !== undefined && policy.contents === undefined) {
+    return yield* failed("weights that the processes of a run have in parts cannot be sent: leave out --sharding full")
+  }
   const run = randomUUID()
   const addressed = { ...options, headers: { ...options.headers, [RUN_HEADER]: run } }
   const client = yield* HttpClient.HttpClient

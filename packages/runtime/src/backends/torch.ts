@@ -15,7 +15,11 @@ import {
   GATED_ACTIVATION,
   GATED_ACTIVATION_GRADIENT,
   GLOBAL_NORM,
+  AWAIT_GATHERS,
+  GATHER_PARTS,
   JOIN_PARTS,
+  RELEASE_VALUES,
+  WITHOUT_VALUES,
   LAYER_NORM,
   LAYER_NORM_GRADIENT,
   LINEAR,
@@ -47,6 +51,7 @@ import {
 } from "../kernels/names.ts"
 import {
   BatchInvarianceUnavailable,
+  ShardingUnsupported,
   type DeviceFailure,
   DeviceLost,
   OutOfMemory,
@@ -121,6 +126,10 @@ const namedKernels = ({ fusedKernels }: typeof Torch): Readonly<Record<string, T
   [SETTLE_SUMS]: fusedKernels.settleSums,
   [OWN_PART]: fusedKernels.ownPart,
   [JOIN_PARTS]: fusedKernels.joinParts,
+  [GATHER_PARTS]: fusedKernels.gatherParts,
+  [AWAIT_GATHERS]: fusedKernels.awaitGathers,
+  [WITHOUT_VALUES]: fusedKernels.withoutValues,
+  [RELEASE_VALUES]: fusedKernels.releaseValues,
   BatchMatMul: fusedKernels.batchMatMul
 })
 
@@ -206,6 +215,7 @@ export const torchMemory = () => {
 export const torchFailure = (cause: unknown): DeviceFailure | undefined => {
   if (cause instanceof Error && cause.name === "BatchInvarianceUnavailable")
     return new BatchInvarianceUnavailable({ reason: cause.message })
+  if (cause instanceof ShardingUnsupported) return cause
   if (!isTorchError(cause)) return undefined
   const { bytesAsked, bytesFree, kind, message, operator, shapes } = cause
   if (kind === "out-of-memory") return new OutOfMemory({ operator, shapes, bytesAsked, bytesFree })

@@ -110,6 +110,14 @@ export const SETTLE_SUMS = "PlumblineSettleSums"
 export const OWN_PART = "PlumblineOwnPart"
 /** {part, whole} → the whole with all processes' parts in their places, in place where nothing shares its memory */
 export const JOIN_PARTS = "PlumblineJoinParts"
+/** [part, …, whole, …] → []: begins to gather all processes' parts into the wholes, as products read them, in memory of their own */
+export const GATHER_PARTS = "PlumblineGatherParts"
+/** [] → [], after which what was gathered is there */
+export const AWAIT_GATHERS = "PlumblineAwaitGathers"
+/** {}, {shape} → a tensor of that shape without values, in next to no memory */
+export const WITHOUT_VALUES = "PlumblineWithoutValues"
+/** [whole, …] → []: frees their values */
+export const RELEASE_VALUES = "PlumblineReleaseValues"
 
 // kernels of tfjs, run without what it does around them
 

@@ -1,4 +1,15 @@
-import { fused, JOIN_PARTS, OWN_PART, SETTLE_SUMS, SUM_OVER_PROCESSES, SUM_PART } from "../kernels/names.ts"
+import {
+  AWAIT_GATHERS,
+  fused,
+  GATHER_PARTS,
+  JOIN_PARTS,
+  OWN_PART,
+  RELEASE_VALUES,
+  SETTLE_SUMS,
+  SUM_OVER_PROCESSES,
+  SUM_PART,
+  WITHOUT_VALUES
+} from "../kernels/names.ts"
 import { type Tensor, type Tensor1D, tf, type Variable } from "../tf.ts"
 
 // What a process does with tensors that others have, too. All call it together, for tensors of the same shapes in the same order.
@@ -28,3 +39,23 @@ export const joinParts = (whole: Variable, part: Tensor1D): void =>
     const written = fused<Tensor>(JOIN_PARTS, { part, whole })
     if (written.dataId !== whole.dataId) whole.assign(written)
   })
+
+/** A tensor whose values come and go, and are not there: it takes next to no memory, and what reads it is NaN. */
+export const withoutValues = (shape: ReadonlyArray<number>): Tensor => fused(WITHOUT_VALUES, {}, { shape: [...shape] })
+
+/**
+ * Begins to gather all processes' parts of tensors without values, as products read them; on a device beside other work: nothing
+ * may read them before `awaitGathers`. Whatever shares such a tensor's values has them, too: what a tape has saved of it.
+ *
+ * @param parts  [size / processes] each
+ * @param wholes in the order of the parts; those that lie side by side here do so in memory
+ */
+export const gatherParts = (parts: ReadonlyArray<Tensor>, wholes: ReadonlyArray<Tensor>): void =>
+  void fused<Array<Tensor>>(GATHER_PARTS, [...parts, ...wholes])
+
+/** Lets what follows read what was gathered. */
+export const awaitGathers = (): void => void fused<Array<Tensor>>(AWAIT_GATHERS, [])
+
+/** Frees the values of what was gathered, for whatever shares them, too. */
+export const releaseValues = (wholes: ReadonlyArray<Tensor>): void =>
+  void fused<Array<Tensor>>(RELEASE_VALUES, [...wholes])

@@ -12,7 +12,17 @@ export { quantizeNf4 } from "./nf4-pack.ts"
 export { addRmsNorm, addRmsNormGradient, layerNorm, layerNormGradient, rmsNorm, rmsNormGradient } from "./norms.ts"
 export { adamw, globalNorm } from "./optimizer.ts"
 export { pagedAttention } from "./paged-attention.ts"
-export { joinParts, ownPart, settleSums, sumOverProcesses, sumPart } from "./processes.ts"
+export {
+  awaitGathers,
+  gatherParts,
+  joinParts,
+  ownPart,
+  releaseValues,
+  settleSums,
+  sumOverProcesses,
+  sumPart,
+  withoutValues
+} from "./processes.ts"
 export { rotary, rotaryHeads } from "./rotary.ts"
 export { embedding, embeddingGradient, narrow, scaleRows, takeRows, updateRows } from "./rows.ts"
 export { writeValues } from "./write-values.ts"

@@ -4,7 +4,7 @@ import { Effect, Exit } from "effect"
 import { describe, expect, it } from "vitest"
 import { dividedWeights } from "./divided-weights.ts"
 
-const second: ProcessesShape = { rank: 1, size: 2, exchange: (value) => [value, value] }
+const second: ProcessesShape = { rank: 1, size: 2, sharding: "gradients", exchange: (value) => [value, value] }
 
 const table = { family: llama, vocabulary: 512, width: 128, layers: 1, heads: 4, mlpWidth: 512, maxPositions: 64 }
 

@@ -1,11 +1,18 @@
-import { type Model, type TensorValues, tensorValues } from "@plumbline/models"
+import {
+  isDivided,
+  joinedParts,
+  joinedValues,
+  type Model,
+  ownVariable,
+  type TensorValues,
+  tensorValues
+} from "@plumbline/models"
 import { narrowed, type ProcessesShape, tf, type Tensor, type Variable } from "@plumbline/runtime"
-import { joinedParts, joinedValues } from "./joined-values.ts"
-import { isDivided, ownVariable } from "./parts.ts"
 
 /**
  * The exact values of trained matrices, where products read narrower ones and several processes train them: each has the
- * whole as products read it and one part in float32, which it updates. With N processes a number takes 2 + 4/N bytes.
+ * whole as products read it and one part in float32, which it updates. With N processes a number takes 2 + 4/N bytes. Of a model
+ * that is in parts itself (`Shards`) it has those parts, and 4/N bytes a number.
  *
  * @see Rajbhandari et al. 2020, ZeRO, stage 1, https://arxiv.org/abs/1910.02054
  */
@@ -18,30 +25,40 @@ export interface DividedWeights {
   readonly valuesOf: (weight: Tensor) => TensorValues
   /** All processes together ask for the exact values of a model's weights, for the first. */
   readonly read: (model: Model) => Promise<void>
-  /** Gives the variables their exact values back. All processes call it. */
+  /** Gives the variables that were divided their exact values back. All processes call it. */
   readonly join: () => void
   readonly dispose: () => void
 }
 
 /** @param models those whose folder is the whole model; an adapter's weights are few, and stay as they are */
 export const dividedWeights = (models: ReadonlyArray<Model>, processes: ProcessesShape): DividedWeights => {
-  const variables = models.flatMap((model) => (model.contents === undefined ? model.variables : []))
+  const whole = models.filter(({ contents }) => contents === undefined)
+  const variables = whole.flatMap((model) => model.variables)
   const parts = new Map<Tensor, Variable>()
+  const shardOf = (weight: Tensor): Variable | undefined => {
+    for (const { shards } of whole) {
+      const part = shards?.partOf(weight)
+      if (part !== undefined) return part as Variable
+    }
+    return undefined
+  }
+  const partOf = (weight: Tensor): Variable | undefined => parts.get(weight) ?? shardOf(weight)
   const valuesOf = (weight: Tensor): TensorValues => {
-    const part = parts.get(weight)
+    const part = partOf(weight)
     return part === undefined ? tensorValues(weight) : joinedValues(part, weight.shape, processes.rank)
   }
   return {
     divide: () => {
       for (const variable of variables) {
-        if (parts.has(variable) || variable.rank !== 2 || !isDivided(variable.size, processes.size)) continue
+        if (partOf(variable) !== undefined || variable.rank !== 2 || !isDivided(variable.size, processes.size)) continue
         divide(variable, processes, parts)
       }
     },
-    partOf: (variable) => parts.get(variable),
+    partOf,
     valuesOf,
-    read: async (model) => {
-      for (const weight of model.parameters.values()) if (parts.has(weight)) await valuesOf(weight).values()
+    read: async ({ contents, parameters }) => {
+      if (contents !== undefined) return
+      for (const weight of parameters.values()) if (partOf(weight) !== undefined) await valuesOf(weight).values()
     },
     join: () => {
       for (const variable of variables) {

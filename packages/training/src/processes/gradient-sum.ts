@@ -1,3 +1,4 @@
+import { isDivided } from "@plumbline/models"
 import {
   normParts,
   type ProcessesShape,
@@ -11,12 +12,13 @@ import {
   type Tensor1D,
   type Variable
 } from "@plumbline/runtime"
-import { isDivided } from "./parts.ts"
 
 /** Adds up the gradients of all micro-batches of all processes. */
 export interface GradientSum {
   /** Takes those of one micro-batch over, each as soon as it is complete. @param isLast whether it is this process's last */
   readonly take: (isLast: boolean) => TakeGradient
+  /** Ends a micro-batch: where weights are in parts, all processes are at the end of one, and their gradients do not wait for the last. */
+  readonly endTurn: () => void
   /**
    * The sums, by variable name: of parameters that are divided this process's part [size / processes]. What another process
    * alone has a gradient of is there, too.
@@ -29,8 +31,11 @@ export interface GradientSum {
 export const gradientSum = (variables: ReadonlyArray<Variable>, processes: ProcessesShape): GradientSum => {
   const sums = processes.size === 1 ? kept() : sent(variables, processes)
   const earlier = new Map<Tensor, Tensor>()
+  const goesAtOnce = ({ size }: Tensor) => processes.sharding === "full" && isDivided(size, processes.size)
   return {
+    endTurn: sums.endTurn,
     take: (isLast) => (variable, gradient) => {
+      if (goesAtOnce(variable)) return sums.add(variable as Variable, tf.keep(gradient))
       const before = earlier.get(variable)
       const total = tf.keep(before === undefined ? gradient : tf.add(before, gradient))
       if (before !== undefined) tf.dispose([before, gradient])
@@ -61,6 +66,7 @@ const kept = (): OwnSums => {
   const sums: NamedTensorMap = {}
   return {
     add: (variable, sum) => void (sums[variable.name] = sum),
+    endTurn: () => undefined,
     finish: () => sums,
     dispose: () => tf.dispose(sums)
   }
@@ -71,9 +77,10 @@ const kept = (): OwnSums => {
  * backward pass, and keep what is complete before its turn: so a process whose micro-batches reach other parameters, or
  * that has none, goes with the others.
  */
-const sent = (variables: ReadonlyArray<Variable>, { exchange, size }: ProcessesShape): OwnSums => {
+const sent = (variables: ReadonlyArray<Variable>, { exchange, sharding, size }: ProcessesShape): OwnSums => {
   const own = new Map<Variable, Tensor>()
   const parts = new Map<Variable, Tensor>()
+  const totals = new Map<Variable, Tensor>()
   const reached = new Set<string>()
   const whole = variables.filter((variable) => !isDivided(variable.size, size))
   const inTurn = variables.filter((variable) => isDivided(variable.size, size)).toReversed()
@@ -83,29 +90,42 @@ const sent = (variables: ReadonlyArray<Variable>, { exchange, size }: ProcessesS
     parts.set(variable, tf.keep(sumPart(sum)))
     sum.dispose()
   }
+  const settle = (): void => {
+    while (parts.size < inTurn.length) send(inTurn[parts.size]!)
+    settleSums()
+    for (const [variable, part] of parts) {
+      const before = totals.get(variable)
+      totals.set(variable, before === undefined ? part : tf.keep(tf.add(before, part)))
+      if (before !== undefined) tf.dispose([before, part])
+    }
+    parts.clear()
+  }
   return {
+    endTurn: () => {
+      if (sharding === "full") settle()
+    },
     add: (variable, sum) => {
       own.set(variable, sum)
       reached.add(variable.name)
       while (parts.size < inTurn.length && own.has(inTurn[parts.size]!)) send(inTurn[parts.size]!)
     },
     finish: () => {
-      while (parts.size < inTurn.length) send(inTurn[parts.size]!)
-      settleSums()
+      if (sharding !== "full") settle()
       const known = new Set(exchange([...reached]).flat())
       const sums = sumTogether(
         whole.filter(({ name }) => known.has(name)),
         own
       )
-      for (const [variable, part] of parts) {
+      for (const [variable, part] of totals) {
         if (known.has(variable.name)) sums[variable.name] = part
         else part.dispose()
       }
       return sums
     },
     dispose: () => {
-      tf.dispose([...parts.values(), ...own.values()])
+      tf.dispose([...parts.values(), ...totals.values(), ...own.values()])
       parts.clear()
+      totals.clear()
       own.clear()
     }
   }

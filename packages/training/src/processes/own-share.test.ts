@@ -1,6 +1,6 @@
 import type { ProcessesShape } from "@plumbline/runtime"
 import { describe, expect, it } from "vitest"
-import { inOrder, ownersOf, shareWork } from "./own-share.ts"
+import { dealt, inOrder, ownersOf, shareWork } from "./own-share.ts"
 
 const sized = (...tokens: ReadonlyArray<number>) => tokens.map((each) => ({ tokens: each }))
 
@@ -35,6 +35,7 @@ describe("shareWork", () => {
   const processOf = (rank: number, other: ReadonlyArray<unknown>): ProcessesShape => ({
     rank,
     size: 2,
+    sharding: "gradients",
     exchange: <A>(own: A) => (rank === 0 ? [own, other as A] : [other as A, own])
   })
 
@@ -45,5 +46,33 @@ describe("shareWork", () => {
     expect(done).toEqual([0])
     expect(shareWork(processOf(1, [4]), parts, work)).toEqual([4, 2, 3])
     expect(done).toEqual([0, 1, 2])
+  })
+
+  it("goes with the others where weights are in parts: as often as whoever has most, in what counts for nothing", () => {
+    const done: Array<number> = []
+    const work = (units: ReadonlyArray<{ readonly tokens: number }>, part: number) => (done.push(part), totals(units))
+    const sharded = { ...processOf(0, [2, 3]), sharding: "full" } as const
+    expect(shareWork(sharded, parts, work)).toEqual([4, 2, 3])
+    // the shortest, which is the other's
+    expect(done).toEqual([0, 1])
+  })
+})
+
+describe("dealt", () => {
+  it("has as many turns of each kind of work in all processes where weights are in parts", () => {
+    const parts = sized(9, 8, 7, 0, 0, 0)
+    const turns = [0, 1, 2, 3].map((rank) => {
+      const process: ProcessesShape = { rank, size: 4, sharding: "full", exchange: () => [] }
+      const { turns: turnsOf } = dealt(parts, process)
+      return [turnsOf(({ tokens }) => tokens > 0), turnsOf(({ tokens }) => tokens === 0)]
+    })
+    expect(turns.map((kinds) => kinds.map(({ length }) => length))).toEqual([1, 2, 3, 4].map(() => [1, 3]))
+    const own = turns.map((kinds) => kinds.map((kind) => kind.filter(({ isOwn }) => isOwn).length))
+    expect(own).toEqual([
+      [1, 0],
+      [1, 0],
+      [1, 0],
+      [0, 3]
+    ])
   })
 })

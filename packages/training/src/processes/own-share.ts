@@ -31,12 +31,45 @@ export const inOrder = <A>(
   return owners.map((owner) => byProcess[owner]![next[owner]!++]!)
 }
 
-/** Parts of some work, dealt out: those of this process, and how everyone's results come back into the parts' order. */
-export const dealt = <P extends Weighed>(parts: ReadonlyArray<P>, { rank, size }: ProcessesShape) => {
+/** A part of some work that a process does when it is its turn. */
+export interface Turn<P> {
+  readonly part: P
+  /** Whether it is one of its own; else it only goes with the others, and what comes of it is to count for nothing. */
+  readonly isOwn: boolean
+}
+
+/** Parts of some work, dealt out. */
+export interface Dealt<P> {
+  /** Those of this process. */
+  readonly own: ReadonlyArray<P>
+  /**
+   * What it does of some of the parts, one after the other: its own of these. Where weights are in parts, a pass gathers them with
+   * the others': all make as many, and who has fewer parts does the one of fewest tokens, too.
+   */
+  readonly turns: (isMeant?: (part: P) => boolean) => ReadonlyArray<Turn<P>>
+  /** Everyone's results in the parts' order. @param byProcess those of each process's own, in that order */
+  readonly ordered: <A>(byProcess: ReadonlyArray<ReadonlyArray<A>>) => ReadonlyArray<A>
+}
+
+export const dealt = <P extends Weighed>(
+  parts: ReadonlyArray<P>,
+  { rank, sharding, size }: ProcessesShape
+): Dealt<P> => {
   const owners = ownersOf(parts, size)
+  const of = (process: number) => parts.filter((_, i) => owners[i] === process)
   return {
-    own: parts.filter((_, i) => owners[i] === rank),
-    ordered: <A>(byProcess: ReadonlyArray<ReadonlyArray<A>>): ReadonlyArray<A> => inOrder(owners, byProcess)
+    own: of(rank),
+    turns: (isMeant = () => true) => {
+      const own = of(rank).filter(isMeant)
+      const longest = Math.max(...Array.from({ length: size }, (_, process) => of(process).filter(isMeant).length))
+      const missing = sharding === "full" ? longest - own.length : 0
+      const lightest = parts.filter(isMeant).toSorted((a, b) => a.tokens - b.tokens)[0]
+      return [
+        ...own.map((part) => ({ part, isOwn: true })),
+        ...Array.from({ length: missing }, () => ({ part: lightest!, isOwn: false }))
+      ]
+    },
+    ordered: (byProcess) => inOrder(owners, byProcess)
   }
 }
 
@@ -54,6 +87,10 @@ export const shareWork = <U extends Weighed, A>(
     part,
     tokens: units.reduce((total, { tokens }) => total + tokens, 0)
   }))
-  const { ordered, own } = dealt(weighed, processes)
-  return ordered(processes.exchange(own.map(({ part, units }) => work(units, part))))
+  const { ordered, turns } = dealt(weighed, processes)
+  const own = turns().flatMap(({ isOwn, part }) => {
+    const result = work(part.units, part.part)
+    return isOwn ? [result] : []
+  })
+  return ordered(processes.exchange(own))
 }

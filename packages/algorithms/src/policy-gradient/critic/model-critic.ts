@@ -1,5 +1,5 @@
 import { collate, type CollateOptions, type TokenizedRow } from "@plumbline/data"
-import { readTensors, restoreWeights, saveModel, type ScalarModel, writeTensors } from "@plumbline/models"
+import { openTensors, restoreWeights, saveModel, type ScalarModel, writeTensors } from "@plumbline/models"
 import { Processes, type ProcessesShape, tf } from "@plumbline/runtime"
 import { accumulate, adamw, clipScale, makeFolder, type Optimizer } from "@plumbline/training"
 import { Effect, Fiber, type Scope, Semaphore } from "effect"
@@ -149,9 +149,12 @@ const save = (model: ScalarModel, optimizer: Optimizer, folder: string, { extraF
 const restore = (model: ScalarModel, optimizer: Optimizer, folder: string) =>
   Effect.gen(function* () {
     yield* restoreWeights(model, folder)
-    const moments = yield* readTensors(join(folder, MOMENTS))
-    yield* attempt("restore", () => {
-      const { steps } = JSON.parse(readFileSync(join(folder, STEPS), "utf8")) as { readonly steps: number }
-      optimizer.restore(steps, moments)
-    }).pipe(Effect.ensuring(Effect.sync(() => tf.dispose([...moments.values()]))))
-  }).pipe(Effect.mapError(({ message }) => new CriticFailed({ during: "restore", reason: message })))
+    const { steps } = yield* attempt(
+      "restore",
+      () => JSON.parse(readFileSync(join(folder, STEPS), "utf8")) as { readonly steps: number }
+    )
+    yield* optimizer.restore(steps, yield* openTensors(join(folder, MOMENTS)))
+  }).pipe(
+    Effect.scoped,
+    Effect.mapError(({ message }) => new CriticFailed({ during: "restore", reason: message }))
+  )
