@@ -19,6 +19,7 @@
 #include "cpu-products.h"
 #include "cpu-ranking.h"
 #include "cpu-sampling.h"
+#include "cpu-training.h"
 #include "device.h"
 #include "group.h"
 #include "handle.h"
@@ -76,6 +77,9 @@ static Napi::Object Initialise(Napi::Env env, Napi::Object exports) {
   add("strides", Strides);
   add("joined", Joined);
   add("squareSum", SquareSum);
+  add("logitRows", LogitRows);
+  add("adamw", Adamw);
+  add("turnHeads", TurnHeads);
   add("siluGate", SiluGate);
   add("siluGateGradient", SiluGateGradient);
   add("multipliesNarrow", MultipliesNarrow);

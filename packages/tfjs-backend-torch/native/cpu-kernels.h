@@ -1,5 +1,6 @@
 #pragma once
-// Kernels for the CPU where ATen's operators pass over memory several times: float32 tensors in memory order.
+// Kernels for the CPU where ATen's operators pass over memory several times: tensors in memory order, of float32 where
+// nothing else is said.
 
 #include <vector>
 
@@ -30,10 +31,11 @@ PLUMBLINE_VECTORS static double SquareSumOf(const float* x, int64_t count) {
   return sum;
 }
 
-inline double SquareSumOf(const at::Tensor& tensor) {
+inline double SquareSumOf(const Bfloat16* x, int64_t count) { return CpuTrainingLoops().narrowSquares(x, count); }
+
+template <typename T>
+double SquareSumInParts(const T* x, int64_t count) {
   const Stopwatch stopwatch;
-  const float* x = Data(tensor);
-  const int64_t count = tensor.numel();
   const int64_t parts = (count + kGrain - 1) / kGrain;
   if (parts == 1) return SquareSumOf(x, count);
   std::vector<double> sums(parts);
@@ -45,14 +47,19 @@ inline double SquareSumOf(const at::Tensor& tensor) {
   return sum;
 }
 
-/** squareSum(x, …): Σx² of all of them, in float64 and in the same order whatever the number of threads. */
+inline double SquareSumOf(const at::Tensor& tensor) {
+  const auto x = DenseFloat(tensor);
+  return IsNarrow(x) ? SquareSumInParts(NarrowData(x), x.numel()) : SquareSumInParts(Data(x), x.numel());
+}
+
+/** squareSum(x, …), float32 or bfloat16: Σx² of all of them, in float64 and in the same order whatever the number of threads. */
 inline Napi::Value SquareSum(const Napi::CallbackInfo& info) {
   CurrentActivity() = {"squareSum", ""};
   return Guarded(info.Env(), [&]() -> Napi::Value {
     RefuseWhileRecording();
     ForbidTrace();
     double sum = 0;
-    for (size_t i = 0; i < info.Length(); i++) sum += SquareSumOf(Dense(info, i));
+    for (size_t i = 0; i < info.Length(); i++) sum += SquareSumOf(TensorOf(info.Env(), info[i]));
     return Napi::Number::New(info.Env(), sum);
   });
 }

@@ -6,6 +6,7 @@
 #include <cstdint>
 #include <cstring>
 #include <initializer_list>
+#include <limits>
 
 #if defined(__x86_64__) && defined(__GNUC__)
 #include <immintrin.h>
@@ -51,8 +52,34 @@ struct Loops {
   float (*partSum)(const float*, int64_t);
 };
 
+/** The upper half of a float32's bits. */
+struct Bfloat16 {
+  uint16_t bits;
+};
+
+struct LogitRow {
+  float logProb, entropy, correct, normalizer;
+};
+
+/** Numbers of one step of AdamW: the factors that stand for learning rate, weight decay and bias corrections. */
+struct AdamwStep {
+  float beta1, beta2, epsilon, decay, stepSize, denominatorScale, gradientScale;
+};
+
+/** Of float32 and of bfloat16. */
+struct TrainingLoops {
+  LogitRow (*logitRow)(float*, int64_t, int64_t, float, const float*);
+  LogitRow (*narrowLogitRow)(Bfloat16*, int64_t, int64_t, float, const float*);
+  void (*adamw)(float*, const float*, float*, float*, Bfloat16*, int64_t, const AdamwStep&);
+  void (*narrowAdamw)(float*, const Bfloat16*, float*, float*, Bfloat16*, int64_t, const AdamwStep&);
+  void (*turnHead)(const float*, const float*, const float*, float, float*, int64_t, int64_t);
+  void (*narrowTurnHead)(const Bfloat16*, const float*, const float*, float, Bfloat16*, int64_t, int64_t);
+  double (*narrowSquares)(const Bfloat16*, int64_t);
+};
+
 namespace plain {
 #include "cpu-loops-body.h"
+#include "cpu-training-body.h"
 }
 
 #if defined(__x86_64__) && defined(__GNUC__) && !defined(__clang__)
@@ -63,17 +90,33 @@ namespace plain {
 #define PLUMBLINE_FUSED
 namespace avx2 {
 #include "cpu-loops-body.h"
+#include "cpu-training-body.h"
 }
 #undef PLUMBLINE_FUSED
 #pragma GCC pop_options
 #endif
 
-inline const Loops& CpuLoops() {
+inline bool HasWideLoops() {
 #ifdef PLUMBLINE_AVX2_LOOPS
   static const bool wide = __builtin_cpu_supports("avx2") && __builtin_cpu_supports("fma");
-  if (wide) return avx2::kLoops;
+  return wide;
+#else
+  return false;
+#endif
+}
+
+inline const Loops& CpuLoops() {
+#ifdef PLUMBLINE_AVX2_LOOPS
+  if (HasWideLoops()) return avx2::kLoops;
 #endif
   return plain::kLoops;
+}
+
+inline const TrainingLoops& CpuTrainingLoops() {
+#ifdef PLUMBLINE_AVX2_LOOPS
+  if (HasWideLoops()) return avx2::kTrainingLoops;
+#endif
+  return plain::kTrainingLoops;
 }
 
 }  // namespace plumbline

@@ -51,6 +51,18 @@ at::Tensor OutputOf(std::initializer_list<at::Tensor> inputs, Make make) {
   }
 }
 
+/** The same of float32 or bfloat16. */
+inline at::Tensor DenseFloat(const at::Tensor& tensor) {
+  return Dense(tensor, tensor.scalar_type() == at::kBFloat16 ? at::kBFloat16 : at::kFloat);
+}
+
+inline bool IsNarrow(const at::Tensor& tensor) { return tensor.scalar_type() == at::kBFloat16; }
+
+/** Null where there is no tensor. */
+inline Bfloat16* NarrowData(const at::Tensor& tensor) {
+  return tensor.defined() ? reinterpret_cast<Bfloat16*>(tensor.data_ptr<at::BFloat16>()) : nullptr;
+}
+
 inline float* Data(const at::Tensor& tensor) { return tensor.defined() ? tensor.data_ptr<float>() : nullptr; }
 
 }  // namespace plumbline

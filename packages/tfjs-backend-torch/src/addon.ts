@@ -157,8 +157,45 @@ export interface Addon extends Partial<CudaAddon> {
   readonly joined: (handles: ReadonlyArray<Handle>, axis: number) => Handle | null
   /** Whether another tensor lies in the memory of one of them. */
   readonly isShared: (...handles: ReadonlyArray<Handle>) => boolean
-  /** Σx² of contiguous float32 tensors on the CPU, in float64 and in one order. */
+  /** Σx² of contiguous tensors of float32 or bfloat16 on the CPU, in float64 and in one order. */
   readonly squareSum: (...xs: ReadonlyArray<Handle>) => number
+  /**
+   * Softmax of logits [M, V] / temperature, rows of float32 or bfloat16 on the CPU; what the lines are to say of the
+   * targets, [M] int64, is written where they are given. With slopes, the logits become factor (1 where there are none) times
+   * the gradient of the target's log-prob by them.
+   */
+  readonly logitRows: (
+    ...args: [
+      ...rows: [logits: Handle, targets: Handle],
+      ...lines: [
+        logProbs: Handle | null,
+        entropies: Handle | null,
+        correct: Handle | null,
+        logNormalizers: Handle | null
+      ],
+      ...numbers: [factors: Handle | null, temperature: number, withSlopes: boolean]
+    ]
+  ) => void
+  /**
+   * One step of AdamW in place, contiguous tensors on the CPU: float32 but for the gradients, which may be bfloat16, and the
+   * copies of parameters, which are.
+   */
+  readonly adamw: (
+    ...args: [
+      ...lists: [
+        parameters: ReadonlyArray<Handle>,
+        gradients: ReadonlyArray<Handle>,
+        firsts: ReadonlyArray<Handle>,
+        seconds: ReadonlyArray<Handle>,
+        copies: ReadonlyArray<Handle | null>,
+        decays: ReadonlyArray<number>,
+        stepSizes: ReadonlyArray<number>
+      ],
+      ...numbers: [beta1: number, beta2: number, epsilon: number, denominatorScale: number, gradientScale: number]
+    ]
+  ) => void
+  /** Heads of x [N, H·d], float32 or bfloat16 rows on the CPU, turned by sign times the angles of [N, R/2] into `out`. */
+  readonly turnHeads: (x: Handle, cos: Handle, sin: Handle, sign: number, width: number, out: Handle) => void
   /** out = silu(gate) · up; contiguous float32 tensors on the CPU. */
   readonly siluGate: (gate: Handle, up: Handle, out: Handle) => void
   readonly siluGateGradient: (gate: Handle, up: Handle, dy: Handle, dgate: Handle, dup: Handle) => void

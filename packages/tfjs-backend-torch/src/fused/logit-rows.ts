@@ -3,7 +3,7 @@ import { aten, atenAll, atenInPlace } from "../aten.ts"
 import type { KernelScope } from "../kernel.ts"
 import { FLOAT32 } from "../scalar-type.ts"
 import { launch, packWidth } from "./cuda/kernels.ts"
-import { cast, wide } from "./storage.ts"
+import { cast, isHostReal, wide } from "./storage.ts"
 import { typeOf } from "../handle-facts.ts"
 
 export interface LogitOptions {
@@ -59,24 +59,51 @@ const cappedLogits = (logits: Handle, { softCap, temperature }: LogitOptions) =>
   return { values: temperature === 1 ? capped : div(capped, temperature), squashed }
 }
 
+/** Consumed by `logitSlopes`. */
+interface Prepared {
+  readonly probabilities?: Handle
+  /** Those of factors of 1. */
+  readonly slopes?: Handle
+}
+
 /**
  * Fills [log-probs, entropy, correct, log-normalizers], [count] float32 each.
  *
- * @returns the probabilities, where they were made on the way
+ * @returns what was made on the way of what `logitSlopes` needs
  */
 export const logitStatistics = (
   rows: Rows,
   lines: ReadonlyArray<Handle>,
   options: LogitOptions,
   scope: KernelScope
-): Handle | undefined => {
+): Prepared => {
   const { T, count, logits, targets } = rows
-  if (T === undefined) return composedStatistics(rows, lines, options)
+  if (T === undefined && isOnePass(rows, options, scope)) {
+    const [logProbs, entropies, correct, normalizers] = lines as [Handle, Handle, Handle, Handle]
+    const { temperature, withSlopes } = options
+    scope.backend.addon.logitRows(
+      logits,
+      targets,
+      logProbs,
+      entropies,
+      correct,
+      normalizers,
+      null,
+      temperature,
+      withSlopes
+    )
+    return withSlopes ? { slopes: logits } : {}
+  }
+  if (T === undefined) return { probabilities: composedStatistics(rows, lines, options) }
   const { macros, numbers } = rowsOf(rows, scope)
   const args = [logits, targets, ...lines, ...numbers, options.temperature, options.softCap]
   launch("logitStatistics", { blocks: count, threads: THREADS, macros, args }, scope)
-  return undefined
+  return {}
 }
+
+/** Whether one pass of our own makes statistics and slopes on the CPU, while a row is at hand. */
+const isOnePass = ({ logits }: Rows, { softCap }: LogitOptions, scope: KernelScope): boolean =>
+  softCap === 0 && isHostReal(logits, scope)
 
 /** How our kernels read the rows: packs that go beyond a row's end where the next one begins later. */
 const rowsOf = ({ T, logits }: Rows, { backend }: KernelScope) => {
@@ -101,13 +128,19 @@ interface Known {
   readonly logNormalizer: Handle
   /** [count]; 1 for every row where absent */
   readonly factors: Handle | undefined
-  /** What `logitStatistics` returned; consumed. */
-  readonly probabilities: Handle | undefined
+  /** What `logitStatistics` returned, where it was asked. */
+  readonly prepared: Prepared
 }
 
 /** factor · (onehot − softmax) · slope of cap and temperature, in place of the logits or of the probabilities. */
 export const logitSlopes = (rows: Rows, known: Known, options: LogitOptions, scope: KernelScope): Handle => {
   const { T, count, logits, targets } = rows
+  if (known.prepared.slopes !== undefined) return known.prepared.slopes
+  if (T === undefined && isOnePass(rows, options, scope)) {
+    const { factors = null } = known
+    scope.backend.addon.logitRows(logits, targets, null, null, null, null, factors, options.temperature, true)
+    return logits
+  }
   if (T === undefined) return composedSlopes(rows, known, options)
   const { macros, numbers } = rowsOf(rows, scope)
   const args = [
@@ -125,7 +158,7 @@ export const logitSlopes = (rows: Rows, known: Known, options: LogitOptions, sco
 
 const composedSlopes = (
   { logits, targets }: Rows,
-  { factors, logNormalizer, probabilities }: Known,
+  { factors, logNormalizer, prepared: { probabilities } }: Known,
   options: LogitOptions
 ): Handle => {
   const { softCap, temperature } = options

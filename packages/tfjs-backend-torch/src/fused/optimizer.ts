@@ -5,8 +5,8 @@ import { type Kernel, type KernelScope, sizeOf } from "../kernel.ts"
 import { BFLOAT16, FLOAT32, FLOAT64 } from "../scalar-type.ts"
 import { cudaStorage, launch, spread } from "./cuda/kernels.ts"
 import { cudaNorm } from "./cuda/launches.ts"
-import { dense, isHostFloat, renewCopy, wide } from "./storage.ts"
-import { typeOf } from "../handle-facts.ts"
+import { dense, isHostReal, renewCopy, wide } from "./storage.ts"
+import { isDense, typeOf } from "../handle-facts.ts"
 
 const [vectorNorm, to, sub, nanToNum, stack, clone] = [
   aten("linalg_vector_norm"),
@@ -32,7 +32,7 @@ export const globalNorm: Kernel = (inputs: Record<string, TensorInfo>, _, scope)
   const values = Object.values(inputs).map((x) => dense(x, scope))
   const onCuda = values.every((value) => cudaStorage([value], scope) !== undefined)
   if (onCuda) return scope.out(cudaNorm(values, scope), "float32", [2])
-  if (values.every((value) => isHostFloat(value, scope))) return scope.out(hostNorm(values, scope), "float32", [2])
+  if (values.every((value) => isHostReal(value, scope))) return scope.out(hostNorm(values, scope), "float32", [2])
   const norms = values.map((value) => vectorNorm(value, 2, undefined, false, FLOAT64))
   return scope.out(twoParts(vectorNorm(stack(norms), 2, undefined, false, FLOAT64)), "float32", [2])
 }
@@ -100,7 +100,10 @@ export const adamw: Kernel = (inputs: ReadonlyArray<TensorInfo>, attrs: AdamwAtt
   })
   const onCuda = items.filter(({ gradient }) => cudaStorage([gradient], scope) !== undefined)
   for (const item of onCuda) cudaAdamw(item, attrs, scope)
-  const others = onCuda.length === 0 ? items : items.filter((item) => !onCuda.includes(item))
+  const onHost = items.filter((item) => isHostItem(item, scope))
+  if (onHost.length > 0) hostAdamw(onHost, attrs, scope)
+  const done = onCuda.length + onHost.length
+  const others = done === items.length ? [] : items.filter((item) => !onCuda.includes(item) && !onHost.includes(item))
   for (const part of parts(others)) scope.nested(() => atenAdamw(part, attrs, scope))
   for (const tensor of tensors) scope.backend.forgetValues(tensor)
   if (!anyShared) return []
@@ -143,6 +146,31 @@ const atenAdamw = (items: ReadonlyArray<Item>, attrs: AdamwAttributes, scope: Ke
   const lists = [parameters, slopes, firsts, seconds, [], items.map(() => lateStep)]
   fusedAdamw(...lists, rate, beta1, beta2, weightDecay, epsilon / denominatorScale, false, false)
   for (const { copy, updated } of items) if (copy !== undefined) renewCopy(copy, updated[0], scope)
+}
+
+/** Whether one pass of our own does it on the CPU. */
+const isHostItem = ({ copy, gradient, updated }: Item, scope: KernelScope): boolean =>
+  isHostReal(gradient, scope) && updated.every(isDense) && (copy === undefined || isNarrowCopy(copy))
+
+const isNarrowCopy = (copy: Handle): boolean => typeOf(copy) === BFLOAT16 && isDense(copy)
+
+const hostAdamw = (items: ReadonlyArray<Item>, attrs: AdamwAttributes, scope: KernelScope): void => {
+  const { beta1, beta2, denominatorScale, epsilon, gradientScale } = attrs
+  const [parameters, firsts, seconds] = ([0, 1, 2] as const).map((i) => items.map(({ updated }) => updated[i]))
+  scope.backend.addon.adamw(
+    parameters!,
+    items.map(({ gradient }) => gradient),
+    firsts!,
+    seconds!,
+    items.map(({ copy }) => copy ?? null),
+    items.map(({ decay }) => decay),
+    items.map(({ stepSize }) => stepSize),
+    beta1,
+    beta2,
+    epsilon,
+    denominatorScale,
+    gradientScale
+  )
 }
 
 const cudaAdamw = (

@@ -5,7 +5,7 @@ import type { Kernel, KernelScope } from "../kernel.ts"
 import { traced } from "../traced.ts"
 import { cudaStorage } from "./cuda/kernels.ts"
 import { cudaRotary, cudaRotaryHeads } from "./cuda/launches.ts"
-import { cast, dense, matrix, wide } from "./storage.ts"
+import { cast, dense, emptyOf, isHostReal, matrix, wide } from "./storage.ts"
 import { typeOf } from "../handle-facts.ts"
 import { replayed } from "../replayed.ts"
 
@@ -34,7 +34,7 @@ export const rotary: Kernel = replayed(
     const T = cudaStorage([value], scope)
     const rotated =
       T === undefined
-        ? composed(scope, [scope.of(angles.cos), scope.of(angles.sin), value], inverse === true)[0]!
+        ? turned([x], angles, inverse === true, scope)[0]!
         : cudaRotary([value, ...wideAngles(angles, scope)], inverse === true ? -1 : 1, T, scope)
     return scope.out(rotated, "float32", x.shape)
   }
@@ -47,11 +47,7 @@ export const rotaryHeads: Kernel = replayed(
     const { k, q, v } = inputs
     const T = cudaStorage([scope.of(q), scope.of(k)], scope)
     if (T === undefined) {
-      const [first, second] = composed(
-        scope,
-        [inputs.cos, inputs.sin, q, k].map((x) => scope.of(x)),
-        inverse === true
-      )
+      const [first, second] = turned([q, k], inputs, inverse === true, scope)
       return [scope.out(first!, "float32", q.shape), scope.out(second!, "float32", k.shape), scope.share(v)]
     }
     const [queries, keys, values] = [q, k, v].map((x) => matrix(x, scope)) as [Handle, Handle, Handle]
@@ -72,6 +68,25 @@ const wideAngles = ({ cos, sin }: Angles, scope: KernelScope): readonly [Handle,
   wide(dense(cos, scope)),
   wide(dense(sin, scope))
 ]
+
+/** Each x [N, H, d] rotated where our CUDA kernels do not apply: in one pass of our own on the CPU. */
+const turned = (
+  xs: ReadonlyArray<TensorInfo>,
+  angles: Angles,
+  inverse: boolean,
+  scope: KernelScope
+): ReadonlyArray<Handle> => {
+  const values = xs.map((x) => scope.of(x))
+  if (!values.every((value) => isHostReal(value, scope))) {
+    return composed(scope, [scope.of(angles.cos), scope.of(angles.sin), ...values], inverse)
+  }
+  const [cos, sin] = wideAngles(angles, scope)
+  return xs.map((x, i) => {
+    const out = emptyOf(x.shape, typeOf(values[i]!), scope)
+    scope.backend.addon.turnHeads(matrix(x, scope), cos, sin, inverse ? -1 : 1, x.shape[2]!, out)
+    return out
+  })
+}
 
 /**
  * [cos, sin, x, …] → each x rotated. The angles are float32, so narrower values are rotated in float32 and rounded once.

@@ -2,7 +2,7 @@ import type { TensorInfo } from "@tensorflow/tfjs-core"
 import type { Handle } from "../addon.ts"
 import { aten, atenInPlace } from "../aten.ts"
 import { type KernelScope, sizeOf } from "../kernel.ts"
-import { FLOAT32, STORAGE_TYPES } from "../scalar-type.ts"
+import { BFLOAT16, FLOAT32, STORAGE_TYPES } from "../scalar-type.ts"
 import { isDense, typeOf } from "../handle-facts.ts"
 
 const [to, contiguous, zeros, reshape] = [aten("to.dtype"), aten("contiguous"), aten("zeros"), aten("reshape")]
@@ -39,6 +39,10 @@ export const matrix = (tensor: TensorInfo, scope: KernelScope): Handle => {
 /** Float32 on the CPU, where our CPU kernels read it. */
 export const isHostFloat = (handle: Handle, scope: KernelScope): boolean =>
   scope.backend.device === "cpu" && typeOf(handle) === FLOAT32
+
+/** Float32 or bfloat16 on the CPU, where those of our CPU kernels read it that a training step asks for. */
+export const isHostReal = (handle: Handle, scope: KernelScope): boolean =>
+  scope.backend.device === "cpu" && (typeOf(handle) === FLOAT32 || typeOf(handle) === BFLOAT16)
 
 export const emptyOf = (shape: ReadonlyArray<number>, type: number, scope: KernelScope): Handle =>
   scope.temporary(scope.backend.addon.empty(shape, type, scope.backend.deviceIndex))

@@ -91,9 +91,9 @@ export const tokenLogProbs: Kernel = (inputs: Inputs, options: LogitOptions, sco
   const total = early ? emptyOwned(weight.shape, type, undefined, scope.backend.device) : undefined
   eachChunk(inputs, options, scope, (chunk) => {
     const parts = lines.map((line) => narrow(line, 0, chunk.start, chunk.count))
-    const probabilities = logitStatistics(chunk, parts, options, scope)
+    const prepared = logitStatistics(chunk, parts, options, scope)
     if (slopes === undefined) return
-    const known = { logNormalizer: parts[3]!, factors: undefined, probabilities }
+    const known = { logNormalizer: parts[3]!, factors: undefined, prepared }
     const unit = logitSlopes(chunk, known, options, scope)
     matrixProductInto(unit, chunk.weight, narrow(slopes, 0, chunk.start, chunk.count), scope)
     if (total !== undefined) addWeightGradient(total, unit, chunk, scope)
@@ -139,7 +139,7 @@ const madeAgain = (
   eachChunk(inputs, options, scope, (chunk) => {
     const part = (line: Handle) => narrow(line, 0, chunk.start, chunk.count)
     const scales = factors === undefined ? undefined : part(factors)
-    const known = { logNormalizer: part(normalizers), factors: scales, probabilities: undefined }
+    const known = { logNormalizer: part(normalizers), factors: scales, prepared: {} }
     addWeightGradient(total, logitSlopes(chunk, known, options, scope), chunk, scope)
   })
   return total
