@@ -2,30 +2,40 @@
 // One new token a row on the CPU: norms, rotation into the cache, attention over its pages.
 
 #include <algorithm>
+#include <type_traits>
 #include <vector>
 
 #include "cpu-tensors.h"
 
 namespace plumbline {
 
-/** rmsNorm(x [N, D], addend or null, weight [D], epsilon, sum, out): sum = x + addend, out = its norm times weight. */
+/**
+ * rmsNorm(x [N, D], addend or null, weight [D] float32, epsilon, sum, out), float32 or bfloat16: sum = x + addend, out = its
+ * norm times weight.
+ */
 inline Napi::Value RmsNorm(const Napi::CallbackInfo& info) {
   CurrentActivity() = {"rmsNorm", ""};
   return Guarded(info.Env(), [&]() -> Napi::Value {
-    const auto x = Dense(info, 0), addend = DenseOrNone(info, 1), weight = Dense(info, 2);
+    const auto x = DenseFloat(TensorOf(info.Env(), info[0]));
+    const auto addend = DenseOrNone(info, 1, x.scalar_type()), weight = Dense(info, 2);
     const auto epsilon = info[3].As<Napi::Number>().FloatValue();
-    const auto sum = Dense(info, 4), out = Dense(info, 5);
+    const auto sum = Dense(info, 4, x.scalar_type()), out = Dense(info, 5, x.scalar_type());
     CheckSizes(x, {addend.defined() ? addend : x, sum, out});
     const int64_t width = weight.numel();
     if (width == 0 || x.numel() % width != 0) throw ArgumentError("a norm's weight has the width of its rows");
     Do({x, addend, weight, sum, out}, [=](const std::vector<at::Tensor>& t) {
-      const float *from = Data(t[0]), *more = Data(t[1]), *scale = Data(t[2]);
-      float *total = Data(t[3]), *to = Data(t[4]);
-      at::parallel_for(0, t[0].numel() / width, std::max<int64_t>(1, kGrain / width), [&](int64_t first, int64_t end) {
-        for (int64_t row = first; row < end; row++) {
-          const int64_t at = row * width;
-          CpuLoops().rmsNorm(from + at, more == nullptr ? nullptr : more + at, scale, total + at, to + at, width, epsilon);
-        }
+      WithTypeOf(t[0], [&](auto* type) {
+        using T = std::remove_pointer_t<decltype(type)>;
+        const T *from = DataOf<T>(t[0]), *more = DataOf<T>(t[1]);
+        const float* scale = Data(t[2]);
+        T *total = DataOf<T>(t[3]), *to = DataOf<T>(t[4]);
+        at::parallel_for(0, t[0].numel() / width, std::max<int64_t>(1, kGrain / width), [&](int64_t first, int64_t end) {
+          for (int64_t row = first; row < end; row++) {
+            const int64_t at = row * width;
+            const T* added = more == nullptr ? nullptr : more + at;
+            CpuLoopsOf<T>().rmsNorm(from + at, added, scale, total + at, to + at, width, epsilon);
+          }
+        });
       });
     });
     return info.Env().Undefined();
@@ -57,7 +67,7 @@ inline Napi::Value CacheHeads(const Napi::CallbackInfo& info) {
       float *turned = Data(out), *toKeys = Data(keys), *toValues = Data(values);
       at::parallel_for(0, tokens, std::max<int64_t>(1, kGrain / (heads * width + 1)), [&](int64_t from, int64_t to) {
         const auto turn = [&](int64_t t, const float* head, float* target) {
-          CpuLoops().turnHead(head, c + place[t] * half, s + place[t] * half, target, width, half);
+          CpuLoops().wide.turnHead(head, c + place[t] * half, s + place[t] * half, 1.f, target, width, half);
         };
         for (int64_t t = from; t < to; t++) {
           for (int64_t at = t * heads * width; at < (t + 1) * heads * width; at += width) turn(t, asked + at, turned + at);

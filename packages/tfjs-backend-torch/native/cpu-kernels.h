@@ -2,6 +2,7 @@
 // Kernels for the CPU where ATen's operators pass over memory several times: tensors in memory order, of float32 where
 // nothing else is said.
 
+#include <type_traits>
 #include <vector>
 
 #include "cpu-tensors.h"
@@ -31,7 +32,7 @@ PLUMBLINE_VECTORS static double SquareSumOf(const float* x, int64_t count) {
   return sum;
 }
 
-inline double SquareSumOf(const Bfloat16* x, int64_t count) { return CpuTrainingLoops().narrowSquares(x, count); }
+inline double SquareSumOf(const Bfloat16* x, int64_t count) { return CpuLoops().narrowSquares(x, count); }
 
 template <typename T>
 double SquareSumInParts(const T* x, int64_t count) {
@@ -49,7 +50,9 @@ double SquareSumInParts(const T* x, int64_t count) {
 
 inline double SquareSumOf(const at::Tensor& tensor) {
   const auto x = DenseFloat(tensor);
-  return IsNarrow(x) ? SquareSumInParts(NarrowData(x), x.numel()) : SquareSumInParts(Data(x), x.numel());
+  double sum = 0;
+  WithTypeOf(x, [&](auto* type) { sum = SquareSumInParts(DataOf<std::remove_pointer_t<decltype(type)>>(x), x.numel()); });
+  return sum;
 }
 
 /** squareSum(x, …), float32 or bfloat16: Σx² of all of them, in float64 and in the same order whatever the number of threads. */
@@ -64,34 +67,45 @@ inline Napi::Value SquareSum(const Napi::CallbackInfo& info) {
   });
 }
 
-/** siluGate(gate, up, out): out = silu(gate) · up */
+/** siluGate(gate, up, out), float32 or bfloat16: out = silu(gate) · up */
 inline Napi::Value SiluGate(const Napi::CallbackInfo& info) {
   CurrentActivity() = {"siluGate", ""};
   return Guarded(info.Env(), [&]() -> Napi::Value {
-    const auto gate = Dense(info, 0), up = Dense(info, 1), out = Dense(info, 2);
+    const auto gate = DenseFloat(TensorOf(info.Env(), info[0]));
+    const auto up = Dense(info, 1, gate.scalar_type()), out = Dense(info, 2, gate.scalar_type());
     CheckSizes(gate, {up, out});
     Do({gate, up, out}, [](const std::vector<at::Tensor>& t) {
-      const float *g = Data(t[0]), *u = Data(t[1]);
-      float* to = Data(t[2]);
-      at::parallel_for(0, t[0].numel(), kGrain, [&](int64_t from, int64_t end) {
-        CpuLoops().siluGate(g + from, u + from, to + from, end - from);
+      WithTypeOf(t[0], [&](auto* type) {
+        using T = std::remove_pointer_t<decltype(type)>;
+        const T *g = DataOf<T>(t[0]), *u = DataOf<T>(t[1]);
+        T* to = DataOf<T>(t[2]);
+        at::parallel_for(0, t[0].numel(), kGrain, [&](int64_t from, int64_t end) {
+          CpuLoopsOf<T>().siluGate(g + from, u + from, to + from, end - from);
+        });
       });
     });
     return info.Env().Undefined();
   });
 }
 
-/** siluGateGradient(gate, up, dy, dgate, dup) */
+/** siluGateGradient(gate, up, dy, dgate, dup), likewise */
 inline Napi::Value SiluGateGradient(const Napi::CallbackInfo& info) {
   CurrentActivity() = {"siluGateGradient", ""};
   return Guarded(info.Env(), [&]() -> Napi::Value {
-    const auto gate = Dense(info, 0), up = Dense(info, 1), dy = Dense(info, 2), dgate = Dense(info, 3), dup = Dense(info, 4);
-    CheckSizes(gate, {up, dy, dgate, dup});
-    Do({gate, up, dy, dgate, dup}, [](const std::vector<at::Tensor>& t) {
-      const float *g = Data(t[0]), *u = Data(t[1]), *above = Data(t[2]);
-      float *dg = Data(t[3]), *du = Data(t[4]);
-      at::parallel_for(0, t[0].numel(), kGrain, [&](int64_t from, int64_t to) {
-        CpuLoops().siluGateGradient(g + from, u + from, above + from, dg + from, du + from, to - from);
+    const auto gate = DenseFloat(TensorOf(info.Env(), info[0]));
+    std::vector<at::Tensor> tensors = {gate};
+    for (size_t i = 1; i < 5; i++) {
+      tensors.push_back(Dense(info, i, gate.scalar_type()));
+      CheckSizes(gate, {tensors.back()});
+    }
+    Do(std::move(tensors), [](const std::vector<at::Tensor>& t) {
+      WithTypeOf(t[0], [&](auto* type) {
+        using T = std::remove_pointer_t<decltype(type)>;
+        const T *g = DataOf<T>(t[0]), *u = DataOf<T>(t[1]), *above = DataOf<T>(t[2]);
+        T *dg = DataOf<T>(t[3]), *du = DataOf<T>(t[4]);
+        at::parallel_for(0, t[0].numel(), kGrain, [&](int64_t from, int64_t to) {
+          CpuLoopsOf<T>().siluGateGradient(g + from, u + from, above + from, dg + from, du + from, to - from);
+        });
       });
     });
     return info.Env().Undefined();

@@ -1,5 +1,5 @@
-// The loops of CPU kernels on eight numbers at a time. Included once for each instruction set, in a namespace of its own:
-// see cpu-loops.h.
+// The loops of CPU kernels on eight numbers at a time; bfloat16 is read and written as it lies, and computed with in
+// float32. Included once for each instruction set, in a namespace of its own: see cpu-loops.h.
 
 typedef float Lanes __attribute__((vector_size(32), aligned(4)));
 typedef int32_t Whole __attribute__((vector_size(32), aligned(4)));
@@ -64,7 +64,40 @@ PLUMBLINE_INLINE void Put(float* to, Lanes x, int64_t count) {
   else std::memcpy(to, &x, count * sizeof(float));
 }
 
-inline void SiluGate(const float* gate, const float* up, float* out, int64_t count) {
+typedef uint16_t Narrow __attribute__((vector_size(16)));
+typedef uint32_t Bits __attribute__((vector_size(32)));
+
+PLUMBLINE_INLINE Lanes At(const Bfloat16* x, int64_t count) {
+  Narrow narrow = {};
+  if (count == kLanes) std::memcpy(&narrow, x, sizeof(narrow));
+  else std::memcpy(&narrow, x, count * sizeof(Bfloat16));
+  return (Lanes)(__builtin_convertvector(narrow, Bits) << 16);
+}
+
+/** Rounded to the nearest, of two as near to the even one. */
+PLUMBLINE_INLINE void Put(Bfloat16* to, Lanes x, int64_t count) {
+  const Bits bits = (Bits)x;
+  const Bits rounded = (bits + 0x7fff + ((bits >> 16) & 1)) >> 16;
+  const Bits kept = x == x ? rounded : Bits{} + 0x7fc0;
+  const Narrow narrow = __builtin_convertvector(kept, Narrow);
+  if (count == kLanes) std::memcpy(to, &narrow, sizeof(narrow));
+  else std::memcpy(to, &narrow, count * sizeof(Bfloat16));
+}
+
+/** The first `count` lanes, and `other` in the rest. */
+PLUMBLINE_INLINE Lanes Among(Lanes x, int64_t count, float other) {
+  if (count == kLanes) return x;
+  const Whole lane = {0, 1, 2, 3, 4, 5, 6, 7};
+  return lane < Whole{} + static_cast<int32_t>(count) ? x : All(other);
+}
+
+template <typename T>
+PLUMBLINE_INLINE float One(const T* x) {
+  return At(x, 1)[0];
+}
+
+template <typename T>
+inline void SiluGate(const T* gate, const T* up, T* out, int64_t count) {
   InSteps(count, [&](int64_t i, int64_t n) PLUMBLINE_LAMBDA {
     const Lanes x = At(gate + i, n);
     const Lanes value = x / (1.f + Exponential(-x)) * At(up + i, n);
@@ -72,7 +105,8 @@ inline void SiluGate(const float* gate, const float* up, float* out, int64_t cou
   });
 }
 
-inline void SiluGateGradient(const float* gate, const float* up, const float* dy, float* dgate, float* dup, int64_t count) {
+template <typename T>
+inline void SiluGateGradient(const T* gate, const T* up, const T* dy, T* dgate, T* dup, int64_t count) {
   InSteps(count, [&](int64_t i, int64_t n) PLUMBLINE_LAMBDA {
     const Lanes x = At(gate + i, n), above = At(dy + i, n);
     const Lanes sigmoid = 1.f / (1.f + Exponential(-x));
@@ -83,14 +117,14 @@ inline void SiluGateGradient(const float* gate, const float* up, const float* dy
   });
 }
 
-/** sum = x + addend, if there is one, and out = sum / √(mean(sum²) + ε) · weight. */
-inline void RmsNorm(const float* x, const float* addend, const float* weight, float* sum, float* out, int64_t width,
-                    float epsilon) {
+/** sum = x + addend, if there is one, and out = sum / √(mean(sum²) + ε) · weight, of the sum as it is stored. */
+template <typename T>
+inline void RmsNorm(const T* x, const T* addend, const float* weight, T* sum, T* out, int64_t width, float epsilon) {
   Lanes squares = {};
   InSteps(width, [&](int64_t i, int64_t n) PLUMBLINE_LAMBDA {
-    const Lanes total = addend == nullptr ? At(x + i, n) : At(x + i, n) + At(addend + i, n);
+    Put(sum + i, addend == nullptr ? At(x + i, n) : At(x + i, n) + At(addend + i, n), n);
+    const Lanes total = At(sum + i, n);
     squares += total * total;
-    Put(sum + i, total, n);
   });
   const float inverse = 1.f / std::sqrt(SumOf(squares) / static_cast<float>(width) + epsilon);
   InSteps(width, [&](int64_t i, int64_t n) PLUMBLINE_LAMBDA {
@@ -98,10 +132,11 @@ inline void RmsNorm(const float* x, const float* addend, const float* weight, fl
   });
 }
 
-/** Halves i and i + half of a head turn together; what lies beyond 2·half passes. */
-inline void TurnHead(const float* x, const float* cos, const float* sin, float* out, int64_t width, int64_t half) {
+/** Halves i and i + half of a head turn together by sign times the angle; what lies beyond 2·half passes. */
+template <typename T>
+inline void TurnHead(const T* x, const float* cos, const float* sin, float sign, T* out, int64_t width, int64_t half) {
   InSteps(half, [&](int64_t i, int64_t n) PLUMBLINE_LAMBDA {
-    const Lanes a = At(x + i, n), b = At(x + half + i, n), c = At(cos + i, n), s = At(sin + i, n);
+    const Lanes a = At(x + i, n), b = At(x + half + i, n), c = At(cos + i, n), s = At(sin + i, n) * sign;
     Put(out + i, a * c - b * s, n);
     Put(out + half + i, b * c + a * s, n);
   });
@@ -255,13 +290,14 @@ inline int64_t PlaceOf(const float* numbers, int64_t count, float one) {
   return i;
 }
 
-/** The largest logit, the lowest id of equal ones. */
-inline Best BestOf(const float* logits, int64_t count) {
-  Lanes tops = All(logits[0]);
+/** Largest of the logits; NaN where one of them is. */
+template <typename T>
+inline float TopOf(const T* logits, int64_t count) {
+  const float first = One(logits);
+  Lanes tops = All(first);
   Whole odd = {};
   InSteps(count, [&](int64_t i, int64_t n) PLUMBLINE_LAMBDA {
-    Lanes x = All(logits[0]);
-    std::memcpy(&x, logits + i, n * sizeof(float));
+    const Lanes x = Among(At(logits + i, n), n, first);
     tops = x > tops ? x : tops;
     odd |= (Whole)(x != x);
   });
@@ -271,7 +307,14 @@ inline Best BestOf(const float* logits, int64_t count) {
     top = tops[i] > top ? tops[i] : top;
     isOdd |= odd[i];
   }
-  return {isOdd == 0 ? PlaceOf(logits, count, top) : 0, top, isOdd == 0};
+  return isOdd == 0 ? top : std::numeric_limits<float>::quiet_NaN();
+}
+
+/** The largest logit, the lowest id of equal ones. */
+inline Best BestOf(const float* logits, int64_t count) {
+  const float top = TopOf(logits, count);
+  const bool isNumber = top == top;
+  return {isNumber ? PlaceOf(logits, count, top) : 0, top, isNumber};
 }
 
 /** weights[i] = e^((logits[i] − top) / temperature), 0 where that is less than e⁻⁸⁷. */
@@ -299,5 +342,3 @@ inline float PartSum(const float* weights, int64_t count) {
   InSteps(count, [&](int64_t i, int64_t n) PLUMBLINE_LAMBDA { sums += At(weights + i, n); });
   return SumOf(sums);
 }
-
-constexpr Loops kLoops = {SiluGate, SiluGateGradient, RmsNorm, TurnHead, DecodeRow, BestOf, WeighAll, ExponentialSum, PartSum};

@@ -40,18 +40,6 @@ struct Best {
   bool isNumber;
 };
 
-struct Loops {
-  void (*siluGate)(const float* gate, const float* up, float* out, int64_t count);
-  void (*siluGateGradient)(const float*, const float*, const float*, float*, float*, int64_t);
-  void (*rmsNorm)(const float*, const float*, const float*, float*, float*, int64_t, float);
-  void (*turnHead)(const float*, const float*, const float*, float*, int64_t, int64_t);
-  void (*decodeRow)(const RowCall&, float*);
-  Best (*bestOf)(const float*, int64_t);
-  void (*weighAll)(const float*, float, float, float*, int64_t);
-  float (*exponentialSum)(const float*, float, int64_t);
-  float (*partSum)(const float*, int64_t);
-};
-
 /** The upper half of a float32's bits. */
 struct Bfloat16 {
   uint16_t bits;
@@ -66,15 +54,26 @@ struct AdamwStep {
   float beta1, beta2, epsilon, decay, stepSize, denominatorScale, gradientScale;
 };
 
-/** Of float32 and of bfloat16. */
-struct TrainingLoops {
-  LogitRow (*logitRow)(float*, int64_t, int64_t, float, const float*);
-  LogitRow (*narrowLogitRow)(Bfloat16*, int64_t, int64_t, float, const float*);
-  void (*adamw)(float*, const float*, float*, float*, Bfloat16*, int64_t, const AdamwStep&);
-  void (*narrowAdamw)(float*, const Bfloat16*, float*, float*, Bfloat16*, int64_t, const AdamwStep&);
-  void (*turnHead)(const float*, const float*, const float*, float, float*, int64_t, int64_t);
-  void (*narrowTurnHead)(const Bfloat16*, const float*, const float*, float, Bfloat16*, int64_t, int64_t);
+/** On numbers of float32, or of bfloat16. */
+template <typename T>
+struct LoopsOf {
+  void (*siluGate)(const T* gate, const T* up, T* out, int64_t count);
+  void (*siluGateGradient)(const T*, const T*, const T*, T*, T*, int64_t);
+  void (*rmsNorm)(const T*, const T*, const float*, T*, T*, int64_t, float);
+  void (*turnHead)(const T*, const float*, const float*, float, T*, int64_t, int64_t);
+  LogitRow (*logitRow)(T*, int64_t, int64_t, float, const float*);
+  void (*adamw)(float*, const T* gradient, float*, float*, Bfloat16*, int64_t, const AdamwStep&);
+};
+
+struct Loops {
+  LoopsOf<float> wide;
+  LoopsOf<Bfloat16> narrow;
   double (*narrowSquares)(const Bfloat16*, int64_t);
+  void (*decodeRow)(const RowCall&, float*);
+  Best (*bestOf)(const float*, int64_t);
+  void (*weighAll)(const float*, float, float, float*, int64_t);
+  float (*exponentialSum)(const float*, float, int64_t);
+  float (*partSum)(const float*, int64_t);
 };
 
 namespace plain {
@@ -96,27 +95,25 @@ namespace avx2 {
 #pragma GCC pop_options
 #endif
 
-inline bool HasWideLoops() {
-#ifdef PLUMBLINE_AVX2_LOOPS
-  static const bool wide = __builtin_cpu_supports("avx2") && __builtin_cpu_supports("fma");
-  return wide;
-#else
-  return false;
-#endif
-}
-
 inline const Loops& CpuLoops() {
 #ifdef PLUMBLINE_AVX2_LOOPS
-  if (HasWideLoops()) return avx2::kLoops;
+  static const bool wide = __builtin_cpu_supports("avx2") && __builtin_cpu_supports("fma");
+  if (wide) return avx2::kLoops;
 #endif
   return plain::kLoops;
 }
 
-inline const TrainingLoops& CpuTrainingLoops() {
-#ifdef PLUMBLINE_AVX2_LOOPS
-  if (HasWideLoops()) return avx2::kTrainingLoops;
-#endif
-  return plain::kTrainingLoops;
+template <typename T>
+const LoopsOf<T>& CpuLoopsOf();
+
+template <>
+inline const LoopsOf<float>& CpuLoopsOf<float>() {
+  return CpuLoops().wide;
+}
+
+template <>
+inline const LoopsOf<Bfloat16>& CpuLoopsOf<Bfloat16>() {
+  return CpuLoops().narrow;
 }
 
 }  // namespace plumbline

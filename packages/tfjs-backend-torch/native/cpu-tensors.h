@@ -56,13 +56,19 @@ inline at::Tensor DenseFloat(const at::Tensor& tensor) {
   return Dense(tensor, tensor.scalar_type() == at::kBFloat16 ? at::kBFloat16 : at::kFloat);
 }
 
-inline bool IsNarrow(const at::Tensor& tensor) { return tensor.scalar_type() == at::kBFloat16; }
-
 /** Null where there is no tensor. */
-inline Bfloat16* NarrowData(const at::Tensor& tensor) {
-  return tensor.defined() ? reinterpret_cast<Bfloat16*>(tensor.data_ptr<at::BFloat16>()) : nullptr;
+template <typename T>
+T* DataOf(const at::Tensor& tensor) {
+  return tensor.defined() ? static_cast<T*>(tensor.data_ptr()) : nullptr;
 }
 
 inline float* Data(const at::Tensor& tensor) { return tensor.defined() ? tensor.data_ptr<float>() : nullptr; }
+
+/** Calls `use` with a null pointer to what a tensor holds: float32 or bfloat16. */
+template <typename Use>
+void WithTypeOf(const at::Tensor& tensor, Use use) {
+  if (tensor.scalar_type() == at::kBFloat16) use(static_cast<Bfloat16*>(nullptr));
+  else use(static_cast<float*>(nullptr));
+}
 
 }  // namespace plumbline

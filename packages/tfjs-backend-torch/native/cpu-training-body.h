@@ -1,25 +1,4 @@
-// The loops of a training step's CPU kernels, as those of cpu-loops-body.h, which is included before: bfloat16 is read
-// and written as it lies, and computed with in float32.
-
-typedef uint16_t Narrow __attribute__((vector_size(16)));
-typedef uint32_t Bits __attribute__((vector_size(32)));
-
-PLUMBLINE_INLINE Lanes At(const Bfloat16* x, int64_t count) {
-  Narrow narrow = {};
-  if (count == kLanes) std::memcpy(&narrow, x, sizeof(narrow));
-  else std::memcpy(&narrow, x, count * sizeof(Bfloat16));
-  return (Lanes)(__builtin_convertvector(narrow, Bits) << 16);
-}
-
-/** Rounded to the nearest, of two as near to the even one. */
-PLUMBLINE_INLINE void Put(Bfloat16* to, Lanes x, int64_t count) {
-  const Bits bits = (Bits)x;
-  const Bits rounded = (bits + 0x7fff + ((bits >> 16) & 1)) >> 16;
-  const Bits kept = x == x ? rounded : Bits{} + 0x7fc0;
-  const Narrow narrow = __builtin_convertvector(kept, Narrow);
-  if (count == kLanes) std::memcpy(to, &narrow, sizeof(narrow));
-  else std::memcpy(to, &narrow, count * sizeof(Bfloat16));
-}
+// The loops of a training step's CPU kernels, as those of cpu-loops-body.h, which is included before; and the table of all.
 
 PLUMBLINE_INLINE Lanes RootOf(Lanes x) {
 #ifdef PLUMBLINE_FUSED
@@ -28,38 +7,6 @@ PLUMBLINE_INLINE Lanes RootOf(Lanes x) {
   for (int i = 0; i < kLanes; i++) x[i] = std::sqrt(x[i]);
   return x;
 #endif
-}
-
-/** The first `count` lanes, and `other` in the rest. */
-PLUMBLINE_INLINE Lanes Among(Lanes x, int64_t count, float other) {
-  if (count == kLanes) return x;
-  const Whole lane = {0, 1, 2, 3, 4, 5, 6, 7};
-  return lane < Whole{} + static_cast<int32_t>(count) ? x : All(other);
-}
-
-template <typename T>
-PLUMBLINE_INLINE float One(const T* x) {
-  return At(x, 1)[0];
-}
-
-/** Largest of the logits; NaN where one of them is. */
-template <typename T>
-inline float TopOf(const T* logits, int64_t count) {
-  const float first = One(logits);
-  Lanes tops = All(first);
-  Whole odd = {};
-  InSteps(count, [&](int64_t i, int64_t n) PLUMBLINE_LAMBDA {
-    const Lanes x = Among(At(logits + i, n), n, first);
-    tops = x > tops ? x : tops;
-    odd |= (Whole)(x != x);
-  });
-  float top = tops[0];
-  int32_t isOdd = odd[0];
-  for (int i = 1; i < kLanes; i++) {
-    top = tops[i] > top ? tops[i] : top;
-    isOdd |= odd[i];
-  }
-  return isOdd == 0 ? top : std::numeric_limits<float>::quiet_NaN();
 }
 
 /** Σw and Σw·l with w = eˡ of l = (logit − top) / temperature: numbers of a block in float32, blocks in float64. */
@@ -144,16 +91,6 @@ inline void AdamwOf(float* parameter, const G* gradient, float* first, float* se
   });
 }
 
-template <typename T>
-inline void TurnHeadOf(const T* x, const float* cos, const float* sin, float sign, T* out, int64_t width, int64_t half) {
-  InSteps(half, [&](int64_t i, int64_t n) PLUMBLINE_LAMBDA {
-    const Lanes a = At(x + i, n), b = At(x + half + i, n), c = At(cos + i, n), s = At(sin + i, n) * sign;
-    Put(out + i, a * c - b * s, n);
-    Put(out + half + i, b * c + a * s, n);
-  });
-  std::copy(x + 2 * half, x + width, out + 2 * half);
-}
-
 inline double SquaresOf(const Bfloat16* x, int64_t count) {
   constexpr int64_t kBlock = 256;
   double total = 0;
@@ -169,5 +106,7 @@ inline double SquaresOf(const Bfloat16* x, int64_t count) {
   return total;
 }
 
-constexpr TrainingLoops kTrainingLoops = {LogitRowOf<float>,  LogitRowOf<Bfloat16>, AdamwOf<float>, AdamwOf<Bfloat16>,
-                                          TurnHeadOf<float>, TurnHeadOf<Bfloat16>, SquaresOf};
+template <typename T>
+constexpr LoopsOf<T> kLoopsOf = {SiluGate<T>, SiluGateGradient<T>, RmsNorm<T>, TurnHead<T>, LogitRowOf<T>, AdamwOf<T>};
+
+constexpr Loops kLoops = {kLoopsOf<float>, kLoopsOf<Bfloat16>, SquaresOf, DecodeRow, BestOf, WeighAll, ExponentialSum, PartSum};

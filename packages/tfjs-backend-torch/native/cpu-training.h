@@ -2,6 +2,7 @@
 // What a training step does to large tensors on the CPU in one pass: softmax of logits and its slopes, AdamW, rotation.
 
 #include <algorithm>
+#include <type_traits>
 #include <vector>
 
 #include "cpu-tensors.h"
@@ -43,18 +44,19 @@ inline Napi::Value LogitRows(const Napi::CallbackInfo& info) {
       }
       float* lines[] = {Data(t[2]), Data(t[3]), Data(t[4]), Data(t[5])};
       const float *factors = Data(t[6]), one = 1.f;
-      const auto& loops = CpuTrainingLoops();
-      at::parallel_for(0, count, std::max<int64_t>(1, kGrain / vocabulary), [&](int64_t from, int64_t to) {
-        for (int64_t row = from; row < to; row++) {
-          const float* factor = !withSlopes ? nullptr : factors == nullptr ? &one : factors + row;
-          const LogitRow found =
-              IsNarrow(t[0]) ? loops.narrowLogitRow(NarrowData(t[0]) + row * step, vocabulary, target[row], temperature, factor)
-                             : loops.logitRow(Data(t[0]) + row * step, vocabulary, target[row], temperature, factor);
-          const float numbers[] = {found.logProb, found.entropy, found.correct, found.normalizer};
-          for (int i = 0; i < 4; i++) {
-            if (lines[i] != nullptr) lines[i][row] = numbers[i];
+      WithTypeOf(t[0], [&](auto* type) {
+        using T = std::remove_pointer_t<decltype(type)>;
+        T* all = DataOf<T>(t[0]);
+        at::parallel_for(0, count, std::max<int64_t>(1, kGrain / vocabulary), [&](int64_t from, int64_t to) {
+          for (int64_t row = from; row < to; row++) {
+            const float* factor = !withSlopes ? nullptr : factors == nullptr ? &one : factors + row;
+            const auto found = CpuLoopsOf<T>().logitRow(all + row * step, vocabulary, target[row], temperature, factor);
+            const float numbers[] = {found.logProb, found.entropy, found.correct, found.normalizer};
+            for (int i = 0; i < 4; i++) {
+              if (lines[i] != nullptr) lines[i][row] = numbers[i];
+            }
           }
-        }
+        });
       });
     });
     return info.Env().Undefined();
@@ -64,12 +66,14 @@ inline Napi::Value LogitRows(const Napi::CallbackInfo& info) {
 /** One parameter's step of AdamW, in place. */
 inline void UpdateParameter(const std::vector<at::Tensor>& t, const AdamwStep& step) {
   float *p = Data(t[0]), *m = Data(t[2]), *v = Data(t[3]);
-  Bfloat16* narrow = NarrowData(t[4]);
-  const auto& loops = CpuTrainingLoops();
-  at::parallel_for(0, t[0].numel(), kGrain, [&](int64_t from, int64_t to) {
-    Bfloat16* copied = narrow == nullptr ? nullptr : narrow + from;
-    if (IsNarrow(t[1])) loops.narrowAdamw(p + from, NarrowData(t[1]) + from, m + from, v + from, copied, to - from, step);
-    else loops.adamw(p + from, Data(t[1]) + from, m + from, v + from, copied, to - from, step);
+  Bfloat16* copy = DataOf<Bfloat16>(t[4]);
+  WithTypeOf(t[1], [&](auto* type) {
+    using T = std::remove_pointer_t<decltype(type)>;
+    const T* gradient = DataOf<T>(t[1]);
+    at::parallel_for(0, t[0].numel(), kGrain, [&](int64_t from, int64_t to) {
+      Bfloat16* copied = copy == nullptr ? nullptr : copy + from;
+      CpuLoopsOf<T>().adamw(p + from, gradient + from, m + from, v + from, copied, to - from, step);
+    });
   });
 }
 
@@ -124,18 +128,18 @@ inline Napi::Value TurnHeads(const Napi::CallbackInfo& info) {
     }
     Do({x, cos, sin, out}, [=](const std::vector<at::Tensor>& t) {
       const float *c = Data(t[1]), *s = Data(t[2]);
-      const auto& loops = CpuTrainingLoops();
-      at::parallel_for(0, tokens, std::max<int64_t>(1, kGrain / features), [&](int64_t from, int64_t to) {
-        for (int64_t token = from; token < to; token++) {
-          for (int64_t at = 0; at < features; at += width) {
-            const int64_t read = token * step + at, written = token * features + at, angle = token * half;
-            if (IsNarrow(t[0])) {
-              loops.narrowTurnHead(NarrowData(t[0]) + read, c + angle, s + angle, sign, NarrowData(t[3]) + written, width, half);
-            } else {
-              loops.turnHead(Data(t[0]) + read, c + angle, s + angle, sign, Data(t[3]) + written, width, half);
+      WithTypeOf(t[0], [&](auto* type) {
+        using T = std::remove_pointer_t<decltype(type)>;
+        const T* from = DataOf<T>(t[0]);
+        T* to = DataOf<T>(t[3]);
+        at::parallel_for(0, tokens, std::max<int64_t>(1, kGrain / features), [&](int64_t first, int64_t end) {
+          for (int64_t token = first; token < end; token++) {
+            const float *cosines = c + token * half, *sines = s + token * half;
+            for (int64_t at = 0; at < features; at += width) {
+              CpuLoopsOf<T>().turnHead(from + token * step + at, cosines, sines, sign, to + token * features + at, width, half);
             }
           }
-        }
+        });
       });
     });
     return info.Env().Undefined();

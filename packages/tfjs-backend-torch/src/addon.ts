@@ -196,14 +196,14 @@ export interface Addon extends Partial<CudaAddon> {
   ) => void
   /** Heads of x [N, H·d], float32 or bfloat16 rows on the CPU, turned by sign times the angles of [N, R/2] into `out`. */
   readonly turnHeads: (x: Handle, cos: Handle, sin: Handle, sign: number, width: number, out: Handle) => void
-  /** out = silu(gate) · up; contiguous float32 tensors on the CPU. */
+  /** out = silu(gate) · up; contiguous tensors on the CPU, all of float32 or all of bfloat16. */
   readonly siluGate: (gate: Handle, up: Handle, out: Handle) => void
   readonly siluGateGradient: (gate: Handle, up: Handle, dy: Handle, dgate: Handle, dup: Handle) => void
   /** Whether libtorch multiplies numbers of this type on this CPU by instructions for them. */
   readonly multipliesNarrow: (scalarType: number) => boolean
   /** x·Wᵀ on the CPU, of float32 or bfloat16, or null where that is left to ATen. */
   readonly rowProduct: (x: Handle, weight: Handle) => Handle | null
-  /** sum = x + addend, out = its RMS norm times weight; contiguous float32 tensors on the CPU, as in all below. */
+  /** sum = x + addend, out = its RMS norm times a weight of float32; contiguous tensors on the CPU, the others all of float32 or bfloat16. */
   readonly rmsNorm: (
     x: Handle,
     addend: Handle | null,
@@ -212,7 +212,7 @@ export interface Addon extends Partial<CudaAddon> {
     sum: Handle,
     out: Handle
   ) => void
-  /** Turns q into `out`, k and v into their slots of keys and values. */
+  /** Turns q into `out`, contiguous float32 tensors on the CPU as in all below; k and v into their slots of keys and values. */
   readonly cacheHeads: (
     ...handles: [
       ...inputs: [q: Handle, k: Handle, v: Handle, cos: Handle, sin: Handle, positions: Handle, slots: Handle],

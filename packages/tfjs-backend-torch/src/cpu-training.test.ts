@@ -174,6 +174,46 @@ describe.skipIf(addonPath() === undefined)("a training step's kernels on the CPU
     expect(() => addon.turnHeads(x, cos, sin, 1, 5, there!)).toThrow(/heads are turned/)
   })
 
+  it.each(types)("gates %s by silu, and its gradients", (_, type, gap) => {
+    const count = 19
+    const [gate, up, dy] = [short(count, 1), short(count, 2), short(count, 3)]
+    const [g, u, d] = [gate, up, dy].map((values) => floats(values, [count], type)) as [Handle, Handle, Handle]
+    const [out, dgate, dup] = [0, 0, 0].map(() => floats(short(count, 9), [count], type)) as [Handle, Handle, Handle]
+    addon.siluGate(g, u, out)
+    addon.siluGateGradient(g, u, d, dgate, dup)
+    const sigmoid = gate.map((x) => 1 / (1 + Math.exp(-x)))
+    const wanted = gate.map((x, i) => x * sigmoid[i]! * up[i]!)
+    expectNear(read(out), wanted, gap * 16)
+    expectNear(
+      read(dup),
+      gate.map((x, i) => x * sigmoid[i]! * dy[i]!),
+      gap * 16
+    )
+    const slopes = gate.map((x, i) => dy[i]! * up[i]! * sigmoid[i]! * (1 + x * (1 - sigmoid[i]!)))
+    expectNear(read(dgate), slopes, gap * 16)
+  })
+
+  it.each(types)("norms %s rows of a sum as it is stored", (_, type, gap) => {
+    const [rows, width] = [3, 19]
+    const size = rows * width
+    const [x, addend] = [short(size, 1), short(size, 2)].map((values) => floats(values, [rows, width], type))
+    const weight = short(width, 3)
+    const [sum, out] = [0, 0].map(() => floats(short(size, 9), [rows, width], type)) as [Handle, Handle]
+    addon.rmsNorm(x!, addend!, floats(weight), 1e-5, sum, out)
+    const stored = read(sum)
+    expectNear(
+      stored,
+      short(size, 1).map((value, i) => value + short(size, 2)[i]!),
+      gap * 8
+    )
+    const wanted = stored.map((value, i) => {
+      const row = stored.slice(i - (i % width), i - (i % width) + width)
+      const square = row.reduce((total, each) => total + each * each, 0) / width
+      return (value / Math.sqrt(square + 1e-5)) * weight[i % width]!
+    })
+    expectNear(read(out), wanted, gap * 8)
+  })
+
   it("adds up squares of both types in float64", () => {
     const values = short(70_001, 2)
     const wanted = values.reduce((sum, value) => sum + value * value, 0)

@@ -2,10 +2,9 @@ import type { TensorInfo } from "@tensorflow/tfjs-core"
 import type { Handle } from "../addon.ts"
 import { aten } from "../aten.ts"
 import type { Kernel, KernelScope } from "../kernel.ts"
-import { FLOAT32 } from "../scalar-type.ts"
 import { cudaStorage } from "./cuda/kernels.ts"
 import { cudaGated, cudaGatedGradient } from "./cuda/launches.ts"
-import { cast, dense, emptyOf, isHostFloat, matrix } from "./storage.ts"
+import { cast, dense, emptyOf, isHostReal, matrix } from "./storage.ts"
 import { typeOf } from "../handle-facts.ts"
 import { replayed } from "../replayed.ts"
 
@@ -44,13 +43,14 @@ const slopeLike = (dy: TensorInfo, like: Handle, scope: KernelScope): Handle => 
 
 /** Whether one pass of our own does it on the CPU. */
 const inOnePass = (handles: ReadonlyArray<Handle>, activation: GateFunction, scope: KernelScope): boolean =>
-  activation === "silu" && handles.every((handle) => isHostFloat(handle, scope))
+  activation === "silu" &&
+  handles.every((handle) => isHostReal(handle, scope) && typeOf(handle) === typeOf(handles[0]!))
 
 const gateOf = (gate: Handle, up: Handle, activation: GateFunction, scope: KernelScope): Handle => {
   const T = cudaStorage([gate, up], scope)
   if (T !== undefined) return cudaGated(gate, up, activation, T, scope)
   if (!inOnePass([gate, up], activation, scope)) return mul(gates[activation](gate), up)
-  const out = emptyOf(scope.backend.addon.shape(gate), FLOAT32, scope)
+  const out = emptyOf(scope.backend.addon.shape(gate), typeOf(gate), scope)
   scope.backend.addon.siluGate(contiguous(gate), contiguous(up), out)
   return out
 }
@@ -73,7 +73,7 @@ const gateSlopes = (
     return [gateGradients[activation](mul(dy, up), gate), mul(dy, gates[activation](gate))]
   }
   const shape = scope.backend.addon.shape(gate)
-  const [dgate, dup] = [emptyOf(shape, FLOAT32, scope), emptyOf(shape, FLOAT32, scope)]
+  const [dgate, dup] = [emptyOf(shape, typeOf(gate), scope), emptyOf(shape, typeOf(gate), scope)]
   scope.backend.addon.siluGateGradient(contiguous(gate), contiguous(up), contiguous(dy), dgate, dup)
   return [dgate, dup]
 }

@@ -2,11 +2,10 @@ import type { TensorInfo } from "@tensorflow/tfjs-core"
 import type { Handle } from "../addon.ts"
 import { aten, atenAll } from "../aten.ts"
 import type { Kernel, KernelScope } from "../kernel.ts"
-import { FLOAT32 } from "../scalar-type.ts"
 import { traced } from "../traced.ts"
 import { cudaStorage } from "./cuda/kernels.ts"
 import { cudaRmsGradient, cudaRmsNorm, fitsRmsGradient } from "./cuda/launches.ts"
-import { cast, dense, emptyOf, isHostFloat, wide } from "./storage.ts"
+import { cast, dense, emptyOf, isHostReal, wide } from "./storage.ts"
 import { typeOf } from "../handle-facts.ts"
 import { replayed } from "../replayed.ts"
 
@@ -42,13 +41,13 @@ type NormInputs = Record<"x" | "weight" | "bias" | "dy", TensorInfo>
 /** sum = x + addend and its norm, in one pass of our own on the CPU. */
 const hostNorm = (x: Handle, addend: Handle | null, weight: Handle, epsilon: number, scope: KernelScope) => {
   const shape = scope.backend.addon.shape(x)
-  const [sum, out] = [emptyOf(shape, FLOAT32, scope), emptyOf(shape, FLOAT32, scope)]
+  const [sum, out] = [emptyOf(shape, typeOf(x), scope), emptyOf(shape, typeOf(x), scope)]
   scope.backend.addon.rmsNorm(x, addend, weight, epsilon, sum, out)
   return { sum, out }
 }
 
 const normed = (x: Handle, weight: Handle, epsilon: number, scope: KernelScope): Handle => {
-  if ([x, weight].every((handle) => isHostFloat(handle, scope))) return hostNorm(x, null, weight, epsilon, scope).out
+  if (isHostReal(x, scope)) return hostNorm(x, null, wide(weight), epsilon, scope).out
   const exact = wide(x)
   const unit = mul(exact, inverseRms(exact, epsilon))
   return cast(mul(unit, wide(weight)), typeOf(x))
@@ -79,8 +78,8 @@ export const addRmsNorm: Kernel = replayed(
       const [norm, sum] = cudaRmsNorm([x, addend], wide(weight), epsilon, T, scope)
       return outputs(sum!, norm)
     }
-    if ([x, addend, weight].every((handle) => isHostFloat(handle, scope))) {
-      const { out, sum } = hostNorm(x, addend, weight, epsilon, scope)
+    if (isHostReal(x, scope) && typeOf(addend) === typeOf(x)) {
+      const { out, sum } = hostNorm(x, addend, wide(weight), epsilon, scope)
       return outputs(sum, out)
     }
     const sum = addTo(x, addend)
