@@ -49,9 +49,12 @@ struct LogitRow {
   float logProb, entropy, correct, normalizer;
 };
 
-/** Numbers of one step of AdamW: the factors that stand for learning rate, weight decay and bias corrections. */
+/**
+ * Numbers of one step of AdamW: `newer` is 1 − β₁ and `newerSquare` 1 − β₂, of which a float32 of β would leave four digits;
+ * the last factors stand for learning rate, weight decay and bias corrections.
+ */
 struct AdamwStep {
-  float beta1, beta2, epsilon, decay, stepSize, denominatorScale, gradientScale;
+  float beta2, newer, newerSquare, epsilon, decay, stepSize, denominatorScale, gradientScale;
 };
 
 /** On numbers of float32, or of bfloat16. */

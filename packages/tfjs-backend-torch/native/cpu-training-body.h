@@ -77,11 +77,10 @@ inline LogitRow LogitRowOf(T* logits, int64_t count, int64_t target, float tempe
 template <typename G>
 inline void AdamwOf(float* parameter, const G* gradient, float* first, float* second, Bfloat16* copy, int64_t count,
                     const AdamwStep& step) {
-  const float newer = 1.f - step.beta1, newerSquare = 1.f - step.beta2;
   InSteps(count, [&](int64_t i, int64_t n) PLUMBLINE_LAMBDA {
     const Lanes slope = At(gradient + i, n) * step.gradientScale;
-    const Lanes mean = At(first + i, n) + (slope - At(first + i, n)) * newer;
-    const Lanes square = At(second + i, n) * step.beta2 + slope * slope * newerSquare;
+    const Lanes mean = At(first + i, n) + (slope - At(first + i, n)) * step.newer;
+    const Lanes square = At(second + i, n) * step.beta2 + slope * slope * step.newerSquare;
     const Lanes moved = mean * step.stepSize / (RootOf(square) * step.denominatorScale + step.epsilon);
     const Lanes next = At(parameter + i, n) * step.decay - moved;
     Put(first + i, mean, n);

@@ -89,6 +89,7 @@ inline Napi::Value Adamw(const Napi::CallbackInfo& info) {
     for (size_t i = 0; i < 5; i++) lists.push_back(TensorsOf(env, info[i]));
     const auto decays = info[5].As<Napi::Array>(), stepSizes = info[6].As<Napi::Array>();
     const auto number = [&](size_t i) { return info[i].As<Napi::Number>().FloatValue(); };
+    const auto rest = [&](size_t i) { return static_cast<float>(1 - info[i].As<Napi::Number>().DoubleValue()); };
     for (const auto& list : lists) {
       if (list.size() != lists[0].size()) throw ArgumentError("as many of each as there are parameters");
     }
@@ -102,7 +103,7 @@ inline Napi::Value Adamw(const Napi::CallbackInfo& info) {
     }
     for (uint32_t i = 0; i < items.size(); i++) {
       const auto each = [&](const Napi::Array& numbers) { return Napi::Value(numbers[i]).As<Napi::Number>().FloatValue(); };
-      const AdamwStep step = {number(7), number(8), number(9), each(decays), each(stepSizes), number(10), number(11)};
+      const AdamwStep step = {number(8), rest(7), rest(8), number(9), each(decays), each(stepSizes), number(10), number(11)};
       Do(std::move(items[i]), [step](const std::vector<at::Tensor>& t) { UpdateParameter(t, step); });
     }
     return env.Undefined();

@@ -144,6 +144,13 @@ describe.skipIf(addonPath() === undefined)("a training step's kernels on the CPU
     )
   })
 
+  it("begins the moments at 1 − β to float32's last digits, which β in float32 has not", () => {
+    const [gradient, parameter, first, second] = [floats([3]), floats([0]), floats([0]), floats([0])]
+    addon.adamw([parameter], [gradient], [first], [second], [null], [1], [1], 0.9, 0.999, 0, 1, 1)
+    expect(Math.abs(read(first)[0]! / (0.1 * 3) - 1)).toBeLessThan(2e-7)
+    expect(Math.abs(read(second)[0]! / (0.001 * 9) - 1)).toBeLessThan(2e-7)
+  })
+
   it("refuses lists of different lengths, and tensors of other sizes", () => {
     const [one, two] = [floats([1]), floats([1, 2])]
     const step = (lists: [Array<Handle>, Array<Handle>, Array<Handle>, Array<Handle>, Array<Handle | null>]) =>

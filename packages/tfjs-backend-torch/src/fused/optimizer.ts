@@ -182,8 +182,9 @@ const cudaAdamw = (
   // 16 bytes of float32 a thread: with 32, neighbours' accesses leave gaps and each sector is written in two halves
   const W = size % 4 === 0 ? 4 : 1
   const narrow = copy !== undefined && typeOf(copy) === BFLOAT16 ? copy : null
-  const numbers = [size / W, beta1, beta2, epsilon, decay, stepSize, denominatorScale, gradientScale]
-  const args = [parameter, gradient, first, second, narrow, ...numbers]
+  // 1 − β of a float32 has four digits
+  const factors = [beta2, 1 - beta1, 1 - beta2, epsilon, decay, stepSize, denominatorScale, gradientScale]
+  const args = [parameter, gradient, first, second, narrow, size / W, ...factors]
   launch("adamw", { ...spread(size / W), macros: { T: cudaStorage([gradient], scope)!, W }, args }, scope)
   if (copy !== undefined && narrow === null) renewCopy(copy, parameter, scope)
 }

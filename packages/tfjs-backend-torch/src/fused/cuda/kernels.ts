@@ -24,7 +24,7 @@ interface Source {
 
 /** The kernels by the names of their functions. All call `awaitOthers` before they touch what another may write. */
 export const SOURCES = {
-  adamw: { text: ADAMW, signature: "ppppplfffffff" },
+  adamw: { text: ADAMW, signature: "ppppplffffffff" },
   allowLogits: { text: ALLOW_LOGITS, signature: "ppppi" },
   cacheHeads: { text: CACHE_HEADS, signature: "ssspppppppliiiiiii" },
   editLogits: { text: EDIT_LOGITS, signature: "ppppi" },

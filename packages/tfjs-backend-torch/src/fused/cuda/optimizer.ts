@@ -1,8 +1,8 @@
-/** AdamW in one pass: reads the gradient (G), writes float32 parameter and moments and the compute copy, where there is one. */
+/** AdamW in one pass, of which `newer` is 1 − β₁ and `newerSquare` 1 − β₂: reads the gradient (G), writes float32 parameter and moments and the compute copy, where there is one. */
 export const ADAMW = `
 extern "C" __global__ void adamw(float* parameter, const T* gradient, float* first, float* second, bf16* copy,
-                                 long long n, float beta1, float beta2, float epsilon, float decay, float stepSize,
-                                 float denominatorScale, float gradientScale) {
+                                 long long n, float beta2, float newer, float newerSquare, float epsilon, float decay,
+                                 float stepSize, float denominatorScale, float gradientScale) {
   awaitOthers();
   for (long long i = blockIdx.x * (long long)blockDim.x + threadIdx.x; i < n; i += (long long)gridDim.x * blockDim.x) {
     Pack<W> p = load(parameter + i * W), m = load(first + i * W), v = load(second + i * W);
@@ -10,8 +10,8 @@ extern "C" __global__ void adamw(float* parameter, const T* gradient, float* fir
     #pragma unroll
     for (int j = 0; j < W; j++) {
       const float slope = g.v[j] * gradientScale;
-      m.v[j] += (1.f - beta1) * (slope - m.v[j]);
-      v.v[j] = beta2 * v.v[j] + (1.f - beta2) * slope * slope;
+      m.v[j] += newer * (slope - m.v[j]);
+      v.v[j] = beta2 * v.v[j] + newerSquare * slope * slope;
       p.v[j] = p.v[j] * decay - __fdividef(stepSize * m.v[j], sqrtf(v.v[j]) * denominatorScale + epsilon);
     }
     store(parameter + i * W, p);
