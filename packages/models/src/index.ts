@@ -17,7 +17,7 @@ export { hasMixtures, type Routing, type RoutingTap, tapped } from "./routing-ta
 export { Policy, ReferencePolicy, Teacher } from "./policy.ts"
 export { loadCausalLM, type LoadOptions } from "./checkpoint/load.ts"
 export { joinedParts, joinedValues, zeros } from "./processes/joined-values.ts"
-export { isDivided, isSharded, ownVariable } from "./processes/parts.ts"
+export { isDivided, isSharded, ownValues, ownVariable } from "./processes/parts.ts"
 export { mostGathered } from "./processes/places.ts"
 export { type ShardedModel, type ShardedStore, shardedStore } from "./processes/sharded-store.ts"
 export type { Shards } from "./processes/shards.ts"

@@ -2,6 +2,7 @@ import {
   isDivided,
   joinedValues,
   type Model,
+  ownValues,
   ownVariable,
   type TensorValues,
   tensorValues,
@@ -165,8 +166,8 @@ export const adamw = (
       steps = restored
       for (const { version } of trained) version.set(steps)
       for (const { first, name, second, variable } of slots) {
-        writeValues(first, ownValues(yield* values(`first/${name}`, variable.shape), first, rank))
-        writeValues(second, ownValues(yield* values(`second/${name}`, variable.shape), second, rank))
+        writeValues(first, ownValues(yield* values(`first/${name}`, variable.shape), first, processes))
+        writeValues(second, ownValues(yield* values(`second/${name}`, variable.shape), second, processes))
       }
     }),
     finish: () => {
@@ -179,10 +180,6 @@ export const adamw = (
     }
   }
 }
-
-/** Of the whole's values those that a moment is of: all, or this process's part. */
-const ownValues = (whole: Float32Array, { size }: Variable, rank: number): Float32Array =>
-  whole.length === size ? whole : whole.subarray(rank * size, (rank + 1) * size)
 
 /** Factor that brings a gradient of global norm `norm` to at most `maxNorm`; 0 or less = no clipping. */
 export const clipScale = (norm: number, maxNorm: number): number =>

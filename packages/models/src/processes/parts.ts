@@ -15,6 +15,13 @@ export const isDivided = (size: number, processes: number): boolean =>
 export const isSharded = (shape: ReadonlyArray<number>, { sharding, size }: ProcessesShape): boolean =>
   sharding === "full" && shape.length === 2 && isDivided(shape[0]! * shape[1]!, size)
 
+/** Of a whole's values those that a tensor of this process is of: all, or its part. */
+export const ownValues = (
+  whole: Float32Array,
+  { size }: Tensor,
+  { rank }: Pick<ProcessesShape, "rank">
+): Float32Array => (whole.length === size ? whole : whole.subarray(rank * size, (rank + 1) * size))
+
 /** This process's part of a tensor, a copy of its own. */
 export const ownVariable = (tensor: Tensor, { rank, size }: ProcessesShape): Variable =>
   tf.tidy(() => tf.variable(ownPart(tensor, rank, size), false))

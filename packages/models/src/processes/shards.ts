@@ -11,6 +11,7 @@ import {
 } from "@plumbline/runtime"
 import type { TensorValues } from "../safetensors/stored-tensor.ts"
 import { joinedValues } from "./joined-values.ts"
+import { ownValues } from "./parts.ts"
 import { type Place, placeAfter } from "./places.ts"
 
 /**
@@ -48,7 +49,7 @@ export interface Shard {
 }
 
 /** @param output the last place of the way */
-export const shardsOf = (all: ReadonlyArray<Shard>, output: Place, { rank, size }: ProcessesShape): Shards => {
+export const shardsOf = (all: ReadonlyArray<Shard>, output: Place, { rank }: ProcessesShape): Shards => {
   const byWhole = new Map(all.map((shard) => [shard.whole, shard]))
   const at = Array.from({ length: output + 1 }, (_, place) => all.filter(({ places }) => places.includes(place)))
   const there = new Set<Shard>()
@@ -103,8 +104,7 @@ export const shardsOf = (all: ReadonlyArray<Shard>, output: Place, { rank, size 
     },
     write: (parameter, values) => {
       const part = byWhole.get(parameter)!.part as Variable
-      const count = parameter.size / size
-      writeValues(part, values.subarray(rank * count, (rank + 1) * count))
+      writeValues(part, ownValues(values, part, { rank }))
       rest()
     }
   }

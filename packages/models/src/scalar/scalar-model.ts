@@ -40,17 +40,10 @@ export const scalarModel = (parts: ScalarModelParts): ScalarModel => {
     rateOf: parts.rateOf,
     copy: parts.copy,
     bare: parts.bare,
-    shards: parts.shards,
+    // trained ones are refused in parts, and what is only asked is loaded whole
+    shards: undefined,
     rebuilt: (others) =>
-      scalarModel({
-        prefix: parts.prefix,
-        recomputing: parts.recomputing,
-        shards: parts.shards,
-        ...others,
-        config,
-        head,
-        generationConfig
-      }),
+      scalarModel({ prefix: parts.prefix, recomputing: parts.recomputing, ...others, config, head, generationConfig }),
     config,
     contextTokens: config.maxPositions - (parts.prefix?.length ?? 0),
     head,
