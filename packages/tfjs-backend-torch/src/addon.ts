@@ -201,8 +201,11 @@ export interface Addon extends Partial<CudaAddon> {
   readonly siluGateGradient: (gate: Handle, up: Handle, dy: Handle, dgate: Handle, dup: Handle) => void
   /** Whether libtorch multiplies numbers of this type on this CPU by instructions for them. */
   readonly multipliesNarrow: (scalarType: number) => boolean
-  /** x·Wᵀ on the CPU, of float32 or bfloat16, or null where that is left to ATen. */
-  readonly rowProduct: (x: Handle, weight: Handle) => Handle | null
+  /**
+   * x·Wᵀ on the CPU, of float32 or bfloat16, or null where that is left to ATen; in the widest vector registers there are, or
+   * in those of at most so many float32.
+   */
+  readonly rowProduct: (x: Handle, weight: Handle, lanes?: number) => Handle | null
   /** sum = x + addend, out = its RMS norm times a weight of float32; contiguous tensors on the CPU, the others all of float32 or bfloat16. */
   readonly rmsNorm: (
     x: Handle,

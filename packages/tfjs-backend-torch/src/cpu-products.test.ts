@@ -29,15 +29,23 @@ describe.skipIf(addonPath() === undefined)("products of rows on the CPU", () => 
   }
 
   /** x·Wᵀ by rowProduct; undefined where it leaves that to ATen. */
-  const product = (x: Float32Array, weight: Float32Array, rows: number, outputs: number, type = FLOAT32) => {
+  const product = (
+    x: Float32Array,
+    weight: Float32Array,
+    rows: number,
+    outputs: number,
+    type = FLOAT32,
+    lanes?: number
+  ) => {
     const [left, right] = [matrix(x, rows, type), matrix(weight, outputs, type)]
-    const made = addon.rowProduct(left, right)
+    const made = addon.rowProduct(left, right, lanes)
     const numbers = made === null ? undefined : addon.toHost(made, new Float32Array(rows * outputs))
     addon.dispose([left, right, ...(made === null ? [] : [made])])
     return numbers
   }
 
-  // tails of tiles (4 rows, 3 weights), blocks (48 weights), panels (64 rows) and parts of the common axis (from 1152 on, two)
+  // tails of tiles (4 rows and 3 weights of 8 lanes, 6 and 4 of 16), blocks (48 weights), panels (64 rows) and parts of the
+  // common axis (from 1152 on, two); 776 and 1144 are no multiples of 16
   const shapes: ReadonlyArray<readonly [rows: number, outputs: number, inner: number]> = [
     [1, 50, 8],
     [2, 3, 24],
@@ -46,21 +54,25 @@ describe.skipIf(addonPath() === undefined)("products of rows on the CPU", () => 
     [64, 97, 40],
     [5, 7, 1144],
     [1, 4, 1152],
-    [131, 10, 1560],
+    [127, 10, 1568],
+    [11, 101, 1136],
     [70, 50, 3072]
   ]
-  const types = [
-    ["float32", FLOAT32],
-    ["bfloat16", BFLOAT16]
+  // 16 are 8 where the processor has no AVX-512
+  const kinds = [
+    ["float32", FLOAT32, 8],
+    ["float32", FLOAT32, 16],
+    ["bfloat16", BFLOAT16, 8],
+    ["bfloat16", BFLOAT16, 16]
   ] as const
 
-  it.each(types.flatMap(([name, type]) => shapes.map((shape) => [...shape, name, type] as const)))(
-    "are x·Wᵀ: %i rows, %i weights, %i deep, %s",
-    (rows, outputs, inner, _, type) => {
+  it.each(kinds.flatMap(([name, type, lanes]) => shapes.map((shape) => [...shape, lanes, name, type] as const)))(
+    "are x·Wᵀ: %i rows, %i weights, %i deep, in %i lanes, %s",
+    (rows, outputs, inner, lanes, _, type) => {
       const [x, weight] = [values(rows * inner, 1), values(outputs * inner, 2)].map((numbers) =>
         type === FLOAT32 ? numbers : rounded(numbers)
       ) as [Float32Array, Float32Array]
-      const own = product(x, weight, rows, outputs, type)
+      const own = product(x, weight, rows, outputs, type, lanes)
       // what is stored of a sum is rounded to 8 bits
       const precision = type === FLOAT32 ? 0 : 2 ** -8
       // another processor leaves them to ATen
@@ -80,19 +92,16 @@ describe.skipIf(addonPath() === undefined)("products of rows on the CPU", () => 
     }
   )
 
-  it.each(types.flatMap(([name, type]) => [1000, 1560].map((inner) => [inner, name, type] as const)))(
-    "gives a row the same bits whatever rows are beside it: %i deep, %s",
-    (inner, _, type) => {
-      const [rows, outputs] = [8, 29]
+  it.each(kinds.flatMap(([name, type, lanes]) => [992, 1568].map((inner) => [inner, lanes, name, type] as const)))(
+    "gives a row the same bits whatever rows are beside it: %i deep, in %i lanes, %s",
+    (inner, lanes, _, type) => {
+      const [rows, outputs] = [65, 29]
       const [x, weight] = [values(rows * inner, 3), values(outputs * inner, 4)]
-      const all = product(x, weight, rows, outputs, type)
-      for (const [from, count] of [
-        [0, 1],
-        [2, 5],
-        [6, 2]
-      ] as const) {
-        const some = product(x.slice(from * inner, (from + count) * inner), weight, count, outputs, type)
-        expect(some).toEqual(all?.slice(from * outputs, (from + count) * outputs))
+      const all = product(x, weight, rows, outputs, type, lanes)
+      for (let count = 1; count < rows; count++) {
+        // the last rows, so that each meets every place of a tile
+        const some = product(x.slice((rows - count) * inner), weight, count, outputs, type, lanes)
+        expect(some).toEqual(all?.slice((rows - count) * outputs))
       }
     }
   )
