@@ -7,6 +7,7 @@
 #include <vector>
 
 #include "call.h"
+#include "joined.h"
 #include "mailbox.h"
 #include "recording.h"
 #include "trace.h"
@@ -93,13 +94,27 @@ inline void RunOperator(const Step& step, std::vector<at::Tensor>& tensors) {
   }
 }
 
-/** The outputs of a program, after the other tensors it made are gone. */
-inline std::vector<at::Tensor> RunProgram(const Program& program, std::vector<at::Tensor> tensors) {
+/** Whether tensors lie to each other as they did when it was recorded. */
+inline bool RunJoining(const Step& step, std::vector<at::Tensor>& tensors) {
+  CallsOf().views += 1;
+  std::vector<at::Tensor> parts;
+  parts.reserve(step.tensors.size());
+  for (const auto place : step.tensors) parts.push_back(tensors[place]);
+  auto whole = JoinedOf(parts, step.joining->axis);
+  const bool alike = whole.defined() == step.joining->joined;
+  tensors.push_back(std::move(whole));
+  return alike;
+}
+
+/** The outputs of a program, after the other tensors it made are gone; nothing is done where tensors lie otherwise to each other. */
+inline std::optional<std::vector<at::Tensor>> RunProgram(const Program& program, std::vector<at::Tensor> tensors) {
   for (const auto& step : program.steps) {
     if (step.op != nullptr) {
       RunOperator(step, tensors);
     } else if (step.memory) {
       tensors.push_back(NewMemory(*step.memory));
+    } else if (step.joining) {
+      if (!RunJoining(step, tensors)) return std::nullopt;
     } else {
       RunKernel(step, tensors);
     }
@@ -135,8 +150,9 @@ inline Napi::Value TraceRun(const Napi::CallbackInfo& info) {
     if (found->second == nullptr) return env.Null();
     c10::InferenceMode inference;
     auto outputs = RunProgram(*found->second, std::move(tensors));
-    auto handles = Napi::Array::New(env, outputs.size());
-    for (uint32_t i = 0; i < outputs.size(); i++) handles.Set(i, Wrap(env, std::move(outputs[i])));
+    if (!outputs) return env.Null();
+    auto handles = Napi::Array::New(env, outputs->size());
+    for (uint32_t i = 0; i < outputs->size(); i++) handles.Set(i, Wrap(env, std::move((*outputs)[i])));
     return handles;
   });
 }
@@ -222,7 +238,7 @@ inline const Program& ProgramOf(const Napi::CallbackInfo& info) {
   return *all[number];
 }
 
-/** programRun(number): runs it on the first operands; its outputs are put in their place. */
+/** programRun(number): runs it on the first operands; its outputs are put in their place. False where they lie otherwise to each other. */
 inline Napi::Value ProgramRun(const Napi::CallbackInfo& info) {
   const auto env = info.Env();
   CurrentActivity() = {"program", ""};
@@ -234,8 +250,9 @@ inline Napi::Value ProgramRun(const Napi::CallbackInfo& info) {
     for (size_t i = 0; i < program.inputs; i++) tensors.push_back(TensorOf(operands[i]));
     c10::InferenceMode inference;
     auto outputs = RunProgram(program, std::move(tensors));
-    for (size_t i = 0; i < outputs.size(); i++) operands[i] = NewHandle(env, std::move(outputs[i]));
-    return env.Undefined();
+    if (!outputs) return Napi::Boolean::New(env, false);
+    for (size_t i = 0; i < outputs->size(); i++) operands[i] = NewHandle(env, std::move((*outputs)[i]));
+    return Napi::Boolean::New(env, true);
   });
 }
 

@@ -35,7 +35,13 @@ struct Memory {
   at::TensorOptions options;
 };
 
-/** The call of an operator, or of a kernel of ours, or a tensor that one of those fills. */
+/** Tensors that were asked whether they lie side by side along an axis, and what the answer was. */
+struct Joining {
+  int64_t axis;
+  bool joined;
+};
+
+/** The call of an operator, or of a kernel of ours, or a tensor that one of those fills, or one over others beside each other. */
 struct Step {
   const Operator* op = nullptr;
   /** With empty places where tensors go. */
@@ -46,6 +52,7 @@ struct Step {
   std::string_view name;
   std::vector<size_t> tensors;
   std::optional<Memory> memory;
+  std::optional<Joining> joining;
 };
 
 /** Of a kernel's tensors: one that is absent. */
@@ -87,6 +94,7 @@ class Tracing {
 
   void Arguments(const Operator& op, const torch::jit::Stack& stack) {
     if (program_ == nullptr) return;
+    wrote_ |= op.writes;
     Step step;
     step.op = &op;
     step.arguments = stack;
@@ -119,6 +127,7 @@ class Tracing {
   /** A kernel of ours is called; undefined tensors are absent. */
   void Kernel(std::string_view name, const std::vector<at::Tensor>& tensors, OwnKernel kernel) {
     if (program_ == nullptr) return;
+    wrote_ = true;
     Step step;
     step.name = name;
     step.kernel = std::move(kernel);
@@ -137,6 +146,23 @@ class Tracing {
     step.memory = {tensor.sizes().vec(), tensor.options()};
     program_->steps.push_back(std::move(step));
     Number(tensor);
+  }
+
+  /**
+   * Tensors are asked whether they are one, `whole`. A replay asks again, and goes on where the answer is the same; so nothing
+   * may have been written before.
+   */
+  void Join(const std::vector<at::Tensor>& parts, int64_t axis, const at::Tensor& whole) {
+    if (program_ == nullptr) return;
+    Step step;
+    step.joining = {axis, whole.defined()};
+    for (const auto& part : parts) {
+      const auto found = numbers_.find(part.unsafeGetTensorImpl());
+      if (wrote_ || found == numbers_.end()) return Forbid();
+      step.tensors.push_back(found->second);
+    }
+    program_->steps.push_back(std::move(step));
+    Number(whole);
   }
 
   /** The program, null where what was called cannot be called again. */
@@ -186,6 +212,8 @@ class Tracing {
   /** Alive until the end, so that no other comes to lie where one was. */
   std::vector<at::Tensor> held_;
   std::unordered_map<const c10::TensorImpl*, size_t> numbers_;
+  /** Whether a tensor may have been written that is seen outside. */
+  bool wrote_ = false;
 };
 
 /** The one under way. */

@@ -157,40 +157,6 @@ inline Napi::Value Strides(const Napi::CallbackInfo& info) {
   });
 }
 
-/** Whether `next` begins where `before` ends along `axis`, in the same memory and with the same strides. */
-inline bool Follows(const at::Tensor& before, const at::Tensor& next, int64_t axis) {
-  if (before.storage().unsafeGetStorageImpl() != next.storage().unsafeGetStorageImpl()) return false;
-  if (before.dim() != next.dim() || before.dtype() != next.dtype() || before.strides() != next.strides()) return false;
-  for (int64_t i = 0; i < before.dim(); i++) {
-    if (i != axis && before.size(i) != next.size(i)) return false;
-  }
-  return next.storage_offset() == before.storage_offset() + before.size(axis) * before.stride(axis);
-}
-
-/** joined(handles, axis): one tensor over all of them where they lie side by side along `axis`; else null. */
-inline Napi::Value Joined(const Napi::CallbackInfo& info) {
-  CurrentActivity() = {"joined", ""};
-  ForbidTrace();
-  return Guarded(info.Env(), [&]() -> Napi::Value {
-    // a recorded tensor's memory is another in each replay
-    if (CurrentRecording() != nullptr) return info.Env().Null();
-    c10::InferenceMode inference;
-    const auto list = info[0].As<Napi::Array>();
-    const auto axis = info[1].As<Napi::Number>().Int64Value();
-    const auto& first = TensorOf(info.Env(), list.Get(uint32_t{0}));
-    auto sizes = first.sizes().vec();
-    if (axis < 0 || axis >= first.dim()) throw ArgumentError("there is no such axis");
-    const at::Tensor* before = &first;
-    for (uint32_t i = 1; i < list.Length(); i++) {
-      const auto& next = TensorOf(info.Env(), list.Get(i));
-      if (!Follows(*before, next, axis)) return info.Env().Null();
-      sizes[axis] += next.size(axis);
-      before = &next;
-    }
-    return Wrap(info.Env(), first.as_strided(sizes, first.strides(), first.storage_offset()));
-  });
-}
-
 /** isShared(handle, …): whether another tensor lies in the memory of one of them, so that it must not be written in place. */
 inline Napi::Value IsShared(const Napi::CallbackInfo& info) {
   CurrentActivity() = {"isShared", ""};

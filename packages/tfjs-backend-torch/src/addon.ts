@@ -82,15 +82,17 @@ export interface CudaAddon {
   /** Waits for them, and for nothing that was queued later; one array a handle. */
   readonly readEnd: <T extends ReadonlyArray<HostValues>>(read: object, arrays: T) => T
   /**
-   * `signature` has a letter an argument: p tensor or null, s tensor of any strides, i int32, l int64, f float32. A kernel
-   * that is launched early (compute capability 9.0) itself waits for those before it, by `griddepcontrol.wait`.
+   * `signature` has a letter an argument: p tensor or null, s tensor of any strides, i int32, l int64, f float32. Letters in
+   * brackets before them are the members of structs: the kernel's first argument is an array of such, by value, of at most 4096
+   * bytes with all others, given as a Float64Array of a row each, 0 in place of an absent tensor. A kernel that is launched
+   * early (compute capability 9.0) itself waits for those before it, by `griddepcontrol.wait`.
    */
   readonly kernelCompile: (source: string, name: string, signature: string, early: boolean) => CudaKernel
   readonly kernelLaunch: (
     kernel: CudaKernel,
     blocks: number,
     threads: number,
-    ...args: ReadonlyArray<Handle | number | null>
+    ...args: ReadonlyArray<Handle | number | null | Float64Array>
   ) => void
 }
 
@@ -139,8 +141,11 @@ export interface Addon extends Partial<CudaAddon> {
   readonly programBegin: (tensors: ReadonlyArray<Handle>) => void
   /** Its number; below 0 without outputs, or where what was called cannot be called again. */
   readonly programEnd: (outputs: ReadonlyArray<Handle> | undefined) => number
-  /** Runs it on the first of `operands`, whose place its outputs take. */
-  readonly programRun: (program: number) => void
+  /**
+   * Runs it on the first of `operands`, whose place its outputs take. False, and nothing done, where tensors lie otherwise to
+   * each other than when they were asked for it (`joined`).
+   */
+  readonly programRun: (program: number) => boolean
   readonly programReset: (program: number) => void
   readonly operands: Float64Array
   /** A number for dtype, device, sizes and strides; never of two such. */

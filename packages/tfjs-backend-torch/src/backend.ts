@@ -174,8 +174,14 @@ export class TorchBackend extends TensorBackend {
     data.companion = handle
   }
 
-  /** The same values that `compute` gives, in a part of other memory; the backend owns `handle` from here on. */
-  moveCompute(weight: TensorInfo, handle: Handle): void {
+  /** The same values that `compute` gives, in parts of other memory, end to end; the backend owns `handles` from here on. */
+  moveCompute(weights: ReadonlyArray<TensorInfo>, handles: ReadonlyArray<Handle>): void {
+    weights.forEach((weight, i) => this.movePart(weight, handles[i]!))
+    const all = weights.map(({ dataId }) => this.data.get(dataId))
+    for (const data of all) data.joint = all
+  }
+
+  private movePart(weight: TensorInfo, handle: Handle): void {
     this.notes += 1
     const data = this.data.get(weight.dataId)
     if (data.companion !== undefined) return this.setCompanion(weight, handle)
@@ -183,6 +189,13 @@ export class TorchBackend extends TensorBackend {
     data.handle = handle
     data.shape = weight.shape
     data.isPart = true
+  }
+
+  /** Whether they, and no others, were laid end to end in this order. */
+  areJoint(weights: ReadonlyArray<TensorInfo>): boolean {
+    const all = this.data.get(weights[0]!.dataId).joint
+    if (all?.length !== weights.length) return false
+    return weights.every(({ dataId }, i) => all[i] === this.data.get(dataId) && all[i]!.joint === all)
   }
 
   /** Other memory for the tensor's values, seen by all that share them; the backend owns `handle` from here on. */

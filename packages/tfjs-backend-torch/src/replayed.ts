@@ -1,7 +1,7 @@
 import type { TensorInfo } from "@tensorflow/tfjs-core"
 import type { Handle } from "./addon.ts"
 import type { TorchBackend } from "./backend.ts"
-import type { Kernel } from "./kernel.ts"
+import type { Kernel, KernelScope } from "./kernel.ts"
 import type { TensorData } from "./tensor-data.ts"
 import { isTracing, whileTracing } from "./traced.ts"
 
@@ -16,6 +16,8 @@ export interface Dependence {
   readonly inputs?: ReadonlyArray<string>
   /** Names of the attributes it reads, or what it takes from them; undefined where that is no few numbers. */
   readonly constants?: ReadonlyArray<string> | ((inputs: never, attrs: never) => ReadonlyArray<Constant> | undefined)
+  /** What the backend is to have beside its tensors before the kernel runs, made where it is not there yet. */
+  readonly prepare?: (inputs: never, scope: KernelScope) => void
 }
 
 /** An output: memory of its own, or an input's. */
@@ -77,9 +79,10 @@ class Programs {
 /**
  * `kernel`, of which everything that it asks of libtorch and of the addon's CPU kernels is recorded once for each layout of
  * its inputs and each set of constants, and then done again in one crossing, without the kernel. It may depend on nothing
- * else. Where it looks at values, at what lies in the same memory, or does what cannot be recorded, it runs as it is.
+ * else. Where it looks at values, at whether memory is shared, or does what cannot be recorded, it runs as it is; also where
+ * tensors lie side by side that did not, or no longer do.
  */
-export const replayed = ({ constants = [], inputs: names }: Dependence, kernel: Kernel): Kernel => {
+export const replayed = ({ constants = [], inputs: names, prepare }: Dependence, kernel: Kernel): Kernel => {
   let programs: Programs | undefined
   const constantsOf =
     typeof constants === "function"
@@ -96,12 +99,14 @@ export const replayed = ({ constants = [], inputs: names }: Dependence, kernel: 
       programs?.clear()
       programs = new Programs(backend)
     }
+    prepare?.(inputs as never, scope)
     const data = dataOf(tensors, backend)
     const layouts = layoutsOf(data)
     const hash = hashOf(layouts)
     const known = found(programs.find(hash), given, layouts, tensors)
     if (known !== undefined) {
-      return known.number < 0 ? kernel(inputs, attrs, scope) : replay(known, tensors, data, backend)
+      const again = known.number < 0 ? undefined : replay(known, tensors, data, backend)
+      return again ?? kernel(inputs, attrs, scope)
     }
     const handles = operandsOf(data)
     // what is done with one tensor twice says nothing of two
@@ -194,7 +199,13 @@ const haveShapes = (tensors: Tensors, shapes: Program["shapes"]): boolean => {
   return true
 }
 
-const replay = (program: Program, tensors: Tensors, data: Data, backend: TorchBackend): ReturnType<Kernel> => {
+/** Undefined, and nothing done, where it cannot be done again with tensors that lie so to each other. */
+const replay = (
+  program: Program,
+  tensors: Tensors,
+  data: Data,
+  backend: TorchBackend
+): ReturnType<Kernel> | undefined => {
   const { isList, number, outputs } = program
   const { operands } = backend.addon
   let count = 0
@@ -203,7 +214,7 @@ const replay = (program: Program, tensors: Tensors, data: Data, backend: TorchBa
     operands[count++] = each.handle!
     if (each.companion !== undefined) operands[count++] = each.companion
   }
-  backend.addon.programRun(number)
+  if (!backend.addon.programRun(number)) return undefined
   let place = 0
   const made: Array<TensorInfo> = []
   for (const { info, layout, shared } of outputs) {

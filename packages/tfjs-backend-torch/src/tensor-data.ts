@@ -40,6 +40,8 @@ export class TensorData {
   range: IndexRange | undefined = undefined
   /** Its memory is a part, nobody else's, of what several tensors lie in. */
   isPart = false
+  /** Tensors whose memory that products read was laid end to end, this one among them; the same list in each. */
+  joint: ReadonlyArray<TensorData> | undefined = undefined
   /** All values are known to be the same. */
   uniform = false
   /** The addon's numbers for how the tensor and its companion lie; 0 where nobody has asked yet, or there is none. */
@@ -61,6 +63,7 @@ export class TensorData {
 
   set handle(handle: Handle | undefined) {
     this.layout = 0
+    this.joint = undefined
     this.guard.memory.handle = handle
   }
 
@@ -70,6 +73,7 @@ export class TensorData {
 
   set companion(handle: Handle | undefined) {
     this.companionLayout = 0
+    this.joint = undefined
     this.guard.memory.companion = handle
   }
 }

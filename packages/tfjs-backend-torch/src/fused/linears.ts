@@ -2,7 +2,7 @@ import type { TensorInfo } from "@tensorflow/tfjs-core"
 import type { Handle } from "../addon.ts"
 import { aten, atenOwned } from "../aten.ts"
 import type { Kernel, KernelScope } from "../kernel.ts"
-import { FLOAT32 } from "../scalar-type.ts"
+import { FLOAT32, STORAGE_TYPES } from "../scalar-type.ts"
 import { traced } from "../traced.ts"
 import { addMatrixProduct, matrixProduct } from "./matrix-product.ts"
 import { product } from "./product.ts"
@@ -33,12 +33,19 @@ const jointWeights = (weights: List, type: number, scope: KernelScope): Handle |
   if (known !== null) return scope.temporary(known)
   const joint = scope.temporary(catOwned(copies, 0))
   let first = 0
-  for (const weight of weights) {
-    const rows = weight.shape[0]!
-    backend.moveCompute(weight, narrowOwned(joint, 0, first, rows))
-    first += rows
-  }
+  const parts = weights.map(({ shape: [rows] }) => {
+    first += rows!
+    return narrowOwned(joint, 0, first - rows!, rows)
+  })
+  backend.moveCompute(weights, parts)
   return joint
+}
+
+/** Lays the weights' narrow copies end to end, where products with `x` are to read such and they do not lie so yet. */
+const joinWeights = (weights: List, x: TensorInfo, scope: KernelScope): void => {
+  if (weights.length === 1 || scope.backend.areJoint(weights)) return
+  const type = typeOf(scope.of(x))
+  jointWeights(weights, type === FLOAT32 ? STORAGE_TYPES[scope.backend.storage] : type, scope)
 }
 
 /** Matrices as columns of one: itself where they are parts of it, else a copy. */
@@ -57,22 +64,27 @@ const cut = (handle: Handle, axis: 0 | 1, sizes: ReadonlyArray<number>): Readonl
   })
 }
 
+type Group = readonly [x: TensorInfo, ...weights: Array<TensorInfo>]
+
 /** [x, W, W, …] → [x·Wᵀ, …] */
-export const linears: Kernel = replayed({}, ([x, ...weights]: [TensorInfo, ...Array<TensorInfo>], _, scope) => {
-  const rows = activation(x, scope)
-  const type = typeOf(rows)
-  for (const weight of weights) scope.backend.compute(weight)
-  const joint = jointWeights(weights, type, scope)
-  const all =
-    joint === undefined
-      ? products(scope, [rows, ...weights.map((weight) => scope.backend.compute(weight))])
-      : cut(
-          product(rows, joint, scope),
-          1,
-          weights.map(({ shape }) => shape[0]!)
-        )
-  return all.map((values, i) => scope.out(values, "float32", [x.shape[0]!, weights[i]!.shape[0]!]))
-})
+export const linears: Kernel = replayed(
+  { prepare: ([x, ...weights]: Group, scope) => joinWeights(weights, x, scope) },
+  ([x, ...weights]: Group, _, scope) => {
+    const rows = activation(x, scope)
+    const type = typeOf(rows)
+    for (const weight of weights) scope.backend.compute(weight)
+    const joint = jointWeights(weights, type, scope)
+    const all =
+      joint === undefined
+        ? products(scope, [rows, ...weights.map((weight) => scope.backend.compute(weight))])
+        : cut(
+            product(rows, joint, scope),
+            1,
+            weights.map(({ shape }) => shape[0]!)
+          )
+    return all.map((values, i) => scope.out(values, "float32", [x.shape[0]!, weights[i]!.shape[0]!]))
+  }
+)
 
 /** [x, W, …] → [x·Wᵀ, …] in the storage of x */
 export const products = traced((scope, [x, ...weights]) =>
@@ -104,25 +116,31 @@ const pairsOf = (tensors: ReadonlyArray<Handle | undefined>) => {
 /** [x, dy, …] → [dyᵀ·x, …] */
 const outerProducts = traced((scope, [x, ...slopes]) => slopes.map((slope) => matrixProduct(t(slope), x!, scope)))
 
+/** The weights of a list of as many slopes before them, and perhaps a sum behind. */
+const weightsOf = (inputs: List): List => inputs.slice(Math.floor(inputs.length / 2), 2 * Math.floor(inputs.length / 2))
+
 /** [dy, …, W, …] → Σ dy·W, and a sum before it where one is at the end: in that one's memory where it is its own */
-export const linearsInputGradient: Kernel = replayed({}, (inputs: List, _, scope) => {
-  const count = Math.floor(inputs.length / 2)
-  const [dys, weights, sum] = [inputs.slice(0, count), inputs.slice(count, 2 * count), inputs[2 * count]]
-  const slopes = dys.map((dy) => activation(dy, scope))
-  const type = typeOf(slopes[0]!)
-  const shape = [dys[0]!.shape[0]!, weights[0]!.shape[1]!]
-  const joint = weights.length === 1 ? undefined : jointWeights(weights, type, scope)
-  const operands =
-    joint === undefined
-      ? [...slopes, ...weights.map((weight) => scope.backend.compute(weight))]
-      : [columnsOf(slopes, scope), joint]
-  if (sum === undefined) return scope.out(summedProducts(scope, operands)[0]!, "float32", shape)
-  if (typeOf(scope.of(sum)) !== type || scope.backend.isShared(sum)) {
-    return scope.out(addTo(scope.of(sum), summedProducts(scope, operands)[0]!), "float32", shape)
+export const linearsInputGradient: Kernel = replayed(
+  { prepare: (inputs: List, scope) => joinWeights(weightsOf(inputs), inputs[0]!, scope) },
+  (inputs: List, _, scope) => {
+    const count = Math.floor(inputs.length / 2)
+    const [dys, weights, sum] = [inputs.slice(0, count), weightsOf(inputs), inputs[2 * count]]
+    const slopes = dys.map((dy) => activation(dy, scope))
+    const type = typeOf(slopes[0]!)
+    const shape = [dys[0]!.shape[0]!, weights[0]!.shape[1]!]
+    const joint = weights.length === 1 ? undefined : jointWeights(weights, type, scope)
+    const operands =
+      joint === undefined
+        ? [...slopes, ...weights.map((weight) => scope.backend.compute(weight))]
+        : [columnsOf(slopes, scope), joint]
+    if (sum === undefined) return scope.out(summedProducts(scope, operands)[0]!, "float32", shape)
+    if (typeOf(scope.of(sum)) !== type || scope.backend.isShared(sum)) {
+      return scope.out(addTo(scope.of(sum), summedProducts(scope, operands)[0]!), "float32", shape)
+    }
+    addProducts(scope, [scope.of(sum), ...operands])
+    return scope.written(sum)
   }
-  addProducts(scope, [scope.of(sum), ...operands])
-  return scope.written(sum)
-})
+)
 
 /** [dy, …, x] → [dyᵀ·x, …] */
 export const linearsWeightGradients: Kernel = replayed({}, (inputs: List, _, scope) => {

@@ -3,7 +3,7 @@ import type { Handle } from "../addon.ts"
 import { aten, atenAll, atenInPlace, atenOwned } from "../aten.ts"
 import { type Kernel, type KernelScope, sizeOf } from "../kernel.ts"
 import { BFLOAT16, FLOAT32, FLOAT64 } from "../scalar-type.ts"
-import { cudaStorage, launch, spread } from "./cuda/kernels.ts"
+import { cudaStorage, launchEach, spread, THREADS } from "./cuda/kernels.ts"
 import { cudaNorm } from "./cuda/launches.ts"
 import { dense, isHostReal, renewCopy, wide } from "./storage.ts"
 import { isDense, typeOf } from "../handle-facts.ts"
@@ -99,7 +99,7 @@ export const adamw: Kernel = (inputs: ReadonlyArray<TensorInfo>, attrs: AdamwAtt
     }
   })
   const onCuda = items.filter(({ gradient }) => cudaStorage([gradient], scope) !== undefined)
-  for (const item of onCuda) cudaAdamw(item, attrs, scope)
+  cudaAdamw(onCuda, attrs, scope)
   const onHost = items.filter((item) => isHostItem(item, scope))
   if (onHost.length > 0) hostAdamw(onHost, attrs, scope)
   const done = onCuda.length + onHost.length
@@ -173,18 +173,20 @@ const hostAdamw = (items: ReadonlyArray<Item>, attrs: AdamwAttributes, scope: Ke
   )
 }
 
-const cudaAdamw = (
-  { copy, decay, gradient, size, stepSize, updated }: Item,
-  { beta1, beta2, denominatorScale, epsilon, gradientScale }: AdamwAttributes,
-  scope: KernelScope
-): void => {
-  const [parameter, first, second] = updated
-  // 16 bytes of float32 a thread: with 32, neighbours' accesses leave gaps and each sector is written in two halves
-  const W = size % 4 === 0 ? 4 : 1
-  const narrow = copy !== undefined && typeOf(copy) === BFLOAT16 ? copy : null
+const cudaAdamw = (items: ReadonlyArray<Item>, attrs: AdamwAttributes, scope: KernelScope): void => {
+  const { beta1, beta2, denominatorScale, epsilon, gradientScale } = attrs
+  const each = items.map(({ copy, decay, gradient, size, stepSize, updated }) => {
+    // 16 bytes of float32 a thread: with 32, neighbours' accesses leave gaps and each sector is written in two halves
+    const W = size % 4 === 0 ? 4 : 1
+    const { blocks } = spread(size / W)
+    const narrow = copy !== undefined && typeOf(copy) === BFLOAT16 ? copy : 0
+    const members = [updated[0], gradient, updated[1], updated[2], narrow, size / W, decay, stepSize]
+    return { macros: { T: cudaStorage([gradient], scope)!, W }, blocks, members }
+  })
   // 1 − β of a float32 has four digits
-  const factors = [beta2, 1 - beta1, 1 - beta2, epsilon, decay, stepSize, denominatorScale, gradientScale]
-  const args = [parameter, gradient, first, second, narrow, size / W, ...factors]
-  launch("adamw", { ...spread(size / W), macros: { T: cudaStorage([gradient], scope)!, W }, args }, scope)
-  if (copy !== undefined && narrow === null) renewCopy(copy, parameter, scope)
+  const factors = [beta2, 1 - beta1, 1 - beta2, epsilon, denominatorScale, gradientScale]
+  launchEach("adamw", THREADS, each, () => factors, scope)
+  for (const { copy, updated } of items) {
+    if (copy !== undefined && typeOf(copy) !== BFLOAT16) renewCopy(copy, updated[0], scope)
+  }
 }

@@ -24,7 +24,7 @@ interface Source {
 
 /** The kernels by the names of their functions. All call `awaitOthers` before they touch what another may write. */
 export const SOURCES = {
-  adamw: { text: ADAMW, signature: "ppppplffffffff" },
+  adamw: { text: ADAMW, signature: "(ppppplffi)iffffff" },
   allowLogits: { text: ALLOW_LOGITS, signature: "ppppi" },
   cacheHeads: { text: CACHE_HEADS, signature: "ssspppppppliiiiiii" },
   editLogits: { text: EDIT_LOGITS, signature: "ppppi" },
@@ -44,7 +44,7 @@ export const SOURCES = {
   rowSums: { text: ROW_SUMS, signature: "ppppi" },
   sampleTokens: { text: SAMPLE_TOKENS, signature: "ppppppi" },
   scaleRows: { text: SCALE_ROWS, signature: "pppli" },
-  squares: { text: SQUARES, signature: "ppil" },
+  squares: { text: SQUARES, signature: "(pli)ipi" },
   unfoldNf4: { text: UNFOLD_NF4, signature: "ppppfl" }
 } as const satisfies Record<string, Source>
 
@@ -74,7 +74,7 @@ export interface Launch {
   readonly blocks: number
   readonly threads: number
   readonly macros: Macros
-  readonly args: ReadonlyArray<Handle | number | null>
+  readonly args: ReadonlyArray<Handle | number | null | Float64Array>
 }
 
 export const launch = (
@@ -83,16 +83,59 @@ export const launch = (
   scope: KernelScope
 ): void => scope.backend.cuda!.addon.kernelLaunch(kernelOf(name, macros, scope), blocks, threads, ...args)
 
-const THREADS = 128
+/** Items of one launch: of 64 bytes they leave room for other arguments. */
+const MOST_ITEMS = 60
+
+/** What a kernel over many tensors is told of one. */
+interface Item {
+  readonly macros: Macros
+  readonly blocks: number
+  /** All but the last, which is where its blocks end. */
+  readonly members: ReadonlyArray<number>
+}
+
+/**
+ * One kernel over many tensors, in as few launches as their storage and the room for arguments allow. Its first arguments
+ * are the items and their number; those that follow may depend on how many blocks there were in launches before.
+ */
+export const launchEach = (
+  name: keyof typeof SOURCES,
+  threads: number,
+  items: ReadonlyArray<Item>,
+  args: (blocksBefore: number) => ReadonlyArray<Handle | number>,
+  scope: KernelScope
+): void => {
+  let before = 0
+  for (const { macros, part } of parts(items)) {
+    let end = 0
+    const rows = part.flatMap(({ blocks, members }) => [...members, (end += blocks)])
+    const given = [Float64Array.from(rows), part.length, ...args(before)]
+    launch(name, { blocks: end, threads, macros: { ...macros, MOST_ITEMS }, args: given }, scope)
+    before += end
+  }
+}
+
+/** Those of the same macros, as many as one launch takes. */
+const parts = (items: ReadonlyArray<Item>) => {
+  const open = new Map<string, Array<Item>>()
+  const all: Array<{ readonly macros: Macros; readonly part: Array<Item> }> = []
+  for (const item of items) {
+    const key = Object.values(item.macros).join()
+    let part = open.get(key)
+    if (part === undefined || part.length === MOST_ITEMS) {
+      part = []
+      open.set(key, part)
+      all.push({ macros: item.macros, part })
+    }
+    part.push(item)
+  }
+  return all
+}
+
+export const THREADS = 128
 
 /** Threads and blocks for `packs` independent packs, one a thread: on an H200 faster than threads that walk on. */
 export const spread = (packs: number) => ({ threads: THREADS, blocks: Math.ceil(packs / THREADS) })
-
-/** The same for a kernel that leaves a number a block: as many blocks as are at work at one time. */
-export const spreadSums = (packs: number, { backend }: KernelScope) => ({
-  threads: 256,
-  blocks: Math.min(Math.ceil(packs / 256), 8 * backend.cuda!.multiprocessors)
-})
 
 /** The macro T; undefined for storage that the kernels do not read. */
 export const storageMacro = (scalarType: number): string | undefined =>

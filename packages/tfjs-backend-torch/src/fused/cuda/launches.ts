@@ -4,7 +4,7 @@ import type { KernelScope } from "../../kernel.ts"
 import { sizeOf } from "../../kernel.ts"
 import { FLOAT32, FLOAT64 } from "../../scalar-type.ts"
 import { emptyOf } from "../storage.ts"
-import { cudaStorage, launch, packWidth, spread, spreadSums } from "./kernels.ts"
+import { cudaStorage, launch, launchEach, packWidth, spread } from "./kernels.ts"
 import { typeOf } from "../../handle-facts.ts"
 
 // Our CUDA kernels on handles that lie in memory order; T is the storage macro of their numbers.
@@ -177,21 +177,22 @@ export const cudaRmsGradient = (
   return [dx, shares === undefined ? undefined : reshape(sum(shares, [0]), [width])]
 }
 
+const SUM_THREADS = 256
+
 /** [2] float32: the norm of all tensors together, and what its rounding left. */
 export const cudaNorm = (tensors: ReadonlyArray<Handle>, scope: KernelScope): Handle => {
-  const parts = tensors.map((x) => {
+  // each block leaves a number, so there are no more of them than are at work at one time
+  const most = 8 * scope.backend.cuda!.multiprocessors
+  const items = tensors.map((x) => {
     const size = sizeOf(shapeOf(x, scope))
     const W = packWidth(size)
-    return { x, W, count: size / W, T: cudaStorage([x], scope)!, ...spreadSums(size / W, scope) }
+    const blocks = Math.min(Math.ceil(size / W / SUM_THREADS), most)
+    return { macros: { T: cudaStorage([x], scope)!, W }, blocks, members: [x, size / W] }
   })
-  const total = parts.reduce((sum, { blocks }) => sum + blocks, 0)
+  const total = items.reduce((sum, { blocks }) => sum + blocks, 0)
   const sums = emptyOf([total], FLOAT64, scope)
   const out = emptyOf([2], FLOAT32, scope)
-  let first = 0
-  for (const { T, W, blocks, count, threads, x } of parts) {
-    launch("squares", { blocks, threads, macros: { T, W }, args: [x, sums, first, count] }, scope)
-    first += blocks
-  }
+  launchEach("squares", SUM_THREADS, items, (before) => [sums, before], scope)
   launch("root", { blocks: 1, threads: 1024, macros: { T: "float", W: 1 }, args: [sums, out, total] }, scope)
   return out
 }

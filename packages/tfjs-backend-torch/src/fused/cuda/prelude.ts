@@ -76,6 +76,24 @@ template <> struct Memory<8> {
 template <typename S> __device__ inline Pack<W> load(const S* p) { return Memory<W>::load(p); }
 template <typename S> __device__ inline void store(S* p, Pack<W> x) { Memory<W>::store(p, x); }
 
+#ifdef MOST_ITEMS
+/** Tensors that one launch is about, each of which has the blocks up to its end. */
+template <typename Item> struct Items { Item at[MOST_ITEMS]; };
+
+/** The item a block is about, and its place among that one's blocks. */
+struct Place { int item, block, blocks; };
+
+template <typename Item> __device__ inline Place placeAmong(const Items<Item>& items, int count) {
+  int low = 0, high = count - 1;
+  while (low < high) {
+    const int middle = (low + high) / 2;
+    if ((int)blockIdx.x < items.at[middle].end) high = middle; else low = middle + 1;
+  }
+  const int begin = low == 0 ? 0 : items.at[low - 1].end;
+  return {low, (int)blockIdx.x - begin, items.at[low].end - begin};
+}
+#endif
+
 /** Sum over the block, in the same order every time; all threads get it. */
 template <typename S> __device__ inline S blockSum(S x) {
   __shared__ S parts[33];
