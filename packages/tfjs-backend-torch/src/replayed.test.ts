@@ -1,7 +1,7 @@
 import * as tf from "@tensorflow/tfjs-core"
 import { afterEach, beforeAll, beforeEach, describe, expect, it, vi } from "vitest"
 import { type Addon, addonPath, isTorchError, loadAddon } from "./addon.ts"
-import { aten, atenInPlace, inScope } from "./aten.ts"
+import { aten, atenInPlace, atenOwned, inScope } from "./aten.ts"
 import type { TorchBackend } from "./backend.ts"
 import { type Kernel, KernelScope } from "./kernel.ts"
 import { registerTorchBackend } from "./register.ts"
@@ -12,6 +12,7 @@ import { traced } from "./traced.ts"
 
 const [add, sub, mm, reshape] = [aten("add.Scalar"), aten("sub.Tensor"), aten("mm"), aten("reshape")]
 const addInto = atenInPlace("add_.Scalar")
+const narrowOwned = atenOwned("narrow")
 
 type Named = Record<"a" | "b", tf.Tensor>
 
@@ -48,6 +49,7 @@ describe.skipIf(addonPath() === undefined)("replayed", () => {
     return { values, isReplayed }
   }
   const tidily = (body: () => void) => tf.tidy(body)
+  const scope = () => new KernelScope(backend)
 
   it("does again what was done: other values, by the names of the inputs and not by their order", () => {
     tidily(() => {
@@ -156,6 +158,72 @@ describe.skipIf(addonPath() === undefined)("replayed", () => {
         const again = replayed({ inputs: ["a"] }, kernel)
         for (let i = 0; i < 3; i++) expect(outcome(again, { a: tf.tensor1d([i]) }).isReplayed).toBe(false)
       }
+    })
+  })
+
+  it("asks again whether tensors lie side by side, and runs as it is where the answer is another", () => {
+    tidily(() => {
+      const joined = vi.spyOn(addon, "joined")
+      const kernel = replayed({ inputs: ["a", "b"] }, ({ a, b }: Named, _, scope) => {
+        const [first, second] = [scope.of(a), scope.of(b)]
+        const whole = addon.joined([first, second], 0)
+        if (whole === null) return scope.out(sub(first, second), "float32", a.shape)
+        return scope.out(add(scope.temporary(whole), 1), "float32", [a.shape[0]! + b.shape[0]!])
+      })
+      /** Two tensors of memory of their own, or parts of one. */
+      const pair = (numbers: ReadonlyArray<number>, together: boolean): Named => {
+        const [a, b] = [numbers.slice(0, 2), numbers.slice(2)].map((part) => tf.tensor1d([...part])) as [never, never]
+        if (!together) return { a, b }
+        const whole = inScope(() => {
+          const all = scope().temporary(addon.fromHost(Float32Array.from(numbers), [4], FLOAT32, "cpu"))
+          return [0, 2].map((from) => narrowOwned(all, 0, from, 2))
+        })
+        backend.moveCompute([a, b], whole)
+        expect([backend.areJoint([a, b]), backend.areJoint([b, a]), backend.areJoint([a])]).toEqual([
+          true,
+          false,
+          false
+        ])
+        return { a, b }
+      }
+      const apart = [[[2], [-2, -2]]]
+      expect(outcome(kernel, pair([1, 2, 3, 4], true))).toEqual({ values: [[[4], [2, 3, 4, 5]]], isReplayed: false })
+      expect(outcome(kernel, pair([5, 6, 7, 8], true))).toEqual({ values: [[[4], [6, 7, 8, 9]]], isReplayed: true })
+      const asked = joined.mock.calls.length
+      expect(asked).toBe(1)
+      // the program is asked, and then the kernel
+      expect(outcome(kernel, pair([1, 2, 3, 4], false)).values).toEqual(apart)
+      expect(joined.mock.calls.length).toBe(2)
+      expect(outcome(kernel, pair([1, 2, 3, 4], true)).values).toEqual([[[4], [2, 3, 4, 5]]])
+      expect(joined.mock.calls.length).toBe(2)
+    })
+  })
+
+  it("does not ask again once something was written", () => {
+    tidily(() => {
+      const kernel = replayed({ inputs: ["a", "b"] }, ({ a, b }: Named, _, scope) => {
+        const sum = add(scope.of(a), 0)
+        addInto(sum, 1)
+        addon.joined([scope.of(a), scope.of(b)], 0)
+        return scope.out(sum, "float32", a.shape)
+      })
+      for (let i = 0; i < 2; i++) {
+        const [a, b] = [tf.tensor1d([i]), tf.tensor1d([2])]
+        expect(outcome(kernel, { a, b })).toEqual({ values: [[[1], [i + 1]]], isReplayed: false })
+      }
+    })
+  })
+
+  it("prepares what a kernel is to find, before it looks for what it knows", () => {
+    tidily(() => {
+      let prepared = 0
+      const kernel = replayed(
+        { inputs: ["a"], prepare: ({ a }: Named) => void (prepared += backend.hasCompanion(a) ? 0 : 1) },
+        ({ a }: Named, _, scope) => scope.out(add(scope.of(a), 1), "float32", a.shape)
+      )
+      const a = tf.tensor1d([1])
+      for (const isReplayed of [false, true]) expect(outcome(kernel, { a }).isReplayed).toBe(isReplayed)
+      expect(prepared).toBe(2)
     })
   })
 

@@ -81,6 +81,29 @@ const adamwSuite = () =>
       })
     })
 
+    it("updates any number of tensors of any size as it updates each alone, and the norm is that of all", () => {
+      leavesNothing(() => {
+        const sizes = Array.from({ length: 150 }, (_, i) => (i % 7 === 3 ? 4 * i + 1300 : (5 * i) % 37))
+        const made = (size: number, i: number) => item([...noise([size], `value ${i}`).dataSync()], i % 3)
+        const slopes = sizes.map((size, i) => noise([size], `slope ${i}`))
+        const [together, alone] = [sizes.map(made), sizes.map(made)]
+        const step = { ...options, gradientScale: 0.7, step: 3 }
+        adamwUpdate(
+          together.map((one, i) => ({ ...one, gradient: slopes[i]! })),
+          step
+        )
+        alone.forEach((one, i) => adamwUpdate([{ ...one, gradient: slopes[i]! }], step))
+        together.forEach((one, i) => {
+          for (const name of ["parameter", "firstMoment", "secondMoment"] as const) {
+            expectClose(one[name], alone[i]![name], 0)
+          }
+        })
+        const square = slopes.reduce((sum, slope) => slope.dataSync().reduce((part, x) => part + x * x, sum), 0)
+        expect(Math.abs(globalNorm(slopes) / Math.sqrt(square) - 1)).toBeLessThan(1e-12)
+        for (const one of [...together, ...alone]) release(one)
+      })
+    })
+
     it("leaves alone whatever shares memory with the parameter, and matMul sees the new values", () => {
       leavesNothing(() => {
         const start = tf.tensor2d([1, 2, 3, 4], [2, 2])
