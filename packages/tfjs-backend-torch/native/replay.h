@@ -113,6 +113,9 @@ inline std::optional<std::vector<at::Tensor>> RunProgram(const Program& program,
       RunOperator(step, tensors);
     } else if (step.memory) {
       tensors.push_back(NewMemory(*step.memory));
+    } else if (step.view) {
+      CallsOf().views += 1;
+      tensors.push_back(ViewOf(tensors[step.view->base], *step.view));
     } else if (step.joining) {
       if (!RunJoining(step, tensors)) return std::nullopt;
     } else {

@@ -35,13 +35,29 @@ struct Memory {
   at::TensorOptions options;
 };
 
+/** A tensor on another's memory: how it lies, and from how far behind the other's beginning on. */
+struct View {
+  size_t base;
+  std::vector<int64_t> sizes;
+  std::vector<int64_t> strides;
+  int64_t distance;
+};
+
+/** Without the dispatcher, which takes longer than the view itself. */
+inline at::Tensor ViewOf(const at::Tensor& base, const View& view) {
+  auto made = at::detail::make_tensor<c10::TensorImpl>(c10::TensorImpl::VIEW, c10::Storage(base.storage()),
+                                                       base.key_set(), base.dtype());
+  made.unsafeGetTensorImpl()->set_sizes_and_strides(view.sizes, view.strides, base.storage_offset() + view.distance);
+  return made;
+}
+
 /** Tensors that were asked whether they lie side by side along an axis, and what the answer was. */
 struct Joining {
   int64_t axis;
   bool joined;
 };
 
-/** The call of an operator, or of a kernel of ours, or a tensor that one of those fills, or one over others beside each other. */
+/** The call of an operator, or of a kernel of ours, or a tensor: one that those fill, a view, one over others beside each other. */
 struct Step {
   const Operator* op = nullptr;
   /** With empty places where tensors go. */
@@ -52,6 +68,7 @@ struct Step {
   std::string_view name;
   std::vector<size_t> tensors;
   std::optional<Memory> memory;
+  std::optional<View> view;
   std::optional<Joining> joining;
 };
 
@@ -121,6 +138,7 @@ class Tracing {
 
   void Results(const Operator& op, const torch::jit::Stack& stack) {
     if (program_ == nullptr || op.writes) return;
+    if (op.mayBeView) NoteView(stack);
     for (const auto& tensor : TensorsOf(stack)) Number(tensor);
   }
 
@@ -188,6 +206,19 @@ class Tracing {
   }
 
  private:
+  /** Where the last step gave a view of its first tensor, and nothing else, the view is all that is kept of it. */
+  void NoteView(const torch::jit::Stack& results) {
+    const auto& holes = program_->steps.back().holes;
+    if (results.size() != 1 || !results[0].isTensor() || holes.empty() || holes[0].argument != 0 || holes[0].element) return;
+    const auto& result = results[0].toTensor();
+    const auto& base = held_[holes[0].tensor];
+    if (!result.defined() || !result.is_alias_of(base) || result.dtype() != base.dtype()) return;
+    Step step;
+    const auto distance = result.storage_offset() - base.storage_offset();
+    step.view = {holes[0].tensor, result.sizes().vec(), result.strides().vec(), distance};
+    program_->steps.back() = std::move(step);
+  }
+
   static bool HasTensors(c10::ArrayRef<c10::IValue> values) {
     for (const auto& value : values) {
       if (value.isTensor()) return true;

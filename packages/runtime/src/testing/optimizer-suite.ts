@@ -98,7 +98,7 @@ const adamwSuite = () =>
             expectClose(one[name], alone[i]![name], 0)
           }
         })
-        const square = slopes.reduce((sum, slope) => slope.dataSync().reduce((part, x) => part + x * x, sum), 0)
+        const square = slopes.flatMap((slope) => [...slope.dataSync()]).reduce((sum, x) => sum + x * x, 0)
         expect(Math.abs(globalNorm(slopes) / Math.sqrt(square) - 1)).toBeLessThan(1e-12)
         for (const one of [...together, ...alone]) release(one)
       })

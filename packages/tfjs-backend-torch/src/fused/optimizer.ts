@@ -31,7 +31,8 @@ const twoParts = (exact: Handle): Handle => {
 export const globalNorm: Kernel = (inputs: Record<string, TensorInfo>, _, scope) => {
   const values = Object.values(inputs).map((x) => dense(x, scope))
   const onCuda = values.every((value) => cudaStorage([value], scope) !== undefined)
-  if (onCuda) return scope.out(cudaNorm(values, scope), "float32", [2])
+  const sizes = () => Object.values(inputs).map(({ shape }) => sizeOf(shape))
+  if (onCuda) return scope.out(cudaNorm(values, sizes(), scope), "float32", [2])
   if (values.every((value) => isHostReal(value, scope))) return scope.out(hostNorm(values, scope), "float32", [2])
   const norms = values.map((value) => vectorNorm(value, 2, undefined, false, FLOAT64))
   return scope.out(twoParts(vectorNorm(stack(norms), 2, undefined, false, FLOAT64)), "float32", [2])

@@ -1,31 +1,57 @@
 import type { Handle } from "../../addon.ts"
+import { aten } from "../../aten.ts"
 import { type KernelScope, sizeOf } from "../../kernel.ts"
 import { FLOAT32, INT32 } from "../../scalar-type.ts"
-import type { RowSumList, RowSums } from "../row-sums.ts"
+import type { RowSums } from "../row-sums.ts"
 import { emptyOf, zerosOf } from "../storage.ts"
 import { launch, packWidth, spread } from "./kernels.ts"
 import { emptyLike, shapeOf } from "./launches.ts"
 import { typeOf } from "../../handle-facts.ts"
+
+const narrow = aten("narrow")
 
 /** The rows of x [N, D] added up, [rows, D] in the storage of x. */
 export const cudaRowSums = (x: Handle, sums: RowSums, rows: number, T: string, scope: KernelScope): Handle => {
   const width = shapeOf(x, scope)[1]!
   const out = zerosOf([rows, width], typeOf(x), scope)
   if (width === 0) return out
-  const order = scope.upload(sums.order, [sums.order.length], INT32)
-  addRows({ x, T, order, list: sums.whole, out, O: T }, width, scope)
+  const [order, whole, parts, ofParts] = uploaded([sums.order, sums.whole, sums.parts, sums.ofParts], scope)
+  addRows({ x, T, order, list: whole, out, O: T }, width, scope)
   if (sums.parts.length === 0) return out
-  const parts = emptyOf([sums.parts.length / 3, width], FLOAT32, scope)
-  addRows({ x, T, order, list: sums.parts, out: parts, O: "float" }, width, scope)
-  addRows({ x: parts, T: "float", order: null, list: sums.ofParts, out, O: T }, width, scope)
+  const partSums = emptyOf([sums.parts.length / 3, width], FLOAT32, scope)
+  addRows({ x, T, order, list: parts, out: partSums, O: "float" }, width, scope)
+  addRows({ x: partSums, T: "float", order: undefined, list: ofParts, out, O: T }, width, scope)
   return out
+}
+
+/** A list on the device, and how many numbers it has. */
+interface List {
+  readonly handle: Handle
+  readonly length: number
+}
+
+/** Parts of one upload: each costs the host as much as several launches. */
+const uploaded = <const L extends ReadonlyArray<Int32Array>>(lists: L, scope: KernelScope) => {
+  const all = new Int32Array(lists.reduce((sum, { length }) => sum + length, 0))
+  let first = 0
+  const places = lists.map((list) => {
+    all.set(list, first)
+    first += list.length
+    return { first: first - list.length, length: list.length }
+  })
+  const handle = scope.upload(all, [all.length], INT32)
+  return places.map((place) => ({
+    handle: narrow(handle, 0, place.first, place.length),
+    length: place.length
+  })) as { readonly [K in keyof L]: List }
 }
 
 interface Addition {
   readonly x: Handle
   readonly T: string
-  readonly order: Handle | null
-  readonly list: RowSumList
+  readonly order: List | undefined
+  /** Triples, see `RowSumList`. */
+  readonly list: List
   readonly out: Handle
   readonly O: string
 }
@@ -33,10 +59,9 @@ interface Addition {
 const addRows = ({ O, T, list, order, out, x }: Addition, width: number, scope: KernelScope): void => {
   if (list.length === 0) return
   const W = packWidth(width)
-  const count = list.length / 3
-  const triples = scope.upload(list, [count, 3], INT32)
   const threads = Math.min(256, 32 * Math.ceil(width / W / 32))
-  launch("rowSums", { blocks: count, threads, macros: { T, O, W }, args: [x, order, triples, out, width / W] }, scope)
+  const args = [x, order?.handle ?? null, list.handle, out, width / W]
+  launch("rowSums", { blocks: list.length / 3, threads, macros: { T, O, W }, args }, scope)
 }
 
 /** Row i of x [N, D] times factor i [N] float32. */
