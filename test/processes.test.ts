@@ -332,6 +332,43 @@ describe.skipIf(!hasGolden || !torchIsSetUp)("a run that processes share", () =>
     expect(told.stderr).toContain(`the processes of this run cannot go on: process 1 has failed: ${reason}`)
   }, 120_000)
 
+  /** Runs imitation that one of two processes does otherwise. */
+  const apart = (output: string, which: number, what: "waits" | "passes", ...more: ReadonlyArray<string>) => {
+    const files = ["--model", modelFolder("deep"), "--train", join(golden, "preferences.jsonl")]
+    const processes = ["--processes", "2", "--process", String(which), "--what", what, ...more]
+    const recipe = join(root, "test", "fixtures", "recipes", "apart.ts")
+    return plumb(["run", recipe, ...files, "--output", output, "--backend", "torch", ...processes])
+  }
+
+  it("ends within its patience where a process lives but never comes, whichever it is", async () => {
+    const begun = performance.now()
+    const ends = [0, 1].map(async (which) => {
+      const output = join(folder, "waiting", String(which))
+      const { code, stderr } = await apart(output, which, "waits", "--patience", "10")
+      expect(code).toBe(1)
+      const said = `the processes of this run cannot go on: process ${which} of 2 did not come to partial sum`
+      expect(stderr).toMatch(new RegExp(`${said} \\d+ of \\d+ bytes within 10 s`))
+      expect(processesOf(output)).toEqual([])
+    })
+    await Promise.all(ends)
+    // the one that never comes is stopped 15 s after the other has ended
+    expect(performance.now() - begun).toBeLessThan(60_000)
+  }, 120_000)
+
+  it.for(["gradients", "full"])(
+    "says where one makes other passes than the rest: --sharding %s",
+    { timeout: 60_000 },
+    async (sharding) => {
+      const { code, stderr } = await apart(join(folder, "passes", sharding), 1, "passes", "--sharding", sharding)
+      // nothing is exchanged in a pass over whole weights
+      if (sharding === "gradients") return expect(code, stderr).toBe(0)
+      expect(code).toBe(1)
+      expect(stderr).toMatch(
+        /cannot go on: they do not make the same passes: process 0 is at [a-z ]+\d+.*, process 1 at /
+      )
+    }
+  )
+
   it("is refused where it cannot be", async () => {
     const wasm = flags("sft", join(folder, "wasm")).map((flag) => (flag === "torch" ? "wasm" : flag))
     const refused = await plumb([...wasm, "--processes", "2"])
@@ -342,6 +379,9 @@ describe.skipIf(!hasGolden || !torchIsSetUp)("a run that processes share", () =>
     })
     expect(contradicting.code).toBe(2)
     expect(contradicting.stderr).toContain("--processes 2: a launcher has started 4 (WORLD_SIZE)")
+    const hasty = await plumb([...flags("sft", join(folder, "hasty")), "--processes", "2", "--patience", "0"])
+    expect(hasty.code).toBe(2)
+    expect(hasty.stderr).toContain("--patience: expected a value greater than 0; got 0")
     const grpo = flags("grpo --max-new-tokens 8 --dynamic-sampling 2 --processes 2", join(folder, "grpo"))
     const sampling = await plumb([...grpo, "--reward-model", join(folder, "reward")])
     expect(sampling.code).toBe(1)

@@ -6,7 +6,7 @@ import { availableParallelism } from "node:os"
 import type { StopSignal } from "./stop-listener.ts"
 import { UsageError } from "./usage-error.ts"
 
-/** A process of a run ended without a word. The others were stopped. */
+/** A process of a run ended without a word of its own, or of the first one's. The others were stopped. */
 export class ProcessDied extends Schema.TaggedError<ProcessDied>()("ProcessDied", {
   rank: Schema.Int,
   processes: Schema.Int,
@@ -47,10 +47,11 @@ export const launched = (processes: number): Effect.Effect<boolean, UsageError |
     process.on("SIGINT", forward).on("SIGTERM", forward)
     const ends = yield* Effect.promise(() => Promise.all(children.map((each) => endOf(each, children))))
     process.off("SIGINT", forward).off("SIGTERM", forward)
-    const died = ends.find(({ isFirstToFail, signal }) => isFirstToFail && signal !== null)
-    if (died !== undefined) {
-      const { lastWords, rank, signal } = died
-      return yield* new ProcessDied({ rank, processes, end: signal!, lastWords: lastWords() })
+    const died = ends.find(({ isFirstToFail }) => isFirstToFail)
+    // where it said why, the first one has said it, too, unless it had to be stopped
+    if (died !== undefined && (died.signal !== null || ends[0]!.signal !== null)) {
+      const { code, lastWords, rank, signal } = died
+      return yield* new ProcessDied({ rank, processes, end: signal ?? `exit code ${code}`, lastWords: lastWords() })
     }
     process.exitCode = ends.find(({ code }) => code !== 0)?.code ?? 0
     return true

@@ -6,7 +6,7 @@ import {
   ModelRuntime,
   type ProcessesShape
 } from "@plumbline/runtime"
-import { option } from "@plumbline/training"
+import { option, Positive } from "@plumbline/training"
 import { Effect, Schema, type Scope } from "effect"
 import { UsageError } from "./usage-error.ts"
 
@@ -26,8 +26,16 @@ const shardingField = option(
   "what these processes divide: gradients, moments and exact weights (ZeRO 1 and 2), or all large weights, too, which are gathered block by block (full: FSDP, ZeRO 3)"
 )
 
+export const Patience = Positive
+
+const patienceField = option(
+  Patience,
+  1800,
+  "seconds that one of these processes waits for another, also on the GPU, before the run ends: more than the longest reward, evaluation or checkpoint takes"
+)
+
 /** What a run's processes share, as flags of every command that starts some. */
-export const sharedFields = { processes: processesField, sharding: shardingField } as const
+export const sharedFields = { processes: processesField, sharding: shardingField, patience: patienceField } as const
 
 type Environment = Readonly<Record<string, string | undefined>>
 
@@ -39,7 +47,10 @@ export const isFirstProcess = ({ RANK, WORLD_SIZE }: Environment = process.env):
   WORLD_SIZE === undefined || Number(RANK ?? 0) === 0
 
 /** Where a process is among the others. */
-export type Place = Omit<Meeting, "sharding">
+export type Place = Omit<Meeting, "sharding" | "patience">
+
+/** How the processes of a run work together. */
+export type Sharing = Pick<Meeting, "sharding" | "patience">
 
 /**
  * This process among those that a launcher started: torchrun's convention, which Slurm's and Kubernetes' operators follow.
@@ -90,7 +101,7 @@ const wrong = (name: string, environment: Environment, meaning: string): string 
 /** Joins the others, on the machine that is there, until the scope ends. */
 export const joined = (
   place: Place | undefined,
-  sharding: typeof Sharding.Type
+  { patience, sharding }: Sharing
 ): Effect.Effect<ProcessesShape, BackendUnavailable | UsageError, ModelRuntime | Scope.Scope> =>
   Effect.gen(function* () {
     if (place === undefined) {
@@ -102,5 +113,5 @@ export const joined = (
     if (backend !== "torch") {
       return yield* new BackendUnavailable({ backend, reason: "several processes share a step on torch alone" })
     }
-    return yield* joinProcesses({ ...place, sharding })
+    return yield* joinProcesses({ ...place, patience, sharding })
   })

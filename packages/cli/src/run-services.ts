@@ -1,4 +1,4 @@
-import { ModelRuntime, Processes, type Sharding } from "@plumbline/runtime"
+import { ModelRuntime, Processes } from "@plumbline/runtime"
 import { RunStore } from "@plumbline/store"
 import {
   fromFirst,
@@ -15,7 +15,7 @@ import { dirname } from "node:path"
 import { machineFields, type MachineOptions, onMachine } from "./backend.ts"
 import { checkWritable } from "./check-writable.ts"
 import { runIn } from "./find-run.ts"
-import { joined, placeAmongProcesses, sharedFields } from "./processes.ts"
+import { joined, placeAmongProcesses, sharedFields, type Sharing } from "./processes.ts"
 import { interrupted } from "./run-interrupted.ts"
 import { stopSignals } from "./stop-signals.ts"
 import { storeBeside, storeLayer } from "./store-file.ts"
@@ -34,11 +34,10 @@ export const runFlagFields = {
 } as const
 
 /** Where a run goes and what computes it. */
-export interface RunSettings extends MachineOptions {
+export interface RunSettings extends MachineOptions, Sharing {
   readonly output: string
   readonly store?: string | undefined
   readonly processes: number
-  readonly sharding: Sharding
 }
 
 export interface RunStart {
@@ -64,7 +63,7 @@ export const withRunServices =
       return yield* Effect.gen(function* () {
         // run.json names the backend itself: a run goes on with the one it was started on
         const options = { ...invocation.options, backend: (yield* ModelRuntime).backend }
-        const processes = yield* joined(place, settings.sharding)
+        const processes = yield* joined(place, settings)
         const services = Layer.mergeAll(
           RunContext.layer({ output, resume, invocation: { ...invocation, options } }),
           // the others have a store of their own, so that every process finds what its stages were

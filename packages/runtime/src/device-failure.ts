@@ -39,7 +39,7 @@ export class BatchInvarianceUnavailable extends Schema.TaggedError<BatchInvarian
   }
 }
 
-/** Another of the processes that compute together is gone or has failed, and this one cannot go on without it. */
+/** Another of the processes that compute together is gone, has failed, does not come in time or does other work, and this one cannot go on without it. */
 export class ProcessLost extends Schema.TaggedError<ProcessLost>()("ProcessLost", { reason: Schema.String }) {
   override get message() {
     return `the processes of this run cannot go on: ${this.reason}`

@@ -23,7 +23,8 @@ export interface ProcessesShape {
    * Everyone's value, by rank; plain data and typed arrays. All processes call it together, and it waits for all, the event
    * loop standing still.
    *
-   * @throws where one of them is gone or has failed, what `computing` makes `ProcessLost` of
+   * @throws where one of them is gone, has failed, does not come in time or made other passes, what `computing` makes
+   * `ProcessLost` of; so does, on a GPU, whatever reads a tensor then
    */
   readonly exchange: <A>(value: A) => ReadonlyArray<A>
 }
@@ -47,10 +48,12 @@ export interface Meeting {
   readonly prefix: string
   /** What the processes have in parts; the same in all. */
   readonly sharding: Sharding
+  /**
+   * Seconds that a process waits for another one, or its device for other devices, before all fail with `ProcessLost`: one
+   * that loads a large model, or writes a large checkpoint, keeps the others waiting.
+   */
+  readonly patience: number
 }
-
-/** How long a process waits for another: one that loads a large model, or writes a large checkpoint, keeps the others waiting. */
-const PATIENCE = 30 * 60_000
 
 /**
  * Joins the others, on the backend "torch", until the scope ends; where it ends in a failure the others hear of it.
@@ -61,25 +64,24 @@ export const joinProcesses = (meeting: Meeting): Effect.Effect<ProcessesShape, B
   Effect.acquireRelease(join(meeting), ({ rank }, exit) =>
     Effect.sync(() => {
       const { addon } = torchBackend()
-      const failure = Exit.isFailure(exit) ? Cause.squash(exit.cause) : undefined
-      // who fails because another did has nothing to tell
-      if (failure !== undefined && !isPeerFailure(failure))
-        addon.groupFail(`process ${rank} has failed: ${reasonOf(failure)}`)
+      // of several reasons the first one counts: that of who fails because another did is the same, or comes later
+      if (Exit.isFailure(exit)) addon.groupFail(reasonOf(Cause.squash(exit.cause), rank))
       addon.groupLeave()
     })
   )
 
-const isPeerFailure = (failure: unknown): boolean =>
-  failure instanceof ProcessLost || torchFailure(failure) instanceof ProcessLost
+const reasonOf = (failure: unknown, rank: number): string => {
+  const lost = failure instanceof ProcessLost ? failure : torchFailure(failure)
+  if (lost instanceof ProcessLost) return lost.reason
+  return `process ${rank} has failed: ${failure instanceof Error ? failure.message : String(failure)}`
+}
 
-const reasonOf = (failure: unknown): string => (failure instanceof Error ? failure.message : String(failure))
-
-const join = ({ firstServes, sharding, ...meeting }: Meeting) =>
+const join = ({ firstServes, patience, sharding, ...meeting }: Meeting) =>
   Effect.tryPromise({
     try: async (): Promise<ProcessesShape> => {
       const { addon, deviceIndex } = torchBackend()
       const meetsHere = firstServes && meeting.rank === 0
-      await addon.groupJoin({ ...meeting, meetsHere, patience: PATIENCE, device: deviceIndex })
+      await addon.groupJoin({ ...meeting, meetsHere, patience: Math.ceil(patience * 1000), device: deviceIndex })
       return {
         rank: meeting.rank,
         size: meeting.size,

@@ -16,6 +16,7 @@
 #include <optional>
 
 #include "handle.h"
+#include "peer-loss.h"
 
 namespace plumbline {
 
@@ -53,6 +54,7 @@ inline Napi::Value CudaSynchronize(const Napi::CallbackInfo& info) {
   CurrentActivity() = {"synchronize", ""};
   return Guarded(info.Env(), [&]() -> Napi::Value {
     c10::cuda::device_synchronize();
+    CheckPeers();
     return info.Env().Undefined();
   });
 }
@@ -132,6 +134,7 @@ inline Napi::Value EventElapsed(const Napi::CallbackInfo& info) {
   return Guarded(info.Env(), [&]() -> Napi::Value {
     auto& to = ExternalOf<at::cuda::CUDAEvent>(info[1], "an event");
     to.synchronize();
+    CheckPeers();
     return Napi::Number::New(info.Env(), ExternalOf<at::cuda::CUDAEvent>(info[0], "an event").elapsed_time(to));
   });
 }

@@ -9,6 +9,7 @@
 #include <vector>
 
 #include "cuda.h"
+#include "peer-loss.h"
 #include "pinned.h"
 #include "transfer.h"
 
@@ -44,6 +45,7 @@ inline Napi::Value ReadEnd(const Napi::CallbackInfo& info) {
     CallsOf().reads += 1;
     auto& read = ExternalOf<DeviceRead>(info[0], "a read");
     read.done.synchronize();
+    CheckPeers();
     const auto arrays = info[1].As<Napi::Array>();
     for (uint32_t i = 0; i < read.copies.size(); i++) {
       const auto& copy = read.copies[i].tensor();

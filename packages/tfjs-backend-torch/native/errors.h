@@ -12,16 +12,12 @@
 #include <string_view>
 
 #include "host-memory.h"
+#include "peer-loss.h"
 
 namespace plumbline {
 
 /** A mistake of the JavaScript caller: a disposed handle, a wrong kind of argument. */
 struct ArgumentError : std::runtime_error {
-  using std::runtime_error::runtime_error;
-};
-
-/** Another process is gone, or did not answer in time. */
-struct PeerError : std::runtime_error {
   using std::runtime_error::runtime_error;
 };
 
@@ -111,6 +107,13 @@ inline void Throw(Napi::Env env, const char* kind, const std::string& message) {
   error.ThrowAsJavaScriptException();
 }
 
+/** What is wrong with a device that was made to stop in the middle of its work is the loss of the others. */
+inline void ThrowOperator(Napi::Env env, const std::string& message) {
+  const std::string_view kind = KindOf(message);
+  if (kind != "device" || !PeerLossOf().IsKnown()) return Throw(env, kind.data(), message);
+  Throw(env, "peer", PeerLossOf().Reason());
+}
+
 /** Frees what JavaScript has given up since the last call; see mailbox.h. */
 inline void SettleDisposals(Napi::Env env);
 
@@ -127,12 +130,11 @@ Napi::Value Guarded(Napi::Env env, Body body) {
   } catch (const PeerError& error) {
     Throw(env, "peer", error.what());
   } catch (const c10::Error& error) {
-    const std::string message = error.what_without_backtrace();
-    Throw(env, KindOf(message), message);
+    ThrowOperator(env, error.what_without_backtrace());
   } catch (const std::bad_alloc&) {
     Throw(env, "out-of-memory", "out of memory");
   } catch (const std::exception& error) {
-    Throw(env, KindOf(error.what()), error.what());
+    ThrowOperator(env, error.what());
   } catch (...) {
     Throw(env, "operator", "unknown exception");
   }

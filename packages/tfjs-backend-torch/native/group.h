@@ -11,6 +11,7 @@
 
 #include "handle.h"
 #include "meeting.h"
+#include "peer-loss.h"
 #ifdef PLUMBLINE_CUDA
 #include "nccl.h"
 #endif
@@ -20,7 +21,12 @@ namespace plumbline {
 struct Group {
   std::unique_ptr<Meeting> meeting;
 #ifdef PLUMBLINE_CUDA
+  /** The pulse of the meeting knows them, too. */
   std::shared_ptr<Devices> devices;
+
+  ~Group() {
+    if (devices != nullptr) devices->Leave();
+  }
 #endif
 };
 
@@ -39,8 +45,7 @@ inline int SizeOf(const Group& group) { return group.meeting->Own().size; }
 #ifdef PLUMBLINE_CUDA
 
 /** The first process makes the id of the devices' communicator. */
-inline std::shared_ptr<Devices> JoinDevices(Meeting& meeting) {
-  c10::cuda::set_device(static_cast<c10::DeviceIndex>(meeting.Own().device));
+inline void JoinDevices(Devices& devices, Meeting& meeting) {
   NcclId id{};
   std::vector<uint8_t> made;
   if (meeting.Own().rank == 0) {
@@ -50,19 +55,25 @@ inline std::shared_ptr<Devices> JoinDevices(Meeting& meeting) {
   const auto all = meeting.Exchange(made);
   if (all[0].size() != sizeof(id.bytes)) throw PeerError("process 0 has no CUDA");
   std::memcpy(id.bytes, all[0].data(), sizeof(id.bytes));
-  return std::make_shared<Devices>(meeting, id);
+  devices.Join(id);
 }
 
 inline std::unique_ptr<Group> Join(const Membership& own) {
   auto group = std::make_unique<Group>();
-  auto devices = std::make_shared<std::weak_ptr<Devices>>();
-  group->meeting = std::make_unique<Meeting>(own, [devices] {
-    if (const auto joined = devices->lock()) joined->Abort();
-  });
+  PeerLossOf().Forget();
+  std::shared_ptr<Devices> devices;
+  if (own.device >= 0) {
+    c10::cuda::set_device(static_cast<c10::DeviceIndex>(own.device));
+    devices = std::make_shared<Devices>(own);
+  }
+  group->meeting = std::make_unique<Meeting>(
+      own, Watched{[devices] { return devices == nullptr ? std::nullopt : devices->Now(); },
+                   [devices](const std::string& reason) {
+                     if (devices != nullptr) devices->Abort(reason);
+                   }});
+  group->devices = devices;
   group->meeting->Exchange({});
-  if (own.device < 0) return group;
-  group->devices = JoinDevices(*group->meeting);
-  *devices = group->devices;
+  if (devices != nullptr) JoinDevices(*devices, *group->meeting);
   return group;
 }
 
@@ -70,7 +81,7 @@ inline std::unique_ptr<Group> Join(const Membership& own) {
 
 inline std::unique_ptr<Group> Join(const Membership& own) {
   auto group = std::make_unique<Group>();
-  group->meeting = std::make_unique<Meeting>(own, [] {});
+  group->meeting = std::make_unique<Meeting>(own, Watched{[] { return std::nullopt; }, [](const std::string&) {}});
   group->meeting->Exchange({});
   return group;
 }
@@ -167,7 +178,9 @@ inline Napi::Value ArraysOf(Napi::Env env, const std::vector<std::vector<uint8_t
 inline Napi::Value GroupExchange(const Napi::CallbackInfo& info) {
   CurrentActivity() = {"groupExchange", ""};
   return Guarded(info.Env(), [&]() -> Napi::Value {
-    return ArraysOf(info.Env(), JoinedGroup().meeting->Exchange(BytesFrom(info[0])));
+    auto& meeting = *JoinedGroup().meeting;
+    meeting.Note("exchange", 0);
+    return ArraysOf(info.Env(), meeting.Exchange(BytesFrom(info[0])));
   });
 }
 
@@ -203,9 +216,10 @@ inline Napi::Value GroupSum(const Napi::CallbackInfo& info) {
     const auto& own = TensorOf(info.Env(), info[0]);
     auto sum = own.clone(at::MemoryFormat::Contiguous);
     auto& group = JoinedGroup();
+    const auto collective = group.meeting->Note("sum", sum.nbytes());
 #ifdef PLUMBLINE_CUDA
     if (group.devices != nullptr) {
-      group.devices->Sum(sum);
+      group.devices->Sum(collective, sum);
       return Wrap(info.Env(), std::move(sum));
     }
 #endif
@@ -225,10 +239,11 @@ inline Napi::Value GroupSumPart(const Napi::CallbackInfo& info) {
     const auto whole = TensorOf(info.Env(), info[0]).contiguous().view(-1);
     auto& group = JoinedGroup();
     const auto count = whole.numel() / SizeOf(group);
+    const auto collective = group.meeting->Note("partial sum", whole.nbytes());
 #ifdef PLUMBLINE_CUDA
     if (group.devices != nullptr) {
       auto part = at::empty({count}, whole.options().dtype(at::kFloat));
-      group.devices->SumPart(whole, part);
+      group.devices->SumPart(collective, whole, part);
       return Wrap(info.Env(), std::move(part));
     }
 #endif
@@ -255,9 +270,10 @@ inline Napi::Value GroupJoinParts(const Napi::CallbackInfo& info) {
     const auto part = TensorOf(info.Env(), info[0]).contiguous().view(-1);
     auto whole = TensorOf(info.Env(), info[1]).view(-1);
     auto& group = JoinedGroup();
+    const auto collective = group.meeting->Note("join", part.nbytes());
 #ifdef PLUMBLINE_CUDA
     if (group.devices != nullptr) {
-      group.devices->JoinParts(part, whole);
+      group.devices->JoinParts(collective, part, whole);
       return info.Env().Undefined();
     }
 #endif
@@ -285,6 +301,7 @@ inline void PlaceParts(const std::vector<at::Tensor>& all, const std::vector<at:
 /** @param wholes parts of `memory`, which is all of them */
 inline void GatherInto(
     Group& group, const at::Tensor& memory, const std::vector<at::Tensor>& parts, const std::vector<at::Tensor>& wholes) {
+  const auto collective = group.meeting->Note("gather", memory.nbytes() / SizeOf(group));
 #ifdef PLUMBLINE_CUDA
   if (group.devices != nullptr) {
     const auto rank = group.meeting->Own().rank;
@@ -292,7 +309,7 @@ inline void GatherInto(
       const auto count = parts[i].numel();
       wholes[i].narrow(0, rank * count, count).copy_(parts[i]);
     }
-    return group.devices->Gather(memory, wholes, rank);
+    return group.devices->Gather(collective, memory, wholes);
   }
 #endif
   std::vector<at::Tensor> own;

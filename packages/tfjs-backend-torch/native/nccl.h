@@ -8,14 +8,20 @@
 #include <c10/cuda/CUDAStream.h>
 #include <dlfcn.h>
 
-#include <cstring>
+#include <atomic>
+#include <chrono>
 #include <deque>
 #include <mutex>
 #include <string>
+#include <thread>
 #include <vector>
 
+#include "collectives.h"
+#include "device-progress.h"
 #include "errors.h"
-#include "meeting.h"
+#include "meeting-place.h"
+#include "peer-loss.h"
+#include "pulse.h"
 
 namespace plumbline {
 
@@ -81,28 +87,42 @@ inline void CheckNccl(int error) {
  */
 class Devices {
  public:
-  Devices(Meeting& meeting, NcclId id)
-      : size_(meeting.Own().size), side_(c10::cuda::getStreamFromPool(true)) {
-    CheckNccl(NcclOf().join(&comm_, size_, id, meeting.Own().rank));
+  explicit Devices(const Membership& own) : rank_(own.rank), size_(own.size), side_(c10::cuda::getStreamFromPool(true)) {}
+
+  void Join(NcclId id) {
+    NcclComm comm = nullptr;
+    CheckNccl(NcclOf().join(&comm, size_, id, rank_));
+    comm_ = comm;
   }
 
-  ~Devices() {
-    const std::lock_guard lock(mutex_);
-    if (comm_ != nullptr) NcclOf().destroy(comm_);
+  /** What the device is at; absent where it is through all that was queued. */
+  std::optional<DeviceWork> Now() { return progress_.Now(); }
+
+  /**
+   * Ends what waits for processes that can no longer be waited for. Its kernels leave with whatever they have, so from here
+   * on nothing is read from the device; see `CheckPeers`.
+   */
+  void Abort(const std::string& reason) {
+    PeerLossOf().Declare(reason);
+    // they may send others what they have, who are to know by then that it is nothing
+    std::this_thread::sleep_until(PeerLossOf().Since() + Pulse::kTelling);
+    // a call into NCCL that waits for the device, or for another process, ends by this alone
+    const std::unique_lock lock(mutex_, kMostWaiting);
+    if (const auto comm = comm_.exchange(nullptr)) NcclOf().abort(comm);
   }
 
-  /** Ends what waits for a process that is gone. */
-  void Abort() {
+  /** Once the device is through what was queued, or the others can no longer be waited for. */
+  void Leave() {
+    while (!progress_.IsThrough() && !PeerLossOf().IsKnown()) std::this_thread::sleep_for(std::chrono::milliseconds(1));
+    if (PeerLossOf().IsKnown()) return Abort(PeerLossOf().Reason());
     const std::lock_guard lock(mutex_);
-    if (comm_ == nullptr) return;
-    NcclOf().abort(comm_);
-    comm_ = nullptr;
+    if (const auto comm = comm_.exchange(nullptr)) NcclOf().destroy(comm);
   }
 
   /** Of float32. */
-  void Sum(const at::Tensor& x) {
+  void Sum(const Collective& collective, const at::Tensor& x) {
     AwaitSide();
-    Queue([&](NcclComm comm, cudaStream_t stream) {
+    Queue(collective, [&](NcclComm comm, cudaStream_t stream) {
       return NcclOf().allReduce(x.data_ptr(), x.data_ptr(), x.numel(), kNcclFloat, kNcclSum, comm, stream);
     });
   }
@@ -111,7 +131,7 @@ class Devices {
    * Begins this process's part of a sum, in float32; what follows on the current stream does not wait for it before `Settle`.
    * Numbers travel as they are stored, and each process adds up what it is sent in the processes' order.
    */
-  void SumPart(const at::Tensor& whole, const at::Tensor& part) {
+  void SumPart(const Collective& collective, const at::Tensor& whole, const at::Tensor& part) {
     const auto current = c10::cuda::getCurrentCUDAStream();
     at::cuda::CUDAEvent made;
     made.record(current);
@@ -120,7 +140,7 @@ class Devices {
     {
       const c10::cuda::CUDAStreamGuard guard(side_);
       auto dealt = at::empty({size_, part.numel()}, whole.options());
-      Deal(whole, dealt);
+      Deal(collective, whole, dealt);
       at::sum_out(begun.part, dealt, at::IntArrayRef{0}, false, at::kFloat);
       begun.done.record(side_);
     }
@@ -141,7 +161,7 @@ class Devices {
    *
    * @param wholes parts of `memory`, each with this process's part in its place
    */
-  void Gather(const at::Tensor& memory, const std::vector<at::Tensor>& wholes, int rank) {
+  void Gather(const Collective& collective, const at::Tensor& memory, const std::vector<at::Tensor>& wholes) {
     const auto current = c10::cuda::getCurrentCUDAStream();
     // whatever lay in this memory is done with, and the own parts are there
     at::cuda::CUDAEvent made;
@@ -150,14 +170,14 @@ class Devices {
     Gathering begun{memory, {}};
     {
       const c10::cuda::CUDAStreamGuard guard(side_);
-      Queue([&](NcclComm comm, cudaStream_t stream) {
+      Queue(collective, [&](NcclComm comm, cudaStream_t stream) {
         const auto& nccl = NcclOf();
         CheckNccl(nccl.groupStart());
         int error = 0;
         for (size_t i = 0; i < wholes.size() && error == 0; i++) {
           const size_t bytes = wholes[i].nbytes() / size_;
           auto* whole = static_cast<char*>(wholes[i].data_ptr());
-          error = nccl.allGather(whole + rank * bytes, whole, bytes, kNcclByte, comm, stream);
+          error = nccl.allGather(whole + rank_ * bytes, whole, bytes, kNcclByte, comm, stream);
         }
         const int ended = nccl.groupEnd();
         return error != 0 ? error : ended;
@@ -175,9 +195,9 @@ class Devices {
   }
 
   /** Numbers of any type: they are only moved. */
-  void JoinParts(const at::Tensor& part, const at::Tensor& whole) {
+  void JoinParts(const Collective& collective, const at::Tensor& part, const at::Tensor& whole) {
     AwaitSide();
-    Queue([&](NcclComm comm, cudaStream_t stream) {
+    Queue(collective, [&](NcclComm comm, cudaStream_t stream) {
       return NcclOf().allGather(part.data_ptr(), whole.data_ptr(), part.nbytes(), kNcclByte, comm, stream);
     });
   }
@@ -212,9 +232,9 @@ class Devices {
   }
 
   /** Row r of `dealt` is what process r has for this one. */
-  void Deal(const at::Tensor& whole, const at::Tensor& dealt) {
+  void Deal(const Collective& collective, const at::Tensor& whole, const at::Tensor& dealt) {
     const size_t bytes = whole.nbytes() / size_;
-    Queue([&](NcclComm comm, cudaStream_t stream) {
+    Queue(collective, [&](NcclComm comm, cudaStream_t stream) {
       const auto& nccl = NcclOf();
       CheckNccl(nccl.groupStart());
       int error = 0;
@@ -228,16 +248,29 @@ class Devices {
   }
 
   template <typename Body>
-  void Queue(Body body) {
+  void Queue(const Collective& collective, Body body) {
+    const auto stream = c10::cuda::getCurrentCUDAStream().stream();
+    // a replay would be another collective, of which nobody knows
+    if (at::cuda::currentStreamCaptureStatusMayInitCtx() != at::cuda::CaptureStatus::None) {
+      throw ArgumentError("what processes do together cannot be recorded");
+    }
     const std::lock_guard lock(mutex_);
-    if (comm_ == nullptr) throw PeerError("another process is gone");
-    CheckNccl(body(comm_, c10::cuda::getCurrentCUDAStream().stream()));
+    CheckPeers();
+    progress_.Begins(collective);
+    const int error = body(comm_, stream);
+    CheckPeers();
+    CheckNccl(error);
+    progress_.Ends(collective, stream);
   }
 
-  std::mutex mutex_;
-  NcclComm comm_ = nullptr;
+  static constexpr auto kMostWaiting = std::chrono::milliseconds(2000);
+
+  std::timed_mutex mutex_;
+  std::atomic<NcclComm> comm_ = nullptr;
+  const int rank_;
   const int size_;
   const c10::cuda::CUDAStream side_;
+  DeviceProgress progress_;
   std::deque<Pending> pending_;
   size_t pendingBytes_ = 0;
   std::deque<Gathering> gathering_;

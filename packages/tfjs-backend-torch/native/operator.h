@@ -12,6 +12,7 @@
 #include <sstream>
 
 #include "handle.h"
+#include "peer-loss.h"
 
 namespace plumbline {
 
@@ -153,6 +154,7 @@ inline c10::IValue Argument(Napi::Env env, napi_value value, const Parameter& pa
 
 inline Napi::Value Result(Napi::Env env, const c10::IValue& value) {
   if (value.isTensor()) return Wrap(env, value.toTensor(), 2);
+  CheckPeers();
   if (value.isInt()) return Napi::Number::New(env, static_cast<double>(value.toInt()));
   if (value.isDouble()) return Napi::Number::New(env, value.toDouble());
   if (value.isBool()) return Napi::Boolean::New(env, value.toBool());

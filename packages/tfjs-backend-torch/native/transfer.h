@@ -6,6 +6,7 @@
 
 #include "calls.h"
 #include "handle.h"
+#include "peer-loss.h"
 #include "trace.h"
 #include "pinned.h"
 #include "recording.h"
@@ -133,6 +134,7 @@ inline Napi::Value ToHost(const Napi::CallbackInfo& info) {
     CallsOf().reads += 1;
     const auto& tensor = TensorOf(info.Env(), info[0]);
     Blob(HostArrayOf(info.Env(), info[1]), tensor.sizes().vec(), tensor.scalar_type()).copy_(tensor);
+    CheckPeers();
     return info[1];
   });
 }

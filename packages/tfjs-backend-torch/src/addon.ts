@@ -107,7 +107,7 @@ export interface Membership {
   readonly meetsHere: boolean
   /** Of the names they use there. */
   readonly prefix: string
-  /** Milliseconds that one waits for the others, who may still be loading a model. */
+  /** Milliseconds that one waits for the others, who may still be loading a model, and that its device waits for theirs. */
   readonly patience: number
   /** CUDA device, or below 0 the host. */
   readonly device: number

@@ -156,7 +156,7 @@ const runBench = Effect.fnUntraced(function* (name: string, { workload }: Kind, 
   const result = yield* Effect.gen(function* () {
     const runtime = yield* ModelRuntime
     const { backend, description } = runtime
-    const subject = workload({ ...task, processes: yield* joined(place, options.sharding) })
+    const subject = workload({ ...task, processes: yield* joined(place, options) })
     const measurement = measure(subject, { warmup, steps, withProducts: known === undefined, gauges: runtime })
     subject.dispose()
     const dispatch = measureDispatch(workload, { ...task, processes: alone }, runtime)

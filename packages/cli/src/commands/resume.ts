@@ -10,7 +10,7 @@ import { recipeFolder, runIn } from "../find-run.ts"
 import { flagsOf } from "../flags.ts"
 import { loadRecipe } from "../load-recipe.ts"
 import { decodeOptions, parseCommand } from "../parse-command.ts"
-import { ProcessCount, Sharding } from "../processes.ts"
+import { Patience, ProcessCount, Sharding } from "../processes.ts"
 import { runFlagFields, type RunSettings } from "../run-services.ts"
 import { print } from "../terminal.ts"
 import { UsageError } from "../usage-error.ts"
@@ -20,7 +20,8 @@ import { algorithmLine, startBuiltin } from "./train.ts"
 const Options = Schema.Struct({
   ...memoryFields,
   processes: optional(ProcessCount, "share the steps over another number of processes"),
-  sharding: optional(Sharding, "what these divide")
+  sharding: optional(Sharding, "what these divide"),
+  patience: optional(Patience, "seconds that one of them waits for another")
 })
 type Options = typeof Options.Type
 
@@ -94,7 +95,7 @@ const resumeRecipe = Effect.fnUntraced(function* (
   folder: string,
   described: string,
   { invocation, name }: RunDescription,
-  { processes, sharding, ...given }: Options
+  { patience, processes, sharding, ...given }: Options
 ) {
   const {
     cwd,
@@ -119,7 +120,9 @@ const resumeRecipe = Effect.fnUntraced(function* (
     return yield* new UsageError({ problems, help: `plumb run ${file} --help lists the parameters` })
   }
   const params = withMemory(recorded, given)
-  const shared = { ...(processes === undefined ? {} : { processes }), ...(sharding === undefined ? {} : { sharding }) }
+  const shared = Object.fromEntries(
+    Object.entries({ patience, processes, sharding }).filter(([, value]) => value !== undefined)
+  )
   const resumed: RunSettings = { ...settings, output, ...shared }
   const options = { ...invocation.options, params, ...shared }
   yield* startRecipe(recipe, params, resumed, { ...invocation, options }, true)

@@ -34,7 +34,7 @@ const alone = <A>(body: (processes: ProcessesShape, allocated: () => number) => 
   Effect.gen(function* () {
     const { memory } = yield* ModelRuntime
     const place = { rank: 0, size: 1, host: "127.0.0.1", port: yield* Effect.promise(freePort), firstServes: true }
-    const processes = yield* joinProcesses({ ...place, prefix: "test", sharding: "full" })
+    const processes = yield* joinProcesses({ ...place, prefix: "test", sharding: "full", patience: 60 })
     return body(processes, () => memory().allocatedBytes!)
   }).pipe(Effect.scoped, Effect.provide(torch), Effect.runPromise)
 
