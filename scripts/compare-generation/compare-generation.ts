@@ -1,5 +1,5 @@
 // Times generation on the CPU, ours and transformers' in turn, on random weights of the same shape:
-//   node scripts/compare-generation/compare-generation.ts --python PYTHON [--shape llama-tiny] [--batch 8] …
+//   node scripts/compare-generation/compare-generation.ts --python PYTHON [--shape llama-tiny] [--batch 8] [--precision bfloat16] …
 import { spawn } from "node:child_process"
 import { join } from "node:path"
 import { createInterface } from "node:readline"
@@ -29,6 +29,7 @@ const { values: flags } = parseArgs({
   options: {
     python: { type: "string", default: "python3" },
     shape: { type: "string", default: "llama-tiny" },
+    precision: { type: "string", default: "float32" },
     batch: { type: "string", default: "1,8,32" },
     prompt: { type: "string", default: "32" },
     "new-tokens": { type: "string", default: "64" },
@@ -41,6 +42,7 @@ const { values: flags } = parseArgs({
 const shapeName = flags.shape as ShapeName
 const shape = shapes[shapeName]
 const threads = Number(flags.threads)
+const precision = flags.precision as "float32" | "bfloat16"
 
 const transformers = () => {
   const child = spawn(flags.python, [join(import.meta.dirname, "theirs.py")], {
@@ -50,7 +52,7 @@ const transformers = () => {
   const lines = createInterface({ input: child.stdout })[Symbol.asyncIterator]()
   return {
     time: async (task: Task): Promise<Timing> => {
-      child.stdin.write(`${JSON.stringify({ ...task, shapeName, shape, threads })}\n`)
+      child.stdin.write(`${JSON.stringify({ ...task, shapeName, shape, threads, precision })}\n`)
       const { value } = await lines.next()
       return JSON.parse(value as string) as Timing
     },
@@ -114,7 +116,9 @@ const compared = (task: Task, theirs: (task: Task) => Promise<Timing>) =>
       const [mine, their] = [step(a, a1, kind), step(b, b1, kind)]
       return `${kind}: step ${ms(mine)} | ${ms(their)} ms (${(their / mine).toFixed(2)}×), all ${ms(a[kind])} | ${ms(b[kind])} ms (${(b[kind] / a[kind]).toFixed(2)}×)`
     })
-    console.log(`${shapeName} batch ${task.batch} T ${task.temperature} p ${task.topP}  ${parts.join("   ")}`)
+    console.log(
+      `${shapeName} ${precision} batch ${task.batch} T ${task.temperature} p ${task.topP}  ${parts.join("   ")}`
+    )
   })
 
 const program = Effect.gen(function* () {
@@ -130,4 +134,6 @@ const program = Effect.gen(function* () {
 })
 
 process.env["OMP_NUM_THREADS"] = String(threads)
-await Effect.runPromise(program.pipe(Effect.provide(ModelRuntime.layerTorch({ device: "cpu" })), Effect.scoped))
+await Effect.runPromise(
+  program.pipe(Effect.provide(ModelRuntime.layerTorch({ device: "cpu", precision })), Effect.scoped)
+)

@@ -9,14 +9,14 @@ import torch
 from transformers import LlamaConfig, LlamaForCausalLM
 
 
-def model_of(shape, positions):
+def model_of(shape, positions, precision):
     config = LlamaConfig(
         vocab_size=shape["vocabulary"], hidden_size=shape["width"], num_hidden_layers=shape["layers"],
         num_attention_heads=shape["heads"], num_key_value_heads=shape.get("keyValueHeads", shape["heads"]),
         intermediate_size=shape["mlpWidth"], tie_word_embeddings=shape.get("tiedEmbeddings", False),
         max_position_embeddings=positions, bos_token_id=None, eos_token_id=None, pad_token_id=0,
     )
-    return LlamaForCausalLM._from_config(config, dtype=torch.float32, attn_implementation="sdpa").eval()
+    return LlamaForCausalLM._from_config(config, dtype=getattr(torch, precision), attn_implementation="sdpa").eval()
 
 
 def processor_seconds():
@@ -43,5 +43,5 @@ for line in sys.stdin:
     torch.set_num_threads(task["threads"])
     key = task["shapeName"]
     if key not in models:
-        models = {key: model_of(task["shape"], 4096)}
+        models = {key: model_of(task["shape"], 4096, task["precision"])}
     print(json.dumps(timed(models[key], task)), flush=True)

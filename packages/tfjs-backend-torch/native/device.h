@@ -58,6 +58,7 @@ inline Napi::Value HandleStatistics(const Napi::CallbackInfo& info) {
   result.Set("handles", static_cast<double>(LedgerOf().handles));
   result.Set("bytes", static_cast<double>(LedgerOf().bytes));
   result.Set("collectableBytes", static_cast<double>(LedgerOf().told));
+  result.Set("toldBytes", static_cast<double>(LedgerOf().told - LedgerOf().untold));
   return result;
 }
 

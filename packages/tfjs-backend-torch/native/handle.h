@@ -4,6 +4,7 @@
 #include <ATen/core/Tensor.h>
 #include <napi.h>
 
+#include <algorithm>
 #include <deque>
 #include <vector>
 
@@ -65,16 +66,18 @@ inline Ledger& LedgerOf() {
 }
 
 /**
- * Tells the garbage collector, in steps of 16 MiB: each telling costs more than an operator. Device memory counts for a
- * 1024th, or a training step's activations, all freed by hand, would set off a collection every few operators. What has no
- * memory of its own, a view or the tensor that an operator wrote into, counts nothing: the transposed output matrix
- * of a language model would set off a whole collection at every token.
+ * Tells the garbage collector, in steps of 16 MiB, or a quarter of what there is: each telling costs more than an operator, and
+ * a prompt's activations, freed by hand, would set off a collection every layer or two. Device memory counts for a 1024th, or
+ * those of a training step would do so every few operators. What has no memory of its own, a view or the tensor that an
+ * operator wrote into, counts nothing: the transposed output matrix of a language model would set off a whole collection at
+ * every token.
  */
 inline void Tell(Napi::Env env, int64_t bytes) {
   LedgerOf().told += bytes;
   auto& untold = LedgerOf().untold;
   untold += bytes;
-  if (untold > (16 << 20) || untold < -(16 << 20)) {
+  const int64_t step = std::max<int64_t>(16 << 20, LedgerOf().told / 4);
+  if (untold > step || untold < -step) {
     Napi::MemoryManagement::AdjustExternalMemory(env, untold);
     untold = 0;
   }

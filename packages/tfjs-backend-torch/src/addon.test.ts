@@ -160,6 +160,24 @@ describe.skipIf(addonPath() === undefined)("the torch addon", () => {
     expect([own, ofView, ofParts, ofSame, ofPair, ofList, freed]).toEqual([24, 0, 0, 0, 72, 24, -120])
   })
 
+  it("tells it in steps of a quarter of what there is", () => {
+    const MiB = 1 << 20
+    const take = (size: number) => call("aten::zeros", "", [(size * MiB) / 4] as never, FLOAT32 as never) as Handle
+    /** Of 40 MiB, what the collector is told while they are there. */
+    const toldOf40 = () => {
+      const { toldBytes } = addon.handleStatistics()
+      const passing = take(40)
+      const told = addon.handleStatistics().toldBytes - toldBytes
+      addon.dispose([passing])
+      return told / MiB
+    }
+    const held = take(256)
+    const besideMuch = toldOf40()
+    addon.dispose([held])
+    // what was left untold before is less than 16 MiB
+    expect([besideMuch, Math.round(toldOf40() / 40)]).toEqual([0, 1])
+  })
+
   it("reports the allocator's bytes: of shared memory once, of temporaries at the peak, of what is freed none", () => {
     const zeros = (size: number) => call("aten::zeros", "", [size] as never, FLOAT32 as never) as Handle
     const { allocated: before } = addon.hostMemory(true)

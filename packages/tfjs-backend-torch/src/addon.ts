@@ -117,8 +117,10 @@ export interface HandleStatistics {
   readonly handles: number
   /** What the handles show; memory that several show counts for each. */
   readonly bytes: number
-  /** What the garbage collector counts: the memory of tensors on the host, a 1024th of it on a device, no views. */
+  /** What the garbage collector is to count: the memory of tensors on the host, a 1024th of it on a device, no views. */
   readonly collectableBytes: number
+  /** What it has been told of those, in steps. */
+  readonly toldBytes: number
 }
 
 /** The native addon: tensors of libtorch, and any ATen operator on them. */
