@@ -1,4 +1,4 @@
-import { ModelRuntime, Processes } from "@plumbline/runtime"
+import { ModelRuntime, Processes, whileTogether } from "@plumbline/runtime"
 import { RunStore } from "@plumbline/store"
 import {
   fromFirst,
@@ -70,7 +70,7 @@ export const withRunServices =
           processes.rank === 0 ? storeLayer(store) : RunStore.layerSqlite(":memory:"),
           stopSignals(stopping).pipe(Layer.provideMerge(processes.rank === 0 ? Progress.layer : Progress.layerSilent))
         )
-        const checked = place === undefined ? effect : Effect.andThen(fromFirst(check), effect)
+        const checked = place === undefined ? effect : whileTogether(Effect.andThen(fromFirst(check), effect))
         return yield* checked.pipe(Effect.provide(services), Effect.provideService(Processes, processes))
       }).pipe(Effect.scoped, onMachine(settings), Effect.mapError(interrupted(output)))
     })

@@ -60,7 +60,15 @@ export {
   withoutValues
 } from "./ops/processes.ts"
 export { beforeBackward } from "./ops/before-backward.ts"
-export { alone, joinProcesses, type Meeting, Processes, type ProcessesShape, type Sharding } from "./processes.ts"
+export {
+  alone,
+  joinProcesses,
+  type Meeting,
+  Processes,
+  type ProcessesShape,
+  type Sharding,
+  whileTogether
+} from "./processes.ts"
 export { recomputed } from "./ops/recomputed.ts"
 export { addedGradient } from "./ops/added-gradient.ts"
 export { addByRow, addRowsById } from "./ops/add-by-row.ts"

@@ -70,6 +70,19 @@ export const joinProcesses = (meeting: Meeting): Effect.Effect<ProcessesShape, B
     })
   )
 
+/**
+ * What a process that joined others does with them. Where they can no longer be waited for, it ends with `ProcessLost`, also while it
+ * waits for something else, such as a reward that never comes; code that does not give the event loop back ends itself.
+ */
+export const whileTogether = <A, E, R>(effect: Effect.Effect<A, E, R>): Effect.Effect<A, E | ProcessLost, R> =>
+  Effect.raceFirst(effect, lost)
+
+const lost = Effect.sync(() => torchBackend().addon.groupFault()).pipe(
+  Effect.delay("1 second"),
+  Effect.repeat({ until: (reason) => reason !== "" }),
+  Effect.flatMap((reason) => new ProcessLost({ reason }))
+)
+
 const reasonOf = (failure: unknown, rank: number): string => {
   const lost = failure instanceof ProcessLost ? failure : torchFailure(failure)
   if (lost instanceof ProcessLost) return lost.reason

@@ -101,6 +101,7 @@ static Napi::Object Initialise(Napi::Env env, Napi::Object exports) {
   add("groupJoin", GroupJoin);
   add("groupLeave", GroupLeave);
   add("groupFail", GroupFail);
+  add("groupFault", GroupFault);
   add("groupSum", GroupSum);
   add("groupSumPart", GroupSumPart);
   add("groupSettle", GroupSettle);

@@ -159,6 +159,14 @@ inline Napi::Value GroupFail(const Napi::CallbackInfo& info) {
   });
 }
 
+/** groupFault(): why the others can no longer be waited for; empty as long as they can. */
+inline Napi::Value GroupFault(const Napi::CallbackInfo& info) {
+  CurrentActivity() = {"groupFault", ""};
+  return Guarded(info.Env(), [&]() -> Napi::Value {
+    return Napi::String::New(info.Env(), JoinedGroup().meeting->Fault());
+  });
+}
+
 inline std::vector<uint8_t> BytesFrom(const Napi::Value& value) {
   const auto bytes = value.As<Napi::Uint8Array>();
   return {bytes.Data(), bytes.Data() + bytes.ByteLength()};

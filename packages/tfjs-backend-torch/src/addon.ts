@@ -268,6 +268,8 @@ export interface Addon extends Partial<CudaAddon> {
   readonly groupLeave: () => void
   /** Whatever the others wait for fails with this reason. */
   readonly groupFail: (reason: string) => void
+  /** Why the others can no longer be waited for; empty as long as they can. */
+  readonly groupFault: () => string
   /** Every process's bytes, in their order; any numbers of them. Waits for all. */
   readonly groupExchange: (bytes: Uint8Array) => ReadonlyArray<Uint8Array>
   /** A new tensor: all processes' added up. Queued on a device, as what follows. */
