@@ -206,7 +206,7 @@ export interface Addon extends Partial<CudaAddon> {
   /** out = silu(gate) · up; contiguous tensors on the CPU, all of float32 or all of bfloat16. */
   readonly siluGate: (gate: Handle, up: Handle, out: Handle) => void
   readonly siluGateGradient: (gate: Handle, up: Handle, dy: Handle, dgate: Handle, dup: Handle) => void
-  /** Whether libtorch multiplies numbers of this type on this CPU by instructions for them. */
+  /** Whether libtorch multiplies numbers of this type on this CPU by instructions for them that are no slower than float32's. */
   readonly multipliesNarrow: (scalarType: number) => boolean
   /**
    * x·Wᵀ on the CPU, of float32 or bfloat16, or null where that is left to ATen; in the widest vector registers there are, or

@@ -4,8 +4,8 @@ import type { KernelScope } from "../kernel.ts"
 import { cast, wide } from "./storage.ts"
 import { typeOf } from "../handle-facts.ts"
 
-// a·b in the storage of a. A CPU without instructions for numbers of 16 bits is handed wide copies: libtorch would multiply
-// number by number there, 30 times as slowly as in float32.
+// a·b in the storage of a. A CPU that multiplies numbers of 16 bits no quicker than float32 is handed wide copies: without
+// instructions for them libtorch would multiply number by number, 30 times as slowly.
 
 const [mm, matmul] = [aten("mm"), aten("matmul")]
 const [mmInto, addmmInto] = [atenInPlace("mm.out"), atenInPlace("addmm_")]
