@@ -1,6 +1,8 @@
 #pragma once
 // One new token a row on the CPU: norms, rotation into the cache, attention over its pages.
 
+#include <c10/util/BFloat16.h>
+
 #include <algorithm>
 #include <type_traits>
 #include <vector>
@@ -84,15 +86,34 @@ inline Napi::Value CacheHeads(const Napi::CallbackInfo& info) {
   });
 }
 
+/** Numbers in float32: as they lie, or a copy in `room`. */
+inline const float* WideOf(const float* x, int64_t, std::vector<float>&) { return x; }
+inline const float* WideOf(const Bfloat16* x, int64_t count, std::vector<float>& room) {
+  room.assign(reinterpret_cast<const c10::BFloat16*>(x), reinterpret_cast<const c10::BFloat16*>(x) + count);
+  return room.data();
+}
+
+/** Where numbers are made in float32 that PutWide then stores. */
+inline float* WideFor(float* out, int64_t, std::vector<float>&) { return out; }
+inline float* WideFor(Bfloat16*, int64_t count, std::vector<float>& room) {
+  room.resize(count);
+  return room.data();
+}
+
+inline void PutWide(const float*, float*, int64_t) {}
+inline void PutWide(const float* x, Bfloat16* out, int64_t count) { std::copy_n(x, count, reinterpret_cast<c10::BFloat16*>(out)); }
+
 /**
  * pagedDecode(q [N, H, d], keys, values [S, K, d], table [R, W], spans [3, R], out [N, H, d], pageSize, scale, window, softCap):
- * fills the rows of `out` whose span has one query; window and softCap are 0 for none.
+ * fills the rows of `out` whose span has one query; window and softCap are 0 for none. q, keys, values and out are of float32 or
+ * of bfloat16, of which nothing but the result is rounded.
  */
 inline Napi::Value PagedDecode(const Napi::CallbackInfo& info) {
   CurrentActivity() = {"pagedDecode", ""};
   return Guarded(info.Env(), [&]() -> Napi::Value {
-    const auto q = Dense(info, 0), keys = Dense(info, 1), values = Dense(info, 2);
-    const auto table = Dense(info, 3, at::kInt), spans = Dense(info, 4, at::kInt), out = Dense(info, 5);
+    const auto q = DenseFloat(TensorOf(info.Env(), info[0]));
+    const auto keys = Dense(info, 1, q.scalar_type()), values = Dense(info, 2, q.scalar_type());
+    const auto table = Dense(info, 3, at::kInt), spans = Dense(info, 4, at::kInt), out = Dense(info, 5, q.scalar_type());
     const auto number = [&](size_t i) { return info[i].As<Napi::Number>(); };
     const int64_t pageSize = number(6).Int64Value(), window = number(8).Int64Value();
     const float scale = number(7).FloatValue(), softCap = number(9).FloatValue();
@@ -111,28 +132,33 @@ inline Napi::Value PagedDecode(const Napi::CallbackInfo& info) {
         longest = std::max(longest, span(2, row));
       }
       const int* pages = table.data_ptr<int>();
-      const float *asked = Data(q), *allKeys = Data(keys), *allValues = Data(values);
-      float* to = Data(out);
       const auto firstOf = [&](int64_t row) { return window == 0 ? 0 : std::max<int64_t>(0, span(2, row) - window); };
-      /** Where the keys of a row begin, for who attends after another. */
-      const auto keysOf = [&](int64_t row) {
-        const bool attends = row < rows && span(1, row) == 1 && span(2, row) > 0;
-        const int64_t page = attends ? pages[row * tableWidth + firstOf(row) / pageSize] : 0;
-        return allKeys + page * pageSize * keyHeads * width;
-      };
-      const int64_t work = group * width * std::max<int64_t>(1, longest);
-      at::parallel_for(0, rows * keyHeads, std::max<int64_t>(1, kGrain / work), [&](int64_t from, int64_t end) {
-        std::vector<float> scores(std::min(keyHeads, end - from) * group * longest);
-        while (from < end) {
-          const int64_t row = from / keyHeads, head = from % keyHeads, count = std::min(end - from, keyHeads - head);
-          from += count;
-          if (span(1, row) != 1) continue;
-          const int64_t at = (span(0, row) * heads + head * group) * width, place = head * width;
-          const RowCall call{asked + at, allKeys + place, allValues + place, to + at, pages + row * tableWidth,
-                             pageSize, firstOf(row), span(2, row), count, group, width, keyHeads * width,
-                             scale, softCap, keysOf(row + 1)};
-          CpuLoops().decodeRow(call, scores.data());
-        }
+      WithTypeOf(q, [&](auto* type) {
+        using T = std::remove_pointer_t<decltype(type)>;
+        const T *asked = DataOf<T>(q), *allKeys = DataOf<T>(keys), *allValues = DataOf<T>(values);
+        T* to = DataOf<T>(out);
+        /** Where the keys of a row begin, for who attends after another. */
+        const auto keysOf = [&](int64_t row) {
+          const bool attends = row < rows && span(1, row) == 1 && span(2, row) > 0;
+          const int64_t page = attends ? pages[row * tableWidth + firstOf(row) / pageSize] : 0;
+          return allKeys + page * pageSize * keyHeads * width;
+        };
+        const int64_t work = group * width * std::max<int64_t>(1, longest);
+        at::parallel_for(0, rows * keyHeads, std::max<int64_t>(1, kGrain / work), [&](int64_t from, int64_t end) {
+          std::vector<float> scores(std::min(keyHeads, end - from) * group * longest), queries, mixed;
+          while (from < end) {
+            const int64_t row = from / keyHeads, head = from % keyHeads, count = std::min(end - from, keyHeads - head);
+            from += count;
+            if (span(1, row) != 1) continue;
+            const int64_t at = (span(0, row) * heads + head * group) * width, place = head * width, size = count * group * width;
+            float* made = WideFor(to + at, size, mixed);
+            const RowCall<T> call{WideOf(asked + at, size, queries), allKeys + place, allValues + place, made,
+                                  pages + row * tableWidth, pageSize, firstOf(row), span(2, row), count, group, width,
+                                  keyHeads * width, scale, softCap, keysOf(row + 1)};
+            CpuLoopsOf<T>().decodeRow(call, scores.data());
+            PutWide(made, to + at, size);
+          }
+        });
       });
     });
     return info.Env().Undefined();

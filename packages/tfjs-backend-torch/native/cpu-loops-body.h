@@ -143,41 +143,44 @@ inline void TurnHead(const T* x, const float* cos, const float* sin, float sign,
   std::copy(x + 2 * half, x + width, out + 2 * half);
 }
 
-PLUMBLINE_INLINE const float* SlotOf(const RowCall& c, const float* numbers, int64_t t) {
+template <typename T>
+PLUMBLINE_INLINE const T* SlotOf(const RowCall<T>& c, const T* numbers, int64_t t) {
   return numbers + (c.table[t / c.pageSize] * c.pageSize + t % c.pageSize) * c.stride;
 }
 
 /** Keys, or values, of one head in a page. */
+template <typename T>
 struct Strip {
-  const float* numbers;
+  const T* numbers;
   int64_t count, stride, width;
   /** What is read after the page, at the same place; null where another strip sees to that. */
-  const float* next;
-  PLUMBLINE_INLINE const float* NextOf(int64_t i) const { return next == nullptr ? nullptr : next + i * stride; }
+  const T* next;
+  PLUMBLINE_INLINE const T* NextOf(int64_t i) const { return next == nullptr ? nullptr : next + i * stride; }
 };
 
 /**
  * Calls `each(query, i, strip)` for the keys, or values, of each query from the i-th on, page by page. The next page is
  * fetched meanwhile, `after` behind the last: the processor does not foresee where it lies.
  */
-template <typename Each>
-PLUMBLINE_INLINE void ForEachStrip(const RowCall& c, const float* numbers, const float* after, Each each) {
+template <typename T, typename Each>
+PLUMBLINE_INLINE void ForEachStrip(const RowCall<T>& c, const T* numbers, const T* after, Each each) {
   for (int64_t t = c.first; t < c.last;) {
     const int64_t end = std::min(c.last, t - t % c.pageSize + c.pageSize);
-    const float *page = SlotOf(c, numbers, t), *next = end < c.last ? SlotOf(c, numbers, end) : after;
+    const T *page = SlotOf(c, numbers, t), *next = end < c.last ? SlotOf(c, numbers, end) : after;
     for (int64_t h = 0; h < c.heads * c.group; h++) {
       const int64_t place = h / c.group * c.width;
-      each(h, t - c.first, Strip{page + place, end - t, c.stride, c.width, h % c.group == 0 ? next + place : nullptr});
+      each(h, t - c.first, Strip<T>{page + place, end - t, c.stride, c.width, h % c.group == 0 ? next + place : nullptr});
     }
     t = end;
   }
 }
 
 /** Fetches `width` numbers of each of `count` slots; of none where there are no numbers. */
-PLUMBLINE_INLINE void Fetch(const float* numbers, int64_t count, int64_t stride, int64_t width) {
+template <typename T>
+PLUMBLINE_INLINE void Fetch(const T* numbers, int64_t count, int64_t stride, int64_t width) {
   if (numbers == nullptr) return;
   for (int64_t i = 0; i < count; i++, numbers += stride) {
-    for (int64_t line = 0; line < width; line += 16) __builtin_prefetch(numbers + line);
+    for (int64_t line = 0; line < width; line += 64 / sizeof(T)) __builtin_prefetch(numbers + line);
   }
 }
 
@@ -199,7 +202,8 @@ PLUMBLINE_INLINE void SumsOf(Lanes a, Lanes b, Lanes c, Lanes d, float* sums) {
  * scores[i] = q · keys[i] · scale; four at a time, as a sum waits for its last addition. `next` is fetched meanwhile, as in
  * all that follows.
  */
-inline void Score(const float* q, const Strip& keys, float scale, float* scores) {
+template <typename T>
+inline void Score(const float* q, const Strip<T>& keys, float scale, float* scores) {
   const auto key = [&](int64_t i) PLUMBLINE_LAMBDA { return keys.numbers + i * keys.stride; };
   int64_t i = 0;
   for (; i + 4 <= keys.count; i += 4) {
@@ -237,24 +241,25 @@ inline void Softmax(float* scores, int64_t count) {
 }
 
 /** out[d … d + L·8) += Σ weights[i] · values[i] */
-template <int L>
-PLUMBLINE_INLINE void MixLanes(const float* weights, const Strip& values, int64_t d, float* out) {
+template <int L, typename T>
+PLUMBLINE_INLINE void MixLanes(const float* weights, const Strip<T>& values, int64_t d, float* out) {
   Lanes mixed[L];
   for (int n = 0; n < L; n++) mixed[n] = Load(out + d + n * kLanes);
   for (int64_t i = 0; i < values.count; i++) {
-    const float *value = values.numbers + i * values.stride + d, *next = values.NextOf(i);
+    const T *value = values.numbers + i * values.stride + d, *next = values.NextOf(i);
     Fetch(next == nullptr ? nullptr : next + d, 1, 0, L * kLanes);
-    for (int n = 0; n < L; n++) mixed[n] = MultiplyAdd(All(weights[i]), Load(value + n * kLanes), mixed[n]);
+    for (int n = 0; n < L; n++) mixed[n] = MultiplyAdd(All(weights[i]), At(value + n * kLanes, kLanes), mixed[n]);
   }
   for (int n = 0; n < L; n++) Store(out + d + n * kLanes, mixed[n]);
 }
 
-inline void Mix(const float* weights, const Strip& values, float* out) {
+template <typename T>
+inline void Mix(const float* weights, const Strip<T>& values, float* out) {
   int64_t d = 0;
   for (; d + 8 * kLanes <= values.width; d += 8 * kLanes) MixLanes<8>(weights, values, d, out);
   for (; d + kLanes <= values.width; d += kLanes) MixLanes<1>(weights, values, d, out);
   for (; d < values.width; d++) {
-    for (int64_t i = 0; i < values.count; i++) out[d] += weights[i] * values.numbers[i * values.stride + d];
+    for (int64_t i = 0; i < values.count; i++) out[d] += weights[i] * One(values.numbers + i * values.stride + d);
   }
 }
 
@@ -263,16 +268,17 @@ inline void Mix(const float* weights, const Strip& values, float* out) {
  *
  * @param scores room for heads · group · (last − first)
  */
-inline void DecodeRow(const RowCall& c, float* scores) {
+template <typename T>
+inline void DecodeRow(const RowCall<T>& c, float* scores) {
   const int64_t count = c.last - c.first, queries = c.heads * c.group;
   std::fill_n(c.out, queries * c.width, 0.f);
   if (count <= 0) return;
-  ForEachStrip(c, c.keys, SlotOf(c, c.values, c.first), [&](int64_t h, int64_t i, const Strip& keys) PLUMBLINE_LAMBDA {
+  ForEachStrip(c, c.keys, SlotOf(c, c.values, c.first), [&](int64_t h, int64_t i, const Strip<T>& keys) PLUMBLINE_LAMBDA {
     Score(c.q + h * c.width, keys, c.scale, scores + h * count + i);
   });
   for (int64_t i = 0; c.softCap != 0 && i < queries * count; i++) scores[i] = c.softCap * std::tanh(scores[i] / c.softCap);
   for (int64_t h = 0; h < queries; h++) Softmax(scores + h * count, count);
-  ForEachStrip(c, c.values, c.after, [&](int64_t h, int64_t i, const Strip& values) PLUMBLINE_LAMBDA {
+  ForEachStrip(c, c.values, c.after, [&](int64_t h, int64_t i, const Strip<T>& values) PLUMBLINE_LAMBDA {
     Mix(scores + h * count + i, values, c.out + h * c.width);
   });
 }

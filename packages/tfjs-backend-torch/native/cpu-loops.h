@@ -18,11 +18,12 @@
 namespace plumbline {
 
 /** Some key heads of one row: the queries of their groups over keys `first` to `last`, which lie in pages of a table. */
+template <typename T>
 struct RowCall {
   /** [heads, group, width], as `out` */
   const float* q;
-  const float* keys;
-  const float* values;
+  const T* keys;
+  const T* values;
   float* out;
   const int* table;
   int64_t pageSize, first, last, heads, group, width;
@@ -30,7 +31,7 @@ struct RowCall {
   int64_t stride;
   float scale, softCap;
   /** What is read next, to be fetched meanwhile. */
-  const float* after;
+  const T* after;
 };
 
 struct Best {
@@ -66,13 +67,13 @@ struct LoopsOf {
   void (*turnHead)(const T*, const float*, const float*, float, T*, int64_t, int64_t);
   LogitRow (*logitRow)(T*, int64_t, int64_t, float, const float*);
   void (*adamw)(float*, const T* gradient, float*, float*, Bfloat16*, int64_t, const AdamwStep&);
+  void (*decodeRow)(const RowCall<T>&, float*);
 };
 
 struct Loops {
   LoopsOf<float> wide;
   LoopsOf<Bfloat16> narrow;
   double (*narrowSquares)(const Bfloat16*, int64_t);
-  void (*decodeRow)(const RowCall&, float*);
   Best (*bestOf)(const float*, int64_t);
   void (*weighAll)(const float*, float, float, float*, int64_t);
   float (*exponentialSum)(const float*, float, int64_t);

@@ -106,6 +106,6 @@ inline double SquaresOf(const Bfloat16* x, int64_t count) {
 }
 
 template <typename T>
-constexpr LoopsOf<T> kLoopsOf = {SiluGate<T>, SiluGateGradient<T>, RmsNorm<T>, TurnHead<T>, LogitRowOf<T>, AdamwOf<T>};
+constexpr LoopsOf<T> kLoopsOf = {SiluGate<T>, SiluGateGradient<T>, RmsNorm<T>, TurnHead<T>, LogitRowOf<T>, AdamwOf<T>, DecodeRow<T>};
 
-constexpr Loops kLoops = {kLoopsOf<float>, kLoopsOf<Bfloat16>, SquaresOf, DecodeRow, BestOf, WeighAll, ExponentialSum, PartSum};
+constexpr Loops kLoops = {kLoopsOf<float>, kLoopsOf<Bfloat16>, SquaresOf, BestOf, WeighAll, ExponentialSum, PartSum};

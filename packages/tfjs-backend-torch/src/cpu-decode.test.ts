@@ -1,6 +1,6 @@
 import { beforeAll, describe, expect, it } from "vitest"
 import { type Addon, addonPath, type Handle, loadAddon } from "./addon.ts"
-import { FLOAT32, INT32 } from "./scalar-type.ts"
+import { BFLOAT16, FLOAT32, INT32 } from "./scalar-type.ts"
 
 /** Keys and values of one row in the order of its tokens, and how it attends to them. */
 interface Case {
@@ -20,15 +20,23 @@ describe.skipIf(addonPath() === undefined)("attention of one new token a row on 
     addon = loadAddon()
   })
 
-  // of a token, head and place: the same in whatever slot it lies
-  const value = (seed: number, row: number, t: number, i: number) => Math.sin(i * 12.9898 + t * 7.31 + row * 3.7 + seed)
-  const floats = (numbers: Float32Array, shape: ReadonlyArray<number>): Handle =>
-    addon.fromHost(numbers, [...shape], FLOAT32, "cpu")
+  // of a token, head and place: the same in whatever slot it lies; seven bits, which bfloat16 holds exactly
+  const value = (seed: number, row: number, t: number, i: number) =>
+    Math.round(Math.sin(i * 12.9898 + t * 7.31 + row * 3.7 + seed) * 128) / 128
+  const floats = (numbers: Float32Array, shape: ReadonlyArray<number>, type: number): Handle => {
+    const wide = addon.fromHost(numbers, [...shape], FLOAT32, "cpu")
+    if (type === FLOAT32) return wide
+    const narrow = addon.call(addon.operator("aten::to", "dtype"), wide, type) as Handle
+    addon.dispose([wide])
+    return narrow
+  }
   const ints = (numbers: Int32Array, shape: ReadonlyArray<number>): Handle =>
     addon.fromHost(numbers, [...shape], INT32, "cpu")
 
   /** Pages in an order that is not theirs, what no token fills being NaN. */
-  const paged = ({ keyHeads, lengths, pageSize, width }: Case, seed: number, table: Int32Array, most: number) => {
+  const paged = (of: Case, seed: number, table: Int32Array, type: number) => {
+    const { keyHeads, lengths, pageSize, width } = of
+    const most = table.length / lengths.length
     const step = keyHeads * width
     const slots = new Float32Array(table.length * pageSize * step).fill(Number.NaN)
     lengths.forEach((length, row) => {
@@ -37,10 +45,10 @@ describe.skipIf(addonPath() === undefined)("attention of one new token a row on 
         for (let i = 0; i < step; i++) slots[slot * step + i] = value(seed, row, t, i)
       }
     })
-    return floats(slots, [table.length * pageSize, keyHeads, width])
+    return floats(slots, [table.length * pageSize, keyHeads, width], type)
   }
 
-  const attended = (of: Case): Float32Array => {
+  const attended = (of: Case, type = FLOAT32): Float32Array => {
     const { group, keyHeads, lengths, pageSize, softCap = 0, width, window = 0 } = of
     const [rows, heads] = [lengths.length, keyHeads * group]
     const most = Math.ceil(Math.max(...lengths) / pageSize)
@@ -50,12 +58,12 @@ describe.skipIf(addonPath() === undefined)("attention of one new token a row on 
       value(1, Math.floor(i / (heads * width)), 0, i % (heads * width))
     )
     const tensors = [
-      floats(queries, [rows, heads, width]),
-      paged(of, 2, table, most),
-      paged(of, 3, table, most),
+      floats(queries, [rows, heads, width], type),
+      paged(of, 2, table, type),
+      paged(of, 3, table, type),
       ints(table, [rows, most]),
       ints(spans, [3, rows]),
-      floats(new Float32Array(queries.length).fill(Number.NaN), [rows, heads, width])
+      floats(new Float32Array(queries.length).fill(Number.NaN), [rows, heads, width], type)
     ] as const
     addon.pagedDecode(...tensors, pageSize, width ** -0.5, window, softCap)
     const out = addon.toHost(tensors[5], new Float32Array(queries.length)) as Float32Array
@@ -98,6 +106,14 @@ describe.skipIf(addonPath() === undefined)("attention of one new token a row on 
   it.each(cases)("is the weighted mean of values: $name", (of) => {
     const own = attended(of)
     expected(of).forEach((number, i) => expect(Math.abs(own[i]! - number), `number ${i}`).toBeLessThan(2e-6))
+  })
+
+  it.each(cases)("rounds nothing but what is stored in bfloat16: $name", (of) => {
+    const own = attended(of, BFLOAT16)
+    expected(of).forEach((number, i) => {
+      // half of the last of 8 bits
+      expect(Math.abs(own[i]! - number), `number ${i}`).toBeLessThan(2e-6 + 2 ** -8 * Math.abs(number))
+    })
   })
 
   it("is the same to the bit in pages of any size, beside any rows", () => {

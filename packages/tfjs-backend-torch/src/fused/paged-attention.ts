@@ -9,7 +9,7 @@ import { fitsPagedDecode, type PagedCall, pagedDecode, pagedTiles } from "./page
 import { attendGathered, composedDecode } from "./paged-composed.ts"
 import { pagedFlash } from "./paged-flash.ts"
 import { hiddenTokens, type PagedLayout, pagedLayout, type PagedRows, putSlots } from "./paged-layout.ts"
-import { activation, cast, emptyOf, isHostFloat, wide, zerosOf } from "./storage.ts"
+import { activation, cast, emptyOf, isHostReal, wide, zerosOf } from "./storage.ts"
 import { typeOf } from "../handle-facts.ts"
 
 interface PagedOptions {
@@ -86,7 +86,7 @@ const callOf = ({ keys, options, q, scope, values }: Paged, { spans, table }: In
 }
 
 const isOnHost = ({ keys, q, values }: Pick<PagedCall, "q" | "keys" | "values">, scope: KernelScope): boolean =>
-  [q, keys, values].every((handle) => isHostFloat(handle, scope))
+  isHostReal(q, scope) && typeOf(keys) === typeOf(q) && typeOf(values) === typeOf(q)
 
 const attendsPages = (call: Pick<PagedCall, "q" | "keys" | "values">, scope: KernelScope): boolean =>
   isOnHost(call, scope) || scope.backend.isBatchInvariant || fitsPagedDecode(call, scope)
