@@ -7,6 +7,7 @@
 #include <limits>
 #include <vector>
 
+#include "cpu-narrow.h"
 #include "cpu-product-tile.h"
 #include "cpu-tensors.h"
 
@@ -16,17 +17,26 @@ namespace plumbline {
 
 /** Up to here our products are faster than MKL's, which packs weights anew each time, on a processor with AVX-512. */
 constexpr int64_t kMostRows = 128;
+/** The same for bfloat16 where the processor has quicker instructions for pairs of them. */
+constexpr int64_t kMostPairs = 8;
+
+/** Rows that are multiplied here at most. */
+inline int64_t MostRows(at::ScalarType type) {
+  static const bool wider = __builtin_cpu_supports("avx512f"), pays = BfloatPays();
+  if (!wider) return std::numeric_limits<int64_t>::max();
+  return type == at::kBFloat16 && pays ? kMostPairs : kMostRows;
+}
 
 inline bool MultipliesHere(const at::Tensor& x, const at::Tensor& weight) {
   static const bool fits = __builtin_cpu_supports("avx2") && __builtin_cpu_supports("fma");
-  static const bool wider = __builtin_cpu_supports("avx512f");
   const auto plain = [&](const at::Tensor& t) {
     const auto type = t.scalar_type();
     const bool known = type == at::kFloat || type == at::kBFloat16;
     return t.is_cpu() && known && type == weight.scalar_type() && t.dim() == 2 && t.is_contiguous();
   };
   if (!fits || !plain(x) || !plain(weight)) return false;
-  return x.size(1) == weight.size(1) && x.size(1) > 0 && x.size(1) % 8 == 0 && (!wider || x.size(0) <= kMostRows);
+  const bool fitting = x.size(1) == weight.size(1) && x.size(1) > 0 && x.size(1) % 8 == 0;
+  return fitting && x.size(0) <= MostRows(x.scalar_type());
 }
 
 /** @param lanes of the registers, at most */

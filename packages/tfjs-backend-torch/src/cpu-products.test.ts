@@ -97,11 +97,17 @@ describe.skipIf(addonPath() === undefined)("products of rows on the CPU", () => 
     (inner, lanes, _, type) => {
       const [rows, outputs] = [65, 29]
       const [x, weight] = [values(rows * inner, 3), values(outputs * inner, 4)]
-      const all = product(x, weight, rows, outputs, type, lanes)
-      for (let count = 1; count < rows; count++) {
+      const alone = Array.from({ length: rows }, (_row, row) =>
+        product(x.slice(row * inner, (row + 1) * inner), weight, 1, outputs, type, lanes)
+      )
+      for (let count = 2; count <= rows; count++) {
         // the last rows, so that each meets every place of a tile
         const some = product(x.slice((rows - count) * inner), weight, count, outputs, type, lanes)
-        expect(some).toEqual(all?.slice((rows - count) * outputs))
+        // more rows may be left to ATen
+        if (some === undefined) continue
+        alone.slice(rows - count).forEach((row, i) => {
+          expect(some.slice(i * outputs, (i + 1) * outputs), `row ${i} of ${count}`).toEqual(row)
+        })
       }
     }
   )
