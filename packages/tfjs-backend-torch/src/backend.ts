@@ -34,6 +34,7 @@ export class TorchBackend extends TensorBackend {
   readonly isDeterministic: boolean
   private invariant = false
   private readonly narrowProducts = new Map<number, boolean>()
+  private grouping: boolean | undefined
   /** Whether what is called is recorded, to run again on other values; see `record`. */
   isRecording = false
 
@@ -191,11 +192,16 @@ export class TorchBackend extends TensorBackend {
     data.isPart = true
   }
 
-  /** Whether they, and no others, were laid end to end in this order. */
+  /** Whether they were laid end to end in this order, perhaps with others before and behind. */
   areJoint(weights: ReadonlyArray<TensorInfo>): boolean {
-    const all = this.data.get(weights[0]!.dataId).joint
-    if (all?.length !== weights.length) return false
-    return weights.every(({ dataId }, i) => all[i] === this.data.get(dataId) && all[i]!.joint === all)
+    const first = this.data.get(weights[0]!.dataId)
+    const { joint } = first
+    if (joint === undefined) return false
+    const place = joint.indexOf(first)
+    return weights.every(({ dataId }, i) => {
+      const data = this.data.get(dataId)
+      return joint[place + i] === data && data.joint === joint
+    })
   }
 
   /** Other memory for the tensor's values, seen by all that share them; the backend owns `handle` from here on. */
@@ -246,6 +252,11 @@ export class TorchBackend extends TensorBackend {
     } catch {
       return false
     }
+  }
+
+  /** Whether this torch multiplies groups of rows by matrices of their own in one product. */
+  get groupsProducts(): boolean {
+    return (this.grouping ??= this.hasOperator("_grouped_mm"))
   }
 
   strings(tensor: TensorInfo): Array<Uint8Array> | undefined {

@@ -118,21 +118,39 @@ const ownExperts = (
   names: ReadonlyArray<string>,
   x: Tensor2D,
   shares: Tensor2D,
-  { counts, places, tokens }: ExpertGroups
+  groups: ExpertGroups
+): Tensor2D => {
+  const { places, tokens } = groups
+  const inputs = gatherRows(x, tokens)
+  const { grouped } = weights
+  const outputs =
+    grouped === undefined || expert.applyGrouped === undefined
+      ? oneByOne(expert, weights, names, inputs, groups)
+      : expert.applyGrouped({ ...weights, grouped }, names, inputs, groups.counts)
+  const factors = gatherRows(tf.reshape(shares, [-1, 1]) as Tensor2D, places)
+  return addRowsById(tf.mul(outputs, factors), tokens, x.shape[0])
+}
+
+/** Each expert on its tokens, which lie side by side. */
+const oneByOne = (
+  expert: Mlp,
+  weights: Weights,
+  names: ReadonlyArray<string>,
+  inputs: Tensor2D,
+  { counts, tokens }: ExpertGroups
 ): Tensor2D => {
   // an expert without a token has a gradient, which is 0
   const served = names.flatMap((_, e) => (counts[e]! > 0 || isDifferentiating() ? [e] : []))
-  const inputs = tf.split(
-    gatherRows(x, tokens),
+  const parts = tf.split(
+    inputs,
     served.map((e) => counts[e]!)
   ) as ReadonlyArray<Tensor2D>
   let first = 0
   const outputs = served.map((e, i) => {
     const own = weights.forTokens?.(tokens.subarray(first, (first += counts[e]!))) ?? weights
-    return expert.apply(own, names[e]!, inputs[i]!)
+    return expert.apply(own, names[e]!, parts[i]!)
   })
-  const factors = gatherRows(tf.reshape(shares, [-1, 1]) as Tensor2D, places)
-  return addRowsById(tf.mul(tf.concat(outputs), factors), tokens, x.shape[0])
+  return tf.concat(outputs)
 }
 
 /** Σ_e shares_e · expert_e(x), for all experts, added up in float32 as those of chosen tokens are. Not differentiable. */

@@ -14,10 +14,24 @@ export interface MlpPass {
   readonly isRecorded?: boolean
 }
 
+export type GroupedWeights = Weights & { readonly grouped: NonNullable<Weights["grouped"]> }
+
 /** The token-wise part of a block: its parameters below `prefix`, and itself on [N, D]. */
 export interface Mlp {
   readonly parameters: (prefix: string, size: MlpSize) => ReadonlyArray<ParameterSpec>
   readonly apply: (weights: Weights, prefix: string, x: Tensor2D, pass?: MlpPass) => Tensor2D
+  /**
+   * Many of its kind at once, each on rows of its own; absent where it has no such form.
+   *
+   * @param x      [N, D], the rows of each side by side
+   * @param counts rows of each
+   */
+  readonly applyGrouped?: (
+    weights: GroupedWeights,
+    prefixes: ReadonlyArray<string>,
+    x: Tensor2D,
+    counts: ReadonlyArray<number>
+  ) => Tensor2D
   /** What it is a mixture of, where it is one. */
   readonly mixture?: MixtureSize
 }
@@ -43,6 +57,16 @@ export const gatedMlp = (activation: GateFunction, { down, gate, up } = PROJECTI
     const [gates, ups] = weights.linears(x, [`${prefix}.${gate}`, `${prefix}.${up}`])
     const gated = gatedActivation(gates!, ups!, activation, weights.remakesActivations)
     return weights.linear(gated, `${prefix}.${down}`)
+  },
+  applyGrouped: ({ grouped, remakesActivations }, prefixes, x, counts) => {
+    const outer = prefixes.map((prefix) => [`${prefix}.${gate}`, `${prefix}.${up}`])
+    const [gates, ups] = grouped(x, counts, outer)
+    const gated = gatedActivation(gates!, ups!, activation, remakesActivations)
+    return grouped(
+      gated,
+      counts,
+      prefixes.map((prefix) => [`${prefix}.${down}`])
+    )[0]!
   }
 })
 

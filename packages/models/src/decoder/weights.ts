@@ -1,5 +1,5 @@
 import type { TokenRows } from "@plumbline/data"
-import { linear, linears, type Tensor, type Tensor1D, type Tensor2D } from "@plumbline/runtime"
+import { groupedLinears, linear, linears, type Tensor, type Tensor1D, type Tensor2D } from "@plumbline/runtime"
 
 /** How blocks reach their parameters. Adapters wrap it, so a block never knows whether it is adapted. */
 export interface Weights {
@@ -9,6 +9,19 @@ export interface Weights {
   readonly linear: (x: Tensor2D, name: string) => Tensor2D
   /** The linear layers `names` on one x: what `linear` gives for each, in fewer products where the backend can. */
   readonly linears: (x: Tensor2D, names: ReadonlyArray<string>) => ReadonlyArray<Tensor2D>
+  /**
+   * The linear layers `names[g]` on the rows of group g, the groups of x one after another: an output for each layer of a group,
+   * [N, O]. Absent where a layer may be more than its parameters.
+   *
+   * @param counts rows of each group
+   */
+  readonly grouped?:
+    | ((
+        x: Tensor2D,
+        counts: ReadonlyArray<number>,
+        names: ReadonlyArray<ReadonlyArray<string>>
+      ) => ReadonlyArray<Tensor2D>)
+    | undefined
   /** Whether the backward pass makes cheap activations again in place of keeping them; false when absent. */
   readonly remakesActivations?: boolean | undefined
   /**
@@ -45,6 +58,12 @@ export const parameterWeights = (
   return {
     tensor,
     linear: (x, name) => linear(x, ...layer(name)),
-    linears: (x, names) => linears(x, names.map(layer))
+    linears: (x, names) => linears(x, names.map(layer)),
+    grouped: (x, counts, names) =>
+      groupedLinears(
+        x,
+        counts,
+        names.map((group) => group.map(layer))
+      )
   }
 }

@@ -16,6 +16,12 @@ export const ADD_PRODUCT = "PlumblineAddProduct"
 export const LINEARS_INPUT_GRADIENT = "PlumblineLinearsInputGradient"
 /** [dy, dy, …, x] → [dweight, dweight, …] */
 export const LINEARS_WEIGHT_GRADIENTS = "PlumblineLinearsWeightGradients"
+/** [x, weight, …], {counts [G], P weights a group}: the rows of G groups, one group after another → P outputs, x_g·W_gpᵀ below each other */
+export const GROUPED_LINEARS = "PlumblineGroupedLinears"
+/** [dy × P, weight, …], {counts} → dx, the rows of each group by its own weights */
+export const GROUPED_LINEARS_INPUT_GRADIENT = "PlumblineGroupedLinearsInputGradient"
+/** [dy × P, x], {counts} → [dweight, …], 0 for a group without rows */
+export const GROUPED_LINEARS_WEIGHT_GRADIENTS = "PlumblineGroupedLinearsWeightGradients"
 /** {q, k, v} → [out, log of each query's normalizer [N, H]]; attrs are AttentionOptions. */
 export const ATTENTION = "PlumblineAttention"
 /** {q, k, v, out, logNormalizer, dy} → [dq, dk, dv] */

@@ -6,6 +6,9 @@ import {
   ADD_BIAS,
   ADD_PRODUCT,
   fused,
+  GROUPED_LINEARS,
+  GROUPED_LINEARS_INPUT_GRADIENT,
+  GROUPED_LINEARS_WEIGHT_GRADIENTS,
   hasKernel,
   LINEAR,
   LINEARS,
@@ -44,6 +47,20 @@ const linears: Gradient = {
   }
 }
 
+const groupedLinears: Gradient = {
+  saveAllInputs: true,
+  gradients: (dys, [x, ...weights], attrs) => {
+    const { counts } = attrs as { readonly counts: ReadonlyArray<number> }
+    let whole: Array<Tensor> | undefined
+    const ofWeights = () => (whole ??= fused<Array<Tensor>>(GROUPED_LINEARS_WEIGHT_GRADIENTS, [...dys, x!], { counts }))
+    const gradients: Record<string, () => Tensor> = {
+      0: () => fused(GROUPED_LINEARS_INPUT_GRADIENT, [...dys, ...weights], { counts })
+    }
+    for (let i = 0; i < weights.length; i++) gradients[i + 1] = () => ofWeights()[i]!
+    return gradients
+  }
+}
+
 const addBias: Gradient = {
   gradients: ([dy]) => ({ x: () => sameAs(dy!), bias: () => tf.sum(dy!, 0) })
 }
@@ -63,6 +80,7 @@ const scaled = (x: Tensor, scale: unknown): Tensor => (scale === 1 ? x : tf.mul(
 export const productGradients: Readonly<Record<string, Gradient>> = {
   [LINEAR]: linear,
   [LINEARS]: linears,
+  [GROUPED_LINEARS]: groupedLinears,
   [ADD_BIAS]: addBias,
   [ADD_PRODUCT]: addProduct
 }

@@ -1,4 +1,5 @@
-import { ADD_RMS_NORM, LINEARS, ROTARY_HEADS } from "../kernels/names.ts"
+import { ADD_RMS_NORM, GROUPED_LINEARS, LINEARS, ROTARY_HEADS } from "../kernels/names.ts"
+import { groupedLinears } from "../ops/grouped-linears.ts"
 import { composedLinear, linears } from "../ops/linear.ts"
 import { addRmsNorm, composedRmsNorm } from "../ops/norms.ts"
 import { composedRotary, rotaryAngles, rotaryHeads } from "../ops/rotary.ts"
@@ -27,6 +28,36 @@ const linearsCases = [
     ),
   composed: (x: Tensor2D, ...weights: ReadonlyArray<Tensor2D>) =>
     beside(weights.map((weight) => composedLinear(x, weight))),
+  leaves: outputs.length + 1,
+  small
+}))
+
+const groupedCases = [
+  { counts: [2, 0, 1], width: 4, outputs: [3], small: true },
+  { counts: [0, 33, 1, 31], width: 24, outputs: [16, 40], small: false }
+].map(({ counts, outputs, small, width }): DifferentiableCase => ({
+  title: `groupedLinears [${counts.join(" + ")}, ${width}] → ${outputs.join(", ")}`,
+  kernel: GROUPED_LINEARS,
+  inputs: () => [
+    noise([counts.reduce((sum, count) => sum + count, 0), width], "x"),
+    ...counts.flatMap((_, g) =>
+      outputs.map((size, p) => tf.div(noise([size, width], `weight ${g} ${p}`), Math.sqrt(width)))
+    )
+  ],
+  op: (x: Tensor2D, ...weights: ReadonlyArray<Tensor2D>) =>
+    beside(
+      groupedLinears(
+        x,
+        counts,
+        counts.map((_, g) => outputs.map((__, p) => [weights[g * outputs.length + p]!, undefined]))
+      )
+    ),
+  composed: (x: Tensor2D, ...weights: ReadonlyArray<Tensor2D>) => {
+    const parts = tf.split(x, counts) as ReadonlyArray<Tensor2D>
+    const output = (p: number) =>
+      tf.concat(parts.map((part, g) => composedLinear(part, weights[g * outputs.length + p]!))) as Tensor2D
+    return beside(outputs.map((_, p) => output(p)))
+  },
   leaves: outputs.length + 1,
   small
 }))
@@ -80,4 +111,5 @@ const rotaryCases = [
 })
 
 /** What the blocks of a decoder fuse. */
-export const blockSuite = (): void => differentiableSuite([...linearsCases, ...addNormCases, ...rotaryCases])
+export const blockSuite = (): void =>
+  differentiableSuite([...linearsCases, ...groupedCases, ...addNormCases, ...rotaryCases])

@@ -4,6 +4,7 @@ import {
   GATED_ACTIVATION,
   LAYER_NORM,
   LINEAR,
+  GROUPED_LINEARS,
   LINEARS,
   RMS_NORM,
   SQUARED_RELU
@@ -15,6 +16,7 @@ import {
   type GateFunction,
   squaredRelu
 } from "../ops/activation.ts"
+import { groupedLinears } from "../ops/grouped-linears.ts"
 import { composedLinear, linear, linears } from "../ops/linear.ts"
 import { addRmsNorm, composedLayerNorm, composedRmsNorm, layerNorm, rmsNorm } from "../ops/norms.ts"
 import { tf, type Tensor1D, type Tensor2D } from "../tf.ts"
@@ -96,6 +98,34 @@ const severalLinearLayers: Make = (draw) => {
   }
 }
 
+/** Groups of rows, one of them empty, each by two layers of its own. */
+const groupedLayers: Make = (draw) => {
+  const width = 8 * draw.whole(1, 6)
+  const outputs = [8 * draw.whole(1, 6), 8 * draw.whole(1, 6)]
+  const counts = [draw.whole(1, 40), 0, draw.whole(1, 7), draw.whole(0, 90)]
+  const rows = counts.reduce((sum, count) => sum + count, 0)
+  const layers = (weights: ReadonlyArray<Tensor2D>) =>
+    counts.map((_, g) => outputs.map((__, p) => [weights[g * outputs.length + p]!, undefined] as const))
+  return {
+    shape: `[${counts.join(" + ")}, ${width}] → ${outputs.join(", ")}`,
+    kernel: GROUPED_LINEARS,
+    activations: 1,
+    inputs: () => [
+      noise([rows, width], "x"),
+      ...counts.flatMap((_, g) => outputs.map((size, p) => matrix(size, width, `weight ${g} ${p}`)))
+    ],
+    op: (x: Tensor2D, ...weights: ReadonlyArray<Tensor2D>) => beside(groupedLinears(x, counts, layers(weights))),
+    composed: (x: Tensor2D, ...weights: ReadonlyArray<Tensor2D>) => {
+      const parts = tf.split(x, counts) as ReadonlyArray<Tensor2D>
+      return beside(
+        outputs.map((_, p) =>
+          tf.concat(parts.map((part, g) => composedLinear(part, weights[g * outputs.length + p]!)))
+        ) as Array<Tensor2D>
+      )
+    }
+  }
+}
+
 /** Columns of one product with a bias each. */
 const linearLayersWithBias: Make = (draw) => {
   const [tokens, width] = [tokensOf(draw), widthOf(draw)]
@@ -155,6 +185,7 @@ export const layerCases = layersOf({
   layerNorm: layerNorms,
   linear: linearLayers,
   linears: severalLinearLayers,
+  groupedLinears: groupedLayers,
   linearsWithBias: linearLayersWithBias,
   silu: gates("silu"),
   gelu: gates("gelu"),

@@ -18,13 +18,13 @@ const [catOwned, narrowOwned] = [atenOwned("cat"), atenOwned("narrow")]
 const addTo = aten("add.Tensor")
 
 /** Tensors as a kernel of a list gets them. */
-type List = ReadonlyArray<TensorInfo>
+export type List = ReadonlyArray<TensorInfo>
 
 /**
  * [ΣO, I]: the weights' narrow copies as one tensor, or themselves where they are stored as narrow; undefined where
  * products read float32.
  */
-const jointWeights = (weights: List, type: number, scope: KernelScope): Handle | undefined => {
+export const jointWeights = (weights: List, type: number, scope: KernelScope): Handle | undefined => {
   const { backend } = scope
   if (type === FLOAT32) return undefined
   const copies = weights.map((weight) => backend.compute(weight))
@@ -49,13 +49,13 @@ const joinWeights = (weights: List, x: TensorInfo, scope: KernelScope): void => 
 }
 
 /** Matrices as columns of one: itself where they are parts of it, else a copy. */
-const columnsOf = (handles: ReadonlyArray<Handle>, scope: KernelScope): Handle => {
+export const columnsOf = (handles: ReadonlyArray<Handle>, scope: KernelScope): Handle => {
   const known = scope.backend.addon.joined(handles, 1)
   return known === null ? cat(handles, 1) : scope.temporary(known)
 }
 
 /** `handle` cut along `axis` into parts of these sizes: views. */
-const cut = (handle: Handle, axis: 0 | 1, sizes: ReadonlyArray<number>): ReadonlyArray<Handle> => {
+export const cut = (handle: Handle, axis: 0 | 1, sizes: ReadonlyArray<number>): ReadonlyArray<Handle> => {
   let first = 0
   return sizes.map((size) => {
     const part = narrow(handle, axis, first, size)
