@@ -142,7 +142,8 @@ const bodies = {
   rejects: () => Effect.promise(() => Promise.reject(new Error("pears"))),
   forgets: () => later(() => void Promise.reject(new Error("plums"))),
   late: () => later(() => void setTimeout(() => { throw new Error("figs") }, 1)),
-  nothing: () => undefined
+  nothing: () => undefined,
+  waits: () => Effect.promise(() => new Promise(() => {}))
 }
 const params = Schema.Struct({ body: Schema.Literals(Object.keys(bodies)) })
 export default recipe({ name: "mine", params, run: ({ body }) => bodies[body]() })
@@ -165,6 +166,13 @@ export default recipe({ name: "mine", params, run: ({ body }) => bodies[body]() 
       ])
     }
     expect(await said("nothing")).toEqual([1, expect.stringContaining("mine.ts: its run gives no Effect")])
+    expect(await said("waits")).toEqual([1, expect.stringContaining("error: it waits for what can no longer come")])
+    write("breaks.ts", 'throw new Error("cherries")')
+    const { stderr } = await plumb(["run", "breaks.ts"], folder)
+    expect(stderr.trim().split("\n")).toEqual([
+      "error: recipe breaks.ts: cannot be loaded: Error: cherries",
+      expect.stringMatching(/^ +at .*breaks\.ts:1:7/)
+    ])
     write("lacks.ts", 'import "@plumbline/no-such-package"')
     expect((await plumb(["run", "lacks.ts"], folder)).stderr).toContain("Cannot find package")
   })
@@ -172,8 +180,19 @@ export default recipe({ name: "mine", params, run: ({ body }) => bodies[body]() 
   it("names the file and the key that a configuration should not have", async () => {
     const file = write("wrong.yaml", "bta: 0.2\n")
     const { code, stderr } = await plumb(["dpo", "--config", file])
-    expect(code).toBe(1)
+    expect(code).toBe(2)
     expect(stderr).toContain(`error: ${file}: unknown key "bta"; did you mean beta?`)
+  })
+
+  it("reads a JSON configuration behind a byte order mark", async () => {
+    const file = write("marked.json", '\uFEFF{"bta": 0.2}')
+    expect((await plumb(["dpo", "--config", file])).stderr).toContain('unknown key "bta"; did you mean beta?')
+  })
+
+  it("says of a name that no folder can have that nothing is there", async () => {
+    const { code, stderr } = await plumb(["resume", "x".repeat(300)])
+    expect(code).toBe(1)
+    expect(stderr).toContain("there is no such folder")
   })
 })
 

@@ -6,10 +6,20 @@ import { dirname, resolve } from "node:path"
 /** Fails where `path` could not be made, before anything is loaded or written. */
 export const checkWritable = (path: string): Effect.Effect<void, OutputUnwritable> =>
   Effect.suspend(() => {
-    const existing = nearestExisting(resolve(path))
-    const reason = obstacle(existing)
+    const reason = unnamable(path) ?? obstacle(nearestExisting(resolve(path)))
     return reason === undefined ? Effect.void : Effect.fail(new OutputUnwritable({ path, reason }))
   })
+
+/** Why no file can have this path. */
+const unnamable = (path: string): string | undefined => {
+  try {
+    statSync(path, { throwIfNoEntry: false })
+    return undefined
+  } catch (cause) {
+    const { code, message } = cause as NodeJS.ErrnoException
+    return code === "EACCES" ? undefined : message
+  }
+}
 
 const nearestExisting = (path: string): string => (existsSync(path) ? path : nearestExisting(dirname(path)))
 

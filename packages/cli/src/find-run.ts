@@ -1,10 +1,11 @@
 import { isRunFolder } from "@plumbline/training"
-import { readdirSync, statSync } from "node:fs"
+import { readdirSync } from "node:fs"
 import { basename, dirname, join } from "node:path"
+import { statusOf } from "./status-of.ts"
 
 /** The run in `folder`, else the first run in a folder of it, such as a stage; undefined where no run was started. */
 export const runIn = (folder: string): string | undefined => {
-  if (!statSync(folder, { throwIfNoEntry: false })?.isDirectory()) return undefined
+  if (!statusOf(folder)?.isDirectory()) return undefined
   const entries = readdirSync(folder, { withFileTypes: true }).filter((entry) => entry.isDirectory())
   const stages = entries.map(({ name }) => join(folder, name)).toSorted()
   return [folder, ...stages].find((candidate) => isRunFolder(candidate))

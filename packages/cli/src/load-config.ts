@@ -1,8 +1,9 @@
 import { Effect, Schema } from "effect"
 import { readFile } from "node:fs/promises"
 import { suggestion } from "./suggest.ts"
+import { UsageError } from "./usage-error.ts"
 
-/** A configuration file cannot be read, or holds keys that the command does not have. */
+/** A configuration file cannot be read, or holds no options. */
 export class ConfigFileInvalid extends Schema.TaggedError<ConfigFileInvalid>()("ConfigFileInvalid", {
   file: Schema.String,
   problems: Schema.Array(Schema.String)
@@ -12,7 +13,7 @@ export class ConfigFileInvalid extends Schema.TaggedError<ConfigFileInvalid>()("
   }
 }
 
-/** Options by key (camelCase, as in the schema) from a JSON or YAML file. */
+/** Options by key (camelCase, as in the schema) from a JSON or YAML file. Keys that the command does not have are bad usage. */
 export const loadConfig = Effect.fn("loadConfig")(function* (file: string, keys: ReadonlyArray<string>) {
   const text = yield* Effect.tryPromise({
     try: () => readFile(file, "utf8"),
@@ -27,8 +28,8 @@ export const loadConfig = Effect.fn("loadConfig")(function* (file: string, keys:
   }
   const unknown = Object.keys(value).filter((key) => !keys.includes(key))
   if (unknown.length > 0) {
-    const problems = unknown.map((key) => `unknown key "${key}"${suggestion(key, keys)}`)
-    return yield* new ConfigFileInvalid({ file, problems })
+    const problems = unknown.map((key) => `${file}: unknown key "${key}"${suggestion(key, keys)}`)
+    return yield* new UsageError({ problems, help: "keys are the options in camelCase; --help lists the options" })
   }
   return value as Readonly<Record<string, unknown>>
 })
@@ -36,7 +37,7 @@ export const loadConfig = Effect.fn("loadConfig")(function* (file: string, keys:
 const parse = (file: string, text: string): Effect.Effect<unknown, ConfigFileInvalid> =>
   Effect.tryPromise({
     try: async () => {
-      if (file.endsWith(".json")) return JSON.parse(text) as unknown
+      if (file.endsWith(".json")) return JSON.parse(text.replace(/^\uFEFF/, "")) as unknown
       const { Yaml } = await import("effect/encoding")
       return Yaml.parse(text) as unknown
     },

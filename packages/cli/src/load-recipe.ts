@@ -7,6 +7,7 @@ import { pathToFileURL } from "node:url"
 import type { CommandFailure } from "./command.ts"
 import { resolveForRecipes } from "./recipe-imports.ts"
 import { runFlagFields } from "./run-services.ts"
+import { isUsersFrame } from "./users-code.ts"
 
 /** A recipe file that cannot be run. */
 export class RecipeInvalid extends Schema.TaggedError<RecipeInvalid>()("RecipeInvalid", {
@@ -45,7 +46,7 @@ export const loadRecipe = Effect.fn("loadRecipe")(function* (file: string) {
 const traceOf = (cause: unknown): string => {
   if (!(cause instanceof Error)) return String(cause)
   const lines = (cause.stack ?? cause.message).split("\n")
-  return lines.filter((text) => !/^\s*at .*\bnode:/.test(text)).join("\n")
+  return lines.filter((text) => !/^\s*at /.test(text) || isUsersFrame(text)).join("\n")
 }
 
 const isRecipe = (value: unknown): value is AnyRecipe => {

@@ -23,9 +23,19 @@ const end = (error: unknown) => {
 }
 process.on("uncaughtException", end).on("unhandledRejection", end)
 
+// Nothing is left that could end what is awaited. Node would end with 13 and a line of ours.
+const forsaken = () => {
+  process.stderr.write(
+    "error: it waits for what can no longer come, such as a promise of a recipe that nobody settles\n"
+  )
+  process.exit(1)
+}
+process.on("beforeExit", forsaken)
+
 endWithLauncher()
 const command = plumb(process.argv.slice(2)).pipe(Effect.provideService(Logger.LogToStderr, true))
 const exit = await Effect.runPromiseExit(command)
+process.off("beforeExit", forsaken)
 if (Exit.isFailure(exit)) {
   const { exitCode, standardError, standardOutput } = renderFailure(exit.cause, usesColour(process.stderr))
   process.stdout.write(standardOutput)

@@ -19,10 +19,13 @@ export const usersFrames = ({ stack = "" }: Error): ReadonlyArray<string> =>
     .split("\n")
     .map((line) => line.trim())
     .filter((line) => line.startsWith("at "))
-    .filter((line) => {
-      const path = PLACE.exec(line)?.[1]
-      return path !== undefined && isUsers(path.startsWith("file:") ? fileURLToPath(path) : path)
-    })
+    .filter(isUsersFrame)
+
+/** Whether a frame of a stack is in neither Plumbline nor a package of others. */
+export const isUsersFrame = (frame: string): boolean => {
+  const path = PLACE.exec(frame)?.[1]
+  return path !== undefined && isUsers(path.startsWith("file:") ? fileURLToPath(path) : path)
+}
 
 const isUsers = (path: string): boolean =>
   PACKAGES !== undefined && !path.startsWith(PACKAGES) && !path.includes(`${sep}node_modules${sep}`)

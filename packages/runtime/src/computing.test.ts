@@ -51,6 +51,16 @@ describe("computing", () => {
     expect(new OutOfMemory({ ...unknown, shapes: "Float[1], ".repeat(1000) }).message.length).toBeLessThan(300)
   })
 
+  it("fails where the host has no room for an array", async () => {
+    for (const length of [2 ** 52, 1e10]) {
+      const exit = await outcome(() => {
+        throw new Float32Array(length)
+      })
+      const failure = Cause.findErrorOption((exit as { cause: Cause.Cause<unknown> }).cause)
+      expect(failure).toMatchObject({ value: expect.any(OutOfMemory) })
+    }
+  })
+
   it("fails where the device is gone", async () => {
     const exit = await outcome(raise(thrown({ kind: "device" })))
     const failure = Cause.findErrorOption((exit as { cause: Cause.Cause<unknown> }).cause)

@@ -2,7 +2,7 @@ import { type AnyBuiltin, builtins } from "@plumbline/algorithms/commands"
 import { flagName } from "@plumbline/data"
 import { memoryFields, optional, readRunDescription, type RunDescription, RunNotFound } from "@plumbline/training"
 import { Effect, Result, Schema } from "effect"
-import { existsSync, statSync } from "node:fs"
+import { existsSync } from "node:fs"
 import { join, resolve } from "node:path"
 import type { CommandLine } from "../command-line.ts"
 import type { CommandRun } from "../command.ts"
@@ -12,6 +12,7 @@ import { loadRecipe } from "../load-recipe.ts"
 import { decodeOptions, parseCommand } from "../parse-command.ts"
 import { Patience, ProcessCount, Sharding } from "../processes.ts"
 import { runFlagFields, type RunSettings } from "../run-services.ts"
+import { statusOf } from "../status-of.ts"
 import { print } from "../terminal.ts"
 import { UsageError } from "../usage-error.ts"
 import { startRecipe } from "./run.ts"
@@ -36,7 +37,7 @@ const line: CommandLine<typeof Options> = {
 }
 
 const absence = (folder: string): string => {
-  const found = statSync(folder, { throwIfNoEntry: false })
+  const found = statusOf(folder)
   if (found === undefined) return "there is no such folder"
   return found.isDirectory() ? "neither it nor a folder in it has a run.json" : "it is a file, not a folder"
 }

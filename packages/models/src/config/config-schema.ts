@@ -1,6 +1,8 @@
 import { Schema } from "effect"
 
 const Count = Schema.Int.check(Schema.isGreaterThan(0))
+/** Names of all parameters are made of these before a file is opened: a slip of the pen must not fill the memory. */
+const Few = Count.check(Schema.isLessThanOrEqualTo(4096))
 const Positive = Schema.Finite.check(Schema.isGreaterThan(0))
 const optional = Schema.optionalKey
 
@@ -10,7 +12,7 @@ export const ConfigSchema = Schema.Struct({
   vocab_size: optional(Count),
   hidden_size: optional(Count),
   intermediate_size: optional(Count),
-  num_hidden_layers: optional(Count),
+  num_hidden_layers: optional(Few),
   num_attention_heads: optional(Count),
   num_key_value_heads: optional(Schema.NullOr(Count)),
   head_dim: optional(Schema.NullOr(Count)),
@@ -32,8 +34,8 @@ export const ConfigSchema = Schema.Struct({
   rope_scaling: optional(Schema.NullOr(Schema.Record(Schema.String, Schema.Unknown))),
   rope_parameters: optional(Schema.NullOr(Schema.Record(Schema.String, Schema.Unknown))),
   original_max_position_embeddings: optional(Schema.NullOr(Count)),
-  num_local_experts: optional(Count),
-  num_experts: optional(Count),
+  num_local_experts: optional(Few),
+  num_experts: optional(Few),
   num_experts_per_tok: optional(Count),
   norm_topk_prob: optional(Schema.Boolean),
   moe_intermediate_size: optional(Count),

@@ -219,3 +219,10 @@ describe("faults", () => {
     expect(message).toContain("vocab_size")
   })
 })
+
+describe("counts", () => {
+  it.for(["num_hidden_layers", "num_local_experts", "num_experts"])("refuses a %s of a thousand million", (field) => {
+    const reason = "Expected a value less than or equal to 4096"
+    expect(failure({ ...small, [field]: 1e9 })).toMatchObject({ field, reason })
+  })
+})
