@@ -29,6 +29,20 @@ export class NonFiniteStep extends Schema.TaggedError<NonFiniteStep>()("NonFinit
   }
 }
 
+/** Steps made a weight infinite or NaN, which was found before it was saved. */
+export class NonFiniteWeights extends Schema.TaggedError<NonFiniteWeights>()("NonFiniteWeights", {
+  step: Schema.Int,
+  /** `role/name` */
+  weight: Schema.String
+}) {
+  override get message() {
+    return (
+      `step ${this.step}: ${this.weight} is not finite any more, so nothing was saved and the last checkpoint is whole. ` +
+      "The steps were too large: try a lower learning rate"
+    )
+  }
+}
+
 /** The device had no room for a step. Nothing of the step was kept; with less memory at a time it is the same step. */
 export class StepOutOfMemory extends Schema.TaggedError<StepOutOfMemory>()("StepOutOfMemory", {
   step: Schema.Int,
@@ -191,6 +205,7 @@ export class ProcessesDiverged extends Schema.TaggedError<ProcessesDiverged>()("
 
 export type TrainingError =
   | NonFiniteStep
+  | NonFiniteWeights
   | ProcessesDiverged
   | StepOutOfMemory
   | ExperienceEnded

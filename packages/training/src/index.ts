@@ -16,6 +16,7 @@ export {
   InputChanged,
   InputUnreadable,
   NonFiniteStep,
+  NonFiniteWeights,
   ObjectiveInvalid,
   OptionsInvalid,
   OutputUnwritable,

@@ -336,6 +336,19 @@ describe("runTraining", () => {
     })
   )
 
+  for (const saveEvery of [0, 1]) {
+    check(`saves no weights that a step made infinite, with --save-every ${saveEvery}`, () =>
+      Effect.gen(function* () {
+        // 10³⁹ is above the largest float32
+        const options = { learningRate: 1e39, lrSchedule: "constant", maxSteps: 1, saveEvery } as const
+        const error = yield* Effect.flip(run({ options }))
+        expect(error).toMatchObject({ _tag: "NonFiniteWeights", step: 1 })
+        expect(checkpointSteps(join(folder, "run"))).toEqual([])
+        expect(existsSync(join(folder, "run", "final"))).toBe(false)
+      })
+    )
+  }
+
   check("blames a weight that is not finite, and no row", () =>
     Effect.gen(function* () {
       const policy = toyModel()
