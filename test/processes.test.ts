@@ -16,11 +16,12 @@ beforeAll(async () => {
   await writeRewardModel(join(golden, "models", "llama"), join(folder, "reward"))
   await writeWideModel(join(golden, "models", "llama"), join(folder, "wide"))
   await writeWideModel(join(golden, "models", "llama"), join(folder, "deep"), 3)
+  await writeWideModel(join(golden, "models", "llama"), join(folder, "mixture"), 2, 5)
 })
 afterAll(() => rmSync(folder, { recursive: true, force: true }))
 
 const modelFolder = (model: string) =>
-  ["wide", "deep"].includes(model) ? join(folder, model) : join(golden, "models", model)
+  ["wide", "deep", "mixture"].includes(model) ? join(folder, model) : join(golden, "models", model)
 
 const flags = (command: string, output: string, model = "llama") => {
   const files = ["--model", modelFolder(model), "--train", join(golden, "preferences.jsonl")]
@@ -94,8 +95,8 @@ const runs = [
 ] as const
 
 // micro-batches that one has more of than the other, blocks that are computed again, a frozen copy, another reference, adapters
-// that read their base, a coupling
-const shardedRuns = [
+// that read their base, a coupling, experts
+const shardedRuns: ReadonlyArray<readonly [command: string, how: "same bits" | "rounding", model?: string]> = [
   ["sft --weight-decay 0.1 --batch-size 4", "same bits"],
   ["sft --batch-size 4 --precision bfloat16 --activation-checkpointing true", "same bits"],
   ["sft --batch-size 5 --micro-batch-size 1", "rounding"],
@@ -103,8 +104,11 @@ const shardedRuns = [
   ["dpo --batch-size 5 --micro-batch-size 1 --precompute-reference true", "rounding"],
   ["dpo --batch-size 4 --lora-rank 4 --lora-dropout 0.1 --dora true", "same bits"],
   ["sft --batch-size 4 --lora-rank 4 --lora-init pissa --activation-checkpointing true", "same bits"],
-  ["kto --loss bco --batch-size 6 --micro-batch-size 2", "rounding"]
-] as const
+  ["kto --loss bco --batch-size 6 --micro-batch-size 2", "rounding"],
+  ["sft --batch-size 4", "same bits", "mixture"],
+  ["sft --batch-size 4 --precision bfloat16 --activation-checkpointing true", "same bits", "mixture"],
+  ["sft --batch-size 3 --micro-batch-size 1 --router-aux-loss-coef 50", "rounding", "mixture"]
+]
 
 describe.skipIf(!hasGolden || !torchIsSetUp)("a run whose weights are in parts", () => {
   const heldOut = ["--eval", join(golden, "preferences.jsonl"), "--eval-every", "3"]
@@ -118,11 +122,11 @@ describe.skipIf(!hasGolden || !torchIsSetUp)("a run whose weights are in parts",
   it.for(shardedRuns)(
     "takes the steps that whole weights take: %s, %s",
     { timeout: 120_000 },
-    async ([command, how]) => {
-      const outputs = ["gradients", "full"].map((sharding) => join(folder, "sharded", command, sharding))
+    async ([command, how, model = "deep"]) => {
+      const outputs = ["gradients", "full"].map((sharding) => join(folder, "sharded", model, command, sharding))
       const reference = command.includes("--precompute-reference") ? ["--reference", modelFolder("llama")] : []
       for (const output of outputs) {
-        const args = [...flags(command, output, "deep"), ...common, ...reference, "--sharding", basename(output)]
+        const args = [...flags(command, output, model), ...common, ...reference, "--sharding", basename(output)]
         const { code, stderr } = await plumb(args)
         expect(code, stderr).toBe(0)
       }
@@ -200,7 +204,9 @@ describe.skipIf(!hasGolden || !torchIsSetUp)("a run whose weights are in parts",
     expect(await refused("grpo", "deep", ...two, "--reward-model", join(folder, "reward"))).toContain(
       "grpo writes responses, which needs the policy's weights whole"
     )
-    expect(await refused("sft", "mixtral", ...two)).toContain("mixtures of experts cannot be held in parts yet")
+    expect(await refused("sft --lora-rank 4", "mixture", ...two)).toContain(
+      "mixtures of experts cannot be held in parts below adapters yet"
+    )
     expect(await refused("sft --lora-rank 4 --quantised true", "deep", ...two)).toContain("matrices in 4 bits")
     expect(await refused("rm", "deep", ...two)).toContain("reward models and critics cannot be held in parts yet")
     expect(await refused("dpo --reference-sync-steps 2", "deep", ...two)).toContain("a reference that moves")

@@ -63,11 +63,12 @@ export const accumulate = <M extends Trainable, B extends MicroBatch>(
   const variables = Object.values(models).flatMap((model) => [...model.variables])
   const sum = gradientSum(variables, processes)
   try {
-    if (learnt.length > 1) balance?.measure(own.filter(hasUnits).map(lossOf), processes)
+    const passes = learning.map(({ isOwn, part }) => ({ isOwn, loss: lossOf(part) }))
+    if (learnt.length > 1) balance?.measure(passes, processes)
     return withRecords((records) => {
-      for (const turn of learning) {
-        const plain = lossOf(turn.part)
-        const loss = () => balance?.loss(plain, turn.part.origins.length) ?? plain()
+      for (const [i, turn] of learning.entries()) {
+        const pass = passes[i]!
+        const loss = () => balance?.loss(pass, turn.part.origins.length) ?? pass.loss()
         backward(loss, turn, counts, variables, sum.take(turn === learning.at(-1)), records)
         sum.endTurn()
       }

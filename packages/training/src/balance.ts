@@ -5,20 +5,22 @@ import type { LossSums, Unit } from "./objective.ts"
 import type { TrainingOptions } from "./options.ts"
 import { type RoutingBook, routingBook } from "./routing-book.ts"
 
+/** The loss of a micro-batch. What of it is not the process's own is made for the other processes' sake, and counts for nothing. */
+interface Pass {
+  readonly loss: () => LossSums
+  readonly isOwn: boolean
+}
+
 /** Keeps the experts of models that are mixtures about equally busy. */
 export interface Balance<M extends Trainable> {
   /** Those that a loss is to be computed with. */
   readonly models: M
   /** The counts with that of this loss. */
   readonly counted: (counts: Readonly<Record<Unit, number>>) => Readonly<Record<Unit, number>>
-  /**
-   * Runs the losses of several micro-batches for how often each expert is chosen in all of them, which each has to know.
-   *
-   * @param losses those of this process
-   */
-  readonly measure: (losses: ReadonlyArray<() => LossSums>, processes: ProcessesShape) => void
+  /** Runs the losses of this process's micro-batches for how often each expert is chosen in those of all, which each has to know. */
+  readonly measure: (passes: ReadonlyArray<Pass>, processes: ProcessesShape) => void
   /** A micro-batch's loss with this one; measured before, or the only one. @param units of data in it, which the value is spread over */
-  readonly loss: (loss: () => LossSums, units: number) => LossSums
+  readonly loss: (pass: Pass, units: number) => LossSums
   /** Forgets the step. */
   readonly end: () => void
 }
@@ -57,22 +59,27 @@ export const balanceOf = <M extends Trainable>(
     return weight > 0 ? [{ role, weight, book: routingBook(weight) }] : []
   })
   if (shares.length === 0) return undefined
+  const begin = (isOwn: boolean) => {
+    for (const { book } of shares)
+      if (isOwn) book.open()
+      else book.rest()
+  }
   const own = shares.map(({ book, role }) => [role, tapped(models[role]!, book.tap)] as const)
   return {
     models: { ...models, ...Object.fromEntries(own) },
     counted: (counts) => ({ ...counts, [UNIT]: 1 }),
-    measure: (losses, { exchange, size }) => {
-      for (const loss of losses) {
+    measure: (passes, { exchange, size }) => {
+      for (const { isOwn, loss } of passes) {
         tf.tidy(() => {
-          for (const { book } of shares) book.open()
+          begin(isOwn)
           loss()
           for (const { book } of shares) settle(book, book.close())
         })
       }
       if (size > 1) for (const { book } of shares) book.share(exchange)
     },
-    loss: (loss, units) => {
-      for (const { book } of shares) book.open()
+    loss: ({ isOwn, loss }, units) => {
+      begin(isOwn)
       const sums = loss()
       const values = shares.map(({ book }) => contribution(book, units))
       const terms = values.map((each, i) => ({ unit: UNIT, values: each, weight: shares[i]!.weight }))

@@ -16,6 +16,8 @@ export interface RoutingBook {
   readonly tap: RoutingTap
   /** Writes down what is routed from now on. */
   readonly open: () => void
+  /** What is routed from now on counts for nothing, and has no gradient of this. */
+  readonly rest: () => void
   /** What was routed since; undefined where no mixture was run. */
   readonly close: () => Entry | undefined
   /** Adds to the choices and pairs of the whole step, which values and gradients are made with. */
@@ -32,6 +34,7 @@ export interface RoutingBook {
 /** @param weight of the loss whose gradient joins that of the probabilities */
 export const routingBook = (weight: number): RoutingBook => {
   let page: Array<Entry> | undefined
+  let isResting = false
   let settled: Pick<Entry, "chosen" | "pairs"> | undefined
   const scaled = (factor: number) => {
     const { chosen, pairs } = settled!
@@ -41,11 +44,19 @@ export const routingBook = (weight: number): RoutingBook => {
     tap: ({ isChosen, probabilities, rows }) => {
       page?.push(entryOf(probabilities, isChosen, rows))
       return addedGradient(probabilities, () => {
+        if (isResting) return tf.zeros([1, probabilities.shape[1]])
         const slope = tf.reshape(scaled(weight), [1, -1])
         return hasPadding(rows) ? tf.mul(slope, tokenMask(rows)) : slope
       })
     },
-    open: () => void (page = []),
+    open: () => {
+      page = []
+      isResting = false
+    },
+    rest: () => {
+      page = undefined
+      isResting = true
+    },
     close: () => {
       const entries = page ?? []
       page = undefined

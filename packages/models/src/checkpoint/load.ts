@@ -3,7 +3,6 @@ import { Effect, Exit } from "effect"
 import { causalLM } from "../causal-lm.ts"
 import { causalParameters } from "../decoder/parameter-table.ts"
 import { quantisedStore } from "../decoder/quantised-weights.ts"
-import type { DecoderConfig } from "../config/decoder-config.ts"
 import type { LoadError } from "../errors.ts"
 import { builtInFamilies } from "../families/families.ts"
 import type { Family } from "../families/family.ts"
@@ -11,7 +10,6 @@ import type { CausalLM } from "../model.ts"
 import { narrowMatrix } from "../narrow-matrix.ts"
 import { parameterStore } from "../parameter-store.ts"
 import { type ShardedModel, shardedStore } from "../processes/sharded-store.ts"
-import { hasMixtures } from "../routing-tap.ts"
 import { readConfig, readGenerationConfig } from "./folder.ts"
 import { readParameters } from "./read-parameters.ts"
 
@@ -38,8 +36,11 @@ export const loadCausalLM = Effect.fn("loadCausalLM")(function* (
   const generationConfig = yield* readGenerationConfig(folder)
   const processes = yield* Processes
   if (processes.sharding === "full") {
-    const reason = unshardable(config, quantised)
-    if (reason !== undefined) return yield* new ShardingUnsupported({ reason })
+    if (quantised) {
+      return yield* new ShardingUnsupported({
+        reason: "matrices in 4 bits cannot be held in parts yet: leave out --quantised"
+      })
+    }
     return yield* loadShards(folder, { name, config, generationConfig, trainable, processes })
   }
   const store = quantised ? quantisedStore(config, narrowMatrix) : plainStore(name, trainable)
@@ -50,11 +51,6 @@ export const loadCausalLM = Effect.fn("loadCausalLM")(function* (
   const variables = quantised || !trainable ? [] : ([...parameters.values()] as Array<Variable>)
   return causalLM({ name, config, generationConfig, parameters, variables, weights, dispose })
 })
-
-const unshardable = (config: DecoderConfig, quantised: boolean): string | undefined => {
-  if (quantised) return "matrices in 4 bits cannot be held in parts yet: leave out --quantised"
-  return hasMixtures({ config }) ? "mixtures of experts cannot be held in parts yet" : undefined
-}
 
 /** Of a whole matrix this process has one at a time. */
 const loadShards = Effect.fnUntraced(function* (folder: string, kind: ShardedModel) {

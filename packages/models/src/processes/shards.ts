@@ -51,7 +51,9 @@ export interface Shard {
 /** @param output the last place of the way */
 export const shardsOf = (all: ReadonlyArray<Shard>, output: Place, { rank }: ProcessesShape): Shards => {
   const byWhole = new Map(all.map((shard) => [shard.whole, shard]))
-  const at = Array.from({ length: output + 1 }, (_, place) => all.filter(({ places }) => places.includes(place)))
+  // products of several matrices want them side by side, as those of one common axis then are
+  const inOrder = all.toSorted((a, b) => a.whole.shape[1]! - b.whole.shape[1]!)
+  const at = Array.from({ length: output + 1 }, (_, place) => inOrder.filter(({ places }) => places.includes(place)))
   const there = new Set<Shard>()
   let here: Place | undefined
   let isGathering = false
