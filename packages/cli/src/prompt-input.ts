@@ -1,4 +1,11 @@
-import { attempt, loadPrompts, type Message, type PromptRecord, type TokenizerShape } from "@plumbline/data"
+import {
+  attempt,
+  loadPrompts,
+  type Message,
+  type PromptRecord,
+  renderingRow,
+  type TokenizerShape
+} from "@plumbline/data"
 import { Effect, Schema } from "effect"
 import { UsageError } from "./usage-error.ts"
 
@@ -58,7 +65,6 @@ export const tokenIds = (tokenizer: TokenizerShape, record: PromptRecord) =>
   attempt((): Int32Array => {
     if (record.kind === "ids") return record.ids
     if (record.kind === "text") return tokenizer.encode(record.text)
-    return tokenizer.encode(tokenizer.renderChat(record.messages, { addGenerationPrompt: false }), {
-      addSpecialTokens: false
-    })
+    const render = () => tokenizer.renderChat(record.messages, { addGenerationPrompt: false })
+    return tokenizer.encode(renderingRow(record.origin, render), { addSpecialTokens: false })
   })

@@ -59,10 +59,27 @@ export class TokenizerInvalid extends Schema.TaggedError<TokenizerInvalid>()("To
 /** The chat template is absent, does not parse, refuses these messages or cannot tell where assistant turns begin. */
 export class ChatTemplateInvalid extends Schema.TaggedError<ChatTemplateInvalid>()("ChatTemplateInvalid", {
   tokenizer: Schema.String,
-  reason: Schema.String
+  reason: Schema.String,
+  /** File and line of the messages, where they are a row's. */
+  place: Schema.optional(Schema.String)
 }) {
   override get message(): string {
-    return `chat template of ${this.tokenizer}: ${this.reason}`
+    const place = this.place === undefined ? "" : `${this.place}: `
+    return `${place}chat template of ${this.tokenizer}: ${this.reason}`
+  }
+}
+
+/** Runs what renders a row; what the chat template refuses of it names the row. @throws what `run` throws */
+export const renderingRow = <A>(
+  origin: { readonly file: string; readonly line: number } | undefined,
+  run: () => A
+): A => {
+  try {
+    return run()
+  } catch (cause) {
+    if (!(cause instanceof ChatTemplateInvalid) || origin === undefined) throw cause
+    const { reason, tokenizer } = cause
+    throw new ChatTemplateInvalid({ tokenizer, reason, place: `${origin.file}, line ${origin.line}` })
   }
 }
 

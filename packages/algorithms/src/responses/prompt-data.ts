@@ -6,6 +6,7 @@ import {
   NoRowsLeft,
   type PromptRecord,
   RowTooLong,
+  renderingRow,
   tokenizePrompt,
   type TokenizerShape
 } from "@plumbline/data"
@@ -43,7 +44,7 @@ export const promptFiles: DataKind<PromptRow> = {
 }
 
 const promptRow = (tokenizer: TokenizerShape, record: PromptRecord): PromptRow => {
-  const ids = promptIds(tokenizer, record)
+  const ids = renderingRow(record.origin, () => promptIds(tokenizer, record))
   return { ids, lossMask: new Uint8Array(ids.length), record }
 }
 

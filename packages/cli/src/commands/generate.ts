@@ -1,5 +1,12 @@
 import { conditionedOn, labelIds, namedWeights, type SteeringInvalid, WeightedName } from "@plumbline/algorithms"
-import { attempt, flagName, type PromptRecord, type TokenizerShape, tokenizePrompt } from "@plumbline/data"
+import {
+  attempt,
+  flagName,
+  type PromptRecord,
+  renderingRow,
+  type TokenizerShape,
+  tokenizePrompt
+} from "@plumbline/data"
 import { type GenerationRefused, Generator, promptRequests, samplingFields } from "@plumbline/rollout-generation"
 import { NonNegativeInt, option, optional, PositiveInt, Progress } from "@plumbline/training"
 import { Effect, Schema, Stream } from "effect"
@@ -154,5 +161,6 @@ const respond = Effect.fnUntraced(function* (
 const promptIds = (tokenizer: TokenizerShape, record: PromptRecord) =>
   attempt((): Int32Array => {
     if (record.kind === "ids") return record.ids
-    return tokenizePrompt(tokenizer, record.kind === "text" ? record.text : record.messages)
+    const prompt = record.kind === "text" ? record.text : record.messages
+    return renderingRow(record.origin, () => tokenizePrompt(tokenizer, prompt))
   })

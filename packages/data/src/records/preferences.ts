@@ -1,5 +1,5 @@
 import { Effect, Schema } from "effect"
-import { attempt } from "../errors.ts"
+import { attempt, MalformedRecord } from "../errors.ts"
 import { readRows } from "../files/read-rows.ts"
 import { asMessages, ConversationField, toConversation } from "./fields.ts"
 import { decodeRow, type Form, form, notEmpty, originOf } from "./forms.ts"
@@ -42,6 +42,10 @@ const preferenceForm = (chosenName: string, rejectedName: string): Form<Preferen
       )
       notEmpty(row, chosenName, sides.chosen)
       notEmpty(row, rejectedName, sides.rejected)
+      if (sides.prompt.length === 0 && asks(sides.chosen) && asks(sides.rejected)) {
+        const reason = `begins with other messages than ${rejectedName}: a pair needs one prompt`
+        throw new MalformedRecord({ ...originOf(row), field: chosenName, reason })
+      }
       const subset = typeof values.subset === "string" ? { subset: values.subset } : {}
       return { ...sides, ...rewards(values), ...distances(values), ...subset, origin: originOf(row) }
     }
@@ -80,6 +84,9 @@ const explicitPrompt = (prompt: Conversation | undefined, chosen: Conversation, 
   }
   return { prompt: asMessages(prompt, "user"), chosen: better, rejected: worse }
 }
+
+/** A response that begins with a question of its own. */
+const asks = (response: Conversation): boolean => typeof response !== "string" && response[0]?.role === "user"
 
 const rewards = (values: { readonly chosen_reward?: unknown; readonly rejected_reward?: unknown }) => ({
   ...(typeof values.chosen_reward === "number" ? { chosenReward: values.chosen_reward } : {}),

@@ -179,6 +179,8 @@ describe("loadPreferences", () => {
       field: "rejected"
     })
     expect(await failure(loadPreferences, { prompt: "p", chosen: "c" })).toMatchObject({ field: "rejected" })
+    const apart = { chosen: [user("q"), assistant("a")], rejected: [user("r"), assistant("b")] }
+    expect(await failure(loadPreferences, apart)).toMatchObject({ _tag: "MalformedRecord", line: 1, field: "chosen" })
     // a prompt belongs to every form: what the plainest lacks is named
     expect(await failure(loadPreferences, { prompt: "p", label: true })).toMatchObject({ field: "chosen" })
     expect(await failure(loadPreferences, { prompt: "p", response_1: "c" })).toMatchObject({ field: "response_2" })

@@ -8,6 +8,7 @@ import { loadSupervised } from "../records/supervised.ts"
 import { loadUnpaired } from "../records/unpaired.ts"
 import { collate, scoredCount, type TokenizedRow } from "../rows.ts"
 import { testTokenizer } from "../testing/index.ts"
+import { byteTokenizer, CHATML_SPECIALS } from "../tokenizer/byte-tokenizer.ts"
 import { loadTokenizer } from "../tokenizer/load-tokenizer.ts"
 import { type LengthLimit, preferenceDataset, supervisedDataset, unpairedDataset } from "./dataset.ts"
 import { fitToLength } from "./fit-to-length.ts"
@@ -19,6 +20,13 @@ const record = (prompt: string, completion: string, line = 1): SupervisedRecord 
   kind: "completion",
   prompt,
   completion,
+  origin: { file: "train.jsonl", line }
+})
+
+/** A question that nobody answers. */
+const chat = (line: number): SupervisedRecord => ({
+  kind: "chat",
+  messages: [{ role: "user", content: "q" }],
   origin: { file: "train.jsonl", line }
 })
 
@@ -63,15 +71,20 @@ describe("datasets", () => {
   })
 
   it("refuse a chat without an assistant turn (bug class 3)", async () => {
-    const chat: SupervisedRecord = {
-      kind: "chat",
-      messages: [{ role: "user", content: "q" }],
-      origin: { file: "train.jsonl", line: 7 }
-    }
-    expect(await Effect.runPromise(Effect.flip(supervisedDataset(testTokenizer, [chat], ROOMY)))).toMatchObject({
+    expect(await Effect.runPromise(Effect.flip(supervisedDataset(testTokenizer, [chat(7)], ROOMY)))).toMatchObject({
       _tag: "EmptyLossMask",
       line: 7
     })
+  })
+
+  it("name the row whose messages the chat template refuses", async () => {
+    const tokenizer = byteTokenizer({
+      specials: CHATML_SPECIALS,
+      chatTemplate: "{{ raise_exception('roles must alternate') }}"
+    })
+    const error = await Effect.runPromise(Effect.flip(supervisedDataset(tokenizer, [chat(7)], ROOMY)))
+    expect(error).toMatchObject({ _tag: "ChatTemplateInvalid", place: "train.jsonl, line 7" })
+    expect(error.message).toMatch(/^train\.jsonl, line 7: chat template of .*: roles must alternate$/)
   })
 
   it("say when nothing teaches the model to stop (bug class 3)", async () => {

@@ -1,5 +1,5 @@
 import { Effect } from "effect"
-import { attempt, DoubledBos, EmptyLossMask, NoRowsLeft, RowTooLong } from "../errors.ts"
+import { attempt, DoubledBos, EmptyLossMask, NoRowsLeft, renderingRow, RowTooLong } from "../errors.ts"
 import type {
   GradedRecord,
   Origin,
@@ -95,7 +95,7 @@ const tokenizeAll = <Record extends { readonly origin?: Origin }, Unit>(
   let truncated = 0
   records.forEach((record, number) => {
     const origin = record.origin ?? { file: "records", line: number + 1 }
-    const unit = units.tokenize(tokenizer, record)
+    const unit = renderingRow(origin, () => units.tokenize(tokenizer, record))
     const fitted = units.rows(unit).map((row) => fit(tokenizer, row, limit, origin))
     if (fitted.some(({ outcome }) => outcome === "dropped")) return
     if (fitted.some(({ outcome }) => outcome === "truncated")) truncated++
