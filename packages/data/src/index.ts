@@ -97,6 +97,7 @@ export {
 export { type IncrementalOptions, type IncrementalText, incrementalText } from "./tokenizer/incremental-text.ts"
 export type { Conversion, ConversionTarget, Converted, ConvertedRow, Converter, LeftOut } from "./convert/converter.ts"
 export { converters } from "./convert/converters.ts"
+export { isLfsPointer, LFS_POINTER } from "./files/not-json.ts"
 export { type RawRow, readRows } from "./files/read-rows.ts"
 export { MessagesField, toMessages } from "./records/fields.ts"
 export { decodeRow, type Form, form, originOf } from "./records/forms.ts"

@@ -60,6 +60,11 @@ describe("JSON lines", () => {
     expect(broken.message).toMatch(/broken\.jsonl, line 3: not JSON: /)
   })
 
+  it("tell what Git LFS left in a file's place", async () => {
+    const pointer = await failure(file("pointer.jsonl", "version https://git-lfs.github.com/spec/v1\nsize 12\n"))
+    expect(pointer.message).toMatch(/pointer\.jsonl, line 1: this is the pointer that Git LFS left .* `git lfs pull`/)
+  })
+
   it("name the field that holds NaN", async () => {
     const nan = await failure(file("nan.jsonl", '{"a":1}\n{"a":1,"chosen_reward": NaN}\n'))
     expect(nan).toMatchObject({ _tag: "MalformedRecord", line: 2, field: "chosen_reward" })

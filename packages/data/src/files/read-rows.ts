@@ -2,6 +2,7 @@ import { existsSync } from "node:fs"
 import { Effect } from "effect"
 import { type DataError, EmptyDataset, FileMissing, isDataError, MalformedRecord, UnsupportedFile } from "../errors.ts"
 import { type Line, readLines } from "./lines.ts"
+import { notJson } from "./not-json.ts"
 import { readParquet } from "./parquet.ts"
 
 /** One object of a data file, not yet decoded, and where it stood. */
@@ -84,7 +85,7 @@ const parseJson = (file: string, line: number, text: string): unknown => {
     if (bare !== null) {
       throw new MalformedRecord({ file, line, field: bare[1]!, reason: `${bare[2]} is not a finite number` })
     }
-    throw new MalformedRecord({ file, line, field: "", reason: `not JSON: ${(cause as Error).message}` })
+    throw new MalformedRecord({ file, line, field: "", reason: notJson(text, cause) })
   }
 }
 

@@ -26,6 +26,11 @@ describe("loadTokenizer", () => {
     expect(await failure()).toMatchObject({ _tag: "FileMissing", file: join(folder, "tokenizer.json") })
     write("tokenizer.json", "{")
     expect(await failure()).toMatchObject({ _tag: "TokenizerInvalid", reason: expect.stringMatching(/^not JSON: /) })
+    write("tokenizer.json", "version https://git-lfs.github.com/spec/v1\n")
+    expect(await failure()).toMatchObject({
+      _tag: "TokenizerInvalid",
+      reason: "this is the pointer that Git LFS left in place of the file: fetch it with `git lfs pull`"
+    })
     write("tokenizer.json", "{}")
     expect(await failure()).toMatchObject({ _tag: "TokenizerInvalid", reason: "has no model.vocab" })
   })

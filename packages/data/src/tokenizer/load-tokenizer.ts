@@ -7,6 +7,7 @@ import { assembleTokenizer } from "./assemble.ts"
 import type { TokenizerDefinition } from "./definition.ts"
 import type { SpecialTokenFields } from "./special-tokens.ts"
 import type { TokenizerShape } from "./tokenizer.ts"
+import { notJson } from "../files/not-json.ts"
 
 const OWN_FILES = ["tokenizer.json", "tokenizer_config.json", "special_tokens_map.json", "chat_template.jinja"]
 
@@ -56,7 +57,7 @@ const parseObject = Effect.fnUntraced(function* (file: string, text: string | un
   if (text === undefined) return {}
   const value = yield* Effect.try({
     try: (): unknown => JSON.parse(text),
-    catch: (cause) => new TokenizerInvalid({ file, reason: `not JSON: ${(cause as Error).message}` })
+    catch: (cause) => new TokenizerInvalid({ file, reason: notJson(text, cause) })
   })
   if (value === null || typeof value !== "object" || Array.isArray(value)) {
     return yield* new TokenizerInvalid({ file, reason: "not a JSON object" })

@@ -132,10 +132,19 @@ describe("a weights file that is", () => {
     tag: "CheckpointInvalid",
     message: "0 bytes are too few for a header"
   })
-  onDamage("not safetensors", (_, weights) => writeFileSync(weights, "version https://git-lfs.github.com/spec/v1\n"), {
+  onDamage("not safetensors", (_, weights) => writeFileSync(weights, "<!DOCTYPE html>\n"), {
     tag: "CheckpointInvalid",
     message: /a header of \d+ bytes is above the limit of 100000000/
   })
+  onDamage(
+    "a Git LFS pointer",
+    (_, weights) => writeFileSync(weights, "version https://git-lfs.github.com/spec/v1\n"),
+    {
+      tag: "CheckpointInvalid",
+      message:
+        "FOLDER/model.safetensors: this is the pointer that Git LFS left in place of the file: fetch it with `git lfs pull`"
+    }
+  )
   onDamage(
     "broken JSON",
     (_, weights) => {

@@ -1,3 +1,4 @@
+import { isLfsPointer, LFS_POINTER } from "@plumbline/data"
 import { Effect, type Scope } from "effect"
 import { type FileHandle, open } from "node:fs/promises"
 import { CheckpointInvalid } from "../errors.ts"
@@ -52,10 +53,10 @@ const headerLength = Effect.fnUntraced(function* (file: string, handle: FileHand
   const prefix = yield* attempt(file, () => readExactly(handle, 0, 8))
   const length = Number(new DataView(prefix.buffer).getBigUint64(0, true))
   if (length > MAX_HEADER) {
-    return yield* new CheckpointInvalid({
-      file,
-      reason: `a header of ${length} bytes is above the limit of ${MAX_HEADER}`
-    })
+    const start = yield* attempt(file, () => readExactly(handle, 0, Math.min(size, 64)))
+    const isPointer = isLfsPointer(new TextDecoder().decode(start))
+    const reason = isPointer ? LFS_POINTER : `a header of ${length} bytes is above the limit of ${MAX_HEADER}`
+    return yield* new CheckpointInvalid({ file, reason })
   }
   if (8 + length > size) {
     const reason = `the header should take ${length} bytes, the file holds ${size - 8} after its length: it is truncated`
