@@ -11,15 +11,8 @@ import {
   saveCheckpoint,
   type LoopState
 } from "./checkpoints.ts"
-import {
-  CheckpointUnusable,
-  ExperienceEnded,
-  NonFiniteStep,
-  NonFiniteWeights,
-  OptionsInvalid,
-  StepOutOfMemory
-} from "./errors.ts"
-import { firstNotFinite } from "./finite-weights.ts"
+import { CheckpointUnusable, ExperienceEnded, NonFiniteStep, OptionsInvalid, StepOutOfMemory } from "./errors.ts"
+import { checkFinite, firstNotFinite } from "./finite-weights.ts"
 import { objectiveStep } from "./objective-check.ts"
 import type { Memory, MicroBatch } from "./objective.ts"
 import { adamw, clipScale, type Optimizer } from "./optimizer.ts"
@@ -128,7 +121,7 @@ export const train = Effect.fn("train")(function* <M extends Trainable, B extend
       return yield* new ExperienceEnded({ algorithm: algorithm.name, step: state.step, maxSteps })
     }
   }
-  yield* checkWeights(loop, state.step)
+  yield* checkFinite(loop.models, loop.processes, state.step)
   optimizer.finish()
   const status = state.step === plan.maxSteps ? ("finished" as const) : ("stopped" as const)
   const result: TrainResult<M> = { models, step: state.step, status, metrics }
@@ -242,16 +235,6 @@ const applyStep = Effect.fnUntraced(function* <M extends Trainable, B extends Mi
   }
 })
 
-/** The next loss would show it, but after the last step, and before a checkpoint, there is none. */
-const checkWeights = <M extends Trainable>(
-  { models, processes }: { readonly models: M; readonly processes: ProcessesShape },
-  step: number
-): Effect.Effect<void, NonFiniteWeights> =>
-  Effect.suspend(() => {
-    const weight = firstNotFinite(models, processes)
-    return weight === undefined ? Effect.void : Effect.fail(new NonFiniteWeights({ step, weight }))
-  })
-
 const heldOutMetrics = Effect.fnUntraced(function* <M extends Trainable, B extends MicroBatch, E, R>(
   { algorithm, evaluation, heldOut, models, processes }: Loop<M, B, E, R>,
   memory: Memory
@@ -268,7 +251,7 @@ const checkpoint = Effect.fnUntraced(function* <M extends Trainable, B extends M
   state: LoopState,
   metrics: Readonly<Record<string, number>>
 ) {
-  yield* checkWeights(loop, state.step)
+  yield* checkFinite(loop.models, loop.processes, state.step)
   const best = bestCheckpoint(loop, state, metrics)
   const next = { ...state, best }
   if (loop.processes.rank > 0) yield* assist(loop)
