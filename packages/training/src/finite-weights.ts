@@ -4,8 +4,8 @@ import type { Trainable } from "./algorithm.ts"
 import { NonFiniteWeights } from "./errors.ts"
 
 /**
- * The first parameter that holds a NaN or an infinity, as `role/name`. Reads every weight: for runs
- * that fail, and before weights are saved. All processes ask, as each may have other parts.
+ * The first parameter that holds a NaN or an infinity, as `role/name`. Reads every weight: for runs that fail, and before
+ * weights are saved. All processes ask, as each may have other parts.
  */
 export const firstNotFinite = (models: Trainable, { exchange }: ProcessesShape): string | undefined => {
   const parameters = Object.entries(models).flatMap(([role, model]) =>

@@ -34,9 +34,9 @@ export interface MixtureOptions extends MixtureSize {
  * there is a shared expert, σ(w·x)·shared(x).
  *
  * Which experts a token has is read by the host, once a layer: the tokens of each then lie side by side, and go through its
- * linear layers in products of all experts, or as those of any MLP do where layers are adapted or in 4 bits. No token is dropped, and none waits for another's. What is
- * recorded cannot be different work for other values: every token goes through every expert there, and those that are not
- * its own count for 0.
+ * linear layers in products of all experts, or as those of any MLP do where layers are adapted or in 4 bits. No token is
+ * dropped, and none waits for another's. What is recorded cannot be different work for other values: every token goes through
+ * every expert there, and those that are not its own count for 0.
  *
  * @see Shazeer et al. 2017, https://arxiv.org/abs/1701.06538; Jiang et al. 2024, https://arxiv.org/abs/2401.04088
  */
