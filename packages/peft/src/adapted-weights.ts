@@ -70,7 +70,7 @@ const baseProducts = (
 ): ReadonlyArray<Tensor2D> => {
   const inputOf = (name: string) => layers.get(name)?.input
   const together = names.filter((name) => inputOf(name) === undefined)
-  const products = together.length === 1 ? [base.linear(x, together[0]!)] : [...base.linears(x, together)]
+  const products = together.length > 1 ? [...base.linears(x, together)] : together.map((name) => base.linear(x, name))
   return names.map((name) => {
     const input = inputOf(name)
     return input === undefined ? products.shift()! : base.linear(input(x), name)

@@ -44,41 +44,82 @@ inline Napi::Value RmsNorm(const Napi::CallbackInfo& info) {
   });
 }
 
+inline float* Scalars(float* x) { return x; }
+inline const float* Scalars(const float* x) { return x; }
+inline c10::BFloat16* Scalars(Bfloat16* x) { return reinterpret_cast<c10::BFloat16*>(x); }
+inline const c10::BFloat16* Scalars(const Bfloat16* x) { return reinterpret_cast<const c10::BFloat16*>(x); }
+
+/** The same numbers, rounded where that type is narrower. */
+template <typename To, typename From>
+void CopyAs(const From* from, int64_t count, To* to) {
+  if constexpr (std::is_same_v<From, To>) std::copy_n(from, count, to);
+  else std::copy_n(Scalars(from), count, Scalars(to));
+}
+
+/** Heads of one token, and the angles that they turn by. */
+struct TokenHeads {
+  int64_t heads, width, half;
+  const float *cos, *sin;
+};
+
+/** Turned heads of a token to where they are kept: turned in their own type, and rounded where that is another. */
+template <typename From, typename To>
+void TurnTo(const TokenHeads& token, const From* from, To* to) {
+  const auto [heads, width, half, cos, sin] = token;
+  std::vector<From> room(std::is_same_v<From, To> ? 0 : width);
+  for (int64_t at = 0; at < heads * width; at += width) {
+    if constexpr (std::is_same_v<From, To>) {
+      CpuLoopsOf<From>().turnHead(from + at, cos, sin, 1.f, to + at, width, half);
+    } else {
+      CpuLoopsOf<From>().turnHead(from + at, cos, sin, 1.f, room.data(), width, half);
+      CopyAs(room.data(), width, to + at);
+    }
+  }
+}
+
+/** Calls `use` with pointers to a row of one tensor and to a place in another, each of its own type. */
+template <typename Use>
+void FromTo(const at::Tensor& from, int64_t row, const at::Tensor& to, int64_t place, Use use) {
+  WithTypeOf(from, [&](auto* source) {
+    WithTypeOf(to, [&](auto* target) {
+      using From = std::remove_pointer_t<decltype(source)>;
+      using To = std::remove_pointer_t<decltype(target)>;
+      use(static_cast<const From*>(DataOf<From>(from)) + row * from.stride(0), DataOf<To>(to) + place);
+    });
+  });
+}
+
 /**
- * cacheHeads(q, k, v, cos, sin [P, R/2], positions [N], slots [N], out, keys, values [S, K, d]): q turned to `out`, k turned
- * and v into their slots; below 0 into none.
+ * cacheHeads(q [N, H·d], k, v [N, K·d], cos, sin [P, R/2], positions [N], slots [N], out, keys, values [S, K, d]): q turned to
+ * `out`, k turned and v into their slots; below 0 into none. Heads, and what keeps them, are of float32 or bfloat16.
  */
 inline Napi::Value CacheHeads(const Napi::CallbackInfo& info) {
   CurrentActivity() = {"cacheHeads", ""};
   return Guarded(info.Env(), [&]() -> Napi::Value {
-    const auto q = Dense(info, 0), k = Dense(info, 1), v = Dense(info, 2), cos = Dense(info, 3), sin = Dense(info, 4);
+    const auto q = RowsOf(info, 0), k = RowsOf(info, 1), v = RowsOf(info, 2), cos = Dense(info, 3), sin = Dense(info, 4);
     const auto positions = Dense(info, 5, at::kInt), slots = Dense(info, 6, at::kInt);
-    const auto out = Dense(info, 7), keys = Dense(info, 8), values = Dense(info, 9);
+    const auto out = Dense(info, 7, q.scalar_type()), keys = DenseFloat(TensorOf(info.Env(), info[8]));
+    const auto values = Dense(info, 9, keys.scalar_type());
     CheckSizes(q, {out});
     CheckSizes(k, {v});
     CheckSizes(keys, {values});
     const int64_t tokens = positions.numel(), width = keys.size(2), keyHeads = keys.size(1), half = cos.size(1);
-    const int64_t heads = tokens == 0 ? 0 : q.numel() / tokens / width;
+    const int64_t features = q.size(1), kept = keyHeads * width;
+    if (k.size(1) != kept || features % width != 0) throw ArgumentError("heads are as wide as the cache's");
     Do([=] {
       const int *place = positions.data_ptr<int>(), *slot = slots.data_ptr<int>();
       const int64_t held = keys.size(0), known = cos.size(0);
       for (int64_t t = 0; t < tokens; t++) {
         if (place[t] < 0 || place[t] >= known || slot[t] >= held) throw ArgumentError("a token lies outside its tables");
       }
-      const float *asked = Data(q), *newKeys = Data(k), *newValues = Data(v), *c = Data(cos), *s = Data(sin);
-      float *turned = Data(out), *toKeys = Data(keys), *toValues = Data(values);
-      at::parallel_for(0, tokens, std::max<int64_t>(1, kGrain / (heads * width + 1)), [&](int64_t from, int64_t to) {
-        const auto turn = [&](int64_t t, const float* head, float* target) {
-          CpuLoops().wide.turnHead(head, c + place[t] * half, s + place[t] * half, 1.f, target, width, half);
-        };
+      at::parallel_for(0, tokens, std::max<int64_t>(1, kGrain / (features + 1)), [&](int64_t from, int64_t to) {
         for (int64_t t = from; t < to; t++) {
-          for (int64_t at = t * heads * width; at < (t + 1) * heads * width; at += width) turn(t, asked + at, turned + at);
+          const TokenHeads token{features / width, width, half, Data(cos) + place[t] * half, Data(sin) + place[t] * half};
+          const auto turn = [](TokenHeads each) { return [each](auto* x, auto* y) { TurnTo(each, x, y); }; };
+          FromTo(q, t, out, t * features, turn(token));
           if (slot[t] < 0) continue;
-          for (int64_t h = 0; h < keyHeads; h++) {
-            const int64_t at = (t * keyHeads + h) * width, target = (slot[t] * keyHeads + h) * width;
-            turn(t, newKeys + at, toKeys + target);
-            std::copy_n(newValues + at, width, toValues + target);
-          }
+          FromTo(k, t, keys, slot[t] * kept, turn({keyHeads, width, half, token.cos, token.sin}));
+          FromTo(v, t, values, slot[t] * kept, [=](auto* x, auto* y) { CopyAs(x, kept, y); });
         }
       });
     });
@@ -89,7 +130,7 @@ inline Napi::Value CacheHeads(const Napi::CallbackInfo& info) {
 /** Numbers in float32: as they lie, or a copy in `room`. */
 inline const float* WideOf(const float* x, int64_t, std::vector<float>&) { return x; }
 inline const float* WideOf(const Bfloat16* x, int64_t count, std::vector<float>& room) {
-  room.assign(reinterpret_cast<const c10::BFloat16*>(x), reinterpret_cast<const c10::BFloat16*>(x) + count);
+  room.assign(Scalars(x), Scalars(x) + count);
   return room.data();
 }
 
@@ -101,7 +142,7 @@ inline float* WideFor(Bfloat16*, int64_t count, std::vector<float>& room) {
 }
 
 inline void PutWide(const float*, float*, int64_t) {}
-inline void PutWide(const float* x, Bfloat16* out, int64_t count) { std::copy_n(x, count, reinterpret_cast<c10::BFloat16*>(out)); }
+inline void PutWide(const float* x, Bfloat16* out, int64_t count) { CopyAs(x, count, out); }
 
 /**
  * pagedDecode(q [N, H, d], keys, values [S, K, d], table [R, W], spans [3, R], out [N, H, d], pageSize, scale, window, softCap):

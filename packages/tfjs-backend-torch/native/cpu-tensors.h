@@ -56,6 +56,16 @@ inline at::Tensor DenseFloat(const at::Tensor& tensor) {
   return Dense(tensor, tensor.scalar_type() == at::kBFloat16 ? at::kBFloat16 : at::kFloat);
 }
 
+/** Argument i: rows [M, V] at any distance of each other, of float32 or bfloat16. */
+inline at::Tensor RowsOf(const Napi::CallbackInfo& info, size_t i) {
+  const auto rows = TensorOf(info.Env(), info[i]);
+  const auto type = rows.scalar_type();
+  if (!rows.is_cpu() || rows.dim() != 2 || rows.stride(1) != 1 || (type != at::kFloat && type != at::kBFloat16)) {
+    throw ArgumentError("a CPU kernel of rows takes a matrix of float32 or bfloat16 whose rows lie in order");
+  }
+  return Used(rows);
+}
+
 /** Null where there is no tensor. */
 template <typename T>
 T* DataOf(const at::Tensor& tensor) {

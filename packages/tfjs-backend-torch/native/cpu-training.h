@@ -10,16 +10,6 @@
 
 namespace plumbline {
 
-/** Rows [M, V] at any distance of each other, of float32 or bfloat16. */
-inline at::Tensor RowsOf(const Napi::CallbackInfo& info, size_t i) {
-  const auto rows = TensorOf(info.Env(), info[i]);
-  const auto type = rows.scalar_type();
-  if (!rows.is_cpu() || rows.dim() != 2 || rows.stride(1) != 1 || (type != at::kFloat && type != at::kBFloat16)) {
-    throw ArgumentError("a CPU kernel of rows takes a matrix of float32 or bfloat16 whose rows lie in order");
-  }
-  return Used(rows);
-}
-
 /**
  * logitRows(logits [M, V], targets [M] int64, log-probs, entropies, correct, normalizers [M] or null each, factors [M] or
  * null, temperature, withSlopes): softmax of logits / temperature. With slopes, the logits become factor times the gradient

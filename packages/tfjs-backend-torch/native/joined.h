@@ -5,6 +5,7 @@
 #include <c10/core/InferenceMode.h>
 #include <napi.h>
 
+#include <algorithm>
 #include <optional>
 #include <vector>
 
@@ -39,14 +40,14 @@ inline at::Tensor JoinedOf(const std::vector<at::Tensor>& parts, int64_t axis) {
 inline Napi::Value Joined(const Napi::CallbackInfo& info) {
   CurrentActivity() = {"joined", ""};
   return Guarded(info.Env(), [&]() -> Napi::Value {
-    // a recorded tensor's memory is another in each replay
-    if (CurrentRecording() != nullptr) return info.Env().Null();
     c10::InferenceMode inference;
     const auto list = info[0].As<Napi::Array>();
     const auto axis = info[1].As<Napi::Number>().Int64Value();
     std::vector<at::Tensor> parts;
     parts.reserve(list.Length());
     for (uint32_t i = 0; i < list.Length(); i++) parts.push_back(TensorOf(info.Env(), list.Get(i)));
+    // a recorded tensor's memory is another in each replay
+    if (std::any_of(parts.begin(), parts.end(), IsOfRecording)) return info.Env().Null();
     const auto whole = JoinedOf(parts, axis);
     if (TraceUnderWay() != nullptr) TraceUnderWay()->Join(parts, axis, whole);
     return Wrap(info.Env(), whole, 2);

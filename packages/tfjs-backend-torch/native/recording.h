@@ -64,6 +64,14 @@ inline at::Tensor Used(const at::Tensor& tensor) {
   return alias;
 }
 
+/** Whether the recording under way made the tensor. */
+inline bool IsOfRecording(const at::Tensor& tensor) {
+  const auto* recording = CurrentRecording();
+  if (recording == nullptr) return false;
+  const auto found = recording->known.find(tensor.unsafeGetTensorImpl());
+  return found != recording->known.end() && found->second.tensor.is_same(tensor);
+}
+
 /** Has the recording, where there is one, keep a tensor that is made while it is current. */
 inline const at::Tensor& Made(const at::Tensor& tensor) {
   auto* recording = CurrentRecording();
@@ -122,13 +130,14 @@ inline Napi::Value RecordEnd(const Napi::CallbackInfo& info) {
   return info.Env().Undefined();
 }
 
+/** recordReplay(recording): false, and nothing done, where memory that it reads and has not made is gone. */
 inline Napi::Value RecordReplay(const Napi::CallbackInfo& info) {
   CurrentActivity() = {"recordReplay", ""};
   return Guarded(info.Env(), [&]() -> Napi::Value {
     const auto* recording = RecordingOf(info);
     if (CurrentRecording() != nullptr) throw ArgumentError("work is being recorded");
     for (const auto& memory : recording->borrowed) {
-      if (memory.expired()) throw ArgumentError("a tensor that the recorded work reads was disposed");
+      if (memory.expired()) return Napi::Boolean::New(info.Env(), false);
     }
     c10::InferenceMode inference;
     const Stopwatch stopwatch;
@@ -137,7 +146,7 @@ inline Napi::Value RecordReplay(const Napi::CallbackInfo& info) {
       CurrentActivity().operation = name;
       run();
     }
-    return info.Env().Undefined();
+    return Napi::Boolean::New(info.Env(), true);
   });
 }
 

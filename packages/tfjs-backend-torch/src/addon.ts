@@ -222,14 +222,17 @@ export interface Addon extends Partial<CudaAddon> {
     sum: Handle,
     out: Handle
   ) => void
-  /** Turns q into `out`, contiguous float32 tensors on the CPU as in all below; k and v into their slots of keys and values. */
+  /**
+   * Turns q [N, H·d] into `out`, k [N, K·d] and v into their slots of keys and values: rows of float32 or bfloat16 on the CPU.
+   * Angles, and what those below take where nothing else is said, are contiguous float32.
+   */
   readonly cacheHeads: (
     ...handles: [
       ...inputs: [q: Handle, k: Handle, v: Handle, cos: Handle, sin: Handle, positions: Handle, slots: Handle],
       ...outputs: [out: Handle, keys: Handle, values: Handle]
     ]
   ) => void
-  /** Fills the rows of `out` that have one query; 0 is no window and no soft cap. */
+  /** Fills the rows of `out` that have one query; all of float32 or of bfloat16. 0 is no window and no soft cap. */
   readonly pagedDecode: (
     ...args: [
       ...handles: [q: Handle, keys: Handle, values: Handle, table: Handle, spans: Handle, out: Handle],
@@ -254,8 +257,11 @@ export interface Addon extends Partial<CudaAddon> {
   /** Has every call on CPU tensors recorded until recordEnd, as it is done. */
   readonly recordBegin: () => object
   readonly recordEnd: (recording: object) => void
-  /** Does the calls again, on the values there are then, into the same tensors. */
-  readonly recordReplay: (recording: object) => void
+  /**
+   * Does the calls again, on the values there are then, into the same tensors. False, and nothing done, where memory that they
+   * read and have not made is gone.
+   */
+  readonly recordReplay: (recording: object) => boolean
   readonly recordReset: (recording: object) => void
   readonly dispose: (handles: ReadonlyArray<Handle>) => void
   /** How many handles follow that are to be disposed before whatever is called next; see `free`. */

@@ -204,6 +204,11 @@ export class TorchBackend extends TensorBackend {
     })
   }
 
+  /** Whether it was laid end to end with others. */
+  isJoint({ dataId }: TensorInfo): boolean {
+    return this.data.get(dataId).joint !== undefined
+  }
+
   /** Other memory for the tensor's values, seen by all that share them; the backend owns `handle` from here on. */
   replace(tensor: TensorInfo, handle: Handle): void {
     this.notes += 1

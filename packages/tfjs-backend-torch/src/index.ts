@@ -11,7 +11,7 @@ export {
 export { TorchBackend, type TorchBackendOptions } from "./backend.ts"
 export { BatchInvarianceUnavailable } from "./batch-invariance.ts"
 export * as fusedKernels from "./fused/kernels.ts"
-export { type Kernel, KernelScope, registerTorchKernel, unregisterTorchKernel } from "./kernel.ts"
+export { type Kernel, KernelScope, registerTorchKernel } from "./kernel.ts"
 export { missingKernels } from "./missing-kernels.ts"
 export type { Recording } from "./recording.ts"
 export { hasCuda } from "./start-cuda.ts"

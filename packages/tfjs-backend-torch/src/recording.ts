@@ -12,8 +12,11 @@ export interface Recording {
   readonly write: (input: TensorInfo, values: HostValues) => void
   /** Gives part of an input, as if it were flat, the values of a tensor on the device. */
   readonly copyInto: (input: TensorInfo, offset: number, values: TensorInfo) => void
-  /** Queues the work, or does it; what its outputs hold is new afterwards. */
-  readonly replay: () => void
+  /**
+   * Queues the work, or does it; what its outputs hold is new afterwards. False, and nothing done, where memory that it reads is
+   * gone, as far as that is known.
+   */
+  readonly replay: () => boolean
   /** Frees the recording and the memory of its temporaries. */
   readonly dispose: () => void
 }
@@ -21,7 +24,7 @@ export interface Recording {
 interface Recorder {
   readonly begin: () => object
   readonly end: (work: object) => void
-  readonly replay: (work: object) => void
+  readonly replay: (work: object) => boolean
   readonly reset: (work: object) => void
 }
 
@@ -31,7 +34,10 @@ const recorderOf = ({ addon, cuda }: TorchBackend): Recorder =>
     : {
         begin: cuda.addon.graphBegin,
         end: cuda.addon.graphEnd,
-        replay: cuda.addon.graphReplay,
+        replay: (work) => {
+          cuda.addon.graphReplay(work)
+          return true
+        },
         reset: cuda.addon.graphReset
       }
 

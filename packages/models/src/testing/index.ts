@@ -5,6 +5,7 @@ import type { CausalLM } from "../model.ts"
 import { fixedRows } from "./fixed-rows.ts"
 
 export { type FixedRows, fixedRows } from "./fixed-rows.ts"
+export { type BothWays, type StepsBothWays, stepsBothWays } from "./recorded-case.ts"
 
 /** A model that answers within a millisecond. */
 export const tinyTable: DecoderTable = {

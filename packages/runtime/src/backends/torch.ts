@@ -136,14 +136,10 @@ const namedKernels = ({ fusedKernels }: typeof Torch): Readonly<Record<string, T
   [AWAIT_GATHERS]: fusedKernels.awaitGathers,
   [WITHOUT_VALUES]: fusedKernels.withoutValues,
   [RELEASE_VALUES]: fusedKernels.releaseValues,
-  BatchMatMul: fusedKernels.batchMatMul
-})
-
-/** Kernels of steps that are recorded and replayed; on the CPU there are none for bfloat16. */
-const recordedKernels = ({ fusedKernels }: typeof Torch): Readonly<Record<string, Torch.Kernel>> => ({
   [CACHE_HEADS]: fusedKernels.cacheHeads,
   [DECODE_ATTENTION]: fusedKernels.decodeAttention,
-  [LOOK_UP]: fusedKernels.lookUp
+  [LOOK_UP]: fusedKernels.lookUp,
+  BatchMatMul: fusedKernels.batchMatMul
 })
 
 export const torchBackend = (): Torch.TorchBackend => tf.engine().findBackend("torch") as unknown as Torch.TorchBackend
@@ -166,10 +162,6 @@ export const registerTorch = async ({
   })
   shortenKernelCalls("torch")
   for (const [name, kernel] of Object.entries(namedKernels(torch))) torch.registerTorchKernel(name, kernel)
-  for (const [name, kernel] of Object.entries(recordedKernels(torch))) {
-    if (device === "cpu" && precision !== "float32") torch.unregisterTorchKernel(name)
-    else torch.registerTorchKernel(name, kernel)
-  }
 }
 
 /** Where it was left to the work, on a device that may have such kernels. */

@@ -8,7 +8,8 @@ interface RecordingBackend {
 interface BackendRecording {
   readonly write: (input: Tensor, values: Int32Array | Float32Array) => void
   readonly copyInto: (input: Tensor, offset: number, values: Tensor) => void
-  readonly replay: () => void
+  /** False, and nothing done, where memory that the work reads is gone. */
+  readonly replay: () => boolean
   readonly dispose: () => void
 }
 
@@ -33,30 +34,43 @@ export interface Replayed<I extends Record<string, Tensor>> {
 
 /**
  * Records `body`, which must do the same for any values of its inputs and read nothing on the host. It is run once or
- * twice before, on the values that the inputs have.
+ * twice before, on the values that the inputs have; again where memory that it read has moved, as copies of weights do.
  *
  * @param inputs taken over, and disposed with the recording
  */
 export const replayed = <I extends Record<string, Tensor>>(inputs: I, body: (inputs: I) => Tensor): Replayed<I> => {
-  const backend = backendNow()
-  tf.dispose(tf.tidy(() => body(inputs)))
-  let output: Tensor | undefined
-  const recording = backend.record!(() => {
-    output = tf.keep(tf.tidy(() => body(inputs)))
-  })
+  const record = () => recorded(() => body(inputs))
+  let { output, work } = record()
   const kept = Object.entries(inputs).map(([name, tensor]) => [name, tf.keep(tensor)] as const)
+  const forget = () => {
+    work.dispose()
+    tf.dispose(output)
+  }
   return {
     run: (values, known) => {
       for (const [name, tensor] of kept) {
-        recording.write(tensor, values[name as keyof I])
-        if (known?.input === name) recording.copyInto(tensor, known.offset, known.values)
+        work.write(tensor, values[name as keyof I])
+        if (known?.input === name) work.copyInto(tensor, known.offset, known.values)
       }
-      recording.replay()
-      return output!
+      if (!work.replay()) {
+        forget()
+        // where nothing computes on its own, what is recorded is done, too
+        ;({ output, work } = record())
+      }
+      return output
     },
     dispose: () => {
-      recording.dispose()
-      tf.dispose([output!, ...kept.map(([, tensor]) => tensor)])
+      forget()
+      tf.dispose(kept.map(([, tensor]) => tensor))
     }
   }
+}
+
+const recorded = (body: () => Tensor): { readonly output: Tensor; readonly work: BackendRecording } => {
+  tf.dispose(tf.tidy(body))
+  let output: Tensor | undefined
+  const work = backendNow().record!(() => {
+    output = tf.keep(tf.tidy(body))
+  })
+  return { output: output!, work }
 }

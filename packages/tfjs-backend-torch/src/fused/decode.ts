@@ -1,10 +1,10 @@
 import type { TensorInfo } from "@tensorflow/tfjs-core"
+import type { Handle } from "../addon.ts"
 import { aten } from "../aten.ts"
 import type { Kernel, KernelScope } from "../kernel.ts"
-import { FLOAT32 } from "../scalar-type.ts"
 import { cudaStorage, launch, packWidth, spread } from "./cuda/kernels.ts"
 import { attendPages } from "./paged-attention.ts"
-import { activation, dense, emptyOf, isHostFloat, matrix } from "./storage.ts"
+import { activation, dense, emptyOf, isHostReal, matrix } from "./storage.ts"
 import { typeOf } from "../handle-facts.ts"
 
 // One new token a row, where every number that says which and where lies on the device: kernels of a recorded step.
@@ -22,29 +22,33 @@ type Heads = Record<"q" | "k" | "v" | "cos" | "sin" | "positions" | "slots" | "k
 /** {q, k, v, …} → q rotated; keys and values are written in place. */
 export const cacheHeads: Kernel = (inputs: Heads, _, scope) => {
   const { k, q, v } = inputs
-  const [queries, newKeys, newValues] = [matrix(q, scope), matrix(k, scope), matrix(v, scope)]
+  const heads = [matrix(q, scope), matrix(k, scope), matrix(v, scope)] as const
+  const [queries, newKeys, newValues] = heads
   const [keys, values] = [scope.of(inputs.keys), scope.of(inputs.values)]
-  if ([queries, keys, values].every((handle) => isHostFloat(handle, scope))) return hostHeads(inputs, scope)
+  if ([...heads, keys, values].every((handle) => isHostReal(handle, scope))) return hostHeads(inputs, heads, scope)
   const T = cudaStorage([queries, newKeys, newValues, keys, values], scope)
   if (T === undefined) throw new Error("a recorded step needs a cache in the storage of its keys")
-  const [tokens, heads, width] = q.shape as [number, number, number]
+  const [tokens, asked, width] = q.shape as [number, number, number]
   const half = inputs.cos.shape[1]!
-  const steps = [queries, newKeys, newValues].map((x) => scope.backend.addon.strides(x)[0]!)
+  const steps = heads.map((x) => scope.backend.addon.strides(x)[0]!)
   const W = packWidth(width, half, ...steps)
-  const count = (tokens * (heads + 2 * k.shape[1]!) * (width - half)) / W
+  const count = (tokens * (asked + 2 * k.shape[1]!) * (width - half)) / W
   const out = emptyOf(q.shape, typeOf(queries), scope)
   const tables = [inputs.cos, inputs.sin, inputs.positions, inputs.slots].map((tensor) => dense(tensor, scope))
-  const numbers = [count, heads, k.shape[1]!, width, half, ...steps]
+  const numbers = [count, asked, k.shape[1]!, width, half, ...steps]
   const args = [queries, newKeys, newValues, ...tables, out, keys, values, ...numbers]
   launch("cacheHeads", { ...spread(count), macros: { T, W }, args }, scope)
   return scope.out(out, "float32", q.shape)
 }
 
-const hostHeads = ({ cos, k, keys, positions, q, sin, slots, v, values }: Heads, scope: KernelScope) => {
-  const out = emptyOf(q.shape, FLOAT32, scope)
-  const [asked, newKeys, newValues] = [dense(q, scope), dense(k, scope), dense(v, scope)]
+const hostHeads = (
+  { cos, keys, positions, q, sin, slots, values }: Heads,
+  heads: readonly [q: Handle, k: Handle, v: Handle],
+  scope: KernelScope
+) => {
+  const out = emptyOf(q.shape, typeOf(heads[0]), scope)
   const tables = [dense(cos, scope), dense(sin, scope), dense(positions, scope), dense(slots, scope)] as const
-  scope.backend.addon.cacheHeads(asked, newKeys, newValues, ...tables, out, scope.of(keys), scope.of(values))
+  scope.backend.addon.cacheHeads(...heads, ...tables, out, scope.of(keys), scope.of(values))
   return scope.out(out, "float32", q.shape)
 }
 

@@ -23,14 +23,17 @@ export type List = ReadonlyArray<TensorInfo>
 /**
  * [ΣO, I]: the weights' narrow copies as one tensor, or themselves where they are stored as narrow; undefined where
  * products read float32.
+ *
+ * @param mayMove whether those may be laid anew that lie beside others
  */
-export const jointWeights = (weights: List, type: number, scope: KernelScope): Handle | undefined => {
+export const jointWeights = (weights: List, type: number, scope: KernelScope, mayMove = true): Handle | undefined => {
   const { backend } = scope
   if (type === FLOAT32) return undefined
   const copies = weights.map((weight) => backend.compute(weight))
   if (!copies.every((copy) => typeOf(copy) === type)) return undefined
   const known = backend.addon.joined(copies, 0)
   if (known !== null) return scope.temporary(known)
+  if (!mayMove && weights.some((weight) => backend.isJoint(weight))) return undefined
   const joint = scope.temporary(catOwned(copies, 0))
   let first = 0
   const parts = weights.map(({ shape: [rows] }) => {
@@ -41,11 +44,14 @@ export const jointWeights = (weights: List, type: number, scope: KernelScope): H
   return joint
 }
 
+/** The same of layers on one input. Those that lie in one group stay there: what is recorded reads them where they are. */
+const linearsWeights = (weights: List, type: number, scope: KernelScope) => jointWeights(weights, type, scope, false)
+
 /** Lays the weights' narrow copies end to end, where products with `x` are to read such and they do not lie so yet. */
 const joinWeights = (weights: List, x: TensorInfo, scope: KernelScope): void => {
   if (weights.length === 1 || scope.backend.areJoint(weights)) return
   const type = typeOf(scope.of(x))
-  jointWeights(weights, type === FLOAT32 ? STORAGE_TYPES[scope.backend.storage] : type, scope)
+  linearsWeights(weights, type === FLOAT32 ? STORAGE_TYPES[scope.backend.storage] : type, scope)
 }
 
 /** Matrices as columns of one: itself where they are parts of it, else a copy. */
@@ -73,7 +79,7 @@ export const linears: Kernel = replayed(
     const rows = activation(x, scope)
     const type = typeOf(rows)
     for (const weight of weights) scope.backend.compute(weight)
-    const joint = jointWeights(weights, type, scope)
+    const joint = linearsWeights(weights, type, scope)
     const all =
       joint === undefined
         ? products(scope, [rows, ...weights.map((weight) => scope.backend.compute(weight))])
@@ -128,7 +134,7 @@ export const linearsInputGradient: Kernel = replayed(
     const slopes = dys.map((dy) => activation(dy, scope))
     const type = typeOf(slopes[0]!)
     const shape = [dys[0]!.shape[0]!, weights[0]!.shape[1]!]
-    const joint = weights.length === 1 ? undefined : jointWeights(weights, type, scope)
+    const joint = weights.length === 1 ? undefined : linearsWeights(weights, type, scope)
     const operands =
       joint === undefined
         ? [...slopes, ...weights.map((weight) => scope.backend.compute(weight))]

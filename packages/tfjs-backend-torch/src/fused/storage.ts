@@ -36,11 +36,7 @@ export const matrix = (tensor: TensorInfo, scope: KernelScope): Handle => {
   return addon.strides(handle)[1] === 1 ? handle : contiguous(handle)
 }
 
-/** Float32 on the CPU, where our CPU kernels read it. */
-export const isHostFloat = (handle: Handle, scope: KernelScope): boolean =>
-  scope.backend.device === "cpu" && typeOf(handle) === FLOAT32
-
-/** Float32 or bfloat16 on the CPU, where those of our CPU kernels read it that a training step asks for. */
+/** Float32 or bfloat16 on the CPU, where our CPU kernels read it. */
 export const isHostReal = (handle: Handle, scope: KernelScope): boolean =>
   scope.backend.device === "cpu" && (typeOf(handle) === FLOAT32 || typeOf(handle) === BFLOAT16)
 
