@@ -33,7 +33,18 @@ export { attention, type AttentionOptions, type RowSpans } from "./ops/attention
 export { detached, isDifferentiating } from "./ops/detached.ts"
 export { embedding, gatherRows } from "./ops/embedding.ts"
 export { gatherSlots } from "./ops/gather-slots.ts"
-export { groupedLinears } from "./ops/grouped-linears.ts"
+export {
+  chooseExperts,
+  collectRows,
+  dispatchRows,
+  type ExpertChoice,
+  expertRows,
+  type HostExpertRows,
+  hostExpertRows,
+  routesOnDevice,
+  sharesOfAll
+} from "./ops/expert-rows.ts"
+export { groupedLinears, type RowGroups, splitRows } from "./ops/grouped-linears.ts"
 export { linear, linears } from "./ops/linear.ts"
 export { logCollision } from "./ops/log-collision.ts"
 export { dequantised, nf4Linear, type Nf4Matrix, quantised } from "./ops/nf4.ts"

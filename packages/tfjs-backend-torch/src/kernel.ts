@@ -115,4 +115,9 @@ export const registerTorchKernel = (kernelName: string, kernel: Kernel): void =>
   registerKernel(kernelConfig(kernelName, kernel))
 }
 
+/** Takes a kernel away again, so that what it did is composed of others. */
+export const unregisterTorchKernel = (kernelName: string): void => {
+  if (getKernel(kernelName, BACKEND) != null) unregisterKernel(kernelName, BACKEND)
+}
+
 export const sizeOf = (shape: ReadonlyArray<number>): number => util.sizeFromShape(shape as Array<number>)

@@ -3,7 +3,6 @@ import { ModelRuntime, type Tensor2D, tf } from "@plumbline/runtime"
 import { float32Backends } from "@plumbline/runtime/testing"
 import { Effect } from "effect"
 import { vi } from "vitest"
-import { expertGroups } from "./expert-groups.ts"
 import { gatedMlp } from "./mlp.ts"
 import { mixtureOfExperts, type MixtureOptions } from "./mixture.ts"
 import { parameterWeights } from "./weights.ts"
@@ -78,6 +77,21 @@ describe.for([...float32Backends, cpu])("a mixture on $name", ({ isThere, layer 
     }
   })
 
+  check("of one expert has the gradients of that expert", () => {
+    const single = made({ ...options, experts: 1, perToken: 1 })
+    const x = inputs()
+    const loss = (output: Tensor2D) => tf.sum(tf.square(output)).asScalar()
+    const inner = [...single.parameters].flatMap(([name, variable]) =>
+      name.startsWith("mlp.experts.") ? [variable] : []
+    )
+    const { grads } = tf.variableGrads(() => loss(single.mlp.apply(single.weights, "mlp", x)), inner)
+    const plain = tf.variableGrads(() => loss(options.expert.apply(single.weights, "mlp.experts.0", x)), inner)
+    for (const { name } of inner) {
+      const [found, expected] = [grads[name]!.dataSync(), plain.grads[name]!.dataSync()]
+      found.forEach((value, i) => expect(value).toBeCloseTo(expected[i]!, 3))
+    }
+  })
+
   check("leaves no tensor", () => {
     const { mlp, weights } = made(options)
     const x = inputs()
@@ -128,12 +142,3 @@ const byDefinition = (
     return Array.from({ length: WIDTH }, (_, i) => terms.reduce((sum, term) => sum + term[i]!, 0))
   })
 }
-
-it("groups tokens by expert, in their order", () => {
-  // token 0 goes to 2 and 0, token 1 to 0 and 2, token 2 to 3 and 2
-  expect(expertGroups(Int32Array.of(2, 0, 0, 2, 3, 2), 2, 4)).toEqual({
-    tokens: Int32Array.of(0, 1, 0, 1, 2, 2),
-    places: Int32Array.of(0, 4, 2, 6, 10, 11),
-    counts: [2, 0, 3, 1]
-  })
-})

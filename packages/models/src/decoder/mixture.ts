@@ -1,15 +1,22 @@
 import {
-  addRowsById,
+  chooseExperts,
+  collectRows,
   detached,
-  gatherRows,
+  dispatchRows,
+  type ExpertChoice,
+  expertRows,
+  type HostExpertRows,
+  hostExpertRows,
   isDifferentiating,
   narrowed,
+  routesOnDevice,
+  sharesOfAll,
+  splitRows,
   type Tensor,
   type Tensor2D,
   tf
 } from "@plumbline/runtime"
-import { type ExpertGroups, expertGroups } from "./expert-groups.ts"
-import type { Mlp, MlpSize } from "./mlp.ts"
+import type { GroupedWeights, Mlp, MlpSize } from "./mlp.ts"
 import { linearParameters, type ParameterSpec } from "./parameter.ts"
 import type { Weights } from "./weights.ts"
 
@@ -33,10 +40,10 @@ export interface MixtureOptions extends MixtureSize {
  * Σ over the k likeliest experts e of p_e(x)·expert_e(x), with p = softmax(W_gate·x) in float32 over all experts; plus, where
  * there is a shared expert, σ(w·x)·shared(x).
  *
- * Which experts a token has is read by the host, once a layer: the tokens of each then lie side by side, and go through its
- * linear layers in products of all experts, or as those of any MLP do where layers are adapted or in 4 bits. No token is
- * dropped, and none waits for another's. What is recorded cannot be different work for other values: every token goes through
- * every expert there, and those that are not its own count for 0.
+ * The rows of tokens are laid side by side by expert, and go through its linear layers in products of all experts, or as those
+ * of any MLP do where layers are adapted or in 4 bits. No token is dropped, and none waits for another's. Where the device cannot
+ * do that by itself, the host reads once a layer which experts the tokens have; what is recorded cannot wait for the host: every
+ * token goes through every expert there, and those that are not its own count for 0.
  *
  * @see Shazeer et al. 2017, https://arxiv.org/abs/1701.06538; Jiang et al. 2024, https://arxiv.org/abs/2401.04088
  */
@@ -53,10 +60,12 @@ export const mixtureOfExperts = (options: MixtureOptions): Mlp => {
     ],
     apply: (weights, prefix, x, { isRecorded = false } = {}) =>
       tf.tidy(() => {
-        const { chosen, shares } = routed(weights, prefix, x, options)
-        const mixed = isRecorded
-          ? everyExpert(expert, weights, names(prefix), x, shares)
-          : ownExperts(expert, weights, names(prefix), x, shares, groupsOf(chosen, options))
+        const choice = chosenExperts(weights, prefix, x, options)
+        const all = names(prefix)
+        const mixed =
+          isRecorded && !canGroupOnDevice(expert, weights)
+            ? everyExpert(expert, weights, all, x, sharesOfAll(choice, experts))
+            : ownExperts(expert, weights, all, x, choice)
         return sharedWidth === undefined ? mixed : tf.add(mixed, sharedExpert(expert, weights, prefix, x))
       })
   }
@@ -87,48 +96,47 @@ const sharedExpert = (expert: Mlp, weights: Weights, prefix: string, x: Tensor2D
     tf.sigmoid(weights.linear(x, `${prefix}.shared_expert_gate`))
   )
 
-const groupsOf = (chosen: Tensor2D, { experts, perToken }: MixtureSize): ExpertGroups =>
-  expertGroups(chosen.dataSync() as Int32Array, perToken, experts)
-
-/** [N, k] int32 the experts of each token, and [N, E] what each counts for, 0 for those that are not its own. */
-const routed = (
+const chosenExperts = (
   weights: Weights,
   prefix: string,
   x: Tensor2D,
-  { experts, perToken, renormalised }: MixtureOptions
-): { readonly chosen: Tensor2D; readonly shares: Tensor2D } => {
+  { perToken, renormalised }: MixtureOptions
+): ExpertChoice => {
   // unlike softmax it is computed in float32 whatever the logits are stored in
   const likely = tf.exp(tf.logSoftmax(weights.linear(x, `${prefix}.gate`))) as Tensor2D
-  const chosen = detached(() => tf.tidy(() => tf.topk(likely, perToken).indices as Tensor2D))
-  const isChosen = detached(() => tf.tidy(() => membership(chosen, experts)))
-  const seen = tf.mul(weights.routing?.(likely, isChosen) ?? likely, isChosen) as Tensor2D
-  return { chosen, shares: renormalised ? tf.div(seen, tf.sum(seen, 1, true)) : seen }
+  const { routing } = weights
+  if (routing === undefined) return chooseExperts(likely, perToken, renormalised)
+  return chooseExperts(routing(likely, isChosen(likely, perToken)), perToken, renormalised)
 }
 
-/** [N, k] indices → [N, E] 1 where an expert is among them. */
-const membership = (chosen: Tensor2D, experts: number): Tensor2D => {
-  // of integers: wasm's of floats are not numbers; and no range, whose values would cross to the device
-  const each = tf.oneHot(chosen, Math.max(2, experts), 1, 0, "int32")
-  return tf.slice(tf.sum(tf.cast(each, "float32"), 1) as Tensor2D, [0, 0], [-1, experts])
-}
+/** [N, E] 1 where an expert is among the k likeliest, else 0. */
+const isChosen = (likely: Tensor2D, perToken: number): Tensor2D =>
+  detached(() =>
+    tf.tidy(() => {
+      const { chosen } = chooseExperts(likely, perToken, false)
+      return sharesOfAll({ chosen, shares: tf.onesLike(tf.cast(chosen, "float32")) }, likely.shape[1])
+    })
+  )
+
+const isGrouped = (expert: Mlp, weights: Weights): weights is GroupedWeights =>
+  weights.grouped !== undefined && expert.applyGrouped !== undefined
+
+const canGroupOnDevice = (expert: Mlp, weights: Weights): boolean => isGrouped(expert, weights) && routesOnDevice()
 
 const ownExperts = (
   expert: Mlp,
   weights: Weights,
   names: ReadonlyArray<string>,
   x: Tensor2D,
-  shares: Tensor2D,
-  groups: ExpertGroups
+  { chosen, shares }: ExpertChoice
 ): Tensor2D => {
-  const { places, tokens } = groups
-  const inputs = gatherRows(x, tokens)
-  const { grouped } = weights
-  const outputs =
-    grouped === undefined || expert.applyGrouped === undefined
-      ? oneByOne(expert, weights, names, inputs, groups)
-      : expert.applyGrouped({ ...weights, grouped }, names, inputs, groups.counts)
-  const factors = gatherRows(tf.reshape(shares, [-1, 1]) as Tensor2D, places)
-  return addRowsById(tf.mul(outputs, factors), tokens, x.shape[0])
+  if (isGrouped(expert, weights)) {
+    const rows = expertRows(chosen, names.length)
+    const outputs = expert.applyGrouped!(weights, names, dispatchRows(x, rows), rows.groups)
+    return collectRows(outputs, shares, rows)
+  }
+  const rows = hostExpertRows(chosen, names.length)
+  return collectRows(oneByOne(expert, weights, names, dispatchRows(x, rows), rows), shares, rows)
 }
 
 /** Each expert on its tokens, which lie side by side. */
@@ -137,17 +145,17 @@ const oneByOne = (
   weights: Weights,
   names: ReadonlyArray<string>,
   inputs: Tensor2D,
-  { counts, tokens }: ExpertGroups
+  { groups: { counts }, rowTokens }: HostExpertRows
 ): Tensor2D => {
   // an expert without a token has a gradient, which is 0
   const served = names.flatMap((_, e) => (counts[e]! > 0 || isDifferentiating() ? [e] : []))
-  const parts = tf.split(
+  const parts = splitRows(
     inputs,
     served.map((e) => counts[e]!)
-  ) as ReadonlyArray<Tensor2D>
+  )
   let first = 0
   const outputs = served.map((e, i) => {
-    const own = weights.forTokens?.(tokens.subarray(first, (first += counts[e]!))) ?? weights
+    const own = weights.forTokens?.(rowTokens.subarray(first, (first += counts[e]!))) ?? weights
     return expert.apply(own, names[e]!, parts[i]!)
   })
   return tf.concat(outputs)

@@ -1,4 +1,4 @@
-import { gatedActivation, type GateFunction, squaredRelu, type Tensor2D } from "@plumbline/runtime"
+import { gatedActivation, type GateFunction, type RowGroups, squaredRelu, type Tensor2D } from "@plumbline/runtime"
 import type { MixtureSize } from "./mixture.ts"
 import { linearParameters, type ParameterSpec } from "./parameter.ts"
 import type { Weights } from "./weights.ts"
@@ -24,13 +24,13 @@ export interface Mlp {
    * Many of its kind at once, each on rows of its own; absent where it has no such form.
    *
    * @param x      [N, D], the rows of each side by side
-   * @param counts rows of each
+   * @param groups which rows are whose
    */
   readonly applyGrouped?: (
     weights: GroupedWeights,
     prefixes: ReadonlyArray<string>,
     x: Tensor2D,
-    counts: ReadonlyArray<number>
+    groups: RowGroups
   ) => Tensor2D
   /** What it is a mixture of, where it is one. */
   readonly mixture?: MixtureSize
@@ -58,13 +58,13 @@ export const gatedMlp = (activation: GateFunction, { down, gate, up } = PROJECTI
     const gated = gatedActivation(gates!, ups!, activation, weights.remakesActivations)
     return weights.linear(gated, `${prefix}.${down}`)
   },
-  applyGrouped: ({ grouped, remakesActivations }, prefixes, x, counts) => {
+  applyGrouped: ({ grouped, remakesActivations }, prefixes, x, groups) => {
     const outer = prefixes.map((prefix) => [`${prefix}.${gate}`, `${prefix}.${up}`])
-    const [gates, ups] = grouped(x, counts, outer)
+    const [gates, ups] = grouped(x, groups, outer)
     const gated = gatedActivation(gates!, ups!, activation, remakesActivations)
     return grouped(
       gated,
-      counts,
+      groups,
       prefixes.map((prefix) => [`${prefix}.${down}`])
     )[0]!
   }

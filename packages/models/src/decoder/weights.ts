@@ -1,5 +1,13 @@
 import type { TokenRows } from "@plumbline/data"
-import { groupedLinears, linear, linears, type Tensor, type Tensor1D, type Tensor2D } from "@plumbline/runtime"
+import {
+  groupedLinears,
+  linear,
+  linears,
+  type RowGroups,
+  type Tensor,
+  type Tensor1D,
+  type Tensor2D
+} from "@plumbline/runtime"
 
 /** How blocks reach their parameters. Adapters wrap it, so a block never knows whether it is adapted. */
 export interface Weights {
@@ -12,15 +20,9 @@ export interface Weights {
   /**
    * The linear layers `names[g]` on the rows of group g, the groups of x one after another: an output for each layer of a group,
    * [N, O]. Absent where a layer may be more than its parameters.
-   *
-   * @param counts rows of each group
    */
   readonly grouped?:
-    | ((
-        x: Tensor2D,
-        counts: ReadonlyArray<number>,
-        names: ReadonlyArray<ReadonlyArray<string>>
-      ) => ReadonlyArray<Tensor2D>)
+    | ((x: Tensor2D, groups: RowGroups, names: ReadonlyArray<ReadonlyArray<string>>) => ReadonlyArray<Tensor2D>)
     | undefined
   /** Whether the backward pass makes cheap activations again in place of keeping them; false when absent. */
   readonly remakesActivations?: boolean | undefined
@@ -59,10 +61,10 @@ export const parameterWeights = (
     tensor,
     linear: (x, name) => linear(x, ...layer(name)),
     linears: (x, names) => linears(x, names.map(layer)),
-    grouped: (x, counts, names) =>
+    grouped: (x, groups, names) =>
       groupedLinears(
         x,
-        counts,
+        groups,
         names.map((group) => group.map(layer))
       )
   }

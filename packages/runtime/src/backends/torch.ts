@@ -8,10 +8,16 @@ import {
   ATTENTION,
   ATTENTION_GRADIENT,
   CACHE_HEADS,
+  CHOOSE_EXPERTS,
+  CHOOSE_EXPERTS_GRADIENT,
+  COLLECT_ROWS,
+  COLLECT_ROWS_GRADIENT,
   DECODE_ATTENTION,
   DEQUANTIZE_NF4,
+  DISPATCH_ROWS,
   EMBEDDING,
   EMBEDDING_GRADIENT,
+  EXPERT_ORDER,
   GATED_ACTIVATION,
   GATED_ACTIVATION_GRADIENT,
   GLOBAL_NORM,
@@ -142,6 +148,16 @@ const namedKernels = ({ fusedKernels }: typeof Torch): Readonly<Record<string, T
   BatchMatMul: fusedKernels.batchMatMul
 })
 
+/** Kernels that bring tokens to their experts without the host, where products do not need it either. */
+const routingKernels = ({ fusedKernels }: typeof Torch): Readonly<Record<string, Torch.Kernel>> => ({
+  [CHOOSE_EXPERTS]: fusedKernels.chooseExperts,
+  [CHOOSE_EXPERTS_GRADIENT]: fusedKernels.chooseExpertsGradient,
+  [EXPERT_ORDER]: fusedKernels.expertOrder,
+  [DISPATCH_ROWS]: fusedKernels.dispatchRows,
+  [COLLECT_ROWS]: fusedKernels.collectRows,
+  [COLLECT_ROWS_GRADIENT]: fusedKernels.collectRowsGradient
+})
+
 export const torchBackend = (): Torch.TorchBackend => tf.engine().findBackend("torch") as unknown as Torch.TorchBackend
 
 /** Loads the backend, which nothing else does, and gives it our kernels. */
@@ -162,6 +178,11 @@ export const registerTorch = async ({
   })
   shortenKernelCalls("torch")
   for (const [name, kernel] of Object.entries(namedKernels(torch))) torch.registerTorchKernel(name, kernel)
+  for (const [name, kernel] of Object.entries(routingKernels(torch))) {
+    // another backend of this process may have had them
+    if (torch.groupsOnDevice(torchBackend())) torch.registerTorchKernel(name, kernel)
+    else torch.unregisterTorchKernel(name)
+  }
 }
 
 /** Where it was left to the work, on a device that may have such kernels. */

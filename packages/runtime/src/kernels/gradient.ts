@@ -17,3 +17,13 @@ export interface Gradient {
     attrs: Record<string, unknown>
   ) => Gradients
 }
+
+/**
+ * Gradients that come from one kernel are made at once, before tfjs asks for the first: it runs every thunk in a tidy of
+ * its own, which would free the second gradient at the end of the first.
+ */
+export const together = (names: ReadonlyArray<string>, tensors: ReadonlyArray<Tensor>): Gradients => {
+  const gradients: Record<string, () => Tensor> = {}
+  for (let i = 0; i < names.length; i++) gradients[names[i]!] = () => tensors[i]!
+  return gradients
+}

@@ -1,8 +1,9 @@
 import { type FollowedGradient, isAsked } from "../tape-reach.ts"
 import { tf, type Tensor, type Tensor2D } from "../tf.ts"
-import type { Gradient, Gradients } from "./gradient.ts"
+import { type Gradient, together } from "./gradient.ts"
 import { reshape as reshaped, sameAs } from "./plain-ops.ts"
 import { productGradients } from "./product-gradients.ts"
+import { routingGradients } from "./routing-gradients.ts"
 import {
   ADD_RMS_NORM,
   ADD_RMS_NORM_GRADIENT,
@@ -27,16 +28,6 @@ import {
   TOKEN_LOG_PROBS,
   TOKEN_LOG_PROBS_WEIGHT_GRADIENT
 } from "./names.ts"
-
-/**
- * Gradients that come from one kernel are made at once, before tfjs asks for the first: it runs every thunk in a tidy of
- * its own, which would free the second gradient at the end of the first.
- */
-const together = (names: ReadonlyArray<string>, tensors: ReadonlyArray<Tensor>): Gradients => {
-  const gradients: Record<string, () => Tensor> = {}
-  for (let i = 0; i < names.length; i++) gradients[names[i]!] = () => tensors[i]!
-  return gradients
-}
 
 const attention: Gradient = {
   inputsToSave: ["q", "k", "v"],
@@ -140,6 +131,7 @@ const reshape: Gradient = {
 
 const gradients: Readonly<Record<string, Gradient>> = {
   ...productGradients,
+  ...routingGradients,
   [ATTENTION]: attention,
   [EMBEDDING]: embedding,
   [EMBEDDING_GRADIENT]: rowSums,

@@ -16,12 +16,30 @@ export const ADD_PRODUCT = "PlumblineAddProduct"
 export const LINEARS_INPUT_GRADIENT = "PlumblineLinearsInputGradient"
 /** [dy, dy, …, x] → [dweight, dweight, …] */
 export const LINEARS_WEIGHT_GRADIENTS = "PlumblineLinearsWeightGradients"
-/** [x, weight, …], {counts [G], P weights a group}: the rows of G groups, one group after another → P outputs, x_g·W_gpᵀ below each other */
+/**
+ * [x, weight, …], {counts [G]}, P weights a group: the rows of G groups, one group after another → P outputs, x_g·W_gpᵀ below
+ * each other. On the device, where EXPERT_ORDER is, also [x, ends [G] int32, weight, …], {groups: G}.
+ */
 export const GROUPED_LINEARS = "PlumblineGroupedLinears"
-/** [dy × P, weight, …], {counts} → dx, the rows of each group by its own weights */
+/** [dy × P, weight, …], {counts}, or [ends, dy × P, weight, …], {groups} → dx, the rows of each group by its own weights */
 export const GROUPED_LINEARS_INPUT_GRADIENT = "PlumblineGroupedLinearsInputGradient"
-/** [dy × P, x], {counts} → [dweight, …], 0 for a group without rows */
+/** [dy × P, x], {counts}, or [ends, dy × P, x], {groups} → [dweight, …], 0 for a group without rows */
 export const GROUPED_LINEARS_WEIGHT_GRADIENTS = "PlumblineGroupedLinearsWeightGradients"
+/**
+ * {probabilities [N, E]}, {perToken: k, renormalised} → [experts [N, k] int32, ascending, shares [N, k]]. A backend has it and
+ * the kernels of rows below, or none of them.
+ */
+export const CHOOSE_EXPERTS = "PlumblineChooseExperts"
+/** {probabilities, chosen, shares, dy [N, k]}, {renormalised} → [N, E] */
+export const CHOOSE_EXPERTS_GRADIENT = "PlumblineChooseExpertsGradient"
+/** {chosen [N, k] int32}, {experts: E} → int32 [order [N·k], places [N·k], ends [E]], see `ExpertRows` */
+export const EXPERT_ORDER = "PlumblineExpertOrder"
+/** {x [N, D], order, places}, {perToken} → [N·k, D]: row order[i] / k of x at i */
+export const DISPATCH_ROWS = "PlumblineDispatchRows"
+/** {y [N·k, D], places and perhaps shares [N, k] and order}, {perToken} → [N, D]: the sum of a token's rows, each times its share */
+export const COLLECT_ROWS = "PlumblineCollectRows"
+/** {y, shares, order, dy [N, D]}, {perToken} → [[N·k, D], [N, k]] */
+export const COLLECT_ROWS_GRADIENT = "PlumblineCollectRowsGradient"
 /** {q, k, v} → [out, log of each query's normalizer [N, H]]; attrs are AttentionOptions. */
 export const ATTENTION = "PlumblineAttention"
 /** {q, k, v, out, logNormalizer, dy} → [dq, dk, dv] */

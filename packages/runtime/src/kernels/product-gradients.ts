@@ -47,16 +47,21 @@ const linears: Gradient = {
   }
 }
 
+/** Where groups end on the device is the second input, else their counts are attributes. */
 const groupedLinears: Gradient = {
   saveAllInputs: true,
-  gradients: (dys, [x, ...weights], attrs) => {
-    const { counts } = attrs as { readonly counts: ReadonlyArray<number> }
+  gradients: (dys, [x, ...rest], attrs) => {
+    const { counts, groups } = attrs
+    const count = counts === undefined ? 1 : 0
+    const [ends, weights] = [rest.slice(0, count), rest.slice(count)]
+    const which = counts === undefined ? { groups } : { counts }
     let whole: Array<Tensor> | undefined
-    const ofWeights = () => (whole ??= fused<Array<Tensor>>(GROUPED_LINEARS_WEIGHT_GRADIENTS, [...dys, x!], { counts }))
+    const ofWeights = () =>
+      (whole ??= fused<Array<Tensor>>(GROUPED_LINEARS_WEIGHT_GRADIENTS, [...ends, ...dys, x!], which))
     const gradients: Record<string, () => Tensor> = {
-      0: () => fused(GROUPED_LINEARS_INPUT_GRADIENT, [...dys, ...weights], { counts })
+      0: () => fused(GROUPED_LINEARS_INPUT_GRADIENT, [...ends, ...dys, ...weights], which)
     }
-    for (let i = 0; i < weights.length; i++) gradients[i + 1] = () => ofWeights()[i]!
+    for (let i = 0; i < weights.length; i++) gradients[1 + count + i] = () => ofWeights()[i]!
     return gradients
   }
 }

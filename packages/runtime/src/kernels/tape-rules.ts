@@ -26,6 +26,9 @@ const onOneInput: TapeRule = {
   isTold: true
 }
 
+/** The same, where input 1 may be where groups end, which both read. */
+const onGroups: TapeRule = { ...onOneInput, reads: (saved, asked) => saved === "1" || onOneInput.reads(saved, asked) }
+
 /** The gradients of x and weight read each other, and that of the sum nothing. */
 const ontoSum: TapeRule = { reads: (saved, asked) => asked.has(saved === "x" ? "weight" : "x") }
 
@@ -41,7 +44,7 @@ export const tapeRules: ReadonlyMap<string, TapeRule> = new Map([
   ["Multiply", other],
   [LINEAR, other],
   [LINEARS, onOneInput],
-  [GROUPED_LINEARS, onOneInput],
+  [GROUPED_LINEARS, onGroups],
   [ADD_PRODUCT, ontoSum],
   [RMS_NORM, all],
   [ADD_RMS_NORM, all],

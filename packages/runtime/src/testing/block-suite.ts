@@ -48,7 +48,7 @@ const groupedCases = [
     beside(
       groupedLinears(
         x,
-        counts,
+        { counts },
         counts.map((_, g) => outputs.map((__, p) => [weights[g * outputs.length + p]!, undefined]))
       )
     ),

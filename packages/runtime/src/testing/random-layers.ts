@@ -114,7 +114,7 @@ const groupedLayers: Make = (draw) => {
       noise([rows, width], "x"),
       ...counts.flatMap((_, g) => outputs.map((size, p) => matrix(size, width, `weight ${g} ${p}`)))
     ],
-    op: (x: Tensor2D, ...weights: ReadonlyArray<Tensor2D>) => beside(groupedLinears(x, counts, layers(weights))),
+    op: (x: Tensor2D, ...weights: ReadonlyArray<Tensor2D>) => beside(groupedLinears(x, { counts }, layers(weights))),
     composed: (x: Tensor2D, ...weights: ReadonlyArray<Tensor2D>) => {
       const parts = tf.split(x, counts) as ReadonlyArray<Tensor2D>
       return beside(

@@ -4,6 +4,7 @@ import type { FusedCase } from "./fused-case.ts"
 import { addProductCases } from "./add-product-suite.ts"
 import { attentionCases } from "./random-attention.ts"
 import { layerCases } from "./random-layers.ts"
+import { routingCases } from "./random-routing.ts"
 import { tokenLayerCases } from "./random-token-layers.ts"
 import { expectClose, gradientsOf, leavesNothing, noise } from "./tensors.ts"
 
@@ -12,6 +13,7 @@ export const fusedCases: ReadonlyArray<FusedCase> = [
   ...attentionCases,
   ...layerCases,
   ...addProductCases,
+  ...routingCases,
   ...tokenLayerCases
 ]
 

@@ -5,6 +5,14 @@ export { addProduct } from "./add-product.ts"
 export { attention, attentionGradient } from "./attention.ts"
 export { cacheHeads, decodeAttention, lookUp } from "./decode.ts"
 export { gatedActivation, gatedActivationGradient, squaredRelu, squaredReluGradient } from "./elementwise.ts"
+export {
+  chooseExperts,
+  chooseExpertsGradient,
+  collectRows,
+  collectRowsGradient,
+  dispatchRows,
+  expertOrder
+} from "./experts.ts"
 export { groupedLinears, groupedLinearsInputGradient, groupedLinearsWeightGradients } from "./grouped-linears.ts"
 export { linears, linearsInputGradient, linearsWeightGradients } from "./linears.ts"
 export { batchMatMul, linear } from "./matmul.ts"

@@ -83,7 +83,7 @@ const compareOnce = (weight: Handle, scope: KernelScope): void => {
 }
 
 /** Numbers from −1 to 1 that fill their mantissas. */
-const waves = (shape: [number, number], step: number, type: number, { backend }: KernelScope): Handle => {
+export const waves = (shape: [number, number], step: number, type: number, { backend }: KernelScope): Handle => {
   const count = shape[0] * shape[1]
   const places = arange(count, FLOAT32, undefined, backend.device)
   return view(to(sin(scaled(places, step)), type), shape)

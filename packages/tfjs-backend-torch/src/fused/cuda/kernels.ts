@@ -2,6 +2,15 @@ import type { CudaKernel, Handle } from "../../addon.ts"
 import type { KernelScope } from "../../kernel.ts"
 import { BFLOAT16, FLOAT32 } from "../../scalar-type.ts"
 import { GATED, GATED_GRADIENT, SCALE_ROWS } from "./elementwise.ts"
+import {
+  CHOOSE_EXPERTS,
+  CHOOSE_EXPERTS_GRADIENT,
+  CLEAR_GROUPS,
+  COLLECT_ROWS,
+  COLLECT_ROWS_GRADIENT,
+  DISPATCH_ROWS,
+  EXPERT_ORDER
+} from "./experts.ts"
 import { FEW_ROWS } from "./few-rows.ts"
 import { ALLOW_LOGITS, EDIT_LOGITS } from "./logit-edits.ts"
 import { LOGIT_SLOPES, LOGIT_STATISTICS } from "./logits.ts"
@@ -27,7 +36,14 @@ export const SOURCES = {
   adamw: { text: ADAMW, signature: "(ppppplffi)iffffff" },
   allowLogits: { text: ALLOW_LOGITS, signature: "ppppi" },
   cacheHeads: { text: CACHE_HEADS, signature: "ssspppppppliiiiiii" },
+  chooseExperts: { text: CHOOSE_EXPERTS, signature: "pppiiii" },
+  chooseExpertsGradient: { text: CHOOSE_EXPERTS_GRADIENT, signature: "pppppiiii" },
+  clearGroups: { text: CLEAR_GROUPS, signature: "ppli" },
+  collectRows: { text: COLLECT_ROWS, signature: "pppplii" },
+  collectRowsGradient: { text: COLLECT_ROWS_GRADIENT, signature: "ppppppii" },
+  dispatchRows: { text: DISPATCH_ROWS, signature: "ppplii" },
   editLogits: { text: EDIT_LOGITS, signature: "ppppi" },
+  expertOrder: { text: EXPERT_ORDER, signature: "ppppi" },
   fewRows: { text: FEW_ROWS, signature: "pppii" },
   gated: { text: GATED, signature: "sspliii" },
   gatedGradient: { text: GATED_GRADIENT, signature: "ssppliii" },
