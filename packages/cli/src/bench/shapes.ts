@@ -1,4 +1,4 @@
-import { type DecoderTable, llama, mixtral, qwen2 } from "@plumbline/models"
+import { type DecoderTable, llama, mixtral, qwen2, qwen3Moe } from "@plumbline/models"
 
 /** A decoder to time, without the context, which is as long as the rows are. */
 export type Shape = Omit<DecoderTable, "maxPositions">
@@ -72,6 +72,17 @@ export const shapes = {
     keyValueHeads: 8,
     mlpWidth: 14_336,
     settings: { num_local_experts: 8, num_experts_per_tok: 2 }
+  },
+  "qwen3-30b-a3b-slice": {
+    family: qwen3Moe,
+    vocabulary: 151_936,
+    width: 2048,
+    layers: 4,
+    heads: 32,
+    keyValueHeads: 4,
+    headWidth: 128,
+    mlpWidth: 6144,
+    settings: { num_experts: 128, num_experts_per_tok: 8, moe_intermediate_size: 768, norm_topk_prob: true }
   }
 } as const satisfies Readonly<Record<string, Shape>>
 
@@ -88,6 +99,8 @@ export const shrunk = (shape: Shape): Shape => ({
   vocabulary: 256,
   width: 64,
   heads: 2,
+  headWidth: 32,
   keyValueHeads: (shape.keyValueHeads ?? shape.heads) < shape.heads ? 1 : 2,
-  mlpWidth: 128
+  mlpWidth: 128,
+  settings: { ...shape.settings, moe_intermediate_size: 64 }
 })
