@@ -52,7 +52,7 @@ describe("computing", () => {
   })
 
   it("fails where the host has no room for an array", async () => {
-    for (const length of [2 ** 52, 1e10]) {
+    for (const length of [2 ** 52, 1e14]) {
       const exit = await outcome(() => {
         throw new Float32Array(length)
       })

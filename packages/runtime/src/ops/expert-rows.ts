@@ -1,4 +1,5 @@
 import { CHOOSE_EXPERTS, COLLECT_ROWS, DISPATCH_ROWS, EXPERT_ORDER, fused, hasKernel } from "../kernels/names.ts"
+import { sameAs } from "../kernels/plain-ops.ts"
 import { tf, type Tensor, type Tensor1D, type Tensor2D } from "../tf.ts"
 import { addRowsById } from "./add-by-row.ts"
 import { detached } from "./detached.ts"
@@ -28,7 +29,8 @@ export const chooseExperts = (probabilities: Tensor2D, perToken: number, renorma
   if (!hasKernel(CHOOSE_EXPERTS)) return composedChoice(probabilities, perToken, renormalised)
   const attrs = { perToken, renormalised }
   const [chosen, shares] = fused<Array<Tensor>>(CHOOSE_EXPERTS, { probabilities }, attrs)
-  return { chosen: chosen as Tensor2D, shares: shares as Tensor2D }
+  // what is computed of the choice has no gradient
+  return { chosen: detached(() => sameAs(chosen as Tensor2D)), shares: shares as Tensor2D }
 }
 
 export const composedChoice: typeof chooseExperts = (probabilities, perToken, renormalised) => {

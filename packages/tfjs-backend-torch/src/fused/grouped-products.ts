@@ -10,16 +10,18 @@ import { shapeOf } from "./cuda/launches.ts"
 import { compareGroupsOnce } from "./grouped-invariant.ts"
 import { columnsOf, cut, jointWeights, type List } from "./linears.ts"
 import { cast, dense } from "./storage.ts"
+import { areFewRows, thinProduct } from "./thin-product.ts"
 
 // Products of groups of rows by weights of their own, as one of libtorch's, which is told on the device where the groups end. All
 // weights lie end to end for it, those of a group side by side, so that several layers of a group are one still.
 
-const [t, reshape, transpose, pad, narrow] = [
+const [t, reshape, transpose, pad, narrow, contiguous] = [
   aten("t"),
   aten("reshape"),
   aten("transpose.int"),
   aten("constant_pad_nd"),
-  aten("narrow")
+  aten("narrow"),
+  aten("contiguous")
 ]
 const groupedProduct = aten("_grouped_mm")
 
@@ -66,11 +68,26 @@ const narrowRows = (rows: Handle, scope: KernelScope): Handle => filled(cast(row
 
 /** rows [N, I] by the layers of their groups: [N, Oₚ] for each p. */
 export const groupedProducts = (rows: Handle, layers: Layers, scope: KernelScope): ReadonlyArray<Handle> => {
-  const matrices = transpose(stacked(layers, scope), 1, 2)
-  const ends = dense(layers.ends, scope)
-  if (scope.backend.isBatchInvariant) compareGroupsOnce(matrices, layers.groups, scope)
-  const all = groupedProduct(narrowRows(rows, scope), matrices, ends)
+  const matrices = stacked(layers, scope)
+  const [ends, narrow] = [dense(layers.ends, scope), narrowRows(rows, scope)]
+  const all = multiplied(narrow, matrices, ends, scope)
   return layers.widths.length === 1 ? [firstOf(all, layers.widths[0]!, scope)] : cut(all, 1, layers.widths)
+}
+
+/** rows [N, I] by the transposes of matrices [G, O, I] */
+const multiplied = (rows: Handle, matrices: Handle, ends: Handle, scope: KernelScope): Handle => {
+  const [[count], [groups, outputs, inner]] = [shapeOf(rows, scope), shapeOf(matrices, scope)] as [
+    [number],
+    [number, number, number]
+  ]
+  const { isBatchInvariant } = scope.backend
+  if (!isBatchInvariant && areFewRows(count, groups)) {
+    const shape = { rows: count, groups, outputs, inner }
+    return thinProduct({ rows: contiguous(rows), matrices: contiguous(matrices), ends, shape }, scope)
+  }
+  const transposed = transpose(matrices, 1, 2)
+  if (isBatchInvariant) compareGroupsOnce(transposed, groups, scope)
+  return groupedProduct(rows, transposed, ends)
 }
 
 /** What reaches the rows, [N, I], of slopes [N, Oₚ]. */

@@ -23,6 +23,7 @@ import { RMS_NORM, RMS_NORM_GRADIENT } from "./rms-norm.ts"
 import { CACHE_HEADS, ROTARY, ROTARY_HEADS } from "./rotary.ts"
 import { ROW_SUMS } from "./row-sums.ts"
 import { SAMPLE_TOKENS } from "./sampling.ts"
+import { THIN_PRODUCT } from "./thin-product.ts"
 import { typeOf } from "../../handle-facts.ts"
 
 interface Source {
@@ -61,6 +62,7 @@ export const SOURCES = {
   sampleTokens: { text: SAMPLE_TOKENS, signature: "ppppppi" },
   scaleRows: { text: SCALE_ROWS, signature: "pppli" },
   squares: { text: SQUARES, signature: "(pli)ipi" },
+  thinProduct: { text: THIN_PRODUCT, signature: "ppppiiii" },
   unfoldNf4: { text: UNFOLD_NF4, signature: "ppppfl" }
 } as const satisfies Record<string, Source>
 
