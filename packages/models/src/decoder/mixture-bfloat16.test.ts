@@ -1,7 +1,8 @@
 import { describe, expect, it } from "@effect/vitest"
-import { tf, type Tensor2D } from "@plumbline/runtime"
+import { routesOnDevice, tf, type Tensor2D } from "@plumbline/runtime"
 import { bfloat16Backends } from "@plumbline/runtime/testing"
 import { Effect } from "effect"
+import { vi } from "vitest"
 import { gatedMlp } from "./mlp.ts"
 import { mixtureOfExperts } from "./mixture.ts"
 import { parameterWeights } from "./weights.ts"
@@ -14,16 +15,22 @@ const waves = (shape: ReadonlyArray<number>, phase: number) =>
     [...shape]
   )
 
+const mixture = { expert: gatedMlp("silu"), experts: 8, perToken: 5, renormalised: true }
+
+const made = () => {
+  const mlp = mixtureOfExperts(mixture)
+  const specs = mlp.parameters("mlp", { width: WIDTH, mlpWidth: 24, bias: false })
+  return { mlp, parameters: new Map(specs.map(({ name, shape }, i) => [name, waves(shape, i)] as const)) }
+}
+
 describe.for(bfloat16Backends)("a mixture in bfloat16, on $name", ({ isThere, layer }) => {
   it.effect.skipIf(!isThere)(
     "adds up the experts of a token alike whether it goes through its own or through all",
     () =>
       Effect.provide(
         Effect.sync(() => {
-          const mixture = { expert: gatedMlp("silu"), experts: 8, perToken: 5, renormalised: true }
-          const mlp = mixtureOfExperts(mixture)
-          const specs = mlp.parameters("mlp", { width: WIDTH, mlpWidth: 24, bias: false })
-          const weights = parameterWeights(new Map(specs.map(({ name, shape }, i) => [name, waves(shape, i)])))
+          const { mlp, parameters } = made()
+          const weights = parameterWeights(parameters)
           // a token at a time: products of other numbers of rows may round otherwise
           for (let token = 0; token < 40; token++) {
             const x = waves([1, WIDTH], 0.3 * token) as Tensor2D
@@ -33,5 +40,26 @@ describe.for(bfloat16Backends)("a mixture in bfloat16, on $name", ({ isThere, la
         }),
         layer
       )
+  )
+
+  it.effect.skipIf(!isThere)("does not wait for the host where the device knows the way", (context) =>
+    Effect.provide(
+      Effect.sync(() => {
+        context.skip(!routesOnDevice(), "the host reads the choice here")
+        const { mlp, parameters } = made()
+        const variables = new Map([...parameters].map(([name, value]) => [name, tf.variable(value)] as const))
+        const x = waves([300, WIDTH], 0.7) as Tensor2D
+        const pass = () =>
+          tf.variableGrads(() => tf.sum(tf.square(mlp.apply(parameterWeights(variables), "mlp", x))).asScalar())
+        tf.dispose(pass())
+        const { addon } = tf.backend() as unknown as { readonly addon: Record<"fromHost" | "toHost", () => unknown> }
+        const moves = [vi.spyOn(addon, "fromHost"), vi.spyOn(addon, "toHost")]
+        const { grads } = pass()
+        expect(moves.map(({ mock }) => mock.calls.length)).toEqual([0, 0])
+        vi.restoreAllMocks()
+        for (const gradient of Object.values(grads)) expect(tf.max(tf.abs(gradient)).dataSync()[0]).toBeGreaterThan(0)
+      }),
+      layer
+    )
   )
 })

@@ -25,7 +25,7 @@ export interface StepShape {
 
 /**
  * Whether a step can be recorded and replayed, and is faster so: every row has one new token, whose logits are wanted in
- * order, after others that an earlier step went through. A recorded mixture computes every expert, which pays where the device
+ * order, after others that an earlier step went through. Where a recorded mixture computes every expert that pays if the device
  * would have to wait for the host.
  */
 export const isRecordable = (

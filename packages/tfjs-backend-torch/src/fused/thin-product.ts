@@ -4,7 +4,7 @@ import { BFLOAT16 } from "../scalar-type.ts"
 import { launch } from "./cuda/kernels.ts"
 import { emptyOf } from "./storage.ts"
 
-// Products of so few rows that reading the weights is most of the work, by a kernel of our own.
+// Groups of so few rows that reading their weights is most of the work, by a kernel of our own.
 
 /** Warps of a block. */
 const WARPS = 8
@@ -12,8 +12,8 @@ const WARPS = 8
 const BUSY = 16
 /** Numbers that an output adds up in one warp at least. */
 const LEAST_SHARE = 256
-/** Rows of a group from which on tensor cores have enough to do for libtorch's kernels. */
-const MOST_ROWS = 32
+/** Rows of a group on average up to which this is quicker than libtorch's product of groups. */
+const MOST_ROWS = 8
 
 /** Rows of 8 that a warp has at a time, and outputs of 16. */
 interface Tile {
@@ -21,8 +21,8 @@ interface Tile {
   readonly MT: number
 }
 
-const tileFor = (rowsOfGroup: number): Tile =>
-  rowsOfGroup <= 4 ? { NT: 1, MT: 1 } : rowsOfGroup <= 10 ? { NT: 2, MT: 2 } : { NT: 4, MT: 2 }
+/** For groups that have as many rows on average. */
+const tileFor = (rows: number): Tile => (rows <= 4 ? { NT: 1, MT: 1 } : { NT: 2, MT: 2 })
 
 export interface ThinProduct {
   /** [N, I], in memory order */
@@ -53,7 +53,7 @@ export const thinProduct = ({ ends, matrices, rows, shape }: ThinProduct, scope:
       blocks: blocks * shape.groups,
       threads: 32 * WARPS,
       macros: { T: "bf16", W: 8, NT, MT, SPLIT },
-      args: [rows, matrices, ends, out, shape.rows, shape.outputs, shape.inner, blocks]
+      args: [rows, matrices, ends, out, shape.outputs, shape.inner, blocks]
     },
     scope
   )

@@ -62,7 +62,7 @@ export const SOURCES = {
   sampleTokens: { text: SAMPLE_TOKENS, signature: "ppppppi" },
   scaleRows: { text: SCALE_ROWS, signature: "pppli" },
   squares: { text: SQUARES, signature: "(pli)ipi" },
-  thinProduct: { text: THIN_PRODUCT, signature: "ppppiiii" },
+  thinProduct: { text: THIN_PRODUCT, signature: "ppppiii" },
   unfoldNf4: { text: UNFOLD_NF4, signature: "ppppfl" }
 } as const satisfies Record<string, Source>
 

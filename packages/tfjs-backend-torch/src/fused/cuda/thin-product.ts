@@ -1,6 +1,6 @@
 /**
- * x · weightᵀ of few rows on tensor cores, so few that reading the weight is most of the work; or of each group of rows by a weight
- * of its own, where \`ends\` says where the groups end. A group of blocks has one weight.
+ * The rows of each group by the transpose of a weight of its own on tensor cores, where groups have so few that reading the weights
+ * is most of the work. `ends` says where they end; a group has `blocks` blocks.
  *
  * A warp has 16·MT outputs and 8·NT rows at a time, and SPLIT warps share what an output adds up. Both operands are read from
  * memory as their fragments: a lane takes 8 numbers in a row of 32, the same of either, and hands them to two products of 16,
@@ -14,8 +14,7 @@ __device__ inline void multiply(float (&sum)[4], unsigned a0, unsigned a1, unsig
                : "+f"(sum[0]), "+f"(sum[1]), "+f"(sum[2]), "+f"(sum[3])
                : "r"(a0), "r"(a1), "r"(a2), "r"(a3), "r"(b0), "r"(b1));
 }
-extern "C" __global__ void thinProduct(const T* x, const T* weight, const int* ends, T* out, int rows, int outputs, int inner,
-                                       int blocks) {
+extern "C" __global__ void thinProduct(const T* x, const T* weight, const int* ends, T* out, int outputs, int inner, int blocks) {
   const int lane = threadIdx.x & 31, warp = threadIdx.x >> 5, part = warp % SPLIT, unit = warp / SPLIT;
   const int of = lane >> 2, at = 8 * (lane & 3);
   const int group = blockIdx.x / blocks, block = blockIdx.x - group * blocks;
@@ -25,8 +24,7 @@ extern "C" __global__ void thinProduct(const T* x, const T* weight, const int* e
   const int from = part * share, to = min(chunks, from + share);
   __shared__ float parts[WARPS][8 * NT][16 * MT + 1];
   awaitOthers();
-  const int begin = ends == nullptr || group == 0 ? 0 : ends[group - 1];
-  const int end = ends == nullptr ? rows : ends[group];
+  const int begin = group == 0 ? 0 : ends[group - 1], end = ends[group];
   for (int start = begin; start < end; start += 8 * NT) {
     const int tiles = (min(end - start, 8 * NT) + 7) / 8;
     float sum[MT][NT][4];
