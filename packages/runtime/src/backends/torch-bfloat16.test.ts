@@ -16,6 +16,7 @@ import { writeValues } from "../ops/write-values.ts"
 import { bfloat16Backends } from "../testing/backends.ts"
 import type { FusedCase } from "../testing/fused-case.ts"
 import { fusedCases } from "../testing/random-suite.ts"
+import { routingSuite } from "../testing/routing-suite.ts"
 import { gradientsOf, leavesNothing, noise, type Op, wave } from "../testing/tensors.ts"
 import { tf, type Tensor, type Tensor1D, type Tensor2D } from "../tf.ts"
 
@@ -128,6 +129,11 @@ const suite = (layer: (typeof bfloat16Backends)[number]["layer"]) => {
     const exact = await valuesOn("cpu", inputs, op)
     const narrow = await valuesOn("torch", inputs, op)
     exact.forEach((values, i) => expect(distance(narrow[i]!, values)).toBeLessThanOrEqual(2e-2))
+  })
+
+  describe("routing", () => {
+    beforeAll(() => tf.setBackend("torch"))
+    routingSuite()
   })
 
   it("leaves a product with a bias in 16 bits", async () => {

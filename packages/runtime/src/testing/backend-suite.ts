@@ -12,6 +12,7 @@ import { samplingSuite } from "./sampling-suite.ts"
 import { rankingSuite } from "./ranking-suite.ts"
 import { randomSuite } from "./random-suite.ts"
 import { recomputedSuite } from "./recomputed-suite.ts"
+import { routingSuite } from "./routing-suite.ts"
 import { tfjsSuite } from "./tfjs-suite.ts"
 
 /** What every backend of the runtime does, however it does it. Call it at the top of a test file. */
@@ -36,6 +37,7 @@ export const backendSuite = (name: string, layer: Layer.Layer<ModelRuntime, Back
     samplingSuite()
     rankingSuite()
     randomSuite()
+    routingSuite()
     recomputedSuite()
     tfjsSuite()
   })
