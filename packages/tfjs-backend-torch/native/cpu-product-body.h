@@ -25,10 +25,7 @@ PLUMBLINE_SET PLUMBLINE_INLINE void Multiply(const Tile<Weight>& t) {
     PLUMBLINE_UNROLLED
     for (int r = 0; r < W; r++) sums[c][r] = Zeros();
   }
-  /** Numbers of a line of the cache. */
-  constexpr int64_t kLine = 64 / sizeof(Weight);
-  int64_t turn = t.turn;
-  for (int64_t k = 0; k < t.depth; k += kLanes) {
+  const auto add = [&](int64_t k) PLUMBLINE_LAMBDA {
     Vector w[W];
     PLUMBLINE_UNROLLED
     for (int r = 0; r < W; r++) w[r] = LoadAll(t.weights + r * t.inner + k);
@@ -38,15 +35,20 @@ PLUMBLINE_SET PLUMBLINE_INLINE void Multiply(const Tile<Weight>& t) {
       PLUMBLINE_UNROLLED
       for (int r = 0; r < W; r++) sums[c][r] = MultiplyAdd(w[r], x, sums[c][r]);
     }
-    if (k % (kPiece * kLine) == 0 && turn-- == 0) {
-      PLUMBLINE_UNROLLED
-      for (int r = 0; r < W; r++) {
-        PLUMBLINE_UNROLLED
-        for (int line = 0; line < kPiece; line++) __builtin_prefetch(t.next + r * t.inner + k + line * kLine, 0, 2);
-      }
-      turn = t.turns - 1;
+  };
+  const char* next = reinterpret_cast<const char*>(t.next);
+  const int64_t times = t.depth / (W * kLanes), apart = t.inner * sizeof(Weight), each = t.fetches.each;
+  uint64_t place = 0;
+  int64_t k = 0;
+  for (int64_t time = 0; time < times; time++, place += t.fetches.pace) {
+    const char* lines = next + place / kLineParts * kLine;
+    PLUMBLINE_UNROLLED
+    for (int r = 0; r < W; r++, k += kLanes) {
+      add(k);
+      for (int64_t i = 0; i < each; i++) __builtin_prefetch(lines + r * apart + i * kLine, 0, 2);
     }
   }
+  for (; k < t.depth; k += kLanes) add(k);
   Put<W, C, First>(t, sums);
 }
 
@@ -106,24 +108,52 @@ const float* PanelOf(const Product<Weight>& p, int64_t row) {
   return panel.data();
 }
 
+/**
+ * What the tiles of a block fetch of the weights behind it, in the order they are multiplied: each a piece of some rows, the
+ * next one what follows it. The processor goes on by itself where lines are asked for one after the other in a page of 4096
+ * bytes, and takes a while to see it, so that several rows are under way at a time.
+ */
+template <typename Weight>
+struct Behind {
+  const Weight* weights;
+  int64_t inner, tiles;
+  /** Lines of a row that one tile fetches. */
+  int64_t lines;
+  Fetches fetches;
+
+  Behind(const Weight* weights, int64_t inner, int64_t tiles, int64_t depth) : weights(weights), inner(inner), tiles(tiles) {
+    const auto shared = [](int64_t all, int64_t parts) { return (all + parts - 1) / parts; };
+    const int64_t times = std::max<int64_t>(1, depth / (kTileWeights * kLanes));
+    lines = shared(shared(depth * sizeof(Weight), kLine), tiles);
+    fetches = {shared(lines, times), lines * kLineParts / times};
+  }
+  const Weight* of(int64_t tile) const {
+    return weights + tile / tiles * kTileWeights * inner + tile % tiles * lines * (kLine / sizeof(Weight));
+  }
+};
+
 /** Weights `from` to `to`, part `k` of the common axis, with the rows of the panel that begins with `row`. */
 template <bool First, typename Weight>
 PLUMBLINE_SET void MultiplyBlock(const Product<Weight>& p, const float* panel, int64_t row, int64_t from, int64_t to, int64_t k) {
   const auto tiles = TilesOf(p, row);
   const int64_t depth = std::min(DepthOf(p.inner), p.inner - k);
   // the next part of these weights, else the first of those behind them; a fetch beyond the end does nothing
-  const int64_t ahead = k + depth < p.inner ? depth : kBlockWeights * p.inner - k;
+  const int64_t ahead = k + depth < p.inner ? from * p.inner + k + depth : to * p.inner;
+  const Behind<Weight> behind(p.weight + ahead, p.inner, tiles.count(), depth);
+  int64_t done = 0;
   for (int64_t tile = 0; tile < tiles.count(); tile++) {
     const int64_t first = tiles.firstOf(tile), count = tiles.firstOf(tile + 1) - first;
     const float* x = panel + first * p.inner + count * k;
     int64_t w = from;
-    const auto at = [&] {
+    const auto at = [&](const Weight* next, Fetches fetches) {
       const Weight* weights = p.weight + w * p.inner + k;
       float* out = p.out + (row + first) * p.outputs + w;
-      return Tile<Weight>{weights, x, out, depth, p.inner, p.outputs, weights + ahead, tile, tiles.count()};
+      return Tile<Weight>{weights, x, out, depth, p.inner, p.outputs, next, fetches};
     };
-    for (; w + kTileWeights <= to; w += kTileWeights) MultiplyRows<kTileWeights, First>(at(), count);
-    for (; w < to; w++) MultiplyRows<1, First>(at(), count);
+    for (; w + kTileWeights <= to; w += kTileWeights, done++) {
+      MultiplyRows<kTileWeights, First>(at(behind.of(done), behind.fetches), count);
+    }
+    for (; w < to; w++) MultiplyRows<1, First>(at(nullptr, {}), count);
   }
 }
 

@@ -39,6 +39,17 @@ constexpr int64_t kDepth = 768;
 /** Products of numbers that are worth another thread. */
 constexpr int64_t kThreadWork = 1 << 17;
 
+/** Bytes of a line of the cache. */
+constexpr int64_t kLine = 64;
+/** Parts of a line, in which a pace is counted. */
+constexpr uint64_t kLineParts = 4096;
+
+/** How a tile fetches a piece of each of some rows: so many lines at a time, from one time to the next so many parts of a line. */
+struct Fetches {
+  int64_t each;
+  uint64_t pace;
+};
+
 /** What a tile reads and writes; distances between rows are in numbers. */
 template <typename Weight>
 struct Tile {
@@ -49,10 +60,9 @@ struct Tile {
   int64_t depth;
   int64_t inner;
   int64_t outputs;
-  /** Weights to fetch for later, of which this tile takes one piece in `turns`, from piece `turn` on. */
+  /** Weights to fetch for later: a piece of as many rows as the tile has. */
   const Weight* next;
-  int64_t turn;
-  int64_t turns;
+  Fetches fetches;
 };
 
 #define PLUMBLINE_UNROLLED _Pragma("GCC unroll 8")
@@ -65,8 +75,6 @@ constexpr int64_t kLanes = 8;
 /** Rows of x, and weights, that a tile multiplies: 12 sums, 3 weights and a number of x fill the 16 registers. */
 constexpr int64_t kTileRows = 4;
 constexpr int64_t kTileWeights = 3;
-/** Lines of the cache that are fetched of each weight at a time. */
-constexpr int64_t kPiece = 1;
 
 PLUMBLINE_SET PLUMBLINE_INLINE Vector Zeros() { return _mm256_setzero_ps(); }
 PLUMBLINE_SET PLUMBLINE_INLINE Vector LoadAll(const float* numbers) { return _mm256_loadu_ps(numbers); }
@@ -99,8 +107,6 @@ constexpr int64_t kLanes = 16;
 /** 24 sums, 4 weights and a number of x, of 32 registers. */
 constexpr int64_t kTileRows = 6;
 constexpr int64_t kTileWeights = 4;
-/** Memory gives lines by twos. */
-constexpr int64_t kPiece = 2;
 
 PLUMBLINE_SET PLUMBLINE_INLINE Vector Zeros() { return _mm512_setzero_ps(); }
 PLUMBLINE_SET PLUMBLINE_INLINE Vector LoadAll(const float* numbers) { return _mm512_loadu_ps(numbers); }
