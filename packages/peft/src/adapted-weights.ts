@@ -1,4 +1,4 @@
-import type { Weights } from "@plumbline/models"
+import { isOfExpert, type Weights } from "@plumbline/models"
 import { linear, linears, type Tensor, type Tensor1D, type Tensor2D } from "@plumbline/runtime"
 import type { Dropout } from "./dropout.ts"
 import type { BaseLinear, LinearAdapter } from "./method.ts"
@@ -18,11 +18,16 @@ export const replacedWeights = (
   }
   return {
     remakesActivations: base.remakesActivations,
+    grouped: plainExperts(base, replaced.keys()),
     tensor,
     linear: (x, name) => (isTouched(name) ? linear(x, ...layer(name)) : base.linear(x, name)),
     linears: (x, names) => (names.some(isTouched) ? linears(x, names.map(layer)) : base.linears(x, names))
   }
 }
+
+/** The base's, where none of what is changed is an expert's. */
+const plainExperts = ({ grouped }: Weights, changed: Iterable<string>): Weights["grouped"] =>
+  [...changed].some(isOfExpert) ? undefined : grouped
 
 /** The adapted layers of a model by name, and how to reach what they are in the base. */
 export interface AdaptedLayers {
@@ -50,6 +55,7 @@ export const adaptedWeights = (base: Weights, adapted: AdaptedLayers, dropout: D
   }
   return {
     remakesActivations: base.remakesActivations,
+    grouped: plainExperts(base, layers.keys()),
     tensor: (name) => {
       const module = name.replace(/\.weight$/, "")
       const layer = module === name ? undefined : layers.get(module)

@@ -1,5 +1,5 @@
 import { describe, expect, it } from "@effect/vitest"
-import { type CausalLM, createModel, freeze, qwen2 } from "@plumbline/models"
+import { type CausalLM, createModel, freeze, mixtral, qwen2 } from "@plumbline/models"
 import { tinyModel, tinyTable, wholeRows } from "@plumbline/models/testing"
 import { ModelRuntime, philoxStream, tf } from "@plumbline/runtime"
 import { Effect } from "effect"
@@ -207,4 +207,17 @@ describe("adapters", () => {
     })
     expect(gradients[1]).toEqual(gradients[0])
   })
+})
+
+check("leaves the experts of a mixture together where it changes none of them", () => {
+  const settings = { initializer_range: 0.3, num_local_experts: 4 }
+  const base = freeze(createModel({ ...tinyTable, family: mixtral, settings }, 5))
+  const isTogether = (method: AdapterMethod) => adaptNew(base, method, 3).model.weights.grouped !== undefined
+  expect(isTogether(lora({ rank: 2, targets: ["q_proj", "gate"], trainedModules: ["lm_head"] }))).toBe(true)
+  expect(isTogether(lora({ rank: 2, targets: ["q_proj", "w1"] }))).toBe(false)
+  expect(isTogether(lora({ rank: 2, targets: ["q_proj"], trainedModules: ["w1"] }))).toBe(false)
+  const adapted = adaptNew(base, lora({ rank: 2, targets: ["q_proj"] }), 3)
+  disturb(adapted.model, 0.3)
+  expect(worst(logits(merged(adapted)), logits(adapted.model))).toBeLessThan(1e-4)
+  expect(worst(logits(adapted.model), logits(base))).toBeGreaterThan(1e-2)
 })

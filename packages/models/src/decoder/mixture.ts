@@ -71,6 +71,9 @@ export const mixtureOfExperts = (options: MixtureOptions): Mlp => {
   }
 }
 
+/** Whether a parameter or linear layer is an expert's. */
+export const isOfExpert = (name: string): boolean => /\.experts\.\d+\./.test(name)
+
 const expertParameters = (
   name: string,
   size: MlpSize,
