@@ -8,6 +8,7 @@
 #include <vector>
 
 #include "cpu-narrow.h"
+#include "cpu-product-pairs.h"
 #include "cpu-product-tile.h"
 #include "cpu-tensors.h"
 
@@ -78,6 +79,11 @@ inline Napi::Value RowProduct(const Napi::CallbackInfo& info) {
     if (x.scalar_type() == at::kFloat) {
       Do({x, weight, out}, [=](const std::vector<at::Tensor>& t) {
         MultiplyAll<float>({Data(t[0]), Data(t[1]), Data(t[2]), rows, inner, outputs}, lanes);
+      });
+    } else if (FitsPairs(inner, lanes)) {
+      Do({x, weight, out}, [=](const std::vector<at::Tensor>& t) {
+        const auto numbers = [&](size_t i) { return t[i].data_ptr<c10::BFloat16>(); };
+        MultiplyPairs({numbers(0), numbers(1), numbers(2), rows, inner, outputs});
       });
     } else {
       const auto wideX = make(inner, at::kFloat), wideOut = make(outputs, at::kFloat);

@@ -28,6 +28,10 @@ describe.skipIf(addonPath() === undefined)("products of rows on the CPU", () => 
     return values
   }
 
+  /** The second half of each row is the first one, times the sign. */
+  const cancelling = (numbers: Float32Array, inner: number, sign: number): Float32Array =>
+    numbers.map((number, i) => (i % inner < inner / 2 ? number : sign * numbers[i - inner / 2]!))
+
   /** x·Wᵀ by rowProduct; undefined where it leaves that to ATen. */
   const product = (
     x: Float32Array,
@@ -96,7 +100,11 @@ describe.skipIf(addonPath() === undefined)("products of rows on the CPU", () => 
     "gives a row the same bits whatever rows are beside it: %i deep, in %i lanes, %s",
     (inner, lanes, _, type) => {
       const [rows, outputs] = [65, 29]
-      const [x, weight] = [values(rows * inner, 3), values(outputs * inner, 4)]
+      // what is left of a sum is its rounding, which shows the order it was added up in
+      const [x, weight] = [
+        cancelling(values(rows * inner, 3), inner, -1),
+        cancelling(values(outputs * inner, 4), inner, 1)
+      ]
       const alone = Array.from({ length: rows }, (_row, row) =>
         product(x.slice(row * inner, (row + 1) * inner), weight, 1, outputs, type, lanes)
       )
@@ -108,6 +116,31 @@ describe.skipIf(addonPath() === undefined)("products of rows on the CPU", () => 
         alone.slice(rows - count).forEach((row, i) => {
           expect(some.slice(i * outputs, (i + 1) * outputs), `row ${i} of ${count}`).toEqual(row)
         })
+      }
+    }
+  )
+
+  it.each([8, 16])(
+    "rounds to the nearest bfloat16, of two as near to the even one, and keeps NaN: in %i lanes",
+    (lanes) => {
+      const [rows, outputs, inner] = [3, 19, 32]
+      // 7 bits follow the first one
+      const sums = [1 + 2 ** -8, 1 + 2 ** -7 + 2 ** -8, 1 + 2 ** -8 + 2 ** -15, -1 - 2 ** -8, 0, Infinity, NaN]
+      const nearest = [1, 1 + 2 ** -6, 1 + 2 ** -7, -1, 0, Infinity, NaN]
+      const [x, weight] = [new Float32Array(rows * inner), new Float32Array(outputs * inner)]
+      for (let row = 0; row < rows; row++) x.set([1, 1, 1], row * inner + 5)
+      for (let output = 0; output < outputs; output++) {
+        const sum = sums[output % sums.length]!
+        const whole = Number.isFinite(sum) ? Math.trunc(sum * 2 ** 7) / 2 ** 7 : sum
+        const half = Number.isFinite(sum) ? Math.sign(sum) * 2 ** -8 * Number(sum !== 0) : 0
+        const rest = Number.isFinite(sum) ? sum - whole - half : 0
+        weight.set([whole, half, rest], output * inner + 5)
+      }
+      for (const count of [1, rows]) {
+        const own = product(x.slice(0, count * inner), weight, count, outputs, BFLOAT16, lanes)
+        if (own === undefined) return
+        const expected = Array.from({ length: outputs }, (_, output) => nearest[output % nearest.length]!)
+        expect([...own]).toEqual(Array.from({ length: count }, () => expected).flat())
       }
     }
   )
