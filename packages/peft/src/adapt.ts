@@ -86,18 +86,24 @@ const withoutAdapter = (base: Model, name: string): Model =>
 const copyOf = ({ method, tensors }: Adapter, model: Model, name: string, trainable: boolean): Adapter =>
   makeAdapter({ method, model, name, trainable, value: (tensor) => tf.clone(tensors.get(tensor.name)!) })
 
-const weightsOf = (base: Model, { layers, method, replaced }: Adapter, step: () => number): Weights => {
+const weightsOf = (base: Model, { layers, method, rates, replaced }: Adapter, step: () => number): Weights => {
   const has = (name: string) => base.parameters.has(name)
   const plain = replacedWeights(base.weights, replaced, has)
   const biasOf = (name: string) => (has(`${name}.bias`) ? (plain.tensor(`${name}.bias`) as Tensor1D) : undefined)
   const baseOf = (name: string) => ({ weight: plain.tensor(`${name}.weight`) as Tensor2D, bias: biasOf(name) })
-  const weights = adaptedWeights(plain, { layers, base: baseOf }, undefined)
   const { dropout } = method
+  // of a product of all experts nothing can be left out by token
+  const experts = dropout > 0 && rates.size > 0 ? 0 : expertsOf(base)
+  const adapted = { layers, base: baseOf, experts }
+  const weights = adaptedWeights(plain, adapted, undefined)
   if (dropout === 0) return weights
-  const dropping = (rows: TokenRows) =>
-    adaptedWeights(plain, { layers, base: baseOf }, rowDropout(dropout, step(), rows))
+  const dropping = (rows: TokenRows) => adaptedWeights(plain, adapted, rowDropout(dropout, step(), rows))
   return { ...weights, forRows: (rows) => (isDifferentiating() ? dropping(rows) : weights) }
 }
+
+/** Of each of its mixtures. */
+const expertsOf = ({ config }: Model): number =>
+  config.mlps.reduce((most, { mixture }) => Math.max(most, mixture?.experts ?? 0), 0)
 
 const contentsOf = (
   adapter: Adapter,

@@ -1,5 +1,6 @@
-import { isOfExpert, type Weights } from "@plumbline/models"
+import type { Weights } from "@plumbline/models"
 import { linear, linears, type Tensor, type Tensor1D, type Tensor2D } from "@plumbline/runtime"
+import { adaptedExperts, plainExperts } from "./adapted-experts.ts"
 import type { Dropout } from "./dropout.ts"
 import type { BaseLinear, LinearAdapter } from "./method.ts"
 
@@ -25,14 +26,12 @@ export const replacedWeights = (
   }
 }
 
-/** The base's, where none of what is changed is an expert's. */
-const plainExperts = ({ grouped }: Weights, changed: Iterable<string>): Weights["grouped"] =>
-  [...changed].some(isOfExpert) ? undefined : grouped
-
 /** The adapted layers of a model by name, and how to reach what they are in the base. */
 export interface AdaptedLayers {
   readonly layers: ReadonlyMap<string, LinearAdapter>
   readonly base: (name: string) => BaseLinear
+  /** Of each mixture, where adapters of all of them may go together; else 0. */
+  readonly experts: number
 }
 
 /**
@@ -55,7 +54,7 @@ export const adaptedWeights = (base: Weights, adapted: AdaptedLayers, dropout: D
   }
   return {
     remakesActivations: base.remakesActivations,
-    grouped: plainExperts(base, layers.keys()),
+    grouped: adaptedExperts(base, layers, adapted.experts),
     tensor: (name) => {
       const module = name.replace(/\.weight$/, "")
       const layer = module === name ? undefined : layers.get(module)

@@ -209,15 +209,45 @@ describe("adapters", () => {
   })
 })
 
-check("leaves the experts of a mixture together where it changes none of them", () => {
+/** Whose experts are likely to differ in every token. */
+const mixture = () => {
   const settings = { initializer_range: 0.3, num_local_experts: 4 }
-  const base = freeze(createModel({ ...tinyTable, family: mixtral, settings }, 5))
+  return freeze(createModel({ ...tinyTable, family: mixtral, settings }, 5))
+}
+
+check("leaves the experts of a mixture together where all of them are adapted alike, or none", () => {
+  const base = mixture()
   const isTogether = (method: AdapterMethod) => adaptNew(base, method, 3).model.weights.grouped !== undefined
   expect(isTogether(lora({ rank: 2, targets: ["q_proj", "gate"], trainedModules: ["lm_head"] }))).toBe(true)
-  expect(isTogether(lora({ rank: 2, targets: ["q_proj", "w1"] }))).toBe(false)
+  expect(isTogether(lora({ rank: 2 }))).toBe(true)
+  expect(isTogether(lora({ rank: 2, targets: ["w1"] }))).toBe(true)
+  expect(isTogether(lora({ rank: 2, rankPattern: { "experts.2.w1": 4 } }))).toBe(false)
+  expect(isTogether(lora({ rank: 2, targets: ["experts.2.w1"] }))).toBe(false)
+  expect(isTogether(lora({ rank: 2, dropout: 0.1 }))).toBe(false)
+  expect(isTogether(lora({ rank: 2, decomposed: true }))).toBe(false)
   expect(isTogether(lora({ rank: 2, targets: ["q_proj"], trainedModules: ["w1"] }))).toBe(false)
-  const adapted = adaptNew(base, lora({ rank: 2, targets: ["q_proj"] }), 3)
-  disturb(adapted.model, 0.3)
-  expect(worst(logits(merged(adapted)), logits(adapted.model))).toBeLessThan(1e-4)
-  expect(worst(logits(adapted.model), logits(base))).toBeGreaterThan(1e-2)
+})
+
+/** The same model, whose experts go one by one. */
+const apart = (base: CausalLM): CausalLM => {
+  const { dispose, name, parameters, version, weights } = base
+  const alone = { ...weights, grouped: undefined }
+  return base.rebuilt({ name, parameters, variables: [], weights: alone, version, dispose }) as CausalLM
+}
+
+check("trains experts together as one by one", () => {
+  const all: ReadonlyArray<ReadonlyArray<string> | undefined> = [undefined, ["w2"], ["w1", "w3", "q_proj"]]
+  for (const targets of all) {
+    const method = lora({ rank: 2, alpha: 4, init: "gaussian", ...(targets && { targets }) })
+    const models = [mixture(), apart(mixture())].map((base) => adaptNew(base, method, 3).model)
+    expect(models.map(({ weights }) => weights.grouped === undefined)).toEqual([false, true])
+    const before = logits(models[0]!)
+    for (const model of models) {
+      disturb(model)
+      train(model, 1)
+    }
+    const [together, oneByOne] = models.map(logits) as [Float32Array, Float32Array]
+    expect(worst(together, oneByOne)).toBeLessThan(1e-4)
+    expect(worst(together, before)).toBeGreaterThan(1e-1)
+  }
 })

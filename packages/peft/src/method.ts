@@ -8,6 +8,13 @@ export interface BaseLinear {
   readonly bias: Tensor1D | undefined
 }
 
+export interface LowRank {
+  readonly down: () => Tensor2D
+  readonly up: () => Tensor2D
+  readonly rank: number
+  readonly scale: number
+}
+
 /** How one linear layer is adapted. Functions are synchronous and differentiable. */
 export interface LinearAdapter {
   /** What the layer is given in place of its input [N, I]. */
@@ -21,6 +28,8 @@ export interface LinearAdapter {
    * @param reduced [N, R] each, in the order of `down`
    */
   readonly output: (y: Tensor2D, reduced: ReadonlyArray<Tensor2D>, base: () => BaseLinear) => Tensor2D
+  /** What `output` adds where it does nothing else: scale·x·downᵀ·upᵀ, down [R, I] and up [O, R]. */
+  readonly lowRank?: LowRank
   /** A layer that computes the same without an adapter. */
   readonly merge: (base: BaseLinear) => BaseLinear
 }

@@ -53,16 +53,17 @@ export const lora = (options: LoraOptions): AdapterMethod => {
       ...(decomposed ? [dora.magnitude(module)] : [])
     ],
     layer: (module, own) => {
-      const { scale } = numbersOf(module, options)
+      const numbers = numbersOf(module, options)
       const pair = start.pair(own)
-      return decomposed ? dora.layer(pair, scale, own(dora.suffix)) : lowRank(pair, scale)
+      return decomposed ? dora.layer(pair, numbers.scale, own(dora.suffix)) : lowRank(pair, numbers)
     },
     ...(stored !== undefined && { stored: (module, own) => stored(module, numbersOf(module, options), own) })
   }
 }
 
 /** The layer plus scale·B·A. */
-const lowRank = ({ a, b }: LoraPair, scale: number): LinearAdapter => ({
+const lowRank = ({ a, b }: LoraPair, { rank, scale }: Pick<LoraNumbers, "rank" | "scale">): LinearAdapter => ({
+  lowRank: { down: a, up: b, rank, scale },
   down: () => [a()],
   output: (y, [reduced]) => addProduct(y, reduced!, b(), scale),
   merge: ({ bias, weight }) => ({ weight: tf.add(weight, tf.mul(tf.matMul(b(), a()), scale)), bias })

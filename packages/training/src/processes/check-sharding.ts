@@ -23,7 +23,7 @@ export const checkSharding = (
 const unfit = (role: string, model: Model): string | undefined => {
   // experts that go one by one may have their gradients in another order in each process
   if (hasMixtures(model) && model.weights.grouped === undefined)
-    return "mixtures whose experts have adapters cannot be held in parts yet"
+    return "mixtures whose experts have adapters that go one by one cannot be held in parts yet"
   if (model.shards === undefined)
     return `each process has the whole of ${role}: a language model of a folder, all its weights or an adapter on it, can be held in parts`
   return undefined
