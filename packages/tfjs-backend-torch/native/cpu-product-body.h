@@ -121,9 +121,11 @@ struct Behind {
   int64_t lines;
   Fetches fetches;
 
-  Behind(const Weight* weights, int64_t inner, int64_t tiles, int64_t depth) : weights(weights), inner(inner), tiles(tiles) {
+  /** @param step numbers of a row that a tile multiplies before it fetches */
+  Behind(const Weight* weights, int64_t inner, int64_t tiles, int64_t depth, int64_t step)
+      : weights(weights), inner(inner), tiles(tiles) {
     const auto shared = [](int64_t all, int64_t parts) { return (all + parts - 1) / parts; };
-    const int64_t times = std::max<int64_t>(1, depth / (kTileWeights * kLanes));
+    const int64_t times = std::max<int64_t>(1, depth / (kTileWeights * step));
     lines = shared(shared(depth * sizeof(Weight), kLine), tiles);
     fetches = {shared(lines, times), lines * kLineParts / times};
   }
@@ -139,7 +141,7 @@ PLUMBLINE_SET void MultiplyBlock(const Product<Weight>& p, const float* panel, i
   const int64_t depth = std::min(DepthOf(p.inner), p.inner - k);
   // the next part of these weights, else the first of those behind them; a fetch beyond the end does nothing
   const int64_t ahead = k + depth < p.inner ? from * p.inner + k + depth : to * p.inner;
-  const Behind<Weight> behind(p.weight + ahead, p.inner, tiles.count(), depth);
+  const Behind<Weight> behind(p.weight + ahead, p.inner, tiles.count(), depth, kLanes);
   int64_t done = 0;
   for (int64_t tile = 0; tile < tiles.count(); tile++) {
     const int64_t first = tiles.firstOf(tile), count = tiles.firstOf(tile + 1) - first;

@@ -24,12 +24,10 @@ struct PairProduct {
 namespace pairProducts {
 
 using avx512Products::Vector, avx512Products::Zeros, avx512Products::MultiplyAdd, avx512Products::SumsOf;
-using avx512Products::kTileRows, avx512Products::kTileWeights, avx512Products::Tiles;
+using avx512Products::Behind, avx512Products::kTileRows, avx512Products::kTileWeights, avx512Products::Tiles;
 
 /** Numbers of a vector. */
 constexpr int64_t kNumbers = 32;
-/** Lines of the cache that are fetched of each weight at a time: memory gives them by twos. */
-constexpr int64_t kPiece = 2;
 
 PLUMBLINE_SET PLUMBLINE_INLINE __m512i LoadPairs(const c10::BFloat16* x) { return _mm512_loadu_si512(x); }
 PLUMBLINE_SET PLUMBLINE_INLINE Vector OddOf(__m512i x) {
@@ -47,10 +45,9 @@ struct PairTile {
   float* sums;
   int64_t depth;
   int64_t inner;
-  /** Weights to fetch for later, of which this tile takes one piece in `turns`, from piece `turn` on. */
+  /** Weights to fetch for later: a piece of as many rows as the tile has. */
   const c10::BFloat16* next;
-  int64_t turn;
-  int64_t turns;
+  Fetches fetches;
 };
 
 /** Adds the products of 32 numbers, from number k on. */
@@ -95,19 +92,19 @@ PLUMBLINE_SET PLUMBLINE_INLINE void Multiply(const PairTile<X>& t) {
     PLUMBLINE_UNROLLED
     for (int r = 0; r < W; r++) sums[c][r] = Zeros();
   }
-  int64_t turn = t.turn;
-  for (int64_t k = 0; k < t.depth; k += kNumbers) {
-    AddProducts<W, C>(t, k, sums);
-    // 32 numbers are a line of the cache
-    if (k % (kPiece * kNumbers) == 0 && turn-- == 0) {
-      PLUMBLINE_UNROLLED
-      for (int r = 0; r < W; r++) {
-        PLUMBLINE_UNROLLED
-        for (int line = 0; line < kPiece; line++) __builtin_prefetch(t.next + r * t.inner + k + line * kNumbers, 0, 2);
-      }
-      turn = t.turns - 1;
+  const char* next = reinterpret_cast<const char*>(t.next);
+  const int64_t times = t.depth / (W * kNumbers), apart = t.inner * sizeof(c10::BFloat16), each = t.fetches.each;
+  uint64_t place = 0;
+  int64_t k = 0;
+  for (int64_t time = 0; time < times; time++, place += t.fetches.pace) {
+    const char* lines = next + place / kLineParts * kLine;
+    PLUMBLINE_UNROLLED
+    for (int r = 0; r < W; r++, k += kNumbers) {
+      AddProducts<W, C>(t, k, sums);
+      for (int64_t i = 0; i < each; i++) __builtin_prefetch(lines + r * apart + i * kLine, 0, 2);
     }
   }
+  for (; k < t.depth; k += kNumbers) AddProducts<W, C>(t, k, sums);
   PLUMBLINE_UNROLLED
   for (int c = 0; c < C; c++) {
     const auto parts = SumsOf(sums[c][0], sums[c][W > 1 ? 1 : 0], sums[c][W > 2 ? 2 : 0], sums[c][W > 3 ? 3 : 0]);
@@ -198,19 +195,23 @@ template <bool First, typename X>
 PLUMBLINE_SET void MultiplyBlock(const PairProduct& p, const Panel<X>& panel, float* sums, int64_t from, int64_t to, int64_t k) {
   const int64_t part = DepthOf(p.inner), depth = std::min(part, p.inner - k);
   // the next part of these weights, else the first of those behind them; a fetch beyond the end does nothing
-  const int64_t ahead = k + depth < p.inner ? depth : kBlockWeights * p.inner - k;
+  const int64_t ahead = k + depth < p.inner ? from * p.inner + k + depth : to * p.inner;
   const Tiles tiles = panel.tiles;
+  const Behind<c10::BFloat16> behind(p.weight + ahead, p.inner, tiles.count(), depth, kNumbers);
+  int64_t done = 0;
   for (int64_t tile = 0; tile < tiles.count(); tile++) {
     const int64_t first = tiles.firstOf(tile), count = tiles.firstOf(tile + 1) - first;
     const X* x = panel.x + first * p.inner + count * k;
     int64_t w = from;
-    const auto at = [&] {
+    const auto at = [&](const c10::BFloat16* next, Fetches fetches) {
       const auto* weights = p.weight + w * p.inner + k;
       float* out = sums + first * kBlockWeights + w - from;
-      return PairTile<X>{weights, x, out, depth, p.inner, weights + ahead, tile, tiles.count()};
+      return PairTile<X>{weights, x, out, depth, p.inner, next, fetches};
     };
-    for (; w + kTileWeights <= to; w += kTileWeights) MultiplyRows<kTileWeights, First>(at(), count);
-    for (; w < to; w++) MultiplyRows<1, First>(at(), count);
+    for (; w + kTileWeights <= to; w += kTileWeights, done++) {
+      MultiplyRows<kTileWeights, First>(at(behind.of(done), behind.fetches), count);
+    }
+    for (; w < to; w++) MultiplyRows<1, First>(at(nullptr, {}), count);
   }
 }
 
