@@ -87,7 +87,8 @@ Tiles TilesOf(const Product<Weight>& p, int64_t row) {
 
 /**
  * The panel's rows from `row` on, the parts of a tile's rows one after the other: rows that lie multiples of 4096 bytes apart
- * would push each other out of the first cache. Valid on this thread until the next panel.
+ * would push each other out of the first cache. Valid on this thread until the next panel. It begins with a line: what
+ * lies on two is loaded twice.
  */
 template <typename Weight>
 const float* PanelOf(const Product<Weight>& p, int64_t row) {
@@ -95,9 +96,9 @@ const float* PanelOf(const Product<Weight>& p, int64_t row) {
   const int64_t part = DepthOf(p.inner);
   const float* x = p.x + row * p.inner;
   if (part >= p.inner || tiles.rows == 1) return x;
-  static thread_local std::vector<float> panel;
-  panel.resize(std::max<size_t>(panel.size(), tiles.rows * p.inner));
-  float* to = panel.data();
+  static thread_local std::vector<Line> panel;
+  panel.resize(std::max<size_t>(panel.size(), tiles.rows * p.inner / kLineNumbers + 1));
+  float* to = panel.data()->numbers;
   for (int64_t tile = 0; tile < tiles.count(); tile++) {
     for (int64_t k = 0; k < p.inner; k += part) {
       for (int64_t r = tiles.firstOf(tile); r < tiles.firstOf(tile + 1); r++) {
@@ -105,7 +106,7 @@ const float* PanelOf(const Product<Weight>& p, int64_t row) {
       }
     }
   }
-  return panel.data();
+  return panel.data()->numbers;
 }
 
 /**

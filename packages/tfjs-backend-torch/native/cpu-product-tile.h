@@ -41,8 +41,13 @@ constexpr int64_t kThreadWork = 1 << 17;
 
 /** Bytes of a line of the cache. */
 constexpr int64_t kLine = 64;
+constexpr int64_t kLineNumbers = kLine / sizeof(float);
 /** Parts of a line, in which a pace is counted. */
 constexpr uint64_t kLineParts = 4096;
+
+struct alignas(kLine) Line {
+  float numbers[kLineNumbers];
+};
 
 /** How a tile fetches a piece of each of some rows: so many lines at a time, from one time to the next so many parts of a line. */
 struct Fetches {
