@@ -20,6 +20,23 @@ type Groups = { readonly counts: ReadonlyArray<number> } | { readonly counts?: u
 /** The rows of each group. */
 const partsOf = (rows: Handle, counts: ReadonlyArray<number>): ReadonlyArray<Handle> => cut(rows, 0, counts)
 
+interface Group {
+  readonly group: number
+  readonly count: number
+}
+
+/** Those that have rows, of many experts a few; one where none has. */
+const servedOf = (counts: ReadonlyArray<number>): ReadonlyArray<Group> => {
+  const served = counts.flatMap((count, group) => (count > 0 ? [{ group, count }] : []))
+  return served.length > 0 ? served : [{ group: 0, count: 0 }]
+}
+
+const servedParts = (rows: Handle, served: ReadonlyArray<Group>): ReadonlyArray<Handle> =>
+  partsOf(
+    rows,
+    served.map(({ count }) => count)
+  )
+
 const widthsOf = (weights: List, groups: number): ReadonlyArray<number> =>
   weights.slice(0, weights.length / groups).map(({ shape }) => shape[0]!)
 
@@ -34,14 +51,11 @@ export const groupedLinears: Kernel = ([x, ...rest]: [TensorInfo, ...Array<Tenso
     return outs(groupedProducts(rows, { ends, groups: groups.groups, weights, widths }, scope), widths)
   }
   const widths = widthsOf(rest, groups.counts.length)
-  const parts = partsOf(rows, groups.counts)
+  const served = servedOf(groups.counts)
+  const parts = servedParts(rows, served)
   const type = typeOf(rows)
-  const products = widths.map((_, p) =>
-    cat(
-      parts.map((part, g) => product(part, cast(scope.backend.compute(rest[g * widths.length + p]!), type), scope)),
-      0
-    )
-  )
+  const weightOf = ({ group }: Group, p: number) => cast(scope.backend.compute(rest[group * widths.length + p]!), type)
+  const products = widths.map((_, p) => joined(served.map((each, i) => product(parts[i]!, weightOf(each, p), scope))))
   return outs(products, widths)
 }
 
@@ -61,15 +75,19 @@ export const groupedLinearsInputGradient: Kernel = (inputs: List, groups: Groups
     return scope.out(groupedInputGradient(slopes, layers, scope), "float32", shape)
   }
   const type = typeOf(slopes[0]!)
-  const parts = slopes.map((slope) => partsOf(cast(slope, type), groups.counts))
-  const matrix = (g: number, p: number) => cast(scope.backend.compute(weights[g * P + p]!), type)
-  const sums = groups.counts.map((_, g) => {
-    const total = matrixProduct(parts[0]![g]!, matrix(g, 0), scope)
-    for (let p = 1; p < P; p++) addMatrixProduct(total, parts[p]![g]!, matrix(g, p), scope)
+  const served = servedOf(groups.counts)
+  const parts = slopes.map((slope) => servedParts(cast(slope, type), served))
+  const matrix = ({ group }: Group, p: number) => cast(scope.backend.compute(weights[group * P + p]!), type)
+  const sums = served.map((each, i) => {
+    const total = matrixProduct(parts[0]![i]!, matrix(each, 0), scope)
+    for (let p = 1; p < P; p++) addMatrixProduct(total, parts[p]![i]!, matrix(each, p), scope)
     return total
   })
-  return scope.out(cat(sums, 0), "float32", shape)
+  return scope.out(joined(sums), "float32", shape)
 }
+
+/** Rows below each other. */
+const joined = (parts: ReadonlyArray<Handle>): Handle => (parts.length === 1 ? parts[0]! : cat(parts, 0))
 
 /** [dy, …, x] or [ends, dy, …, x] → the gradients of all weights, group by group */
 export const groupedLinearsWeightGradients: Kernel = (inputs: List, groups: Groups, scope) => {
