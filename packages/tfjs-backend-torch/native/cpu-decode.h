@@ -127,13 +127,6 @@ inline Napi::Value CacheHeads(const Napi::CallbackInfo& info) {
   });
 }
 
-/** Numbers in float32: as they lie, or a copy in `room`. */
-inline const float* WideOf(const float* x, int64_t, std::vector<float>&) { return x; }
-inline const float* WideOf(const Bfloat16* x, int64_t count, std::vector<float>& room) {
-  room.assign(Scalars(x), Scalars(x) + count);
-  return room.data();
-}
-
 /** Where numbers are made in float32 that PutWide then stores. */
 inline float* WideFor(float* out, int64_t, std::vector<float>&) { return out; }
 inline float* WideFor(Bfloat16*, int64_t count, std::vector<float>& room) {

@@ -67,20 +67,25 @@ inline Napi::Value SquareSum(const Napi::CallbackInfo& info) {
   });
 }
 
-/** siluGate(gate, up, out), float32 or bfloat16: out = silu(gate) · up */
+/** siluGate(gate, up, out), rows of float32 or bfloat16, which need not lie end to end but in `out`: out = silu(gate) · up */
 inline Napi::Value SiluGate(const Napi::CallbackInfo& info) {
   CurrentActivity() = {"siluGate", ""};
   return Guarded(info.Env(), [&]() -> Napi::Value {
-    const auto gate = DenseFloat(TensorOf(info.Env(), info[0]));
-    const auto up = Dense(info, 1, gate.scalar_type()), out = Dense(info, 2, gate.scalar_type());
+    const auto gate = RowsOf(info, 0), up = RowsOf(info, 1), out = Dense(info, 2, gate.scalar_type());
     CheckSizes(gate, {up, out});
-    Do({gate, up, out}, [](const std::vector<at::Tensor>& t) {
+    if (up.sizes() != gate.sizes() || up.scalar_type() != gate.scalar_type()) throw ArgumentError("a gate for each number");
+    const int64_t width = gate.size(1), gateStep = gate.stride(0), upStep = up.stride(0);
+    Do({gate, up, out}, [=](const std::vector<at::Tensor>& t) {
       WithTypeOf(t[0], [&](auto* type) {
         using T = std::remove_pointer_t<decltype(type)>;
         const T *g = DataOf<T>(t[0]), *u = DataOf<T>(t[1]);
         T* to = DataOf<T>(t[2]);
         at::parallel_for(0, t[0].numel(), kGrain, [&](int64_t from, int64_t end) {
-          CpuLoopsOf<T>().siluGate(g + from, u + from, to + from, end - from);
+          while (from < end) {
+            const int64_t row = from / width, at = from % width, count = std::min(end - from, width - at);
+            CpuLoopsOf<T>().siluGate(g + row * gateStep + at, u + row * upStep + at, to + from, count);
+            from += count;
+          }
         });
       });
     });

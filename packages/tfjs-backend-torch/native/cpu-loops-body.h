@@ -96,6 +96,10 @@ PLUMBLINE_INLINE float One(const T* x) {
   return At(x, 1)[0];
 }
 
+inline void Widen(const Bfloat16* x, float* to, int64_t count) {
+  InSteps(count, [&](int64_t i, int64_t n) PLUMBLINE_LAMBDA { Put(to + i, At(x + i, n), n); });
+}
+
 template <typename T>
 inline void SiluGate(const T* gate, const T* up, T* out, int64_t count) {
   InSteps(count, [&](int64_t i, int64_t n) PLUMBLINE_LAMBDA {

@@ -74,6 +74,7 @@ struct Loops {
   LoopsOf<float> wide;
   LoopsOf<Bfloat16> narrow;
   double (*narrowSquares)(const Bfloat16*, int64_t);
+  void (*widen)(const Bfloat16*, float*, int64_t);
   Best (*bestOf)(const float*, int64_t);
   void (*weighAll)(const float*, float, float, float*, int64_t);
   float (*exponentialSum)(const float*, float, int64_t);

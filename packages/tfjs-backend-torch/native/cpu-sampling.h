@@ -4,6 +4,7 @@
 #include <algorithm>
 #include <cmath>
 #include <limits>
+#include <type_traits>
 #include <vector>
 
 #include "cpu-tensors.h"
@@ -40,7 +41,7 @@ struct Scratch {
   /** Weights fall into classes by their exponent and the first bits of their fraction, which rise with them. */
   static constexpr int kShift = 18;
   static constexpr int64_t kClasses = (int64_t{1} << 30 >> kShift) + 1;
-  std::vector<float> shaped, weights, border;
+  std::vector<float> logits, shaped, weights, border;
   std::vector<double> measures = std::vector<double>(kClasses);
 
   static int64_t ClassOf(float weight) {
@@ -190,13 +191,13 @@ inline Drawn DrawRow(const float* logits, int64_t count, const Draw& draw, const
 }
 
 /**
- * sampleTokens(logits [N, V], draws [N, 5], editStarts, editIds, edits, allowedStarts, allowedIds, ids, sampling, policy): the
+ * sampleTokens(logits [N, V] of float32 or bfloat16, draws [N, 5], editStarts, editIds, edits, allowedStarts, allowedIds, ids, sampling, policy): the
  * lists, or null for none; the last three are filled, [N] each.
  */
 inline Napi::Value SampleTokens(const Napi::CallbackInfo& info) {
   CurrentActivity() = {"sampleTokens", ""};
   return Guarded(info.Env(), [&]() -> Napi::Value {
-    const auto logits = Dense(info, 0), draws = Dense(info, 1), edits = DenseOrNone(info, 4);
+    const auto logits = DenseFloat(TensorOf(info.Env(), info[0])), draws = Dense(info, 1), edits = DenseOrNone(info, 4);
     const auto editStarts = DenseOrNone(info, 2, at::kInt), editIds = DenseOrNone(info, 3, at::kInt);
     const auto allowedStarts = DenseOrNone(info, 5, at::kInt), allowedIds = DenseOrNone(info, 6, at::kInt);
     const auto ids = Dense(info, 7, at::kInt), sampling = Dense(info, 8), policy = Dense(info, 9);
@@ -208,7 +209,7 @@ inline Napi::Value SampleTokens(const Napi::CallbackInfo& info) {
       at::parallel_for(0, rows, 1, [&](int64_t from, int64_t to) {
         Scratch scratch;
         for (int64_t row = from; row < to; row++) {
-          const float* d = Data(draws) + 5 * row;
+          const float *d = Data(draws) + 5 * row, *own = nullptr;
           Shaping shaping{};
           if (const int* starts = ints(editStarts)) {
             shaping.editIds = ints(editIds) + starts[row];
@@ -219,7 +220,11 @@ inline Napi::Value SampleTokens(const Napi::CallbackInfo& info) {
             shaping.allowed = ints(allowedIds) + starts[row];
             shaping.allowedCount = starts[row + 1] - starts[row];
           }
-          const auto drawn = DrawRow(Data(logits) + row * count, count, {d[0], d[1], d[2], d[3], d[4]}, shaping, scratch);
+          WithTypeOf(logits, [&](auto* type) {
+            const auto* all = DataOf<std::remove_pointer_t<decltype(type)>>(logits);
+            own = WideOf(all + row * count, count, scratch.logits);
+          });
+          const auto drawn = DrawRow(own, count, {d[0], d[1], d[2], d[3], d[4]}, shaping, scratch);
           ids.data_ptr<int>()[row] = drawn.id;
           Data(sampling)[row] = drawn.samplingLogProb;
           Data(policy)[row] = drawn.policyLogProb;

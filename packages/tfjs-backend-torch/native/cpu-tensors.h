@@ -5,7 +5,9 @@
 #include <ATen/core/Tensor.h>
 #include <napi.h>
 
+#include <algorithm>
 #include <initializer_list>
+#include <vector>
 
 #include "cpu-loops.h"
 #include "operator.h"
@@ -73,6 +75,14 @@ T* DataOf(const at::Tensor& tensor) {
 }
 
 inline float* Data(const at::Tensor& tensor) { return tensor.defined() ? tensor.data_ptr<float>() : nullptr; }
+
+/** Numbers in float32: as they lie, or a copy in `room`. */
+inline const float* WideOf(const float* x, int64_t, std::vector<float>&) { return x; }
+inline const float* WideOf(const Bfloat16* x, int64_t count, std::vector<float>& room) {
+  room.resize(std::max<size_t>(room.size(), count));
+  CpuLoops().widen(x, room.data(), count);
+  return room.data();
+}
 
 /** Calls `use` with a null pointer to what a tensor holds: float32 or bfloat16. */
 template <typename Use>

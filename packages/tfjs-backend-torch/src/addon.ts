@@ -203,7 +203,7 @@ export interface Addon extends Partial<CudaAddon> {
   ) => void
   /** Heads of x [N, H·d], float32 or bfloat16 rows on the CPU, turned by sign times the angles of [N, R/2] into `out`. */
   readonly turnHeads: (x: Handle, cos: Handle, sin: Handle, sign: number, width: number, out: Handle) => void
-  /** out = silu(gate) · up; contiguous tensors on the CPU, all of float32 or all of bfloat16. */
+  /** out = silu(gate) · up; rows at any distance on the CPU, `out` contiguous, all of float32 or all of bfloat16. */
   readonly siluGate: (gate: Handle, up: Handle, out: Handle) => void
   readonly siluGateGradient: (gate: Handle, up: Handle, dy: Handle, dgate: Handle, dup: Handle) => void
   /** Whether libtorch multiplies numbers of this type on this CPU by instructions for them that are no slower than float32's. */

@@ -1,6 +1,6 @@
 import { beforeAll, describe, expect, it } from "vitest"
-import { type Addon, addonPath, loadAddon } from "./addon.ts"
-import { FLOAT32, INT32 } from "./scalar-type.ts"
+import { type Addon, addonPath, type Handle, loadAddon } from "./addon.ts"
+import { BFLOAT16, FLOAT32, INT32 } from "./scalar-type.ts"
 
 describe.skipIf(addonPath() === undefined)("greedy tokens on the CPU", () => {
   let addon: Addon
@@ -8,11 +8,19 @@ describe.skipIf(addonPath() === undefined)("greedy tokens on the CPU", () => {
     addon = loadAddon()
   })
 
-  const greedy = (logits: ReadonlyArray<number>) => {
+  /** Logits as they are stored in bfloat16, and their values. */
+  const narrowed = (logits: ReadonlyArray<number>) => {
+    const wide = addon.fromHost(Float32Array.from(logits), [1, logits.length], FLOAT32, "cpu")
+    const narrow = addon.call(addon.operator("aten::to", "dtype"), wide, BFLOAT16) as Handle
+    addon.dispose([wide])
+    return { narrow, values: [...addon.toHost(narrow, new Float32Array(logits.length))] }
+  }
+
+  const greedy = (logits: ReadonlyArray<number>, stored?: Handle) => {
     const floats = (numbers: ReadonlyArray<number>, shape: ReadonlyArray<number>) =>
       addon.fromHost(Float32Array.from(numbers), [...shape], FLOAT32, "cpu")
     const results = [addon.fromHost(new Int32Array(1), [1], INT32, "cpu"), floats([0], [1]), floats([0], [1])] as const
-    const given = [floats(logits, [1, logits.length]), floats([0, 0, 0, 1, 0], [1, 5])] as const
+    const given = [stored ?? floats(logits, [1, logits.length]), floats([0, 0, 0, 1, 0], [1, 5])] as const
     addon.sampleTokens(...given, null, null, null, null, null, ...results)
     const [id] = addon.toHost(results[0], new Int32Array(1))
     const [logProb] = addon.toHost(results[2], new Float32Array(1))
@@ -32,6 +40,13 @@ describe.skipIf(addonPath() === undefined)("greedy tokens on the CPU", () => {
       expect(id).toBe(place)
       expect(Math.abs(logProb - logProbOf(some, place))).toBeLessThan(1e-5)
     }
+  })
+
+  it.each([1, 13, 1021])("are the same of %i logits in bfloat16 as of their values", (count) => {
+    const { narrow, values } = narrowed(Array.from({ length: count }, (_, i) => -50 + 3 * Math.sin(i * 12.9898)))
+    const expected = greedy(values)
+    expect(greedy(values, narrow)).toEqual(expected)
+    expect(expected.id).toBe(values.indexOf(Math.max(...values)))
   })
 
   it("have a log-prob where others are impossible", () => {

@@ -182,11 +182,22 @@ describe.skipIf(addonPath() === undefined)("a training step's kernels on the CPU
   })
 
   it.each(types)("gates %s by silu, and its gradients", (_, type, gap) => {
-    const count = 19
+    const [rows, width] = [3, 19]
+    const count = rows * width
     const [gate, up, dy] = [short(count, 1), short(count, 2), short(count, 3)]
     const [g, u, d] = [gate, up, dy].map((values) => floats(values, [count], type)) as [Handle, Handle, Handle]
     const [out, dgate, dup] = [0, 0, 0].map(() => floats(short(count, 9), [count], type)) as [Handle, Handle, Handle]
-    addon.siluGate(g, u, out)
+    /** Rows of a matrix that has other columns, too. */
+    const columns = (values: ReadonlyArray<number>, first: number): Handle => {
+      const wider = width + 2 * first
+      const all = Array.from({ length: rows * wider }, (__, i) => {
+        const column = (i % wider) - first
+        return column < 0 || column >= width ? 7 : values[Math.floor(i / wider) * width + column]!
+      })
+      const whole = floats(all, [rows, wider], type)
+      return made(addon.call(addon.operator("aten::narrow", ""), whole, 1, first, width) as Handle)
+    }
+    addon.siluGate(columns(gate, 3), columns(up, 5), out)
     addon.siluGateGradient(g, u, d, dgate, dup)
     const sigmoid = gate.map((x) => 1 / (1 + Math.exp(-x)))
     const wanted = gate.map((x, i) => x * sigmoid[i]! * up[i]!)

@@ -29,7 +29,8 @@ describe.skipIf(addonPath() === undefined)("work recorded on the CPU", () => {
       const [first, second] = call("split_with_sizes", "", input, [3, 1]) as [Handle, Handle]
       const sum = call("add", "Tensor", first, second) as Handle
       const room = call("empty", "memory_format", [3], FLOAT32) as Handle
-      addon.siluGate(vector(100, 100, 100), sum, room)
+      const row = (handle: Handle) => call("reshape", "", handle, [1, 3]) as Handle
+      addon.siluGate(row(vector(100, 100, 100)), row(sum), room)
       call("mul_", "Tensor", call("narrow", "", room, 0, 0, 1), vector(10))
       // what JavaScript frees is kept for the replays
       addon.dispose([first, second, sum])

@@ -51,7 +51,7 @@ const gateOf = (gate: Handle, up: Handle, activation: GateFunction, scope: Kerne
   if (T !== undefined) return cudaGated(gate, up, activation, T, scope)
   if (!inOnePass([gate, up], activation, scope)) return mul(gates[activation](gate), up)
   const out = emptyOf(scope.backend.addon.shape(gate), typeOf(gate), scope)
-  scope.backend.addon.siluGate(contiguous(gate), contiguous(up), out)
+  scope.backend.addon.siluGate(gate, up, out)
   return out
 }
 

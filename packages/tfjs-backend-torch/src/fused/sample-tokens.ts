@@ -4,7 +4,7 @@ import { aten } from "../aten.ts"
 import type { Kernel, KernelScope } from "../kernel.ts"
 import { FLOAT32, INT32 } from "../scalar-type.ts"
 import { cudaStorage, launch, packWidth } from "./cuda/kernels.ts"
-import { dense, emptyOf, wide } from "./storage.ts"
+import { dense, emptyOf, isHostReal, wide } from "./storage.ts"
 
 type Inputs = Record<"logits" | "draws", TensorInfo> &
   Partial<Record<"editStarts" | "editIds" | "edits" | "allowedStarts" | "allowedIds", TensorInfo>>
@@ -34,7 +34,8 @@ const shapedLogits = (logits: Handle, inputs: Inputs, scope: KernelScope): Handl
 
 const sampleOnHost: Kernel = (inputs: Inputs, _, scope) => {
   const [rows] = inputs.logits.shape as [number, number]
-  const logits = wide(dense(inputs.logits, scope))
+  const own = dense(inputs.logits, scope)
+  const logits = isHostReal(own, scope) ? own : wide(own)
   const given = (tensor: TensorInfo | undefined) => (tensor === undefined ? null : dense(tensor, scope))
   const ids = emptyOf([rows], INT32, scope)
   const [sampling, policy] = [emptyOf([rows], FLOAT32, scope), emptyOf([rows], FLOAT32, scope)]
