@@ -160,13 +160,13 @@ PLUMBLINE_SET inline float* Widen(const c10::BFloat16* x, int64_t count, float* 
   return to;
 }
 
-/** Rows from `row` on, as many as a panel holds. */
+/** Rows from `row` on, as many as a panel holds. They begin with a line of the cache: what lies on two is loaded twice. */
 inline Panel<float> WidePanel(const PairProduct& p, int64_t row) {
-  static thread_local std::vector<float> panel;
+  static thread_local std::vector<Line> panel;
   const Tiles tiles{std::min(kPanelRows, p.rows - row)};
   const int64_t part = DepthOf(p.inner);
-  panel.resize(std::max<size_t>(panel.size(), tiles.rows * p.inner));
-  float* to = panel.data();
+  panel.resize(std::max<size_t>(panel.size(), tiles.rows * p.inner / kLineNumbers));
+  float* to = panel.data()->numbers;
   for (int64_t tile = 0; tile < tiles.count(); tile++) {
     for (int64_t k = 0; k < p.inner; k += part) {
       for (int64_t r = tiles.firstOf(tile); r < tiles.firstOf(tile + 1); r++) {
@@ -174,7 +174,7 @@ inline Panel<float> WidePanel(const PairProduct& p, int64_t row) {
       }
     }
   }
-  return {panel.data(), tiles};
+  return {panel.data()->numbers, tiles};
 }
 
 /** Rounded to the nearest, of two as near to the even one. */
