@@ -231,9 +231,21 @@ void MultiplyBlocks(const PairProduct& p, const Panel<X>& panel, int64_t row, in
   }
 }
 
-/** Whether the processor has a product of pairs. */
+/** Whether the processor rounds after the odd number of a pair and after the even one, as we do. */
+PLUMBLINE_SET inline bool PairsAgree() {
+  // 2⁻²⁴ is half of the last bit of 1: each is lost, both together are not, and a little more than it is not, either
+  constexpr int64_t kHalf = 0x3380, kMore = 0x3381;
+  const auto x = _mm512_set1_epi64(kHalf << 48 | kMore << 32 | kHalf << 16 | kHalf);
+  const auto ones = _mm512_set1_epi32(0x3f803f80);
+  const auto start = _mm512_set1_ps(1.f);
+  const auto own = MultiplyAdd(EvenOf(x), EvenOf(ones), MultiplyAdd(OddOf(x), OddOf(ones), start));
+  const auto other = _mm512_dpbf16_ps(start, (__m512bh)x, (__m512bh)ones);
+  return _mm512_cmpeq_epi32_mask(_mm512_castps_si512(own), _mm512_castps_si512(other)) == 0xffff;
+}
+
+/** Whether the processor has a product of pairs that gives a row the bits which it has beside others. */
 inline bool HasPairs() {
-  static const bool has = __builtin_cpu_supports("avx512bf16") != 0;
+  static const bool has = __builtin_cpu_supports("avx512bf16") != 0 && PairsAgree();
   return has;
 }
 
