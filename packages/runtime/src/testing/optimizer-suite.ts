@@ -1,4 +1,5 @@
 import { describe, expect, it } from "vitest"
+import { GLOBAL_NORM, hasKernel, TENSOR_NORM } from "../kernels/names.ts"
 import { type AdamwItem, adamwUpdate, composedAdamwUpdate, normOf, normParts } from "../ops/optimizer.ts"
 import { composedUpdateRows, updateRows } from "../ops/update-rows.ts"
 import { writeValues } from "../ops/write-values.ts"
@@ -99,7 +100,9 @@ const adamwSuite = () =>
           }
         })
         const square = slopes.flatMap((slope) => [...slope.dataSync()]).reduce((sum, x) => sum + x * x, 0)
-        expect(Math.abs(globalNorm(slopes) / Math.sqrt(square) - 1)).toBeLessThan(1e-12)
+        const isExact = hasKernel(GLOBAL_NORM) || hasKernel(TENSOR_NORM)
+        // composed, it is added up in float32
+        expect(Math.abs(globalNorm(slopes) / Math.sqrt(square) - 1)).toBeLessThan(isExact ? 1e-12 : 1e-7)
         for (const one of [...together, ...alone]) release(one)
       })
     })
