@@ -4,7 +4,7 @@ import { aten } from "../aten.ts"
 import type { Kernel, KernelScope } from "../kernel.ts"
 import { cudaStorage, launch, packWidth, spread } from "./cuda/kernels.ts"
 import { attendPages } from "./paged-attention.ts"
-import { activation, dense, emptyOf, isHostReal, matrix } from "./storage.ts"
+import { activation, cast, dense, emptyOf, isHostReal, matrix } from "./storage.ts"
 import { typeOf } from "../handle-facts.ts"
 
 // One new token a row, where every number that says which and where lies on the device: kernels of a recorded step.
@@ -23,14 +23,15 @@ type Heads = Record<"q" | "k" | "v" | "cos" | "sin" | "positions" | "slots" | "k
 export const cacheHeads: Kernel = (inputs: Heads, _, scope) => {
   const { k, q, v } = inputs
   const heads = [matrix(q, scope), matrix(k, scope), matrix(v, scope)] as const
-  const [queries, newKeys, newValues] = heads
   const [keys, values] = [scope.of(inputs.keys), scope.of(inputs.values)]
   if ([...heads, keys, values].every((handle) => isHostReal(handle, scope))) return hostHeads(inputs, heads, scope)
-  const T = cudaStorage([queries, newKeys, newValues, keys, values], scope)
-  if (T === undefined) throw new Error("a recorded step needs a cache in the storage of its keys")
+  // those that an adapter has multiplied may be float32
+  const [queries, newKeys, newValues] = heads.map((x) => cast(x, typeOf(keys))) as [Handle, Handle, Handle]
+  const T = cudaStorage([queries, keys, values], scope)
+  if (T === undefined) throw new Error("a recorded step has a cache of float32 or bfloat16")
   const [tokens, asked, width] = q.shape as [number, number, number]
   const half = inputs.cos.shape[1]!
-  const steps = heads.map((x) => scope.backend.addon.strides(x)[0]!)
+  const steps = [queries, newKeys, newValues].map((x) => scope.backend.addon.strides(x)[0]!)
   const W = packWidth(width, half, ...steps)
   const count = (tokens * (asked + 2 * k.shape[1]!) * (width - half)) / W
   const out = emptyOf(q.shape, typeOf(queries), scope)
