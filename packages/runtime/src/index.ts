@@ -104,7 +104,7 @@ export {
   type NewTokens
 } from "./ops/recorded-step.ts"
 export { computesOnItsOwn, type HostNumbers, readLater } from "./ops/read-later.ts"
-export { canRecord, type DeviceValues, type Replayed, replayed } from "./ops/recording.ts"
+export { canRecord, type DeviceValues, type Replayed, replayed, timesMoved } from "./ops/recording.ts"
 export { reshape } from "./kernels/plain-ops.ts"
 export { type Heads, rotary, type RotaryAngles, rotaryAngles, rotaryHeads } from "./ops/rotary.ts"
 export { tokenEntropies } from "./ops/token-entropies.ts"

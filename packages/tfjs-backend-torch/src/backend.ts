@@ -172,6 +172,7 @@ export class TorchBackend extends TensorBackend {
     this.notes += 1
     const data = this.data.get(dataId)
     if (data.companion !== undefined) free(data.companion)
+    data.moves += 1
     data.companion = handle
   }
 
@@ -187,9 +188,17 @@ export class TorchBackend extends TensorBackend {
     const data = this.data.get(weight.dataId)
     if (data.companion !== undefined) return this.setCompanion(weight, handle)
     free(data.handle!)
+    data.moves += 1
     data.handle = handle
     data.shape = weight.shape
     data.isPart = true
+  }
+
+  /** How often what products read of these tensors came to lie elsewhere, all together: what is recorded reads it where it was. */
+  timesMoved(tensors: ReadonlyArray<TensorInfo>): number {
+    let sum = 0
+    for (const { dataId } of tensors) sum += this.data.get(dataId).moves
+    return sum
   }
 
   /** Whether they were laid end to end in this order, perhaps with others before and behind. */

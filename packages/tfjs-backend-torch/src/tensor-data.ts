@@ -42,6 +42,8 @@ export class TensorData {
   isPart = false
   /** Tensors whose memory that products read was laid end to end, this one among them; the same list in each. */
   joint: ReadonlyArray<TensorData> | undefined = undefined
+  /** How often what products read of it came to lie elsewhere. */
+  moves = 0
   /** All values are known to be the same. */
   uniform = false
   /** The addon's numbers for how the tensor and its companion lie; 0 where nobody has asked yet, or there is none. */

@@ -37,7 +37,9 @@ export interface KeyValueCache {
 /** A step for rows of one number, and the tensors of the weights that it reads. */
 export interface Recording {
   readonly step: Replayed<{ readonly numbers: Tensor }>
+  /** What it reads, and how often that had moved. */
   readonly weights: ReadonlyArray<object>
+  readonly moves: number
 }
 
 /** New tokens, one span a row, and where the rows' keys and values lie. */

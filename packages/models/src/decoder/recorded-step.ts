@@ -10,7 +10,8 @@ import {
   type Tensor,
   type Tensor1D,
   type Tensor2D,
-  tf
+  tf,
+  timesMoved
 } from "@plumbline/runtime"
 import type { DecoderConfig } from "../config/decoder-config.ts"
 import type { Attend } from "./attention-layer.ts"
@@ -72,14 +73,17 @@ export const replayStep = (
   const recordings = cache.recordings.get(weights) ?? new Map<string, Recording>()
   cache.recordings.set(weights, recordings)
   let recording = recordings.get(key)
-  if (recording !== undefined && recording.weights.some((dataId, i) => dataId !== held[i])) {
+  const isStale = ({ moves, weights: before }: Recording) =>
+    before.some((dataId, i) => dataId !== held[i]) || moves !== timesMoved(read)
+  if (recording !== undefined && isStale(recording)) {
     recording.step.dispose()
     recording = undefined
   }
   if (recording === undefined) {
     const numbers = tf.tensor1d(numbersOf(rows, shape, cache), "int32")
     const step = replayed({ numbers: numbers as Tensor }, (inputs) => logits(inputs.numbers as Tensor1D, shape))
-    recording = { step, weights: held }
+    // while it is recorded, copies are made and laid side by side
+    recording = { step, weights: held, moves: timesMoved(read) }
     recordings.set(key, recording)
   }
   const known =

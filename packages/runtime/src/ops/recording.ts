@@ -3,6 +3,7 @@ import { tf, type Tensor } from "../tf.ts"
 /** A backend that can record work: what we use of it. */
 interface RecordingBackend {
   readonly record?: (body: () => void) => BackendRecording
+  readonly timesMoved?: (tensors: ReadonlyArray<Tensor>) => number
 }
 
 interface BackendRecording {
@@ -17,6 +18,9 @@ const backendNow = (): RecordingBackend => tf.engine().backend as unknown as Rec
 
 /** Whether the backend can do a whole computation again at once, as CUDA graphs do. */
 export const canRecord = (): boolean => backendNow().record !== undefined
+
+/** How often the backend laid what it reads of these tensors elsewhere, all together: what was recorded before reads what is gone. */
+export const timesMoved = (tensors: ReadonlyArray<Tensor>): number => backendNow().timesMoved?.(tensors) ?? 0
 
 /** Values of an input that are on the device alone; they lie in it, taken as flat, from `offset` on. */
 export interface DeviceValues<I> {
