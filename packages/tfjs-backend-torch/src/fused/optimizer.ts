@@ -31,8 +31,8 @@ const twoParts = (exact: Handle): Handle => {
 export const globalNorm: Kernel = (inputs: Record<string, TensorInfo>, _, scope) => {
   const values = Object.values(inputs).map((x) => dense(x, scope))
   const onCuda = values.every((value) => cudaStorage([value], scope) !== undefined)
-  const sizes = () => Object.values(inputs).map(({ shape }) => sizeOf(shape))
-  if (onCuda) return scope.out(cudaNorm(values, sizes(), scope), "float32", [2])
+  const shapes = () => Object.values(inputs).map(({ shape }) => shape)
+  if (onCuda) return scope.out(cudaNorm(values, shapes(), scope), "float32", [2])
   if (values.every((value) => isHostReal(value, scope))) return scope.out(hostNorm(values, scope), "float32", [2])
   const norms = values.map((value) => vectorNorm(value, 2, undefined, false, FLOAT64))
   return scope.out(twoParts(vectorNorm(stack(norms), 2, undefined, false, FLOAT64)), "float32", [2])
@@ -69,7 +69,7 @@ interface Item {
   readonly gradient: Handle
   /** The copy of the parameter that products read. */
   readonly copy: Handle | undefined
-  readonly size: number
+  readonly shape: ReadonlyArray<number>
   readonly decay: number
   readonly stepSize: number
 }
@@ -94,7 +94,7 @@ export const adamw: Kernel = (inputs: ReadonlyArray<TensorInfo>, attrs: AdamwAtt
       updated,
       copy,
       gradient: dense(inputs[count + i]!, scope),
-      size: sizeOf(inputs[i]!.shape),
+      shape: inputs[i]!.shape,
       decay,
       stepSize
     }
@@ -123,13 +123,14 @@ const parts = (items: ReadonlyArray<Item>): ReadonlyArray<ReadonlyArray<Item>> =
   for (const item of items) {
     const key = `${item.decay}/${item.stepSize}`
     let part = open.get(key)
-    if (part === undefined || part.numbers + item.size > MOST_NUMBERS) {
+    const size = sizeOf(item.shape)
+    if (part === undefined || part.numbers + size > MOST_NUMBERS) {
       part = { items: [], numbers: 0 }
       open.set(key, part)
       all.push(part.items)
     }
     part.items.push(item)
-    part.numbers += item.size
+    part.numbers += size
   }
   return all
 }
@@ -176,9 +177,11 @@ const hostAdamw = (items: ReadonlyArray<Item>, attrs: AdamwAttributes, scope: Ke
 
 const cudaAdamw = (items: ReadonlyArray<Item>, attrs: AdamwAttributes, scope: KernelScope): void => {
   const { beta1, beta2, denominatorScale, epsilon, gradientScale } = attrs
-  const each = items.map(({ copy, decay, gradient, size, stepSize, updated }) => {
-    // 16 bytes of float32 a thread: with 32, neighbours' accesses leave gaps and each sector is written in two halves
-    const W = size % 4 === 0 ? 4 : 1
+  const each = items.map(({ copy, decay, gradient, shape, stepSize, updated }) => {
+    const size = sizeOf(shape)
+    // 16 bytes of float32 a thread: with 32, neighbours' accesses leave gaps and each sector is written in two halves; a part of
+    // what lies side by side begins with a row
+    const W = (shape.at(-1) ?? 1) % 4 === 0 ? 4 : 1
     const { blocks } = spread(size / W)
     const narrow = copy !== undefined && typeOf(copy) === BFLOAT16 ? copy : 0
     const members = [updated[0], gradient, updated[1], updated[2], narrow, size / W, decay, stepSize]

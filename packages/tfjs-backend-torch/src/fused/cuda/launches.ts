@@ -179,13 +179,18 @@ export const cudaRmsGradient = (
 
 const SUM_THREADS = 256
 
-/** [2] float32: the norm of all tensors of these sizes together, and what its rounding left. */
-export const cudaNorm = (tensors: ReadonlyArray<Handle>, sizes: ReadonlyArray<number>, scope: KernelScope): Handle => {
+/** [2] float32: the norm of all tensors of these shapes together, and what its rounding left. */
+export const cudaNorm = (
+  tensors: ReadonlyArray<Handle>,
+  shapes: ReadonlyArray<ReadonlyArray<number>>,
+  scope: KernelScope
+): Handle => {
   // each block leaves a number, so there are no more of them than are at work at one time
   const most = 8 * scope.backend.cuda!.multiprocessors
   const items = tensors.map((x, i) => {
-    const size = sizes[i]!
-    const W = packWidth(size)
+    const size = sizeOf(shapes[i]!)
+    // a part of what lies side by side begins with a row
+    const W = packWidth(shapes[i]!.at(-1) ?? 1)
     const blocks = Math.min(Math.ceil(size / W / SUM_THREADS), most)
     return { macros: { T: cudaStorage([x], scope)!, W }, blocks, members: [x, size / W] }
   })
