@@ -1,6 +1,7 @@
 import type { DecoderConfig, FolderContents, JsonObject, Model, ModelParts, Weights } from "@plumbline/models"
 import type { TokenRows } from "@plumbline/data"
 import { isDifferentiating, type Tensor, type Tensor1D, type Tensor2D, tf } from "@plumbline/runtime"
+import { adaptedExperts, plainExperts } from "./adapted-experts.ts"
 import { adaptedWeights, replacedWeights } from "./adapted-weights.ts"
 import { type Adapter, makeAdapter, newValues } from "./adapter.ts"
 import { architectureOf } from "./file/check-base.ts"
@@ -93,8 +94,10 @@ const weightsOf = (base: Model, { layers, method, rates, replaced }: Adapter, st
   const baseOf = (name: string) => ({ weight: plain.tensor(`${name}.weight`) as Tensor2D, bias: biasOf(name) })
   const { dropout } = method
   // of a product of all experts nothing can be left out by token
-  const experts = dropout > 0 && rates.size > 0 ? 0 : expertsOf(base)
-  const adapted = { layers, base: baseOf, experts }
+  const drops = dropout > 0 && rates.size > 0
+  // found once: where inputs are dropped, weights are made for each pass and for the tokens of each expert
+  const grouped = drops ? plainExperts(plain, layers.keys()) : adaptedExperts(plain, layers, expertsOf(base))
+  const adapted = { layers, base: baseOf, grouped }
   const weights = adaptedWeights(plain, adapted, undefined)
   if (dropout === 0) return weights
   const dropping = (rows: TokenRows) => adaptedWeights(plain, adapted, rowDropout(dropout, step(), rows))

@@ -12,7 +12,7 @@ export const plainExperts = ({ grouped }: Weights, changed: Iterable<string>): W
  * The experts' linear layers and what adapters of low rank add to them, all experts' in one product each. Absent where experts
  * are adapted otherwise, or some of them and not the others, or not alike.
  *
- * @param experts of each mixture, 0 where their adapters are to go one by one
+ * @param experts of each mixture
  */
 export const adaptedExperts = ({ grouped }: Weights, layers: Layers, experts: number): Weights["grouped"] => {
   if (grouped === undefined) return undefined
@@ -62,7 +62,9 @@ const areAlike = (changed: ReadonlyArray<readonly [name: string, LinearAdapter]>
   const kinds = new Map<string, Array<LowRank | undefined>>()
   for (const [name, { lowRank }] of changed) {
     const kind = name.replace(/\.experts\.\d+\./, ".experts.")
-    kinds.set(kind, [...(kinds.get(kind) ?? []), lowRank])
+    const pairs = kinds.get(kind)
+    if (pairs === undefined) kinds.set(kind, [lowRank])
+    else pairs.push(lowRank)
   }
   return [...kinds.values()].every(
     (pairs) =>

@@ -1,6 +1,6 @@
 import type { Weights } from "@plumbline/models"
 import { linear, linears, type Tensor, type Tensor1D, type Tensor2D } from "@plumbline/runtime"
-import { adaptedExperts, plainExperts } from "./adapted-experts.ts"
+import { plainExperts } from "./adapted-experts.ts"
 import type { Dropout } from "./dropout.ts"
 import type { BaseLinear, LinearAdapter } from "./method.ts"
 
@@ -30,8 +30,8 @@ export const replacedWeights = (
 export interface AdaptedLayers {
   readonly layers: ReadonlyMap<string, LinearAdapter>
   readonly base: (name: string) => BaseLinear
-  /** Of each mixture, where adapters of all of them may go together; else 0. */
-  readonly experts: number
+  /** See `Weights.grouped`. */
+  readonly grouped: Weights["grouped"]
 }
 
 /**
@@ -54,7 +54,7 @@ export const adaptedWeights = (base: Weights, adapted: AdaptedLayers, dropout: D
   }
   return {
     remakesActivations: base.remakesActivations,
-    grouped: adaptedExperts(base, layers, adapted.experts),
+    grouped: adapted.grouped,
     tensor: (name) => {
       const module = name.replace(/\.weight$/, "")
       const layer = module === name ? undefined : layers.get(module)

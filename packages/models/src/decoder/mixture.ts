@@ -41,7 +41,7 @@ export interface MixtureOptions extends MixtureSize {
  * there is a shared expert, σ(w·x)·shared(x).
  *
  * The rows of tokens are laid side by side by expert, and go through its linear layers in products of all experts, or as those
- * of any MLP do where layers are adapted or in 4 bits. No token is dropped, and none waits for another's. Where the device cannot
+ * of any MLP do where layers are in 4 bits or adapted each in its own way. No token is dropped, and none waits for another's. Where the device cannot
  * do that by itself, the host reads once a layer which experts the tokens have; what is recorded cannot wait for the host: every
  * token goes through every expert there, and those that are not its own count for 0.
  *

@@ -19,7 +19,7 @@ export interface Weights {
   readonly linears: (x: Tensor2D, names: ReadonlyArray<string>) => ReadonlyArray<Tensor2D>
   /**
    * The linear layers `names[g]` on the rows of group g, the groups of x one after another: an output for each layer of a group,
-   * [N, O]. For experts; absent where one may be more than its parameters.
+   * [N, O]. For experts; absent where they are to go one by one.
    */
   readonly grouped?:
     | ((x: Tensor2D, groups: RowGroups, names: ReadonlyArray<ReadonlyArray<string>>) => ReadonlyArray<Tensor2D>)
