@@ -4,10 +4,10 @@ import { aten } from "../aten.ts"
 import type { TorchBackend } from "../backend.ts"
 import { typeOf } from "../handle-facts.ts"
 import type { KernelScope } from "../kernel.ts"
-import { BFLOAT16 } from "../scalar-type.ts"
+import { BFLOAT16, INT32 } from "../scalar-type.ts"
 import { storageMacro, launch, packWidth } from "./cuda/kernels.ts"
 import { shapeOf } from "./cuda/launches.ts"
-import { compareGroupsOnce } from "./grouped-invariant.ts"
+import { compareRowsOnce, waves } from "./compared-rows.ts"
 import { columnsOf, cut, jointWeights, type List } from "./linears.ts"
 import { cast, dense } from "./storage.ts"
 import { areFewRows, thinProduct } from "./thin-product.ts"
@@ -86,8 +86,26 @@ const multiplied = (rows: Handle, matrices: Handle, ends: Handle, scope: KernelS
     return thinProduct({ rows: contiguous(rows), matrices: contiguous(matrices), ends, shape }, scope)
   }
   const transposed = transpose(matrices, 1, 2)
-  if (isBatchInvariant) compareGroupsOnce(transposed, groups, scope)
+  if (isBatchInvariant) compareOnce(transposed, scope)
   return groupedProduct(rows, transposed, ends)
+}
+
+/** Rows of a group that are compared with many, all other groups being empty. */
+const COMPARED = [1, 2, 7, 16, 17, 64, 65, 100, 128, 200, 256, 300, 512, 1000]
+const MOST_COMPARED = 1024
+
+/** Sees to matrices of this shape, [G, I, O], by other rows. */
+const compareOnce = (matrices: Handle, scope: KernelScope): void => {
+  const [groups, inner, outputs] = shapeOf(matrices, scope) as [number, number, number]
+  const multiply = () => {
+    const rows = waves([MOST_COMPARED, inner], 0.71, BFLOAT16, scope)
+    return (count: number) => {
+      const ends = scope.upload(new Int32Array(groups).fill(count), [groups], INT32)
+      return groupedProduct(narrow(rows, 0, 0, count), matrices, ends)
+    }
+  }
+  const name = `groups/${groups}/${outputs}/${inner}`
+  compareRowsOnce({ name, inner, outputs, compared: COMPARED, most: MOST_COMPARED }, multiply, scope)
 }
 
 /** What reaches the rows, [N, I], of slopes [N, Oₚ]. */

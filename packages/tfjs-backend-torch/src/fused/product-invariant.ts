@@ -1,9 +1,8 @@
 import type { Handle } from "../addon.ts"
-import { aten, atenInPlace, inScope } from "../aten.ts"
-import { BatchInvarianceUnavailable } from "../batch-invariance.ts"
+import { aten, atenInPlace } from "../aten.ts"
 import type { KernelScope } from "../kernel.ts"
-import { FLOAT32 } from "../scalar-type.ts"
 import { alignedProduct, hasAlignedRows } from "./aligned-product.ts"
+import { compareRowsOnce, waves } from "./compared-rows.ts"
 import { typeOf } from "../handle-facts.ts"
 
 // Products whose rows have the same bits however many there are. cuBLAS promises that of none, but its kernels on tensor cores
@@ -20,18 +19,7 @@ const MOST_NUMBERS = 2 ** 27
 /** Numbers of a weight that is made up for the comparison; larger ones are taken as they are. */
 const MOST_MADE = 2 ** 24
 
-const [t, narrow, pad, any, ne, view, sin, arange, to, scaled] = [
-  aten("t"),
-  aten("narrow"),
-  aten("constant_pad_nd"),
-  aten("any"),
-  aten("ne.Tensor"),
-  aten("reshape"),
-  aten("sin"),
-  aten("arange"),
-  aten("to.dtype"),
-  aten("mul.Scalar")
-]
+const [t, narrow, pad] = [aten("t"), aten("narrow"), aten("constant_pad_nd")]
 const contiguous = aten("contiguous")
 const [mmInto, copyInto] = [atenInPlace("mm.out"), atenInPlace("copy_")]
 
@@ -53,38 +41,16 @@ export const invariantProductInto = (x: Handle, weight: Handle, out: Handle, sco
   mmInto(x, t(weight), out)
 }
 
-/** Shapes that were found to be invariant, by the device. */
-const known = new Set<string>()
-
-/**
- * Multiplies other rows by a weight of this shape, in numbers from few to many, and compares. What is recorded was run before,
- * so its shapes are known.
- *
- * @throws BatchInvarianceUnavailable where a row's bits differ
- */
+/** Sees to a weight of this shape, by other rows. */
 const compareOnce = (weight: Handle, scope: KernelScope): void => {
-  const { backend } = scope
+  const type = typeOf(weight)
   const [outputs, inner] = shapeOf(weight, scope)
-  const key = `${backend.device}/${typeOf(weight)}/${outputs}/${inner}`
-  if (known.has(key) || backend.isRecording) return
-  inScope(() => {
-    const most = Math.max(1, Math.min(MOST_COMPARED, Math.floor(MOST_NUMBERS / Math.max(outputs, inner))))
-    const matrix = outputs * inner > MOST_MADE ? weight : waves([outputs, inner], 0.37, typeOf(weight), scope)
-    const rows = waves([most, inner], 0.71, typeOf(weight), scope)
-    const all = alignedProduct(rows, matrix, scope)
-    for (const count of COMPARED.filter((each) => each < most)) {
-      const few = alignedProduct(narrow(rows, 0, 0, count), matrix, scope)
-      const differs = any(ne(few, narrow(all, 0, 0, count)))
-      if (backend.addon.toHost(differs, new Uint8Array(1))[0] !== 0)
-        throw BatchInvarianceUnavailable.ofProduct(inner, outputs, [count, most], backend.addon.torchVersion)
-    }
-  })
-  known.add(key)
-}
-
-/** Numbers from −1 to 1 that fill their mantissas. */
-export const waves = (shape: [number, number], step: number, type: number, { backend }: KernelScope): Handle => {
-  const count = shape[0] * shape[1]
-  const places = arange(count, FLOAT32, undefined, backend.device)
-  return view(to(sin(scaled(places, step)), type), shape)
+  const most = Math.max(1, Math.min(MOST_COMPARED, Math.floor(MOST_NUMBERS / Math.max(outputs, inner))))
+  const multiply = () => {
+    const matrix = outputs * inner > MOST_MADE ? weight : waves([outputs, inner], 0.37, type, scope)
+    const rows = waves([most, inner], 0.71, type, scope)
+    return (count: number) => alignedProduct(narrow(rows, 0, 0, count), matrix, scope)
+  }
+  const name = `product/${type}/${outputs}/${inner}`
+  compareRowsOnce({ name, inner, outputs, compared: COMPARED, most }, multiply, scope)
 }
