@@ -69,17 +69,18 @@ inline void RebindResult(const c10::IValue& held, const c10::IValue& result) {
 }
 
 /** What has just been run becomes a step. Memory without values is taken once and stays. */
-inline void RecordOperator(const Operator& op, const torch::jit::Stack& arguments, const torch::jit::Stack& results) {
+inline void RecordOperator(const Operator& op, const torch::jit::Stack& arguments, const torch::jit::Stack& results, bool isView) {
   for (const auto& result : results) MapTensors(result, Made);
   if (op.isEmpty) return;
   CurrentRecording()->steps.push_back({op.name, [handle = op.handle, arguments, results] {
                                          auto stack = arguments;
                                          handle.callBoxed(stack);
                                          for (size_t i = 0; i < results.size(); i++) RebindResult(results[i], stack[i]);
-                                       }});
+                                       }, isView});
 }
 
-inline void Run(const Operator& op, torch::jit::Stack& stack) {
+/** Returns whether it looked at memory otherwise, or took some, and computed nothing. */
+inline bool Run(const Operator& op, torch::jit::Stack& stack) {
   const void* memory = op.mayBeView ? MemoryOf(stack) : nullptr;
   {
     const Stopwatch stopwatch;
@@ -87,6 +88,7 @@ inline void Run(const Operator& op, torch::jit::Stack& stack) {
   }
   const bool view = op.isEmpty || (memory != nullptr && MemoryOf(stack) == memory);
   (view ? CallsOf().views : CallsOf().operators) += 1;
+  return view;
 }
 
 inline Napi::Value ResultOf(Napi::Env env, const torch::jit::Stack& stack) {
@@ -128,8 +130,8 @@ inline Napi::Value CallOperator(const Napi::CallbackInfo& info) {
     if (tracing != nullptr) tracing->Arguments(op, stack);
     // The dispatcher takes the arguments off the stack, so a second copy is kept only where it fails.
     try {
-      Run(op, stack);
-      if (recording) RecordOperator(op, arguments, stack);
+      const bool isView = Run(op, stack);
+      if (recording) RecordOperator(op, arguments, stack, isView);
     } catch (...) {
       CurrentActivity().shapes = Describe(StackOf(env, op, values, count - 1));
       throw;

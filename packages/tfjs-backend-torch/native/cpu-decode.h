@@ -31,7 +31,7 @@ inline Napi::Value RmsNorm(const Napi::CallbackInfo& info) {
         const T *from = DataOf<T>(t[0]), *more = DataOf<T>(t[1]);
         const float* scale = Data(t[2]);
         T *total = DataOf<T>(t[3]), *to = DataOf<T>(t[4]);
-        at::parallel_for(0, t[0].numel() / width, std::max<int64_t>(1, kGrain / width), [&](int64_t first, int64_t end) {
+        ParallelFor(0, t[0].numel() / width, std::max<int64_t>(1, kGrain / width), [&](int64_t first, int64_t end) {
           for (int64_t row = first; row < end; row++) {
             const int64_t at = row * width;
             const T* added = more == nullptr ? nullptr : more + at;
@@ -112,7 +112,7 @@ inline Napi::Value CacheHeads(const Napi::CallbackInfo& info) {
       for (int64_t t = 0; t < tokens; t++) {
         if (place[t] < 0 || place[t] >= known || slot[t] >= held) throw ArgumentError("a token lies outside its tables");
       }
-      at::parallel_for(0, tokens, std::max<int64_t>(1, kGrain / (features + 1)), [&](int64_t from, int64_t to) {
+      ParallelFor(0, tokens, std::max<int64_t>(1, kGrain / (features + 1)), [&](int64_t from, int64_t to) {
         for (int64_t t = from; t < to; t++) {
           const TokenHeads token{features / width, width, half, Data(cos) + place[t] * half, Data(sin) + place[t] * half};
           const auto turn = [](TokenHeads each) { return [each](auto* x, auto* y) { TurnTo(each, x, y); }; };
@@ -178,7 +178,7 @@ inline Napi::Value PagedDecode(const Napi::CallbackInfo& info) {
           return allKeys + page * pageSize * keyHeads * width;
         };
         const int64_t work = group * width * std::max<int64_t>(1, longest);
-        at::parallel_for(0, rows * keyHeads, std::max<int64_t>(1, kGrain / work), [&](int64_t from, int64_t end) {
+        ParallelFor(0, rows * keyHeads, std::max<int64_t>(1, kGrain / work), [&](int64_t from, int64_t end) {
           std::vector<float> scores(std::min(keyHeads, end - from) * group * longest), queries, mixed;
           while (from < end) {
             const int64_t row = from / keyHeads, head = from % keyHeads, count = std::min(end - from, keyHeads - head);

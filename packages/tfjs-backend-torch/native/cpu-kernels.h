@@ -40,7 +40,7 @@ double SquareSumInParts(const T* x, int64_t count) {
   const int64_t parts = (count + kGrain - 1) / kGrain;
   if (parts == 1) return SquareSumOf(x, count);
   std::vector<double> sums(parts);
-  at::parallel_for(0, parts, 1, [&](int64_t from, int64_t to) {
+  ParallelFor(0, parts, 1, [&](int64_t from, int64_t to) {
     for (int64_t i = from; i < to; i++) sums[i] = SquareSumOf(x + i * kGrain, std::min(kGrain, count - i * kGrain));
   });
   double sum = 0;
@@ -80,7 +80,7 @@ inline Napi::Value SiluGate(const Napi::CallbackInfo& info) {
         using T = std::remove_pointer_t<decltype(type)>;
         const T *g = DataOf<T>(t[0]), *u = DataOf<T>(t[1]);
         T* to = DataOf<T>(t[2]);
-        at::parallel_for(0, t[0].numel(), kGrain, [&](int64_t from, int64_t end) {
+        ParallelFor(0, t[0].numel(), kGrain, [&](int64_t from, int64_t end) {
           while (from < end) {
             const int64_t row = from / width, at = from % width, count = std::min(end - from, width - at);
             CpuLoopsOf<T>().siluGate(g + row * gateStep + at, u + row * upStep + at, to + from, count);
@@ -108,7 +108,7 @@ inline Napi::Value SiluGateGradient(const Napi::CallbackInfo& info) {
         using T = std::remove_pointer_t<decltype(type)>;
         const T *g = DataOf<T>(t[0]), *u = DataOf<T>(t[1]), *above = DataOf<T>(t[2]);
         T *dg = DataOf<T>(t[3]), *du = DataOf<T>(t[4]);
-        at::parallel_for(0, t[0].numel(), kGrain, [&](int64_t from, int64_t to) {
+        ParallelFor(0, t[0].numel(), kGrain, [&](int64_t from, int64_t to) {
           CpuLoopsOf<T>().siluGateGradient(g + from, u + from, above + from, dg + from, du + from, to - from);
         });
       });

@@ -1,7 +1,6 @@
 #pragma once
 // x·Wᵀ of a few rows on the CPU, for the vector registers that the processor has.
 
-#include <ATen/Parallel.h>
 #include <c10/util/BFloat16.h>
 
 #include <algorithm>
@@ -9,6 +8,7 @@
 #include <vector>
 
 #include "cpu-loops.h"
+#include "team.h"
 
 #if defined(__x86_64__) && defined(__GNUC__)
 #define PLUMBLINE_PRODUCTS

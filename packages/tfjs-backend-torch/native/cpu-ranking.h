@@ -41,7 +41,7 @@ inline Napi::Value TopLogProbs(const Napi::CallbackInfo& info) {
     if (ids.size(0) != total || wanted < 1 || wanted > count) throw ArgumentError("a place for each token of each row of logits");
     if (!isInside(rows, logits.size(0)) || !isInside(targets, count)) throw ArgumentError("rows and tokens that the logits have");
     Do([=] {
-      at::parallel_for(0, total, 1, [&](int64_t from, int64_t to) {
+      ParallelFor(0, total, 1, [&](int64_t from, int64_t to) {
         std::vector<int32_t> best;
         best.reserve(wanted + 1);
         for (int64_t i = from; i < to; i++) {

@@ -206,7 +206,7 @@ inline Napi::Value SampleTokens(const Napi::CallbackInfo& info) {
     if (ids.numel() != rows || draws.numel() != 5 * rows || count == 0) throw ArgumentError("a draw for each row of logits");
     const auto ints = [](const at::Tensor& t) { return t.defined() ? t.data_ptr<int>() : nullptr; };
     Do([=] {
-      at::parallel_for(0, rows, 1, [&](int64_t from, int64_t to) {
+      ParallelFor(0, rows, 1, [&](int64_t from, int64_t to) {
         Scratch scratch;
         for (int64_t row = from; row < to; row++) {
           const float *d = Data(draws) + 5 * row, *own = nullptr;

@@ -1,7 +1,6 @@
 #pragma once
 // What CPU kernels share: tensors as they take them.
 
-#include <ATen/Parallel.h>
 #include <ATen/core/Tensor.h>
 #include <napi.h>
 
@@ -12,6 +11,7 @@
 #include "cpu-loops.h"
 #include "operator.h"
 #include "recording.h"
+#include "team.h"
 
 namespace plumbline {
 

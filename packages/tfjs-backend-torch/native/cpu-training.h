@@ -37,7 +37,7 @@ inline Napi::Value LogitRows(const Napi::CallbackInfo& info) {
       WithTypeOf(t[0], [&](auto* type) {
         using T = std::remove_pointer_t<decltype(type)>;
         T* all = DataOf<T>(t[0]);
-        at::parallel_for(0, count, std::max<int64_t>(1, kGrain / vocabulary), [&](int64_t from, int64_t to) {
+        ParallelFor(0, count, std::max<int64_t>(1, kGrain / vocabulary), [&](int64_t from, int64_t to) {
           for (int64_t row = from; row < to; row++) {
             const float* factor = !withSlopes ? nullptr : factors == nullptr ? &one : factors + row;
             const auto found = CpuLoopsOf<T>().logitRow(all + row * step, vocabulary, target[row], temperature, factor);
@@ -60,7 +60,7 @@ inline void UpdateParameter(const std::vector<at::Tensor>& t, const AdamwStep& s
   WithTypeOf(t[1], [&](auto* type) {
     using T = std::remove_pointer_t<decltype(type)>;
     const T* gradient = DataOf<T>(t[1]);
-    at::parallel_for(0, t[0].numel(), kGrain, [&](int64_t from, int64_t to) {
+    ParallelFor(0, t[0].numel(), kGrain, [&](int64_t from, int64_t to) {
       Bfloat16* copied = copy == nullptr ? nullptr : copy + from;
       CpuLoopsOf<T>().adamw(p + from, gradient + from, m + from, v + from, copied, to - from, step);
     });
@@ -123,7 +123,7 @@ inline Napi::Value TurnHeads(const Napi::CallbackInfo& info) {
         using T = std::remove_pointer_t<decltype(type)>;
         const T* from = DataOf<T>(t[0]);
         T* to = DataOf<T>(t[3]);
-        at::parallel_for(0, tokens, std::max<int64_t>(1, kGrain / features), [&](int64_t first, int64_t end) {
+        ParallelFor(0, tokens, std::max<int64_t>(1, kGrain / features), [&](int64_t first, int64_t end) {
           for (int64_t token = first; token < end; token++) {
             const float *cosines = c + token * half, *sines = s + token * half;
             for (int64_t at = 0; at < features; at += width) {

@@ -13,6 +13,7 @@
 
 #include "calls.h"
 #include "handle.h"
+#include "team.h"
 #include "trace.h"
 
 namespace plumbline {
@@ -26,6 +27,8 @@ struct Recording {
   struct Step {
     std::string name;
     std::function<void()> run;
+    /** Whether a team may run it: it shares out its work by ParallelFor or has none. Libtorch's operators would have one thread. */
+    bool fitsTeam;
   };
 
   /** The tensor that steps use in place of another; the weak reference keeps the other's address from being used anew. */
@@ -94,7 +97,7 @@ void Do(std::vector<at::Tensor> tensors, Kernel kernel) {
   }
   if (CurrentRecording() == nullptr) return;
   auto step = [tensors = std::move(tensors), kernel = std::move(kernel)] { kernel(tensors); };
-  CurrentRecording()->steps.push_back({std::string(CurrentActivity().operation), std::move(step)});
+  CurrentRecording()->steps.push_back({std::string(CurrentActivity().operation), std::move(step), true});
 }
 
 /** The same of what traces cannot do again. */
@@ -130,6 +133,22 @@ inline Napi::Value RecordEnd(const Napi::CallbackInfo& info) {
   return info.Env().Undefined();
 }
 
+/** Steps in a row that fit a team have one. */
+inline void Replay(const Recording& recording) {
+  const auto& steps = recording.steps;
+  const auto run = [&](size_t from, size_t to) {
+    for (size_t i = from; i < to; i++) {
+      CurrentActivity().operation = steps[i].name;
+      steps[i].run();
+    }
+  };
+  for (size_t from = 0, to; from < steps.size(); from = to) {
+    for (to = from; to < steps.size() && steps[to].fitsTeam;) to += 1;
+    if (to - from > 1) Team::Gather([&] { run(from, to); });
+    else run(from, to = from + 1);
+  }
+}
+
 /** recordReplay(recording): false, and nothing done, where memory that it reads and has not made is gone. */
 inline Napi::Value RecordReplay(const Napi::CallbackInfo& info) {
   CurrentActivity() = {"recordReplay", ""};
@@ -142,10 +161,7 @@ inline Napi::Value RecordReplay(const Napi::CallbackInfo& info) {
     c10::InferenceMode inference;
     const Stopwatch stopwatch;
     CallsOf().operators += static_cast<int64_t>(recording->steps.size());
-    for (const auto& [name, run] : recording->steps) {
-      CurrentActivity().operation = name;
-      run();
-    }
+    Replay(*recording);
     return Napi::Boolean::New(info.Env(), true);
   });
 }

@@ -92,6 +92,61 @@ describe.skipIf(addonPath() === undefined)("work recorded on the CPU", () => {
     expect(read(input)).toEqual([1])
   })
 
+  describe("by several threads together", () => {
+    const matrix = (rows: number, width: number, of: (i: number) => number): Handle =>
+      addon.fromHost(
+        Float32Array.from({ length: rows * width }, (_, i) => of(i)),
+        [rows, width],
+        FLOAT32,
+        "cpu"
+      )
+    const readAll = (handle: Handle, length: number) => addon.toHost(handle, new Float32Array(length))
+
+    it.for([1, 2, 5])("has the bits of kernels one by one, with %i threads", (threads) => {
+      const before = addon.threads()
+      addon.threads(threads)
+      try {
+        const input = matrix(3, 512, (i) => Math.sin(i))
+        const [up, down] = [matrix(1024, 512, (i) => Math.sin(7 * i)), matrix(512, 1024, (i) => Math.sin(3 * i))]
+        const products = () => {
+          let x = input
+          for (let i = 0; i < 4; i++) x = addon.rowProduct(addon.rowProduct(x, up)!, down)!
+          return x
+        }
+        const { output, work } = recorded(products)
+        for (let time = 1; time <= 50; time++) {
+          addon.write(
+            input,
+            Float32Array.from({ length: 3 * 512 }, (_, i) => Math.sin(i + time))
+          )
+          addon.recordReplay(work)
+          if (time % 10 === 0) expect(readAll(output, 3 * 512)).toEqual(readAll(products(), 3 * 512))
+        }
+        expect(readAll(output, 3 * 512).every((x) => Number.isFinite(x) && x !== 0)).toBe(true)
+      } finally {
+        addon.threads(before)
+      }
+    })
+
+    it("fails where a kernel does, and goes on with the next replay", () => {
+      const ints = (...values: ReadonlyArray<number>) =>
+        addon.fromHost(Int32Array.from(values), [values.length], 3, "cpu")
+      const [heads, keys, values] = [matrix(1, 8, (i) => i), ...[0, 1].map(() => matrix(1, 8, () => 0))] as const
+      const cache = [keys, values].map((handle) => call("reshape", "", handle, [1, 1, 8]) as Handle) as [Handle, Handle]
+      const [angles, place, slot] = [matrix(1, 4, () => 0), ints(0), ints(0)]
+      const { output, work } = recorded(() => {
+        const room = call("empty", "memory_format", [1, 8], FLOAT32) as Handle
+        addon.cacheHeads(heads, heads, heads, angles, angles, place, slot, room, ...cache)
+        return call("reshape", "", room, [8]) as Handle
+      })
+      addon.write(place, Int32Array.of(1))
+      expect(() => addon.recordReplay(work)).toThrow(/cacheHeads.*outside its tables/)
+      addon.write(place, Int32Array.of(0))
+      expect(addon.recordReplay(work)).toBe(true)
+      expect(read(output)).toHaveLength(8)
+    })
+  })
+
   it("names the operator that fails in a replay", () => {
     const index = addon.fromHost(Int32Array.of(1), [1], 3, "cpu")
     const { work } = recorded(() => call("index_select", "", vector(1, 2), 0, index) as Handle)
