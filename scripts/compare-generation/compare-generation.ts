@@ -35,6 +35,8 @@ const { values: flags } = parseArgs({
     "new-tokens": { type: "string", default: "64" },
     sampling: { type: "string", default: "0:1,0.8:0.95" },
     threads: { type: "string", default: "2" },
+    // rows of a step that drafted tokens may fill; the engine's own number when absent
+    "draft-rows": { type: "string" },
     rounds: { type: "string", default: "3" }
   }
 })
@@ -127,7 +129,8 @@ const program = Effect.gen(function* () {
   const length = Number(flags.prompt) + Number(flags["new-tokens"])
   const model = randomModel(shape, length + 16, 0)
   const python = transformers()
-  const options = { maxRows: most, maxBatchTokens: 32_768, cacheTokens: (most + 1) * (length + 32) }
+  const draftRows = flags["draft-rows"] === undefined ? undefined : Number(flags["draft-rows"])
+  const options = { maxRows: most, maxBatchTokens: 32_768, cacheTokens: (most + 1) * (length + 32), draftRows }
   yield* Effect.gen(function* () {
     for (const task of tasks) yield* compared(task, python.time)
   }).pipe(Effect.provide(Generator.layerModel(model, options)), Effect.ensuring(Effect.sync(python.end)))

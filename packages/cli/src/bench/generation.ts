@@ -37,7 +37,13 @@ export const measureGeneration = Effect.fnUntraced(function* (task: GenerationTa
     Effect.sync(() => randomModel(shape, prompt + newTokens, seed)),
     ({ dispose }) => Effect.sync(dispose)
   )
-  const options = { maxRows: batch, maxBatchTokens: 32_768, cacheTokens: (batch + 1) * (prompt + newTokens + 32) }
+  // without drafts, so that a step is one token of each row
+  const options = {
+    maxRows: batch,
+    maxBatchTokens: 32_768,
+    cacheTokens: (batch + 1) * (prompt + newTokens + 32),
+    draftRows: 0
+  }
   return yield* Effect.gen(function* () {
     const run = (count: number) => timed(task, count)
     yield* run(newTokens)

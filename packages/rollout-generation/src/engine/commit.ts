@@ -1,6 +1,6 @@
-import { finishRow, type Group, isScored, knownTokens, type SampleRow, tellScores } from "./group.ts"
+import { countAhead, finishRow, type Group, isScored, knownTokens, type SampleRow, tellScores } from "./group.ts"
 import type { Scheduler } from "./scheduler.ts"
-import type { Flight, Pass, StepResult } from "./step.ts"
+import type { Flight, StepResult } from "./step.ts"
 
 /** What a step did, for counters. */
 export interface Committed {
@@ -13,26 +13,44 @@ export const commitStep = (scheduler: Scheduler, { passes, plan }: Flight): Comm
   const results = passes.map(({ drawn, ids, read, version }) => {
     const result = read()
     ids.dispose()
-    for (const row of drawn) row.ahead -= 1
+    countAhead(drawn, -1)
     scorePrompts(result)
     return { result, version }
   })
   for (const { row } of plan.feeds) {
     if (row.kind === "prefix" && row.held === knownTokens(row)) scheduler.settle(row)
   }
-  for (const { result, version } of results) takeTokens(scheduler, result, version)
+  const taken: Taken = new Map()
+  for (const { result, version } of results) takeTokens(scheduler, result, version, taken)
+  for (const [row, draft] of plan.drafts) {
+    row.drafts.learn(Math.max(0, (taken.get(row) ?? 0) - 1), draft.length)
+  }
   const fed = plan.feeds.reduce((sum, { count }) => sum + count, 0)
-  const drawn = results.reduce((sum, { result }) => sum + result.drawn.length, 0)
-  return { promptTokens: fed - drawn, sampledTokens: drawn }
+  const drawing = results.flatMap(({ result }) => result.drawn.filter(({ drafted }) => drafted === 0))
+  return {
+    promptTokens: fed - drawing.length,
+    sampledTokens: [...taken.values()].reduce((sum, count) => sum + count, 0)
+  }
 }
 
-const takeTokens = (scheduler: Scheduler, result: StepResult, version: Pass["version"]): void => {
+/** Tokens that rows got in a step. */
+type Taken = Map<SampleRow, number>
+
+const takeTokens = (scheduler: Scheduler, result: StepResult, version: number, taken: Taken): void => {
   const broken = new Set<Group>()
-  result.drawn.forEach((row, i) => {
+  result.drawn.forEach(({ after, drafted, row }, i) => {
     // a row that ended while the host was a step behind
     if (row.group.gone || row.state !== "running") return
-    if (result.ids[i]! < 0) broken.add(row.group)
-    else takeToken(scheduler, row, result, i, version)
+    // a draft that was not drawn, and what stands behind it
+    if (drafted > 0 && (taken.get(row) !== drafted || row.ids.at(-1) !== after)) return
+    if (result.ids[i]! < 0) {
+      broken.add(row.group)
+      return
+    }
+    taken.set(row, drafted + 1)
+    // keys and values of a draft that was drawn are in the cache
+    if (drafted > 0) row.held += 1
+    takeToken(scheduler, row, result, i, version)
   })
   for (const group of broken) {
     scheduler.drop(group)
@@ -47,7 +65,7 @@ const takeToken = (scheduler: Scheduler, row: SampleRow, result: StepResult, i: 
     samplingLogProb: result.samplingLogProbs[i]!,
     policyLogProb: result.policyLogProbs[i]!,
     policyVersion: version,
-    topLogProbs: result.top.get(row) ?? []
+    topLogProbs: result.top.get(i) ?? []
   }
   const index = row.ids.push(token.id) - 1
   row.samplingLogProbs.push(token.samplingLogProb)

@@ -9,6 +9,7 @@ import type {
   StopMatch,
   TokenLogProb
 } from "../request.ts"
+import type { RowDrafts } from "./row-drafts.ts"
 import type { TokenRules } from "./token-rules.ts"
 
 /** Who is told what becomes of a group. Called in the middle of a step: it must be quick and must not throw. */
@@ -68,6 +69,7 @@ export interface SampleRow extends Sequence {
   readonly sample: number
   readonly stream: RandomStream
   readonly rules: TokenRules
+  readonly drafts: RowDrafts
   /** One that waits and has pages was halted. */
   state: "waiting" | "running" | "done"
   readonly ids: Array<number>
@@ -81,10 +83,24 @@ export interface SampleRow extends Sequence {
 
 export type Row = PrefixRow | SampleRow
 
+/** A token to draw for a row. */
+export interface Draw {
+  readonly row: SampleRow
+  /** Drafted tokens before it. */
+  readonly drafted: number
+  /** The last of them. */
+  readonly after?: number | undefined
+}
+
 /** Prompt scores while they are being made; `known` tokens have one. */
 interface Scores extends PromptScores {
   readonly topLogProbs: Array<ReadonlyArray<TokenLogProb>>
   known: number
+}
+
+/** Counts the tokens that rows are sure to get as drawn and not read, or no longer so. */
+export const countAhead = (drawn: ReadonlyArray<Draw>, by: 1 | -1): void => {
+  for (const { drafted, row } of drawn) if (drafted === 0) row.ahead += by
 }
 
 /** Places before the first token of every row of the group. */

@@ -4,6 +4,7 @@ import { philoxStream } from "@plumbline/runtime"
 import { roomOf } from "../request-limits.ts"
 import type { GenerationRequest } from "../request.ts"
 import type { Caller, Group, GroupListener, SampleRow } from "./group.ts"
+import { rowDrafts } from "./row-drafts.ts"
 import { tokenRules } from "./token-rules.ts"
 
 export interface GroupContext {
@@ -47,6 +48,7 @@ export const makeGroup = (
       sample,
       stream: philoxStream(seed, `sample/${sample}`),
       rules: tokenRules(request, tokenizer),
+      drafts: rowDrafts(model.config.vocabulary),
       state: "waiting",
       ids: [],
       ahead: 0,

@@ -1,6 +1,6 @@
 import { type HostNumbers, type Tensor2D, topLogProbs } from "@plumbline/runtime"
 import type { TokenLogProb } from "../request.ts"
-import type { Group, SampleRow } from "./group.ts"
+import type { Draw, Group } from "./group.ts"
 import type { PromptToken, StepResult } from "./step.ts"
 
 const alternativesOf = ({ request }: Group): number => request.topLogProbs ?? 0
@@ -8,10 +8,10 @@ const alternativesOf = ({ request }: Group): number => request.topLogProbs ?? 0
 /**
  * What a step tells beside the tokens that it drew: their alternatives, and scores of prompts; undefined where nobody asks.
  *
- * @param logits [N, V], of the drawn rows, then of the tokens to score
+ * @param logits [N, V], of the drawn tokens, then of the tokens to score
  */
-export const rankLogits = (logits: Tensor2D, drawn: ReadonlyArray<SampleRow>, scored: ReadonlyArray<PromptToken>) => {
-  const reporting = drawn.flatMap((row, i) => (alternativesOf(row.group) > 0 ? [{ row, i }] : []))
+export const rankLogits = (logits: Tensor2D, drawn: ReadonlyArray<Draw>, scored: ReadonlyArray<PromptToken>) => {
+  const reporting = drawn.flatMap(({ row }, i) => (alternativesOf(row.group) > 0 ? [{ row, i }] : []))
   if (reporting.length + scored.length === 0) return undefined
   const wanted = [...reporting.map(({ row }) => row.group), ...scored.map(({ prefix }) => prefix.group)].map(
     alternativesOf
@@ -36,7 +36,7 @@ export const rankLogits = (logits: Tensor2D, drawn: ReadonlyArray<SampleRow>, sc
           logProb: tops[i * width + k]!
         }))
       return {
-        top: new Map(reporting.map(({ row }, i) => [row, topOf(i)])),
+        top: new Map(reporting.map(({ i }, place) => [i, topOf(place)])),
         scored: scored.map((token, s) => {
           const i = reporting.length + s
           return { ...token, logProb: ofTargets[i]!, top: topOf(i) }

@@ -1,11 +1,11 @@
 import { DRAW_WIDTH, type LogitEdits, type SamplingRows, type TokenLists } from "@plumbline/runtime"
-import { drawnTokens, type SampleRow } from "./group.ts"
+import { type Draw, drawnTokens } from "./group.ts"
 
-/** How each row draws its next token. */
-export const samplingRows = (rows: ReadonlyArray<SampleRow>): SamplingRows => ({
-  draws: draws(rows),
-  edits: logitEdits(rows),
-  allowed: allowedTokens(rows)
+/** How each token is drawn. */
+export const samplingRows = (drawn: ReadonlyArray<Draw>): SamplingRows => ({
+  draws: draws(drawn),
+  edits: logitEdits(drawn),
+  allowed: allowedTokens(drawn)
 })
 
 /** What lies beyond does what these do, but float32 could not be divided or multiplied by it. */
@@ -13,13 +13,13 @@ const [LEAST, MOST] = [2 ** -100, 2 ** 100]
 
 const bounded = (factor: number): number => Math.min(MOST, Math.max(LEAST, factor))
 
-const draws = (rows: ReadonlyArray<SampleRow>): Float32Array => {
-  const numbers = new Float32Array(rows.length * DRAW_WIDTH)
-  rows.forEach((row, i) => {
-    const { minP, temperature, topK, topP } = row.group.request.sampling
+const draws = (drawn: ReadonlyArray<Draw>): Float32Array => {
+  const numbers = new Float32Array(drawn.length * DRAW_WIDTH)
+  drawn.forEach((draw, i) => {
+    const { minP, temperature, topK, topP } = draw.row.group.request.sampling
     const greedy = temperature === 0
     numbers.set(
-      [greedy ? 0 : uniformOf(row), greedy ? 0 : bounded(temperature), topK, Math.max(LEAST, topP), minP],
+      [greedy ? 0 : uniformOf(draw), greedy ? 0 : bounded(temperature), topK, Math.max(LEAST, topP), minP],
       i * DRAW_WIDTH
     )
   })
@@ -27,10 +27,13 @@ const draws = (rows: ReadonlyArray<SampleRow>): Float32Array => {
 }
 
 /** In [0, 1), of the row's stream and the token's place alone; 24 bits, which float32 holds exactly. */
-const uniformOf = (row: SampleRow): number => (row.stream.uint32(drawnTokens(row)) >>> 8) / 2 ** 24
+const uniformOf = (draw: Draw): number => (draw.row.stream.uint32(tokensBefore(draw)) >>> 8) / 2 ** 24
 
-const logitEdits = (rows: ReadonlyArray<SampleRow>): LogitEdits | undefined => {
-  const edits = rows.map((row) => row.rules.edits(drawnTokens(row)))
+/** Tokens of the response before it. */
+const tokensBefore = ({ drafted, row }: Draw): number => drawnTokens(row) + drafted
+
+const logitEdits = (drawn: ReadonlyArray<Draw>): LogitEdits | undefined => {
+  const edits = drawn.map((draw) => draw.row.rules.edits(tokensBefore(draw)))
   if (edits.every((row) => row === undefined)) return undefined
   const lists = tokenLists(edits.map((row) => (row === undefined ? NONE : Int32Array.from(row.keys()))))
   const values = new Float32Array(2 * lists.ids.length)
@@ -45,8 +48,8 @@ const logitEdits = (rows: ReadonlyArray<SampleRow>): LogitEdits | undefined => {
   return { ...lists, values }
 }
 
-const allowedTokens = (rows: ReadonlyArray<SampleRow>): TokenLists | undefined => {
-  const allowed = rows.map(({ group }) => group.allowed)
+const allowedTokens = (drawn: ReadonlyArray<Draw>): TokenLists | undefined => {
+  const allowed = drawn.map(({ row }) => row.group.allowed)
   return allowed.every((row) => row === undefined) ? undefined : tokenLists(allowed.map((row) => row ?? NONE))
 }
 

@@ -7,7 +7,14 @@ import { makeScheduler } from "./scheduler.ts"
 const modelOf = (vocabulary: number) =>
   ({ config: { vocabulary }, contextTokens: 1000, prefix: undefined }) as unknown as SteppedModel
 
-const options = { tokenizer: undefined, maxRows: 8, maxBatchTokens: 1000, pageSize: 16, scoredLogits: 2 ** 19 }
+const options = {
+  tokenizer: undefined,
+  maxRows: 8,
+  maxBatchTokens: 1000,
+  pageSize: 16,
+  scoredLogits: 2 ** 19,
+  draftRows: 0
+}
 const listener = { onDone: () => {}, onFailed: () => {} }
 
 /** Tokens of each step until the prompts of six requests are computed. */

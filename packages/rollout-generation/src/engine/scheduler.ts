@@ -1,6 +1,7 @@
 import type { SteppedModel } from "@plumbline/models"
 import type { GenerationRequest } from "../request.ts"
 import { admitRows, isDue, oldest } from "./admission.ts"
+import { type Drafts, draftRows } from "./draft-rows.ts"
 import {
   finishRow,
   type Group,
@@ -30,11 +31,14 @@ export interface SchedulerOptions extends GroupContext {
   readonly pageSize: number
   /** Logits of scored tokens in a step, or those of one token where it has more. */
   readonly scoredLogits: number
+  /** Rows in a step with drafts, at most; 0 for none. */
+  readonly draftRows: number
 }
 
 /** What the next step computes. */
 export interface Plan {
   readonly feeds: ReadonlyArray<{ readonly row: Row; readonly count: number }>
+  readonly drafts: Drafts
   /** Pages to copy before it. */
   readonly copies: ReadonlyArray<readonly [from: number, to: number]>
 }
@@ -125,7 +129,8 @@ const settle = (ledger: Ledger, row: Row): void => {
   if (pendingRows(row.group).length === 0 && row.group.prefix?.state === "ready") dropPrefix(ledger, row.group)
 }
 
-const plan = (ledger: Ledger, { maxBatchTokens, maxRows, scoredLogits }: SchedulerOptions): Plan => {
+const plan = (ledger: Ledger, options: SchedulerOptions): Plan => {
+  const { maxBatchTokens, maxRows, scoredLogits } = options
   const { copies, feeds, running } = ledger
   feeds.clear()
   copies.clear()
@@ -154,7 +159,8 @@ const plan = (ledger: Ledger, { maxBatchTokens, maxRows, scoredLogits }: Schedul
     admit(oldest)
     if (feeds.size > 0) break
   }
-  return { feeds: Array.from(feeds, ([row, count]) => ({ row, count })), copies: [...copies.values()] }
+  const drafts = draftRows(ledger, options.draftRows)
+  return { feeds: Array.from(feeds, ([row, count]) => ({ row, count })), drafts, copies: [...copies.values()] }
 }
 
 const rowsInTurn = (rows: Iterable<Row>): ReadonlyArray<Row> => inTurn(rows).map(({ row }) => row)

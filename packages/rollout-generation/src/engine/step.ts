@@ -9,23 +9,23 @@ import {
   tf
 } from "@plumbline/runtime"
 import type { TokenLogProb } from "../request.ts"
-import { knownTokens, placesBefore, type PrefixRow, type Row, type SampleRow, tokenAt } from "./group.ts"
+import { type Draw, knownTokens, placesBefore, type PrefixRow, type Row, tokenAt } from "./group.ts"
 import { rankLogits } from "./rank-logits.ts"
 import { samplingRows } from "./sampling-rows.ts"
 import type { Plan } from "./scheduler.ts"
 
 /** What a step made; host data. */
 export interface StepResult {
-  /** Rows that drew a token, in the order of the arrays. */
-  readonly drawn: ReadonlyArray<SampleRow>
+  /** In the order of the arrays; of a row those after more drafted tokens later. */
+  readonly drawn: ReadonlyArray<Draw>
   /** [S] int32; −1 where nothing could be drawn */
   readonly ids: Int32Array
   /** [S] float32, nats */
   readonly samplingLogProbs: Float32Array
   /** [S] float32, nats */
   readonly policyLogProbs: Float32Array
-  /** Of each row that reports alternatives. */
-  readonly top: ReadonlyMap<SampleRow, ReadonlyArray<TokenLogProb>>
+  /** Alternatives of drawn tokens, where they are reported, by their places in the arrays. */
+  readonly top: ReadonlyMap<number, ReadonlyArray<TokenLogProb>>
   readonly scored: ReadonlyArray<ScoredToken>
 }
 
@@ -52,7 +52,7 @@ export interface Pass {
   readonly model: SteppedModel
   /** Of the weights that it reads. */
   readonly version: number
-  readonly drawn: ReadonlyArray<SampleRow>
+  readonly drawn: ReadonlyArray<Draw>
   /** [S] int32, the drawn tokens on the device. */
   readonly ids: Tensor1D
   /** Waits for it. To be called once. */
@@ -66,7 +66,7 @@ export interface Pass {
  * @param before the step whose drawn tokens are not read yet, where there is one
  */
 export const launchStep = (cache: KeyValueCache, plan: Plan, before: Flight | undefined): Flight => {
-  const { copies, feeds } = plan
+  const { copies, drafts, feeds } = plan
   if (copies.length > 0) {
     const [from, to] = [copies.map(([page]) => page), copies.map(([, page]) => page)]
     copyPages(cache, from, to)
@@ -75,19 +75,46 @@ export const launchStep = (cache: KeyValueCache, plan: Plan, before: Flight | un
   const passes = Array.from(models, (model) => {
     const own = models.size === 1 ? feeds : feeds.filter(({ row }) => row.group.model === model)
     const unread = before?.passes.find((pass) => pass.model === model)
-    return launchPass(model, cache, own, unread)
+    return launchPass(model, cache, fedRows(own, drafts), unread)
   })
   return { plan, passes }
 }
 
+/** A row of the model: tokens that a sequence has and the cache has not, or one that is a draft. */
+interface Fed {
+  readonly row: Row
+  /** Place of the first. */
+  readonly from: number
+  readonly count: number
+  /** Drafted tokens of the sequence up to here. */
+  readonly drafted: number
+  /** The draft's. */
+  readonly token?: number | undefined
+}
+
+const fedRows = (feeds: Plan["feeds"], drafts: Plan["drafts"]): ReadonlyArray<Fed> =>
+  feeds.flatMap(({ count, row }): ReadonlyArray<Fed> => {
+    const behind = row.held + count
+    const tried = ((row.kind === "sample" && drafts.get(row)) || NO_DRAFT).map((token, i) => ({
+      row,
+      from: behind + i,
+      count: 1,
+      drafted: i + 1,
+      token
+    }))
+    return [{ row, from: row.held, count, drafted: 0 }, ...tried]
+  })
+
+const NO_DRAFT: ReadonlyArray<number> = []
+
 const launchPass = (
   model: SteppedModel,
   cache: KeyValueCache,
-  feeds: Plan["feeds"],
+  fed: ReadonlyArray<Fed>,
   before: Pass | undefined
 ): Pass => {
-  const rows = before === undefined ? newTokens(feeds) : withUnread(newTokens(feeds), unreadTokens(feeds, before))
-  const wanted = wantedLogits(feeds, rows.starts)
+  const rows = before === undefined ? newTokens(fed) : withUnread(newTokens(fed), unreadTokens(fed, before))
+  const wanted = wantedLogits(fed, rows.starts)
   let pass: Pass | undefined
   // tidy looks for tensors in all that it is given back, row by row and number by number
   tf.tidy(() => {
@@ -115,51 +142,51 @@ const withUnread = (rows: CachedRows, drawn: DrawnTokens): CachedRows => {
   return { ...rows, tokens: drawn.source.map((from) => Math.max(0, ids[from]!)) }
 }
 
-const unreadTokens = (feeds: Plan["feeds"], { drawn, ids }: Pass): DrawnTokens => {
-  const places = new Map<Row, number>(drawn.map((row, i) => [row, i]))
-  return { ids, source: Int32Array.from(feeds, ({ row }) => places.get(row)!) }
+const unreadTokens = (fed: ReadonlyArray<Fed>, { drawn, ids }: Pass): DrawnTokens => {
+  const places = new Map<Row, number>(drawn.map(({ row }, i) => [row, i]))
+  return { ids, source: Int32Array.from(fed, ({ row }) => places.get(row)!) }
 }
 
 interface Wanted {
   /** Flat positions whose logits are wanted: of `drawn` first, of `scored` after them. */
   readonly index: ReadonlyArray<number>
-  readonly drawn: ReadonlyArray<SampleRow>
+  readonly drawn: ReadonlyArray<Draw>
   readonly scored: ReadonlyArray<PromptToken>
 }
 
-const newTokens = (feeds: Plan["feeds"]): CachedRows => {
-  const total = feeds.reduce((sum, { count }) => sum + count, 0)
-  const width = feeds.reduce((most, { row }) => Math.max(most, row.pages.length), 1)
+const newTokens = (fed: ReadonlyArray<Fed>): CachedRows => {
+  const total = fed.reduce((sum, { count }) => sum + count, 0)
+  const width = fed.reduce((most, { row }) => Math.max(most, row.pages.length), 1)
   const rows = {
     tokens: new Int32Array(total),
     positions: new Int32Array(total),
-    starts: new Int32Array(feeds.length),
-    lengths: Int32Array.from(feeds, ({ count }) => count),
-    table: new Int32Array(feeds.length * width),
+    starts: new Int32Array(fed.length),
+    lengths: Int32Array.from(fed, ({ count }) => count),
+    table: new Int32Array(fed.length * width),
     width,
-    held: Int32Array.from(feeds, ({ row }) => row.held)
+    held: Int32Array.from(fed, ({ from }) => from)
   }
   let next = 0
-  feeds.forEach(({ count, row }, r) => {
+  fed.forEach(({ count, from, row, token }, r) => {
     rows.starts[r] = next
     rows.table.set(row.pages, r * width)
-    for (let t = row.held; t < row.held + count; t++) {
-      rows.tokens[next] = tokenAt(row, t)
+    for (let t = from; t < from + count; t++) {
+      rows.tokens[next] = token ?? tokenAt(row, t)
       rows.positions[next++] = t
     }
   })
   return rows
 }
 
-const wantedLogits = (feeds: Plan["feeds"], starts: Int32Array): Wanted => {
-  const drawn: Array<SampleRow> = []
+const wantedLogits = (fed: ReadonlyArray<Fed>, starts: Int32Array): Wanted => {
+  const drawn: Array<Draw> = []
   const scored: Array<PromptToken> = []
   const places: Array<number> = []
   const scoredPlaces: Array<number> = []
-  feeds.forEach(({ count, row }, r) => {
+  fed.forEach(({ count, drafted, from, row, token }, r) => {
     if (row.kind === "sample") {
-      if (row.held + count < knownTokens(row)) return
-      drawn.push(row)
+      if (from + count < knownTokens(row)) return
+      drawn.push({ row, drafted, after: token })
       places.push(starts[r]! + count - 1)
     } else if (row.group.scores !== undefined) {
       for (let i = 0; i < count; i++) {
@@ -177,7 +204,7 @@ const NOTHING = { ids: new Int32Array(0), samplingLogProbs: new Float32Array(0),
 
 const NOT_RANKED: Pick<StepResult, "scored" | "top"> = { top: new Map(), scored: [] }
 
-const sampledRows = (logits: Tensor2D, drawn: ReadonlyArray<SampleRow>) => {
+const sampledRows = (logits: Tensor2D, drawn: ReadonlyArray<Draw>) => {
   const own = drawn.length === logits.shape[0] ? logits : tf.slice(logits, [0, 0], [drawn.length, -1])
   const { ids, policyLogProbs, samplingLogProbs } = sampleTokens(own, samplingRows(drawn))
   return {

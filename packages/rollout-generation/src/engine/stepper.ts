@@ -1,5 +1,6 @@
 import type { SteppedModel, KeyValueCache } from "@plumbline/models"
 import { type Committed, commitStep } from "./commit.ts"
+import { countAhead } from "./group.ts"
 import type { Roots } from "./roots.ts"
 import type { Scheduler } from "./scheduler.ts"
 import { type Flight, launchStep } from "./step.ts"
@@ -32,7 +33,7 @@ export const makeStepper = (
     if (plan.feeds.length === 0) return undefined
     const flight = launchStep(cache, plan, before)
     for (const { count, row } of plan.feeds) row.held += count
-    for (const { drawn } of flight.passes) for (const row of drawn) row.ahead += 1
+    for (const { drawn } of flight.passes) countAhead(drawn, 1)
     return flight
   }
   const commit = (flight: Flight | undefined): void => {

@@ -12,7 +12,15 @@ const model = { config: { vocabulary: 32 }, contextTokens: 1000, prefix: undefin
 /** A scheduler whose steps compute nothing: every row that is fed up to its last token draws a 0. */
 const simulated = (pages: number, options: Partial<SchedulerOptions> = {}) => {
   const pool = pagePool(pages)
-  const all = { tokenizer: undefined, maxRows: 8, maxBatchTokens: 1000, pageSize: 4, scoredLogits: 2 ** 19, ...options }
+  const all = {
+    tokenizer: undefined,
+    maxRows: 8,
+    maxBatchTokens: 1000,
+    pageSize: 4,
+    scoredLogits: 2 ** 19,
+    draftRows: 0,
+    ...options
+  }
   const scheduler = makeScheduler(pool, new Map(), all)
   const done: Array<Group> = []
   const fed = { tokens: 0, steps: 0 }
