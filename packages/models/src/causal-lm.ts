@@ -84,7 +84,7 @@ export const causalLM = (parts: CausalLMParts): CausalLM => {
       tf.tidy(() => {
         if (!isRecordable(config, rows, index)) {
           if (rows.drawn !== undefined) throw new TypeError("tokens on the device are for recorded steps only")
-          return logitsAt(body.step(rows, cache), index)
+          return linear(body.step(rows, cache, index), outputMatrix())
         }
         const read = [...parameters.values(), ...variables]
         return replayStep(rows, cache, weights, read, (numbers, shape) =>

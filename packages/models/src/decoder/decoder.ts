@@ -1,6 +1,7 @@
 import {
   attention,
   embedding,
+  gatherRows,
   recomputed,
   rotaryAngles,
   rotaryHeads,
@@ -11,6 +12,7 @@ import {
 } from "@plumbline/runtime"
 import type { TokenRows } from "@plumbline/data"
 import type { DecoderConfig } from "../config/decoder-config.ts"
+import { askedTokens } from "./asked-tokens.ts"
 import { type Attend, attentionLayer } from "./attention-layer.ts"
 import {
   attendThroughCache,
@@ -32,8 +34,13 @@ export interface Decoder {
   /** [N, D] after the final norm; differentiable. Tokens outside the rows are padding: their states mean nothing. */
   readonly hiddenStates: (rows: TokenRows) => Tensor2D
   readonly createCache: (pages: number, pageSize: number) => KeyValueCache
-  /** Hidden states of new tokens, [N, D], which the cache then holds; not differentiable. */
-  readonly step: (rows: CachedRows, cache: KeyValueCache) => Tensor2D
+  /**
+   * Feeds new tokens, which the cache then holds; not differentiable.
+   *
+   * @param index [M] flat positions
+   * @returns     [M, D] hidden states there
+   */
+  readonly step: (rows: CachedRows, cache: KeyValueCache, index: Int32Array) => Tensor2D
   /**
    * Writes the keys and values of what stands before every row into pages of the cache, which rows then begin with.
    *
@@ -78,10 +85,13 @@ export const decoder = (
       return leave(states)
     },
     createCache: (pages, pageSize) => createKeyValueCache(config, pages, pageSize),
-    step: (rows, cache) =>
+    step: (rows, cache, index) =>
       tf.tidy(() => {
-        const attend = attendThroughCache({ scale, windows }, cache, rows)
-        return forward(config, weights, startOf(config, weights, rows, rows.positions), { attend, run: taped })
+        const asked = askedTokens(rows, index)
+        const attend = attendThroughCache({ scale, windows }, cache, rows, asked)
+        const start = startOf(config, weights, rows, rows.positions)
+        const states = forward(config, weights, start, { attend, asked: asked?.tokens, run: taped })
+        return gatherRows(states, asked?.index ?? index)
       }),
     fillPrefix: (cache, pages) => {
       if (prefix === undefined) return
@@ -112,6 +122,8 @@ type Block = (stream: Residual, angles: RotaryAngles) => Residual
 /** What differs between the ways through the blocks. */
 interface Pass {
   readonly attend: Attend
+  /** [M] ascending flat positions of the states that go through the last block behind its keys and values; all when absent. */
+  readonly asked?: Int32Array | undefined
   /** Whether the pass is recorded, to run again on other values; false when absent. */
   readonly isRecorded?: boolean
   /** Which parameters are there only while they are read; none when absent. */
@@ -190,7 +202,7 @@ const block = (
   layer: number,
   stream: Residual,
   angles: RotaryAngles,
-  { attend, isRecorded = false }: Pass
+  { asked, attend, isRecorded = false }: Pass
 ): Residual => {
   const {
     family: { names },
@@ -199,7 +211,8 @@ const block = (
   const prefix = names.layer(layer)
   const before = normed(config, weights, `${prefix}.${names.attentionNorm}`, stream)
   const attended = attentionLayer(config, weights, layer, before.normed, angles, attend)
-  const between = normed(config, weights, `${prefix}.${names.mlpNorm}`, { x: before.sum, addend: attended })
+  const x = asked === undefined || layer < config.layers - 1 ? before.sum : gatherRows(before.sum, asked)
+  const between = normed(config, weights, `${prefix}.${names.mlpNorm}`, { x, addend: attended })
   return {
     x: between.sum,
     addend: mlps[layer]!.apply(weights, `${prefix}.${names.mlp}`, between.normed, { isRecorded })

@@ -6,6 +6,7 @@ import {
   type Replayed,
   type RotaryAngles,
   rotaryHeads,
+  type RowSpans,
   type Tensor,
   type Tensor1D,
   type Tensor3D,
@@ -14,6 +15,7 @@ import {
 } from "@plumbline/runtime"
 import type { TokenRows } from "@plumbline/data"
 import type { DecoderConfig } from "../config/decoder-config.ts"
+import type { AskedTokens } from "./asked-tokens.ts"
 import type { Attend } from "./attention-layer.ts"
 import type { Weights } from "./weights.ts"
 
@@ -93,20 +95,24 @@ const zeros = (shape: [number, number, number]): Tensor3D => tf.fill(shape, 0)
 /**
  * Attention of new tokens over the cache and themselves. Each layer's keys and values are written into the cache as
  * it is reached. A span of length 0 leaves its row as it is.
+ *
+ * @param asked tokens that attend in the last layer; all when absent
  */
 export const attendThroughCache = (
   { scale, windows }: { readonly scale: number; readonly windows: DecoderConfig["windows"] },
   cache: KeyValueCache,
-  rows: CachedRows
+  rows: CachedRows,
+  asked?: AskedTokens
 ): Attend => {
   const spans = {
-    queries: rows,
     table: rows.table,
     width: rows.width,
     lengths: rows.held.map((held, row) => held + rows.lengths[row]!),
     pageSize: cache.pageSize
   }
-  const paged = pagedRows(spans, cache.pages * cache.pageSize)
+  const pagedFor = (queries: RowSpans) => pagedRows({ ...spans, queries }, cache.pages * cache.pageSize)
+  const all = { paged: pagedFor(rows), of: (q: Tensor3D) => q }
+  const last = asked && { paged: pagedFor(asked.queries), of: (q: Tensor3D) => gatherSlots(q, asked.tokens) }
   const { slots, tokens } = newSlots(cache, rows)
   const write = (target: Tensor3D, values: Tensor3D): Tensor3D => {
     const source = tokens === undefined ? values : gatherSlots(values, tokens)
@@ -117,7 +123,8 @@ export const attendThroughCache = (
     const held = cache.layers[layer]!
     held.keys = write(held.keys, k)
     held.values = write(held.values, v)
-    return pagedAttention(q, held.keys, held.values, { rows: paged, scale, window: windows[layer] })
+    const { of, paged } = (layer === cache.layers.length - 1 ? last : undefined) ?? all
+    return pagedAttention(of(q), held.keys, held.values, { rows: paged, scale, window: windows[layer] })
   }
 }
 

@@ -45,14 +45,11 @@ const tokenized = (ids: ReadonlyArray<number>): TokenizedRow => ({
 const worst = (a: ArrayLike<number>, b: ArrayLike<number>) =>
   Array.from(a).reduce((most, value, i) => Math.max(most, Math.abs(value - b[i]!)), a.length === b.length ? 0 : NaN)
 
+const range = (from: number, to: number) => Int32Array.from({ length: to - from }, (_, i) => from + i)
+
 /** Logits of every token of the row that begins at `start`. */
 const rowLogits = (model: CausalLM, rows: TokenRows, start: number) =>
-  values(
-    model.logits(
-      rows,
-      Int32Array.from(row, (_, t) => start + t)
-    )
-  )
+  values(model.logits(rows, range(start, start + row.length)))
 
 const values = (tensor: Tensor) => {
   const read = tensor.dataSync()
@@ -107,6 +104,40 @@ describe.for(models)("rows of %s", ([, make]) => {
     }
     model.dispose()
   })
+
+  check("have the same logits whichever of their tokens are wanted, and so have tokens after them", () => {
+    const model = make()
+    const [other] = neighbours as [Array<number>]
+    const own = [rowLogits(model, wholeRows(row), 0), values(model.logits(wholeRows(other), range(0, 9)))] as const
+    const { vocabulary } = model.config
+    const logitsOf = (which: 0 | 1, t: number) => own[which].subarray(t * vocabulary, (t + 1) * vocabulary)
+    const prompts = collate([tokenized(other.slice(0, 8)), tokenized(row.slice(0, 6))], {
+      layout: "padded-right",
+      padId: 31
+    })
+    // the first row has places 0 to 7, the second 8 to 13, then come two of padding
+    const wanted: ReadonlyArray<ReadonlyArray<number>> = [[13], [7], [12, 10, 12], [13, 3], [0], [14], [14, 9]]
+    for (const places of wanted) {
+      const cache = fixedRows(model, 2, 9)
+      const step = values(cache.step(prompts, Int32Array.from(places)))
+      places.forEach((place, i) => {
+        if (place > 13) return
+        const logits = step.slice(i * vocabulary, (i + 1) * vocabulary)
+        const expected = place < 8 ? logitsOf(1, place) : logitsOf(0, place - 8)
+        expect(worst(logits, expected), `${place} of ${places.join()}`).toBeLessThanOrEqual(1e-5)
+      })
+      const next = {
+        tokens: Int32Array.of(other[8]!, row[6]!),
+        positions: Int32Array.of(8, 6),
+        starts: Int32Array.of(0, 1),
+        lengths: Int32Array.of(1, 1)
+      }
+      const after = values(cache.step(next, Int32Array.of(1, 0)))
+      expect(worst(after, [...logitsOf(0, 6), ...logitsOf(1, 8)]), places.join()).toBeLessThanOrEqual(1e-5)
+      cache.dispose()
+    }
+    model.dispose()
+  })
 })
 
 describe("cache", () => {
@@ -147,6 +178,15 @@ describe("cache", () => {
     cache.lengths[0] = 0
     const again = values(cache.step(wholeRows(row), Int32Array.of(6)))
     expect(worst(again, values(model.logits(wholeRows(row), Int32Array.of(6))))).toBeLessThanOrEqual(1e-5)
+    cache.dispose()
+    model.dispose()
+  })
+
+  check("refuses to answer for a token that was not fed", () => {
+    const model = tinyModel(5)
+    const cache = fixedRows(model, 1, 9)
+    expect(() => cache.step(wholeRows(row), Int32Array.of(7))).toThrow("token 7 of 7 is wanted")
+    expect(() => cache.step(wholeRows(row), Int32Array.of(6, -1))).toThrow("token -1 of 7 is wanted")
     cache.dispose()
     model.dispose()
   })

@@ -53,7 +53,7 @@ const keysValuesOf = ({ config, weights }: Adaptable, ids: Int32Array): Float32A
     width: 1,
     held: Int32Array.of(0)
   }
-  body.step(rows, cache).dispose()
+  body.step(rows, cache, Int32Array.of(ids.length - 1)).dispose()
   const width = keyWidth(config)
   const values = new Float32Array(ids.length * config.layers * 2 * width)
   cache.layers.forEach(({ keys, values: held }, layer) =>
