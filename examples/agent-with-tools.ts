@@ -85,7 +85,8 @@ const program = Effect.gen(function* () {
 })
 
 await program.pipe(
-  Effect.provide(Generator.layerEngine()),
+  // a turn goes on from the pages of the one before
+  Effect.provide(Generator.layerEngine({ prefixCaching: true })),
   Effect.provide([data, Policy.layerNew(table, 0)]),
   Effect.provide(services),
   Effect.runPromise

@@ -73,7 +73,8 @@ const generationService = Effect.fnUntraced(function* (
   const adapted = yield* Effect.forEach(named.values(), (folder) => adaptedForUse(model, folder))
   if (options.acceptWeights) yield* agreeWithSampler(model, remark)
   const { cacheTokens, maxConcurrency, maxQueue, maxResponses, maxRows } = options
-  const engine = { maxRows, tokenizer, queueRequests: maxQueue + maxConcurrency, cacheTokens }
+  // a chat's next turn, and requests with the same instructions, begin as others did
+  const engine = { maxRows, tokenizer, queueRequests: maxQueue + maxConcurrency, cacheTokens, prefixCaching: true }
   const generators = yield* engineGenerators([model, ...adapted], engine)
   const speaks = { tokenizer, tokenizerThread: yield* tokenizerThread(tokenizer), endTokens: model.endTokens }
   const parent = { ...identity(options), ...speaks, generator: generators[0]! }

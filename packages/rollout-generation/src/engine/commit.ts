@@ -17,7 +17,9 @@ export const commitStep = (scheduler: Scheduler, { passes, plan }: Flight): Comm
     scorePrompts(result)
     return { result, version }
   })
-  for (const { row } of plan.feeds) {
+  for (const { count, row } of plan.feeds) {
+    // tokens of a prompt; those of a response follow when it ends
+    if (count > 1) scheduler.keep(row)
     if (row.kind === "prefix" && row.held === knownTokens(row)) scheduler.settle(row)
   }
   const taken: Taken = new Map()

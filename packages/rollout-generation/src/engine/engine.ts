@@ -29,6 +29,12 @@ export interface EngineOptions {
    * weights: on the CPU by the torch backend, but for mixtures of experts. None where steps are begun ahead.
    */
   readonly draftRows?: number | undefined
+  /**
+   * Whether pages of ended rows stay for prompts that begin with the same tokens, until others need them; false when absent. What
+   * a token was computed beside then depends on what was written before: its keys and values are the same up to the rounding of
+   * products, which may differ with the number of rows.
+   */
+  readonly prefixCaching?: boolean | undefined
   /** Finds stop strings; requests that have some need it. */
   readonly tokenizer?: Pick<TokenizerShape, "decode"> | undefined
 }
@@ -65,7 +71,7 @@ export interface Engine {
 export const makeEngine = (models: EngineModels, options: EngineOptions): Engine => {
   const [model] = models
   if (models.some(({ config }) => config !== model.config)) throw new TypeError("models of one engine share their base")
-  const { maxBatchTokens = 2048, maxRows = 64, pageSize = 16, tokenizer } = options
+  const { maxBatchTokens = 2048, maxRows = 64, pageSize = 16, prefixCaching = false, tokenizer } = options
   const pages = Math.ceil((options.cacheTokens ?? defaultCacheTokens(model, maxRows, pageSize)) / pageSize)
   const common = commonPages(models, pageSize)
   // first of all: where there is no memory for so many pages, its failure says so
@@ -78,6 +84,7 @@ export const makeEngine = (models: EngineModels, options: EngineOptions): Engine
     maxRows,
     maxBatchTokens: Math.max(maxBatchTokens, maxRows),
     pageSize,
+    prefixCaching,
     draftRows: goAhead ? 0 : (options.draftRows ?? defaultDraftRows(model)),
     scoredLogits: canRankLogits() ? RANKED_LOGITS : READ_LOGITS
   })

@@ -1,4 +1,6 @@
+import type { SteppedModel } from "@plumbline/models"
 import { type Caller, type Group, knownTokens, type PrefixRow, type Row, type SampleRow } from "./group.ts"
+import { keepPages, keptPages } from "./kept-pages.ts"
 import type { PagePool } from "./page-pool.ts"
 import type { Root, Roots } from "./roots.ts"
 import { inTurn } from "./turns.ts"
@@ -11,7 +13,7 @@ export interface Ledger {
   readonly room: number
   /** Tokens of a page. */
   readonly pageSize: number
-  /** Counts arrivals of requests and starts of rows. */
+  /** Counts arrivals of requests, starts of rows, and changes of weights where pages are kept. */
   clock: number
   /** By age, the oldest first. */
   readonly groups: Array<Group>
@@ -22,6 +24,8 @@ export interface Ledger {
   readonly feeds: Map<Row, number>
   /** A page to copy before that step, for the row that begins with it. */
   readonly copies: Map<Row, readonly [from: number, to: number]>
+  /** What pages are named after that are kept: each model as its weights are now. None where pages are not kept. */
+  readonly origins: Map<SteppedModel, string>
 }
 
 export const makeLedger = (pool: PagePool, roots: Roots, pageSize: number): Ledger => ({
@@ -34,7 +38,8 @@ export const makeLedger = (pool: PagePool, roots: Roots, pageSize: number): Ledg
   callers: new Map(),
   running: new Set(),
   feeds: new Map(),
-  copies: new Map()
+  copies: new Map(),
+  origins: new Map()
 })
 
 export const pagesFor = ({ pageSize }: Ledger, tokens: number): number => Math.ceil(tokens / pageSize)
@@ -47,10 +52,15 @@ export const originOf = ({ roots }: Ledger, { model, prefix }: Group): PrefixRow
 export const pagesToStart = (ledger: Ledger, row: Row, origin: PrefixRow | Root | undefined): number =>
   pagesFor(ledger, knownTokens(row)) - (origin === undefined ? 0 : Math.floor(origin.held / ledger.pageSize))
 
-/** Starts a row that begins with nothing but what stands before all rows of its model. */
+/** Starts a row that begins with what stands before all rows of its model, and with kept pages of its tokens. */
 export const startAlone = (ledger: Ledger, row: Row): void => {
   const root = ledger.roots.get(row.group.model)
-  if (root !== undefined) sharePages(ledger, row, root)
+  const kept = keptPages(ledger, row)
+  if (kept.length > 0) {
+    row.pages = [...(root?.pages.slice(0, Math.floor(root.held / ledger.pageSize)) ?? []), ...kept]
+    row.pages.forEach(ledger.pool.share)
+    row.held = row.pages.length * ledger.pageSize
+  } else if (root !== undefined) sharePages(ledger, row, root)
   startRow(ledger, row)
 }
 
@@ -75,12 +85,13 @@ export const halt = (ledger: Ledger, row: Row): void => {
   if (row.kind === "sample") row.state = "waiting"
 }
 
-/** A row leaves the step and gives its pages back. */
+/** A row leaves the step and gives its pages back; they are kept, where pages are, the first ones the longest. */
 export const stopRow = (ledger: Ledger, row: Row): void => {
+  keepPages(ledger, row)
   ledger.running.delete(row)
   ledger.feeds.delete(row)
   ledger.copies.delete(row)
-  row.pages.forEach(ledger.pool.release)
+  row.pages.toReversed().forEach(ledger.pool.release)
   row.pages = []
   row.held = 0
 }

@@ -13,7 +13,8 @@ const options = {
   maxBatchTokens: 1000,
   pageSize: 16,
   scoredLogits: 2 ** 19,
-  draftRows: 0
+  draftRows: 0,
+  prefixCaching: false
 }
 const listener = { onDone: () => {}, onFailed: () => {} }
 

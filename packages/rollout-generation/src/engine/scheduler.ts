@@ -19,6 +19,7 @@ import {
 import { dropPrefix, holders, type Ledger, makeLedger, preempt, reserve, stopRow } from "./ledger.ts"
 import { type GroupContext, makeGroup } from "./make-group.ts"
 import { inTurn } from "./turns.ts"
+import { keepPages } from "./kept-pages.ts"
 import type { PagePool } from "./page-pool.ts"
 import type { Roots } from "./roots.ts"
 
@@ -33,6 +34,8 @@ export interface SchedulerOptions extends GroupContext {
   readonly scoredLogits: number
   /** Rows in a step with drafts, at most; 0 for none. */
   readonly draftRows: number
+  /** Whether pages of rows that have ended are kept for rows that begin alike. */
+  readonly prefixCaching: boolean
 }
 
 /** What the next step computes. */
@@ -58,6 +61,8 @@ export interface Scheduler {
   readonly canGoAhead: () => boolean
   /** To be called when a row's response has ended, or a prompt is computed. */
   readonly settle: (row: Row) => void
+  /** Lets other rows find the pages of a row, as far as it is computed. */
+  readonly keep: (row: Row) => void
   /** By age. */
   readonly groups: ReadonlyArray<Group>
   readonly running: () => number
@@ -85,8 +90,12 @@ export const makeScheduler = (pool: PagePool, roots: Roots, options: SchedulerOp
     running: () => ledger.running.size,
     drop: (group) => drop(ledger, group),
     startOver: (model) => {
+      // what was kept before has other names
+      ledger.origins.delete(model)
       for (const row of holders(ledger)) if (row.group.model === model) preempt(ledger, row)
+      if (options.prefixCaching) ledger.origins.set(model, String(ledger.clock++))
     },
+    keep: (row) => keepPages(ledger, row),
     plan: () => plan(ledger, options),
     canGoAhead: () => canGoAhead(ledger, options),
     add: (request, model, listener) => {

@@ -19,6 +19,7 @@ const simulated = (pages: number, options: Partial<SchedulerOptions> = {}) => {
     pageSize: 4,
     scoredLogits: 2 ** 19,
     draftRows: 0,
+    prefixCaching: false,
     ...options
   }
   const scheduler = makeScheduler(pool, new Map(), all)
