@@ -162,7 +162,8 @@ const plan = (ledger: Ledger, options: SchedulerOptions): Plan => {
   }
   for (const row of rowsInTurn(running)) if (rest(row) === 1) feed(row)
   admit()
-  // where nobody gets on, the last in turn give way until the first does
+  // where nobody gets on, the oldest is let in before others, and the last in turn give way until it is
+  if (feeds.size === 0) admit(oldest)
   for (const holder of feeds.size === 0 ? holders(ledger) : []) {
     preempt(ledger, holder)
     admit(oldest)

@@ -9,8 +9,8 @@ import { makeScheduler, type SchedulerOptions } from "./scheduler.ts"
 
 const model = { config: { vocabulary: 32 }, contextTokens: 1000, prefix: undefined } as unknown as SteppedModel
 
-/** A scheduler whose steps compute nothing: every row that is fed up to its last token draws a 0. */
-const simulated = (pages: number, options: Partial<SchedulerOptions> = {}) => {
+/** A scheduler whose steps compute nothing: every row that is fed up to its last token draws what `token` says. */
+const simulated = (pages: number, options: Partial<SchedulerOptions> = {}, token: () => number = () => 0) => {
   const pool = pagePool(pages)
   const all = {
     tokenizer: undefined,
@@ -25,10 +25,15 @@ const simulated = (pages: number, options: Partial<SchedulerOptions> = {}) => {
   const scheduler = makeScheduler(pool, new Map(), all)
   const done: Array<Group> = []
   const fed = { tokens: 0, steps: 0 }
-  const draw = (row: Row) => {
+  const draw = (row: Row, draft: ReadonlyArray<number>) => {
     if (row.kind === "prefix") return scheduler.settle(row)
-    row.ids.push(0)
+    row.ids.push(token())
+    for (let i = 0; row.ids.at(-1) === draft[i]; i++) {
+      row.held += 1
+      row.ids.push(token())
+    }
     if (row.ids.length < row.group.room) return
+    expect(row.ids.length).toBe(row.group.room)
     finishRow(row, undefined)
     scheduler.settle(row)
   }
@@ -46,13 +51,16 @@ const simulated = (pages: number, options: Partial<SchedulerOptions> = {}) => {
     },
     /** @returns rows of the step by what their requests call their callers, and tokens of each */
     step: (): ReadonlyArray<readonly [caller: unknown, tokens: number]> => {
-      const { feeds } = scheduler.plan()
+      const { drafts, feeds } = scheduler.plan()
       for (const { count, row } of feeds) row.held += count
       fed.tokens += feeds.reduce((sum, { count }) => sum + count, 0)
       fed.steps += 1
       expect(scheduler.running()).toBeLessThanOrEqual(all.maxRows)
       expect(feeds.length).toBeLessThanOrEqual(all.maxRows)
-      for (const { row } of feeds) if (row.held === knownTokens(row)) draw(row)
+      for (const { count, row } of feeds) {
+        if (count > 1) scheduler.keep(row)
+        if (row.held === knownTokens(row)) draw(row, (row.kind === "sample" && drafts.get(row)) || [])
+      }
       return feeds.map(({ count, row }) => [row.group.request.caller, count])
     }
   }
@@ -156,25 +164,36 @@ describe("pages", () => {
     while (!done.includes(small)) expect(rowsOf(step(), "large")).toBeGreaterThan(0)
   })
 
-  it.each(Array.from({ length: 40 }, (_, seed) => seed))(
+  it.each(Array.from({ length: 120 }, (_, seed) => seed))(
     "too few for all let every request of many callers end (%i)",
     (seed) => {
       const { uint32 } = philoxStream(seed, "requests")
-      const { add, done, pool, scheduler, step } = simulated(16, {
-        maxBatchTokens: 8 + (seed % 3) * 20,
-        maxRows: 1 + (seed % 9)
-      })
+      const pageSize = [4, 1, 16][seed % 3]!
+      const pages = 64 / pageSize
+      let drawn = 0
+      const { add, done, pool, scheduler, step } = simulated(
+        pages,
+        {
+          pageSize,
+          maxBatchTokens: 8 + (seed % 5) * 20,
+          maxRows: 1 + (seed % 9),
+          draftRows: (seed % 2) * 16,
+          prefixCaching: seed % 4 > 1
+        },
+        () => (uint32(1_000_000 + drawn++) % 9 === 0 ? 1 : 0)
+      )
+      scheduler.startOver(model)
       const wanted: Array<Group> = []
       let dropped = 0
-      for (let i = 0; i < 4000 && (i < 200 || scheduler.groups.length > 0); i++) {
+      for (let i = 0; i < 20_000 && (i < 200 || scheduler.groups.length > 0); i++) {
         const pick = (n: number, most: number) => uint32(10 * i + n) % most
         if (i < 200 && pick(0, 4) === 0) {
-          // 16 pages hold 64 tokens
+          // the pages hold 64 tokens
           const what = of(1 + pick(1, 9), 1 + pick(2, 30), 1 + pick(3, 34), pick(4, 30))
           wanted.push(add(pick(5, 3 + (seed % 13)), { ...what, promptLogProbs: false }))
         }
         const [some] = scheduler.groups
-        if (some !== undefined && pick(6, 40) === 0) {
+        if (some !== undefined && i < 200 && pick(6, 40) === 0) {
           dropped += 1
           scheduler.drop(some)
         }
@@ -182,7 +201,7 @@ describe("pages", () => {
       }
       expect(wanted.length).toBeGreaterThan(30)
       expect(done.length + dropped).toBe(wanted.length)
-      expect([pool.free(), scheduler.running()]).toEqual([16, 0])
+      expect([pool.free(), scheduler.running()]).toEqual([pages, 0])
     }
   )
 
