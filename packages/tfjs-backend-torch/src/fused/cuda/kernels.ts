@@ -19,7 +19,7 @@ import { ADAMW, ROOT, SQUARES } from "./optimizer.ts"
 import { PAGED_DECODE, PAGED_MERGE } from "./paged-attention.ts"
 import { PAGED_HALF } from "./paged-attention-half.ts"
 import { PRELUDE } from "./prelude.ts"
-import { RMS_NORM, RMS_NORM_GRADIENT } from "./rms-norm.ts"
+import { COLUMN_SUMS, RMS_NORM, RMS_NORM_GRADIENT } from "./rms-norm.ts"
 import { CACHE_HEADS, ROTARY, ROTARY_HEADS } from "./rotary.ts"
 import { ROW_SUMS } from "./row-sums.ts"
 import { SAMPLE_TOKENS } from "./sampling.ts"
@@ -42,6 +42,7 @@ export const SOURCES = {
   clearGroups: { text: CLEAR_GROUPS, signature: "ppli" },
   collectRows: { text: COLLECT_ROWS, signature: "pppplii" },
   collectRowsGradient: { text: COLLECT_ROWS_GRADIENT, signature: "ppppppii" },
+  columnSums: { text: COLUMN_SUMS, signature: "ppii" },
   dispatchRows: { text: DISPATCH_ROWS, signature: "ppplii" },
   editLogits: { text: EDIT_LOGITS, signature: "ppppi" },
   expertOrder: { text: EXPERT_ORDER, signature: "ppppi" },

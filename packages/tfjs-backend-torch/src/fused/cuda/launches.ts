@@ -9,7 +9,7 @@ import { typeOf } from "../../handle-facts.ts"
 
 // Our CUDA kernels on handles that lie in memory order; T is the storage macro of their numbers.
 
-const [sum, reshape, narrow] = [aten("sum.dim_IntList"), aten("reshape"), aten("narrow")]
+const narrow = aten("narrow")
 
 export const shapeOf = (x: Handle, scope: KernelScope) => scope.backend.addon.shape(x)
 
@@ -67,6 +67,9 @@ export const cudaRotary = (
   return out
 }
 
+/** Heads of a token that one thread turns, by angles it reads once. */
+const TURNED_HEADS = 4
+
 interface HeadShapes {
   readonly heads: number
   readonly keyHeads: number
@@ -94,12 +97,12 @@ export const cudaRotaryHeads = (
     : [queries, keys].map((size) => columns([size], q, scope)[0]!)
   const [outQ, outK, outV = outK] = parts as [Handle, Handle, Handle?]
   const values = inverse ? keyHeads : 0
-  const count = (tokens * (heads + keyHeads + values) * (width - half)) / W
+  const count = (tokens * Math.ceil((heads + keyHeads + values) / TURNED_HEADS) * (width - half)) / W
   const steps = [q, k, v, outQ, outK, outV].map((x) => rowStep(x, scope))
   const numbers = [count, heads, keyHeads, values, width, half, inverse ? -1 : 1, ...steps]
   launch(
     "rotateHeads",
-    { ...spread(count), macros: { T, W }, args: [q, k, v, cos, sin, outQ, outK, outV, ...numbers] },
+    { ...spread(count), macros: { T, W, EACH: TURNED_HEADS }, args: [q, k, v, cos, sin, outQ, outK, outV, ...numbers] },
     scope
   )
   return [outQ, outK, inverse ? outV : undefined]
@@ -167,14 +170,23 @@ export const cudaRmsGradient = (
   const [rows, width] = rowsOf(x, scope)
   const W = packWidth(width)
   const packs = width / W
-  const threads = packs <= MOST_PACKS * 256 ? threadsOf(packs) : MOST_THREADS
-  const blocks = Math.min(rows, 4 * scope.backend.cuda!.multiprocessors)
+  const threads = Math.min(MOST_THREADS, 32 * Math.ceil(packs / 32))
+  const blocks = Math.min(rows, Math.floor(MOST_THREADS / threads) * scope.backend.cuda!.multiprocessors)
   const dx = emptyLike(x, scope)
   const shares = withWeight ? emptyOf([blocks, width], FLOAT32, scope) : undefined
-  const macros = { T, W, PACKS: Math.ceil(packs / threads), WITH_WEIGHT: withWeight ? 1 : 0 }
+  const macros = { T, W, THREADS: threads, PACKS: Math.ceil(packs / threads), WITH_WEIGHT: withWeight ? 1 : 0 }
   const args = [x, weight, dy, past ?? null, dx, shares ?? null, rows, width, epsilon]
   launch("rmsNormGradient", { blocks, threads, macros, args }, scope)
-  return [dx, shares === undefined ? undefined : reshape(sum(shares, [0]), [width])]
+  return [dx, shares === undefined ? undefined : columnSums(shares, scope)]
+}
+
+/** x [rows, width] float32 → [width] */
+const columnSums = (x: Handle, scope: KernelScope): Handle => {
+  const [rows, width] = shapeOf(x, scope) as [number, number]
+  const out = emptyOf([width], FLOAT32, scope)
+  const macros = { T: "float", W: 1 }
+  launch("columnSums", { blocks: Math.ceil(width / 32), threads: 1024, macros, args: [x, out, rows, width] }, scope)
+  return out
 }
 
 const SUM_THREADS = 256

@@ -73,6 +73,15 @@ template <> struct Memory<8> {
                             narrow2(x.v[6], x.v[7]));
   }
 };
+/** A pack as it lies in memory: less room than wide. */
+struct alignas(sizeof(T) * W < 16 ? sizeof(T) * W : 16) Stored { T v[W]; };
+__device__ inline Stored stored(const T* p) { return *(const Stored*)p; }
+__device__ inline Pack<W> wide(const Stored& x) {
+  Pack<W> all;
+  #pragma unroll
+  for (int j = 0; j < W; j++) all.v[j] = wide(x.v[j]);
+  return all;
+}
 template <typename S> __device__ inline Pack<W> load(const S* p) { return Memory<W>::load(p); }
 template <typename S> __device__ inline void store(S* p, Pack<W> x) { Memory<W>::store(p, x); }
 
@@ -93,6 +102,25 @@ template <typename Item> __device__ inline Place placeAmong(const Items<Item>& i
   return {low, (int)blockIdx.x - begin, items.at[low].end - begin};
 }
 #endif
+
+/** Two sums over the block, in the same order every time; all threads get them. */
+__device__ inline float2 blockSums(float x, float y) {
+  __shared__ float2 parts[32];
+  for (int step = 16; step > 0; step >>= 1) {
+    x += __shfl_xor_sync(0xffffffffu, x, step);
+    y += __shfl_xor_sync(0xffffffffu, y, step);
+  }
+  const int lane = threadIdx.x & 31, warp = threadIdx.x >> 5, warps = (blockDim.x + 31) >> 5;
+  __syncthreads();
+  if (lane == 0) parts[warp] = make_float2(x, y);
+  __syncthreads();
+  float2 total = lane < warps ? parts[lane] : make_float2(0.f, 0.f);
+  for (int step = 16; step > 0; step >>= 1) {
+    total.x += __shfl_xor_sync(0xffffffffu, total.x, step);
+    total.y += __shfl_xor_sync(0xffffffffu, total.y, step);
+  }
+  return total;
+}
 
 /** Sum over the block, in the same order every time; all threads get it. */
 template <typename S> __device__ inline S blockSum(S x) {
