@@ -22,7 +22,8 @@ interface Rows {
   readonly T: string | undefined
 }
 
-const THREADS = 1024
+/** Two blocks a multiprocessor, as the kernels are bounded to: with more rows under way less of each would be in the cache. */
+const THREADS = 512
 
 const [div, tanh, sub, gather, unsqueeze, squeeze, softmax, log, matmul, eq, to, rsub, square, exp, scaled, fullLike] =
   [
@@ -95,10 +96,12 @@ export const logitStatistics = (
     return withSlopes ? { slopes: logits } : {}
   }
   if (T === undefined) return { probabilities: composedStatistics(rows, lines, options) }
-  const { macros, numbers } = rowsOf(rows, scope)
+  const { macros, numbers } = rowsOf(rows, options, scope)
   const args = [logits, targets, ...lines, ...numbers, options.temperature, options.softCap]
-  launch("logitStatistics", { blocks: count, threads: THREADS, macros, args }, scope)
-  return {}
+  const { withSlopes } = options
+  const list = { blocks: count, threads: THREADS, macros: { ...macros, WITH_SLOPES: withSlopes ? 1 : 0 }, args }
+  launch("logitStatistics", list, scope)
+  return withSlopes ? { slopes: logits } : {}
 }
 
 /** Whether one pass of our own makes statistics and slopes on the CPU, while a row is at hand. */
@@ -106,9 +109,9 @@ const isOnePass = ({ logits }: Rows, { softCap }: LogitOptions, scope: KernelSco
   softCap === 0 && isHostReal(logits, scope)
 
 /** How our kernels read the rows: packs that go beyond a row's end where the next one begins later. */
-const rowsOf = ({ T, logits }: Rows, { backend }: KernelScope) => {
+const rowsOf = ({ T, logits }: Rows, { softCap }: LogitOptions, { backend }: KernelScope) => {
   const [width, step] = [backend.addon.shape(logits)[1]!, backend.addon.strides(logits)[0]!]
-  return { macros: { T: T!, W: packWidth(step) }, numbers: [width, step] }
+  return { macros: { T: T!, W: packWidth(step), CAP: softCap === 0 ? 0 : 1 }, numbers: [width, step] }
 }
 
 /** The most likely token's probability is never 0, so the normalizer is read off it. */
@@ -142,7 +145,7 @@ export const logitSlopes = (rows: Rows, known: Known, options: LogitOptions, sco
     return logits
   }
   if (T === undefined) return composedSlopes(rows, known, options)
-  const { macros, numbers } = rowsOf(rows, scope)
+  const { macros, numbers } = rowsOf(rows, options, scope)
   const args = [
     logits,
     targets,
