@@ -2,6 +2,7 @@ import type * as Torch from "@plumbline/tfjs-backend-torch"
 import {
   ADAMW_ALL,
   ADD_BIAS,
+  ADD_EMBEDDING_GRADIENT,
   ADD_PRODUCT,
   ADD_RMS_NORM,
   ADD_RMS_NORM_GRADIENT,
@@ -108,6 +109,7 @@ const namedKernels = ({ fusedKernels }: typeof Torch): Readonly<Record<string, T
   [PAGED_ATTENTION]: fusedKernels.pagedAttention,
   [EMBEDDING]: fusedKernels.embedding,
   [EMBEDDING_GRADIENT]: fusedKernels.embeddingGradient,
+  [ADD_EMBEDDING_GRADIENT]: fusedKernels.addEmbeddingGradient,
   [TAKE_ROWS]: fusedKernels.takeRows,
   [RMS_NORM]: fusedKernels.rmsNorm,
   [RMS_NORM_GRADIENT]: fusedKernels.rmsNormGradient,

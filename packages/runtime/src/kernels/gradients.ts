@@ -1,3 +1,4 @@
+import { addable } from "../backward-pass.ts"
 import { type FollowedGradient, isAsked } from "../tape-reach.ts"
 import { tf, type Tensor, type Tensor2D } from "../tf.ts"
 import { type Gradient, together } from "./gradient.ts"
@@ -5,6 +6,7 @@ import { reshape as reshaped, sameAs } from "./plain-ops.ts"
 import { productGradients } from "./product-gradients.ts"
 import { routingGradients } from "./routing-gradients.ts"
 import {
+  ADD_EMBEDDING_GRADIENT,
   ADD_RMS_NORM,
   ADD_RMS_NORM_GRADIENT,
   ATTENTION,
@@ -14,6 +16,7 @@ import {
   fused,
   GATED_ACTIVATION,
   GATED_ACTIVATION_GRADIENT,
+  hasKernel,
   LAYER_NORM,
   LAYER_NORM_GRADIENT,
   RESHAPE,
@@ -41,9 +44,14 @@ const attention: Gradient = {
 
 const embedding: Gradient = {
   inputsToSave: ["weight"],
-  gradients: ([dy], [weight], { ids }) => ({
-    weight: () => fused(EMBEDDING_GRADIENT, { dy: dy! }, { ids, rows: weight!.shape[0] })
-  })
+  gradients: ([dy], [weight], { ids }) => {
+    const make = () => fused<Tensor>(EMBEDDING_GRADIENT, { dy: dy! }, { ids, rows: weight!.shape[0] })
+    const addedTo = (sum: Tensor) =>
+      hasKernel(ADD_EMBEDDING_GRADIENT)
+        ? fused<Tensor>(ADD_EMBEDDING_GRADIENT, { sum, dy: dy! }, { ids })
+        : tf.add(sum, make())
+    return { weight: addable(make, addedTo) }
+  }
 }
 
 const rowSums: Gradient = {

@@ -69,6 +69,8 @@ export const EMBEDDING = "PlumblineEmbedding"
 export const TAKE_ROWS = "PlumblineTakeRows"
 /** {dy}, {ids, rows} → [rows, D], rows of equal ids added up in order */
 export const EMBEDDING_GRADIENT = "PlumblineEmbeddingGradient"
+/** {sum [rows, D], dy}, {ids} → sum + those rows, in the sum's memory where that is its own */
+export const ADD_EMBEDDING_GRADIENT = "PlumblineAddEmbeddingGradient"
 /** {x, weight}, {epsilon} → y */
 export const RMS_NORM = "PlumblineRmsNorm"
 /** {x, weight, dy}, {epsilon, withWeight} → [dx, dweight], the latter where it is asked for */

@@ -1,5 +1,6 @@
 import { describe, expect, it } from "vitest"
 import {
+  ADD_EMBEDDING_GRADIENT,
   EMBEDDING,
   EMBEDDING_GRADIENT,
   GATED_ACTIVATION,
@@ -106,6 +107,16 @@ const embeddingCase: DifferentiableCase = {
   inputs: () => [noise([6, 7], "weight")],
   op: (weight: Tensor2D) => embedding(weight, repeated),
   composed: (weight: Tensor2D) => composedEmbedding(weight, repeated),
+  small: true
+}
+
+/** A matrix of tied embeddings has another gradient already when that of its rows is made. */
+const tiedCase: DifferentiableCase = {
+  title: "embedding by the weight of a linear layer",
+  kernel: ADD_EMBEDDING_GRADIENT,
+  inputs: () => [noise([6, 7], "weight")],
+  op: (weight: Tensor2D) => tf.tidy(() => linear(embedding(weight, repeated), weight)),
+  composed: (weight: Tensor2D) => composedLinear(composedEmbedding(weight, repeated), weight),
   small: true
 }
 
@@ -223,6 +234,7 @@ export const layerSuite = (): void => {
     squaredReluCase,
     ...linearCases,
     embeddingCase,
+    tiedCase,
     sumCase
   ])
 

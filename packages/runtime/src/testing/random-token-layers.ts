@@ -1,9 +1,17 @@
-import { EMBEDDING, EMBEDDING_GRADIENT, ROTARY, ROTARY_HEADS, TOKEN_LOG_PROBS } from "../kernels/names.ts"
+import {
+  ADD_EMBEDDING_GRADIENT,
+  EMBEDDING,
+  EMBEDDING_GRADIENT,
+  ROTARY,
+  ROTARY_HEADS,
+  TOKEN_LOG_PROBS
+} from "../kernels/names.ts"
 import { addByRow, composedAddRowsById } from "../ops/add-by-row.ts"
 import { composedEmbedding, embedding } from "../ops/embedding.ts"
+import { composedLinear, linear } from "../ops/linear.ts"
 import { composedRotary, rotary, rotaryAngles, rotaryHeads } from "../ops/rotary.ts"
 import { composedTokenLogProbs, tokenLogProbs } from "../ops/token-log-probs.ts"
-import type { Tensor1D, Tensor2D, Tensor3D } from "../tf.ts"
+import { tf, type Tensor1D, type Tensor2D, type Tensor3D } from "../tf.ts"
 import type { Draw } from "./random-draw.ts"
 import { layersOf, type Make, matrix, tokensOf, widthOf } from "./random-shapes.ts"
 import { beside, noise } from "./tensors.ts"
@@ -69,6 +77,20 @@ const embeddings: Make = (draw) => {
   }
 }
 
+/** Of tokens many of which are one, in some draws. */
+const tiedEmbeddings: Make = (draw) => {
+  const [tokens, rows, width] = [draw.one([0, draw.whole(1, 200)]), draw.whole(1, 30), widthOf(draw)]
+  const ids = idsOf(draw, tokens, draw.one([1, rows]))
+  return {
+    shape: `${tokens} of [${rows}, ${width}]`,
+    kernel: ADD_EMBEDDING_GRADIENT,
+    activations: 0,
+    inputs: () => [matrix(rows, width, "weight")],
+    op: (weight: Tensor2D) => tf.tidy(() => linear(embedding(weight, ids), weight)),
+    composed: (weight: Tensor2D) => composedLinear(composedEmbedding(weight, ids), weight)
+  }
+}
+
 const rowSums: Make = (draw) => {
   const [tokens, rows] = [tokensOf(draw), draw.whole(1, 9)]
   const ids = idsOf(draw, tokens, rows)
@@ -102,6 +124,7 @@ export const tokenLayerCases = layersOf({
   rotary: rotaries,
   rotaryHeads: rotaryOfHeads,
   embedding: embeddings,
+  tiedEmbedding: tiedEmbeddings,
   addByRow: rowSums,
   tokenLogProbs: logProbs
 })

@@ -33,7 +33,7 @@ export {
   withoutValues
 } from "./processes.ts"
 export { rotary, rotaryHeads } from "./rotary.ts"
-export { embedding, embeddingGradient, narrow, scaleRows, takeRows, updateRows } from "./rows.ts"
+export { addEmbeddingGradient, embedding, embeddingGradient, narrow, scaleRows, takeRows, updateRows } from "./rows.ts"
 export { writeValues } from "./write-values.ts"
 export { sampleTokens } from "./sample-tokens.ts"
 export { topLogProbs } from "./top-log-probs.ts"

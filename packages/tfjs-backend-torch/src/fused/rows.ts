@@ -4,13 +4,14 @@ import { aten, atenInPlace } from "../aten.ts"
 import { keepsUniform, type Kernel, type KernelScope } from "../kernel.ts"
 import { INT64 } from "../scalar-type.ts"
 import { cudaStorage } from "./cuda/kernels.ts"
-import { cudaRowSums, cudaScaleRows } from "./cuda/row-launches.ts"
+import { cudaAddRowSums, cudaRowSums, cudaScaleRows } from "./cuda/row-launches.ts"
 import { rowSums } from "./row-sums.ts"
 import { activation, cast, dense, wide, zerosOf } from "./storage.ts"
-import { typeOf } from "../handle-facts.ts"
+import { isDense, typeOf } from "../handle-facts.ts"
 import { replayed } from "../replayed.ts"
 
-const [indexSelect, embeddingBackward, mul, unsqueeze, clone, to] = [
+const [addTo, indexSelect, embeddingBackward, mul, unsqueeze, clone, to] = [
+  aten("add.Tensor"),
   aten("index_select"),
   aten("embedding_dense_backward"),
   aten("mul.Tensor"),
@@ -52,17 +53,33 @@ const areDistinct = (ids: Int32Array, rows: number): boolean => {
   return true
 }
 
-/** Rows of distinct ids are copied; those of equal ones are added up in order, in float32, so the sums are the same on every run. */
+/** [rows, D]: rows of distinct ids are copied; those of equal ones are added up in order, in float32, so the sums are the same on every run. */
+const byId = (slope: Handle, ids: Int32Array, rows: number, scope: KernelScope): Handle => {
+  if (!areDistinct(ids, rows)) return addedRows(slope, ids, rows, scope)
+  const gradient = zerosOf([rows, scope.backend.addon.shape(slope)[1]!], typeOf(slope), scope)
+  if (ids.length > 0) indexCopy(gradient, 0, uploadIndex(ids, scope), slope)
+  return gradient
+}
+
 export const embeddingGradient: Kernel = (
   { dy }: Record<"dy", TensorInfo>,
   { ids, rows }: { readonly ids: Int32Array; readonly rows: number },
   scope
+) => scope.out(byId(dense(dy, scope), ids, rows, scope), "float32", [rows, dy.shape[1]!])
+
+/** In the sum's memory where that is its own, on CUDA: of all its rows those alone are read and written that are added to. */
+export const addEmbeddingGradient: Kernel = (
+  { dy, sum }: Record<"dy" | "sum", TensorInfo>,
+  { ids }: { readonly ids: Int32Array },
+  scope
 ) => {
-  const [slope, shape] = [dense(dy, scope), [rows, dy.shape[1]!]]
-  if (!areDistinct(ids, rows)) return scope.out(addedRows(slope, ids, rows, scope), "float32", shape)
-  const gradient = zerosOf(shape, typeOf(slope), scope)
-  if (ids.length > 0) indexCopy(gradient, 0, uploadIndex(ids, scope), slope)
-  return scope.out(gradient, "float32", shape)
+  const [slope, total, rows] = [dense(dy, scope), scope.of(sum), sum.shape[0]!]
+  const T = cudaStorage([slope, total], scope)
+  if (T === undefined || !isDense(total) || scope.backend.isShared(sum)) {
+    return scope.out(addTo(total, byId(slope, ids, rows, scope)), "float32", sum.shape)
+  }
+  if (ids.length > 0) cudaAddRowSums(slope, rowSums(ids, rows), total, T, scope)
+  return scope.written(sum)
 }
 
 const addedRows = (slope: Handle, ids: Int32Array, rows: number, scope: KernelScope): Handle => {
