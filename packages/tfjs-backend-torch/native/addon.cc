@@ -70,6 +70,7 @@ static Napi::Object Initialise(Napi::Env env, Napi::Object exports) {
   add("programReset", ProgramReset);
   add("layout", LayoutNumber);
   add("fromHost", FromHost);
+  add("toDevice", ToDevice);
   add("empty", Empty);
   add("toHost", ToHost);
   add("write", Write);

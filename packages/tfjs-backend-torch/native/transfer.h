@@ -83,6 +83,18 @@ inline Napi::Value FromHost(const Napi::CallbackInfo& info) {
   });
 }
 
+/** toDevice(handle, scalarType, device) → handle: the same of the values of a tensor on the host. */
+inline Napi::Value ToDevice(const Napi::CallbackInfo& info) {
+  CurrentActivity() = {"toDevice", ""};
+  return Guarded(info.Env(), [&]() -> Napi::Value {
+    c10::InferenceMode inference;
+    CallsOf().uploads += 1;
+    const auto type = static_cast<at::ScalarType>(info[1].As<Napi::Number>().Int32Value());
+    const c10::Device device(info[2].As<Napi::String>().Utf8Value());
+    return Wrap(info.Env(), Made(Upload(TensorOf(info.Env(), info[0]), device, type)));
+  });
+}
+
 /** empty(shape, scalarType, index): memory without values, on that CUDA device or, below 0, on the host. */
 inline Napi::Value Empty(const Napi::CallbackInfo& info) {
   CurrentActivity() = {"empty", ""};

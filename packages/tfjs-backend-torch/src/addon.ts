@@ -153,6 +153,8 @@ export interface Addon extends Partial<CudaAddon> {
   /** A number for dtype, device, sizes and strides; never of two such. */
   readonly layout: (handle: Handle) => number
   readonly fromHost: (values: HostValues, shape: ReadonlyArray<number>, scalarType: number, device: string) => Handle
+  /** The values of a tensor on the host, there. Neither waits for what the device has still to do where they are few. */
+  readonly toDevice: (handle: Handle, scalarType: number, device: string) => Handle
   /** Memory without values, on that CUDA device or, below 0, on the host. */
   readonly empty: (shape: ReadonlyArray<number>, scalarType: number, index: number) => Handle
   readonly toHost: <T extends HostValues>(handle: Handle, values: T) => T

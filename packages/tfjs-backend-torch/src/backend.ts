@@ -12,7 +12,6 @@ import { typeOf } from "./handle-facts.ts"
 
 const reshape = aten("reshape")
 const to = aten("to.dtype")
-const toDevice = atenOwned("to.device")
 const toOwned = atenOwned("to.dtype")
 
 /** What a backend is for as long as it lives. */
@@ -64,7 +63,7 @@ export class TorchBackend extends TensorBackend {
     if (data.onHost) {
       if (data.handle === undefined)
         throw new Error(`tensors of dtype ${tensor.dtype} cannot be computed with on torch`)
-      const moved = toDevice(data.handle, this.device, scalarTypeOf(data.dtype))
+      const moved = this.addon.toDevice(data.handle, scalarTypeOf(data.dtype), this.device)
       free(data.handle)
       data.handle = moved
       data.onHost = false
