@@ -17,6 +17,7 @@
 #include "cpu-memory.h"
 #include "cpu-narrow.h"
 #include "cpu-products.h"
+#include "cpu-prompts.h"
 #include "cpu-ranking.h"
 #include "cpu-sampling.h"
 #include "cpu-training.h"
@@ -88,6 +89,7 @@ static Napi::Object Initialise(Napi::Env env, Napi::Object exports) {
   add("rmsNorm", RmsNorm);
   add("cacheHeads", CacheHeads);
   add("pagedDecode", PagedDecode);
+  add("pagedPrompts", PagedPrompts);
   add("sampleTokens", SampleTokens);
   add("topLogProbs", TopLogProbs);
   add("recordBegin", RecordBegin);

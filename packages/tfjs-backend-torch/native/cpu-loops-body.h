@@ -34,20 +34,7 @@ PLUMBLINE_INLINE float SumOf(Lanes x) {
   return x[0];
 }
 
-/** eˣ to about 1e-7, between e⁻⁸⁷ and e⁸⁸: a polynomial on |x| ≤ ln 2 / 2 and the exponent's bits. NaN is not one any more. */
-PLUMBLINE_INLINE Lanes Exponential(Lanes x) {
-  Lanes bounded = x > All(-87.f) ? x : All(-87.f);
-  bounded = bounded < All(88.f) ? bounded : All(88.f);
-  // adding 1.5·2²³ rounds to a whole number
-  const Lanes whole = (bounded * 1.44269504f + 12582912.f) - 12582912.f;
-  const Lanes rest = (bounded - whole * 0.693359375f) + whole * 2.12194440e-4f;
-  Lanes series = All(1.9875691e-4f);
-  for (const float next : {1.3981999e-3f, 8.3334519e-3f, 4.1665796e-2f, 1.6666665e-1f, 5.0000001e-1f}) {
-    series = series * rest + next;
-  }
-  series = series * rest * rest + rest + 1.f;
-  return (Lanes)((Whole)series + (__builtin_convertvector(whole, Whole) << 23));
-}
+PLUMBLINE_INLINE Lanes Exponential(Lanes x) { return ExponentialOf<Lanes, Whole>(x); }
 
 /** Calls `each(from, count)` for steps of eight numbers, and for the rest. */
 template <typename Each>
@@ -147,8 +134,8 @@ inline void TurnHead(const T* x, const float* cos, const float* sin, float sign,
   std::copy(x + 2 * half, x + width, out + 2 * half);
 }
 
-template <typename T>
-PLUMBLINE_INLINE const T* SlotOf(const RowCall<T>& c, const T* numbers, int64_t t) {
+template <typename Call, typename T>
+PLUMBLINE_INLINE const T* SlotOf(const Call& c, const T* numbers, int64_t t) {
   return numbers + (c.table[t / c.pageSize] * c.pageSize + t % c.pageSize) * c.stride;
 }
 

@@ -106,6 +106,8 @@ inline double SquaresOf(const Bfloat16* x, int64_t count) {
 }
 
 template <typename T>
-constexpr LoopsOf<T> kLoopsOf = {SiluGate<T>, SiluGateGradient<T>, RmsNorm<T>, TurnHead<T>, LogitRowOf<T>, AdamwOf<T>, DecodeRow<T>};
+constexpr LoopsOf<T> kLoopsOf = {SiluGate<T>,   SiluGateGradient<T>, RmsNorm<T>,   TurnHead<T>,
+                                 LogitRowOf<T>, AdamwOf<T>,          DecodeRow<T>, AttendPiece<T>};
 
-constexpr Loops kLoops = {kLoopsOf<float>, kLoopsOf<Bfloat16>, SquaresOf, Widen, BestOf, WeighAll, ExponentialSum, PartSum};
+constexpr Loops kLoops = {kLoopsOf<float>, kLoopsOf<Bfloat16>, SquaresOf, Widen, BestOf, WeighAll, ExponentialSum, PartSum,
+                          &kTiles};

@@ -241,6 +241,8 @@ export interface Addon extends Partial<CudaAddon> {
       ...numbers: [pageSize: number, scale: number, window: number, softCap: number]
     ]
   ) => void
+  /** Fills the rows of `out` that have more than one query, likewise; in registers of so many lanes at most. */
+  readonly pagedPrompts: (...args: [...call: Parameters<Addon["pagedDecode"]>, lanes?: number]) => void
   readonly sampleTokens: (
     ...handles: [
       ...inputs: [logits: Handle, draws: Handle],

@@ -1,5 +1,5 @@
 import type { TensorInfo } from "@tensorflow/tfjs-core"
-import type { Handle } from "../addon.ts"
+import type { Addon, Handle } from "../addon.ts"
 import { aten, atenInPlace } from "../aten.ts"
 import type { Kernel, KernelScope } from "../kernel.ts"
 import { FLOAT32, INT64 } from "../scalar-type.ts"
@@ -49,7 +49,8 @@ export const pagedAttention: Kernel = (inputs: Inputs, options: PagedOptions, sc
   const covered = queryCounts.reduce((total, count) => total + count, single.length) === inputs.q.shape[0]
   const out = (covered ? emptyOf : zerosOf)(inputs.q.shape, typeOf(q), scope)
   if (queryCounts.length > 0) {
-    if (scope.backend.isBatchInvariant) pagedTiles(callOf(paged, inputs), lengths, 2, { out }, scope)
+    if (isOnHost(paged, scope)) scope.backend.addon.pagedPrompts(...hostArguments(callOf(paged, inputs), out))
+    else if (scope.backend.isBatchInvariant) pagedTiles(callOf(paged, inputs), lengths, 2, { out }, scope)
     else longRows(paged, layout, out)
   }
   if (single.length > 0) {
@@ -95,9 +96,13 @@ const attendsPages = (call: Pick<PagedCall, "q" | "keys" | "values">, scope: Ker
 export const attendPages = (call: PagedCall, out: Handle, scope: KernelScope): void => {
   if (!attendsPages(call, scope)) return composedDecode(call, out, scope)
   if (!isOnHost(call, scope)) return pagedDecode(call, out, scope)
-  const { keys, pageSize, q, scale, softCap = 0, spans, table, values, window = 0 } = call
-  scope.backend.addon.pagedDecode(q, keys, values, table, spans, out, pageSize, scale, window, softCap)
+  scope.backend.addon.pagedDecode(...hostArguments(call, out))
 }
+
+const hostArguments = (
+  { keys, pageSize, q, scale, softCap = 0, spans, table, values, window = 0 }: PagedCall,
+  out: Handle
+): Parameters<Addon["pagedDecode"]> => [q, keys, values, table, spans, out, pageSize, scale, window, softCap]
 
 const longRows = (paged: Paged, { keyCounts, long, places, queryCounts, slots }: PagedLayout, out: Handle): void => {
   const { keys, options, q, scope, values } = paged
