@@ -185,16 +185,27 @@ namespace avx2 {
 #define PLUMBLINE_COLUMN 64
 namespace avx512 {
 #include "cpu-prompt-tile.h"
+#include "cpu-gate-body.h"
 }
 #undef PLUMBLINE_COLUMN
 #undef PLUMBLINE_FUSED
 #pragma GCC pop_options
+
+/** Those of AVX2, but for what is faster on twice the lanes. */
+constexpr Loops WiderLoops() {
+  Loops loops = avx2::kLoops;
+  loops.wide.siluGate = avx512::SiluGate<float>;
+  loops.narrow.siluGate = avx512::SiluGate<Bfloat16>;
+  return loops;
+}
 #endif
 
 inline const Loops& CpuLoops() {
 #ifdef PLUMBLINE_AVX2_LOOPS
-  static const bool wide = __builtin_cpu_supports("avx2") && __builtin_cpu_supports("fma");
-  if (wide) return avx2::kLoops;
+  static constexpr Loops wider = WiderLoops();
+  static const bool fits = __builtin_cpu_supports("avx2") && __builtin_cpu_supports("fma");
+  static const bool fitsWider = __builtin_cpu_supports("avx512f");
+  if (fits) return fitsWider ? wider : avx2::kLoops;
 #endif
   return plain::kLoops;
 }

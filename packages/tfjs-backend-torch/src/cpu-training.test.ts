@@ -211,6 +211,20 @@ describe.skipIf(addonPath() === undefined)("a training step's kernels on the CPU
     expectNear(read(dgate), slopes, gap * 16)
   })
 
+  it.each(types)("gates %s to the same bits however many lie in a row", (_, type) => {
+    const odd = [Number.NaN, Number.POSITIVE_INFINITY, Number.NEGATIVE_INFINITY, -0, 1e30, -1e30, 88.7, -88.7]
+    const numbers = [[...odd, ...short(37, 1), ...odd], short(53, 2)] as const
+    const gated = (width: number) => {
+      const [gate, up] = numbers.map((values) => floats(values, [53 / width, width], type)) as [Handle, Handle]
+      const out = floats(short(53, 9), [53], type)
+      addon.siluGate(gate, up, out)
+      return read(out)
+    }
+    const alone = gated(1)
+    expect(gated(53)).toEqual(alone)
+    expect(alone.map(Number.isNaN).filter(Boolean)).toHaveLength(2)
+  })
+
   it.each(types)("norms %s rows of a sum as it is stored", (_, type, gap) => {
     const [rows, width] = [3, 19]
     const size = rows * width
