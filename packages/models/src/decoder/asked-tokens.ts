@@ -30,10 +30,12 @@ export const askedTokens = ({ lengths, starts, tokens }: TokenRows, index: Int32
   })
   /** [N + 1] asked tokens before each position */
   const before = new Int32Array(tokens.length + 1)
-  isAsked.forEach((asked, at) => (before[at + 1] = before[at]! + asked))
+  for (let at = 0; at < tokens.length; at++) before[at + 1] = before[at]! + isAsked[at]!
   if (before[tokens.length] === tokens.length) return undefined
+  const asked = new Int32Array(before[tokens.length]!)
+  for (let at = 0; at < tokens.length; at++) if (isAsked[at] === 1) asked[before[at]!] = at
   return {
-    tokens: Int32Array.from(tokens.keys()).filter((at) => isAsked[at] === 1),
+    tokens: asked,
     queries: {
       starts: starts.map((start) => before[start]!),
       lengths: lengths.map((length, row) => before[starts[row]! + length]! - before[starts[row]!]!)

@@ -21,12 +21,12 @@ export interface EngineOptions {
   readonly cacheTokens?: number | undefined
   /** Requests in the engine; those beyond wait, and places go to their callers in turn. 1024 when absent. */
   readonly queueRequests?: number | undefined
-  /** Whether steps are begun before the last one is read; when absent, where the device computes on its own. */
+  /** Whether steps are begun before the last one is read; when absent, where the device computes on its own and there are no drafts. */
   readonly goAhead?: boolean | undefined
   /**
    * Speculative decoding by prompt lookup: rows up to which drafted tokens may fill a step, which then draws several tokens of a
    * response; 0 for none. When absent 16 where that costs next to nothing, as a step of few rows takes the time to read the
-   * weights: on the CPU by the torch backend, but for mixtures of experts. None where steps are begun ahead.
+   * weights: on the CPU by the torch backend, but for mixtures of experts.
    */
   readonly draftRows?: number | undefined
   /**
@@ -78,14 +78,16 @@ export const makeEngine = (models: EngineModels, options: EngineOptions): Engine
   const cache = model.createCache(pages + common, pageSize)
   const pool = pagePool(pages + common)
   const roots = makeRoots(models, pool, pageSize)
-  const goAhead = options.goAhead ?? computesOnItsOwn()
+  const { draftRows = defaultDraftRows(model, options), goAhead = computesOnItsOwn() && draftRows === 0 } = options
+  if (goAhead && draftRows > 0)
+    throw new TypeError("a step with drafts is read before the next: draftRows and goAhead exclude each other")
   const scheduler = makeScheduler(pool, roots, {
     tokenizer,
     maxRows,
     maxBatchTokens: Math.max(maxBatchTokens, maxRows),
     pageSize,
     prefixCaching,
-    draftRows: goAhead ? 0 : (options.draftRows ?? defaultDraftRows(model)),
+    draftRows,
     scoredLogits: canRankLogits() ? RANKED_LOGITS : READ_LOGITS
   })
   const counters = { promptTokens: 0, sampledTokens: 0, finishedResponses: 0 }
@@ -133,8 +135,8 @@ export const makeEngine = (models: EngineModels, options: EngineOptions): Engine
   }
 }
 
-const defaultDraftRows = ({ config: { mlps } }: SteppedModel): number =>
-  canRecordSteps() && !computesOnItsOwn() && mlps.every(({ mixture }) => mixture === undefined) ? 16 : 0
+const defaultDraftRows = ({ config: { mlps } }: SteppedModel, { goAhead = false }: EngineOptions): number =>
+  !goAhead && canRecordSteps() && !computesOnItsOwn() && mlps.every(({ mixture }) => mixture === undefined) ? 16 : 0
 
 const defaultCacheTokens = ({ config }: SteppedModel, maxRows: number, pageSize: number): number => {
   const tokenBytes = 2 * config.layers * config.keyValueHeads * config.headWidth * Float32Array.BYTES_PER_ELEMENT
