@@ -67,6 +67,10 @@ onEveryBackend("pages of ended rows", (layer) => {
       expect(group.tokens).toBe(1 + 3 * 5)
       // another beginning has nothing in common, however alike what follows
       expect((yield* fedBy(generator!.generate([after([6, ...first.slice(1)], 5, 1)]))).tokens).toBe(21)
+      // a token that the host has not read yet has no name
+      const [short] = (yield* fedBy(generator!.generate([after([8, 9, 10], 7)]))).groups
+      expect(short!.responses[0]!.responseIds[0]).not.toBe(0)
+      expect((yield* fedBy(generator!.generate([after([8, 9, 10, 0, 9], 8, 1)]))).tokens).toBe(5)
       // scores need all logits
       const scored = yield* fedBy(generator!.generate([after(first, 6, 1, { promptLogProbs: true })]))
       expect(scored.tokens).toBe(21)
