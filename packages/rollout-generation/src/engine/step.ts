@@ -114,7 +114,7 @@ const launchPass = (
   before: Pass | undefined
 ): Pass => {
   const rows = before === undefined ? newTokens(fed) : withUnread(newTokens(fed), unreadTokens(fed, before))
-  const wanted = wantedLogits(fed, rows.starts)
+  const wanted = wantedLogits(fed, rows)
   let pass: Pass | undefined
   // tidy looks for tensors in all that it is given back, row by row and number by number
   tf.tidy(() => {
@@ -178,7 +178,7 @@ const newTokens = (fed: ReadonlyArray<Fed>): CachedRows => {
   return rows
 }
 
-const wantedLogits = (fed: ReadonlyArray<Fed>, starts: Int32Array): Wanted => {
+const wantedLogits = (fed: ReadonlyArray<Fed>, { starts, tokens }: CachedRows): Wanted => {
   const drawn: Array<Draw> = []
   const scored: Array<PromptToken> = []
   const places: Array<number> = []
@@ -196,8 +196,8 @@ const wantedLogits = (fed: ReadonlyArray<Fed>, starts: Int32Array): Wanted => {
     }
   })
   const index = [...places, ...scoredPlaces]
-  // no backend need multiply matrices without rows
-  return { index: index.length === 0 ? [0] : index, drawn, scored }
+  // no backend need multiply matrices without rows, and the last token takes the least of the last block
+  return { index: index.length === 0 ? [tokens.length - 1] : index, drawn, scored }
 }
 
 const NOTHING = { ids: new Int32Array(0), samplingLogProbs: new Float32Array(0), policyLogProbs: new Float32Array(0) }
