@@ -30,9 +30,8 @@ export interface EngineOptions {
    */
   readonly draftRows?: number | undefined
   /**
-   * Whether pages of ended rows stay for prompts that begin with the same tokens, until others need them; false when absent. What
-   * a token was computed beside then depends on what was written before: its keys and values are the same up to the rounding of
-   * products, which may differ with the number of rows.
+   * Whether pages of ended rows stay for prompts that begin with the same tokens, until others need them; false when absent. Keys
+   * and values are then those of whoever computed them first, which may differ from a prompt's own by the rounding of products.
    */
   readonly prefixCaching?: boolean | undefined
   /** Finds stop strings; requests that have some need it. */
