@@ -51,6 +51,7 @@ export interface World {
   /** Before a prompt's responses are there. */
   readonly before?: (prompt: number) => Effect.Effect<void>
   readonly judge?: RewardShape["judge"]
+  readonly colocated?: boolean
 }
 
 export const lengths = (groups: ReadonlyArray<RewardGroup>): ReadonlyArray<JudgedGroup> =>
@@ -62,7 +63,7 @@ export const lengths = (groups: ReadonlyArray<RewardGroup>): ReadonlyArray<Judge
   }))
 
 /** Everything that collecting needs, and what was asked of the generator. */
-export const world = ({ before = () => Effect.void, judge, version = 0 }: World = {}) => {
+export const world = ({ before = () => Effect.void, colocated = false, judge, version = 0 }: World = {}) => {
   const asked: Array<number> = []
   const generate: GeneratorShape["generate"] = (requests) =>
     Effect.forEach(requests, (request) => {
@@ -70,6 +71,7 @@ export const world = ({ before = () => Effect.void, judge, version = 0 }: World 
       return Effect.as(before(request.promptIds[0]! - 97), answered(request, version))
     })
   const generator = {
+    colocated,
     generate,
     policyVersion: Effect.succeed(version),
     limits: { contextTokens: 16, vocabulary: 257 }

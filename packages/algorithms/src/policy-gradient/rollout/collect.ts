@@ -32,7 +32,9 @@ export interface Replacing {
 /**
  * Answers the prompts of a rollout and judges each group as soon as it is whole, while others are still written. The
  * first failure ends all of it. Groups come in the order of the prompts, and are the same whatever finishes first.
- * Groups that were recorded before the run was killed are not written again. Processes that share the run share the prompts.
+ * Groups that were recorded before the run was killed are not judged again, nor written where all of the rollout were: an engine of
+ * this process writes them once more beside the others, whose bits may depend on the number of rows of a step. Processes that
+ * share the run share the prompts.
  */
 export const collectRollout = Effect.fn("collectRollout")(function* (
   index: number,
@@ -63,10 +65,14 @@ export const collectRollout = Effect.fn("collectRollout")(function* (
         Effect.sync(() => recorded.add(group.place))
       )
     )
-  const make = Effect.fnUntraced(function* (places: ReadonlyArray<number>) {
+  const { colocated } = yield* Generator
+  const recordedBefore = (places: ReadonlyArray<number>) =>
+    places.map((place) => known(place, wanted(all[place]!, place)))
+  const make = Effect.fnUntraced(function* (places: ReadonlyArray<number>, isWhole: boolean) {
     // what a reward remembers is of groups it has seen: none is left out
-    const before = memory === undefined ? places.map((place) => known(place, wanted(all[place]!, place))) : []
+    const before = memory === undefined ? recordedBefore(places) : []
     if (before.length > 0 && before.every((group) => group !== undefined)) {
+      if (colocated && !isWhole) yield* Effect.forEach(places, draft, { concurrency: "unbounded" })
       for (const place of places) recorded.add(place)
       return yield* Effect.as(settled(places.length), before)
     }
@@ -77,14 +83,23 @@ export const collectRollout = Effect.fn("collectRollout")(function* (
   })
   // a reward that remembers sees groups in their order, so it sees them together
   const [together, teaches] = [memory !== undefined, replacing?.teaches ?? (() => true)] as const
-  const filled = (places: ReadonlyArray<number>, spares: number) =>
-    fill({
+  const filled = (places: ReadonlyArray<number>, spares: number) => {
+    const most = places.length + spares
+    const before = recordedBefore(Array.from({ length: most }, (_, number) => places[number] ?? number))
+    const teaching = before.filter((group) => group !== undefined && teaches(group)).length
+    const isWhole = before.every((group) => group !== undefined) || (spares > 0 && teaching >= places.length)
+    return fill({
       wanted: places.length,
-      most: places.length + spares,
+      most,
       together,
-      make: (numbers) => make(numbers.map((number) => places[number] ?? number)),
+      make: (numbers) =>
+        make(
+          numbers.map((number) => places[number] ?? number),
+          isWhole
+        ),
       teaches
     })
+  }
   const places = [...prompts.keys()]
   const { size } = yield* Processes
   const { aside, kept } =

@@ -1,10 +1,11 @@
 import { it } from "@effect/vitest"
+import type { RewardShape } from "@plumbline/reward-model"
 import { RunStore } from "@plumbline/store"
 import { RunContext } from "@plumbline/training"
 import { Effect, Layer } from "effect"
 import { resolve } from "node:path"
 import { describe, expect } from "vitest"
-import { collected, options, prompts, world } from "../../testing/collect-case.ts"
+import { collected, lengths, options, prompts, world } from "../../testing/collect-case.ts"
 import { collectRollout, type Replacing } from "./collect.ts"
 import type { RolloutGroup } from "./rollout.ts"
 
@@ -98,6 +99,27 @@ describe("a rollout of which groups are in the store", () => {
       const again = world()
       yield* collected(again.layer)
       expect(again.asked).toEqual([99])
+    }).pipe(Effect.provide(run))
+  )
+
+  it.live("writes all of a rollout that is not whole by an engine of this process, and judges what is new", () =>
+    Effect.gen(function* () {
+      yield* registered
+      const { layer } = world({ before: (prompt) => (prompt === 2 ? Effect.never : Effect.void), colocated: true })
+      yield* Effect.flip(collected(layer))
+      const judged: Array<number> = []
+      const judge: RewardShape["judge"] = (groups) =>
+        Effect.sync(() => {
+          judged.push(...groups.map(({ responses }) => responses[0]!.ids[0]!))
+          return lengths(groups)
+        })
+      const again = world({ colocated: true, judge })
+      const { groups } = yield* collected(again.layer)
+      expect([again.asked.toSorted(), judged]).toEqual([[97, 98, 99], [99]])
+      expect(stored(groups)).toEqual(stored((yield* collected(world().layer)).groups))
+      const whole = world({ colocated: true })
+      yield* collected(whole.layer)
+      expect(whole.asked).toEqual([])
     }).pipe(Effect.provide(run))
   )
 })
