@@ -65,38 +65,38 @@ export const collectRollout = Effect.fn("collectRollout")(function* (
         Effect.sync(() => recorded.add(group.place))
       )
     )
-  const { colocated } = yield* Generator
-  const recordedBefore = (places: ReadonlyArray<number>) =>
-    places.map((place) => known(place, wanted(all[place]!, place)))
-  const make = Effect.fnUntraced(function* (places: ReadonlyArray<number>, isWhole: boolean) {
-    // what a reward remembers is of groups it has seen: none is left out
-    const before = memory === undefined ? recordedBefore(places) : []
-    if (before.length > 0 && before.every((group) => group !== undefined)) {
-      if (colocated && !isWhole) yield* Effect.forEach(places, draft, { concurrency: "unbounded" })
-      for (const place of places) recorded.add(place)
-      return yield* Effect.as(settled(places.length), before)
-    }
+  // what a reward remembers is of groups it has seen: none is left out
+  const recordedBefore = (place: number) =>
+    memory === undefined ? known(place, wanted(all[place]!, place)) : undefined
+  const make = Effect.fnUntraced(function* (places: ReadonlyArray<number>) {
     const drafts = yield* Effect.forEach(places, draft, { concurrency: "unbounded" })
     const groups = yield* assessed(drafts, options, settled(places.length))
     yield* record(groups)
     return groups
   })
+  const { colocated } = yield* Generator
+  const take = Effect.fnUntraced(function* (groups: ReadonlyArray<RolloutGroup>, isWhole: boolean) {
+    const places = groups.map(({ place }) => place)
+    if (colocated && !isWhole) yield* Effect.forEach(places, draft, { concurrency: "unbounded" })
+    for (const place of places) recorded.add(place)
+    return yield* Effect.as(settled(places.length), groups)
+  })
   // a reward that remembers sees groups in their order, so it sees them together
   const [together, teaches] = [memory !== undefined, replacing?.teaches ?? (() => true)] as const
   const filled = (places: ReadonlyArray<number>, spares: number) => {
     const most = places.length + spares
-    const before = recordedBefore(Array.from({ length: most }, (_, number) => places[number] ?? number))
-    const teaching = before.filter((group) => group !== undefined && teaches(group)).length
-    const isWhole = before.every((group) => group !== undefined) || (spares > 0 && teaching >= places.length)
+    const placeOf = (number: number) => places[number] ?? number
+    const before = Array.from({ length: most }, (_, number) => recordedBefore(placeOf(number)))
+    const there = before.filter((group) => group !== undefined)
+    const isWhole = there.length === most || (spares > 0 && there.filter(teaches).length >= places.length)
     return fill({
       wanted: places.length,
       most,
       together,
-      make: (numbers) =>
-        make(
-          numbers.map((number) => places[number] ?? number),
-          isWhole
-        ),
+      make: (numbers) => {
+        const groups = numbers.flatMap((number) => before[number] ?? [])
+        return groups.length === numbers.length ? take(groups, isWhole) : make(numbers.map(placeOf))
+      },
       teaches
     })
   }
