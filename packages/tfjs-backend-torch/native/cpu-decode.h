@@ -137,6 +137,34 @@ inline float* WideFor(Bfloat16*, int64_t count, std::vector<float>& room) {
 inline void PutWide(const float*, float*, int64_t) {}
 inline void PutWide(const float* x, Bfloat16* out, int64_t count) { CopyAs(x, count, out); }
 
+/** Queries [N, H, d] and what they attend to: keys and values [S, K, d] in pages that a table [R, W] and spans [3, R] tell of. */
+struct PagedArguments {
+  at::Tensor q, keys, values, table, spans, out;
+  int64_t pageSize, window;
+  float scale, softCap;
+  int64_t rows, tableWidth, keyHeads, width, heads, group;
+
+  /** A function of a part and a row: 0 gives the row's first query, 1 the number of its queries, 2 that of its keys. */
+  auto SpanOf() const {
+    return [numbers = spans.data_ptr<int>(), count = rows](int64_t part, int64_t row) -> int64_t {
+      return numbers[part * count + row];
+    };
+  }
+};
+
+/** The first ten arguments. */
+inline PagedArguments PagedOf(const Napi::CallbackInfo& info) {
+  const auto q = DenseFloat(TensorOf(info.Env(), info[0]));
+  const auto keys = Dense(info, 1, q.scalar_type()), values = Dense(info, 2, q.scalar_type());
+  const auto table = Dense(info, 3, at::kInt), spans = Dense(info, 4, at::kInt), out = Dense(info, 5, q.scalar_type());
+  const auto number = [&](size_t i) { return info[i].As<Napi::Number>(); };
+  CheckSizes(q, {out});
+  CheckSizes(keys, {values});
+  const int64_t heads = q.size(1), keyHeads = keys.size(1);
+  return {q, keys, values, table, spans, out, number(6).Int64Value(), number(8).Int64Value(), number(7).FloatValue(),
+          number(9).FloatValue(), table.size(0), table.size(1), keyHeads, keys.size(2), heads, heads / keyHeads};
+}
+
 /**
  * pagedDecode(q [N, H, d], keys, values [S, K, d], table [R, W], spans [3, R], out [N, H, d], pageSize, scale, window, softCap):
  * fills the rows of `out` whose span has one query; window and softCap are 0 for none. q, keys, values and out are of float32 or
@@ -145,50 +173,41 @@ inline void PutWide(const float* x, Bfloat16* out, int64_t count) { CopyAs(x, co
 inline Napi::Value PagedDecode(const Napi::CallbackInfo& info) {
   CurrentActivity() = {"pagedDecode", ""};
   return Guarded(info.Env(), [&]() -> Napi::Value {
-    const auto q = DenseFloat(TensorOf(info.Env(), info[0]));
-    const auto keys = Dense(info, 1, q.scalar_type()), values = Dense(info, 2, q.scalar_type());
-    const auto table = Dense(info, 3, at::kInt), spans = Dense(info, 4, at::kInt), out = Dense(info, 5, q.scalar_type());
-    const auto number = [&](size_t i) { return info[i].As<Napi::Number>(); };
-    const int64_t pageSize = number(6).Int64Value(), window = number(8).Int64Value();
-    const float scale = number(7).FloatValue(), softCap = number(9).FloatValue();
-    CheckSizes(q, {out});
-    CheckSizes(keys, {values});
-    const int64_t rows = table.size(0), tableWidth = table.size(1), keyHeads = keys.size(1), width = keys.size(2);
-    const int64_t heads = q.size(1), group = heads / keyHeads;
+    const auto p = PagedOf(info);
     Do([=] {
-      const int* numbers = spans.data_ptr<int>();
-      const auto span = [&](int64_t part, int64_t row) { return static_cast<int64_t>(numbers[part * rows + row]); };
+      const auto span = p.SpanOf();
       int64_t longest = 0;
-      for (int64_t row = 0; row < rows; row++) {
+      for (int64_t row = 0; row < p.rows; row++) {
         if (span(1, row) != 1) continue;
-        const bool fits = span(0, row) >= 0 && span(0, row) < q.size(0) && span(2, row) <= tableWidth * pageSize;
+        const bool fits = span(0, row) >= 0 && span(0, row) < p.q.size(0) && span(2, row) <= p.tableWidth * p.pageSize;
         if (!fits) throw ArgumentError("a row's span lies outside its tables");
         longest = std::max(longest, span(2, row));
       }
-      const int* pages = table.data_ptr<int>();
-      const auto firstOf = [&](int64_t row) { return window == 0 ? 0 : std::max<int64_t>(0, span(2, row) - window); };
-      WithTypeOf(q, [&](auto* type) {
+      const int* pages = p.table.data_ptr<int>();
+      const auto firstOf = [&](int64_t row) { return p.window == 0 ? 0 : std::max<int64_t>(0, span(2, row) - p.window); };
+      WithTypeOf(p.q, [&](auto* type) {
         using T = std::remove_pointer_t<decltype(type)>;
-        const T *asked = DataOf<T>(q), *allKeys = DataOf<T>(keys), *allValues = DataOf<T>(values);
-        T* to = DataOf<T>(out);
+        const T *asked = DataOf<T>(p.q), *allKeys = DataOf<T>(p.keys), *allValues = DataOf<T>(p.values);
+        T* to = DataOf<T>(p.out);
         /** Where the keys of a row begin, for who attends after another. */
         const auto keysOf = [&](int64_t row) {
-          const bool attends = row < rows && span(1, row) == 1 && span(2, row) > 0;
-          const int64_t page = attends ? pages[row * tableWidth + firstOf(row) / pageSize] : 0;
-          return allKeys + page * pageSize * keyHeads * width;
+          const bool attends = row < p.rows && span(1, row) == 1 && span(2, row) > 0;
+          const int64_t page = attends ? pages[row * p.tableWidth + firstOf(row) / p.pageSize] : 0;
+          return allKeys + page * p.pageSize * p.keyHeads * p.width;
         };
-        const int64_t work = group * width * std::max<int64_t>(1, longest);
-        ParallelFor(0, rows * keyHeads, std::max<int64_t>(1, kGrain / work), [&](int64_t from, int64_t end) {
-          std::vector<float> scores(std::min(keyHeads, end - from) * group * longest), queries, mixed;
+        const int64_t work = p.group * p.width * std::max<int64_t>(1, longest);
+        ParallelFor(0, p.rows * p.keyHeads, std::max<int64_t>(1, kGrain / work), [&](int64_t from, int64_t end) {
+          std::vector<float> scores(std::min(p.keyHeads, end - from) * p.group * longest), queries, mixed;
           while (from < end) {
-            const int64_t row = from / keyHeads, head = from % keyHeads, count = std::min(end - from, keyHeads - head);
+            const int64_t row = from / p.keyHeads, head = from % p.keyHeads, count = std::min(end - from, p.keyHeads - head);
             from += count;
             if (span(1, row) != 1) continue;
-            const int64_t at = (span(0, row) * heads + head * group) * width, place = head * width, size = count * group * width;
+            const int64_t at = (span(0, row) * p.heads + head * p.group) * p.width, place = head * p.width;
+            const int64_t size = count * p.group * p.width;
             float* made = WideFor(to + at, size, mixed);
             const RowCall<T> call{WideOf(asked + at, size, queries), allKeys + place, allValues + place, made,
-                                  pages + row * tableWidth, pageSize, firstOf(row), span(2, row), count, group, width,
-                                  keyHeads * width, scale, softCap, keysOf(row + 1)};
+                                  pages + row * p.tableWidth, p.pageSize, firstOf(row), span(2, row), count, p.group, p.width,
+                                  p.keyHeads * p.width, p.scale, p.softCap, keysOf(row + 1)};
             CpuLoopsOf<T>().decodeRow(call, scores.data());
             PutWide(made, to + at, size);
           }

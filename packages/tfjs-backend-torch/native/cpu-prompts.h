@@ -7,6 +7,7 @@
 #include <type_traits>
 #include <vector>
 
+#include "cpu-decode.h"
 #include "cpu-tensors.h"
 
 namespace plumbline {
@@ -48,43 +49,34 @@ struct Piece {
 inline Napi::Value PagedPrompts(const Napi::CallbackInfo& info) {
   CurrentActivity() = {"pagedPrompts", ""};
   return Guarded(info.Env(), [&]() -> Napi::Value {
-    const auto q = DenseFloat(TensorOf(info.Env(), info[0]));
-    const auto keys = Dense(info, 1, q.scalar_type()), values = Dense(info, 2, q.scalar_type());
-    const auto table = Dense(info, 3, at::kInt), spans = Dense(info, 4, at::kInt), out = Dense(info, 5, q.scalar_type());
-    const auto number = [&](size_t i) { return info[i].As<Napi::Number>(); };
-    const int64_t pageSize = number(6).Int64Value(), window = number(8).Int64Value();
-    const float scale = number(7).FloatValue(), softCap = number(9).FloatValue();
-    const auto& tiles = CpuTiles(info[10].IsNumber() ? number(10).Int64Value() : std::numeric_limits<int64_t>::max());
-    CheckSizes(q, {out});
-    CheckSizes(keys, {values});
-    const int64_t rows = table.size(0), tableWidth = table.size(1), keyHeads = keys.size(1), width = keys.size(2);
-    const int64_t heads = q.size(1), group = heads / keyHeads;
+    const auto p = PagedOf(info);
+    const int64_t lanes = info[10].IsNumber() ? info[10].As<Napi::Number>().Int64Value() : std::numeric_limits<int64_t>::max();
+    const auto& tiles = CpuTiles(lanes);
     Do([=, &tiles] {
-      const int* numbers = spans.data_ptr<int>();
-      const auto span = [&](int64_t part, int64_t row) { return static_cast<int64_t>(numbers[part * rows + row]); };
+      const auto span = p.SpanOf();
       std::vector<Piece> pieces;
-      for (int64_t row = 0; row < rows; row++) {
+      for (int64_t row = 0; row < p.rows; row++) {
         const int64_t start = span(0, row), count = span(1, row), length = span(2, row);
         if (count <= 1) continue;
-        const bool fits = start >= 0 && start + count <= q.size(0) && count <= length && length <= tableWidth * pageSize;
+        const bool fits = start >= 0 && start + count <= p.q.size(0) && count <= length && length <= p.tableWidth * p.pageSize;
         if (!fits) throw ArgumentError("a row's span lies outside its tables");
         for (int64_t i = 0; i < count; i += kPieceTokens) pieces.push_back({row, i, std::min(kPieceTokens, count - i)});
       }
-      WithTypeOf(q, [&](auto* type) {
+      WithTypeOf(p.q, [&](auto* type) {
         using T = std::remove_pointer_t<decltype(type)>;
         const int64_t all = static_cast<int64_t>(pieces.size());
         // whoever has time takes the next, as pieces at the end of a row have more keys than those at its beginning
         std::atomic<int64_t> next{0};
         ParallelFor(0, at::get_num_threads(), 1, [&](int64_t, int64_t) {
-          const PieceMemory memory(kPieceTokens * group, width);
-          for (int64_t i; (i = next.fetch_add(1)) < all * keyHeads;) {
-            const auto& [row, first, tokens] = pieces[i / keyHeads];
-            const int64_t head = i % keyHeads, place = head * width;
-            const int64_t at = ((span(0, row) + first) * heads + head * group) * width;
-            const PieceCall<T> call{DataOf<T>(q) + at, DataOf<T>(keys) + place, DataOf<T>(values) + place, DataOf<T>(out) + at,
-                                    table.data_ptr<int>() + row * tableWidth, pageSize, keyHeads * width,
-                                    span(2, row) - span(1, row) + first, tokens, group, width, heads * width, window,
-                                    scale, softCap};
+          const PieceMemory memory(kPieceTokens * p.group, p.width);
+          for (int64_t i; (i = next.fetch_add(1)) < all * p.keyHeads;) {
+            const auto& [row, first, tokens] = pieces[i / p.keyHeads];
+            const int64_t head = i % p.keyHeads, place = head * p.width;
+            const int64_t at = ((span(0, row) + first) * p.heads + head * p.group) * p.width;
+            const PieceCall<T> call{DataOf<T>(p.q) + at, DataOf<T>(p.keys) + place, DataOf<T>(p.values) + place,
+                                    DataOf<T>(p.out) + at, p.table.data_ptr<int>() + row * p.tableWidth, p.pageSize,
+                                    p.keyHeads * p.width, span(2, row) - span(1, row) + first, tokens, p.group, p.width,
+                                    p.heads * p.width, p.window, p.scale, p.softCap};
             CpuLoopsOf<T>().attendPiece(call, tiles, memory.room());
           }
         });

@@ -1,7 +1,7 @@
 import { beforeAll, describe, expect, it } from "vitest"
 import { type Addon, addonPath, loadAddon } from "./addon.ts"
 import { BFLOAT16, FLOAT32 } from "./scalar-type.ts"
-import { attended as attendedBy, type PagedCase, weightedMeans } from "./testing/paged-case.ts"
+import { attended as attendedBy, expectMeans, type PagedCase } from "./testing/paged-case.ts"
 
 // AVX-512 where there is, AVX2
 describe.skipIf(addonPath() === undefined).each([16, 8])(
@@ -26,17 +26,11 @@ describe.skipIf(addonPath() === undefined).each([16, 8])(
       { name: "a soft cap", keyHeads: 2, group: 1, width: 16, ...few, pageSize: 4, softCap: 0.5 }
     ]
 
-    it.each(cases)("is the weighted mean of values: $name", (of) => {
-      const own = attended(of)
-      weightedMeans(of).forEach((number, i) => expect(Math.abs(own[i]! - number), `number ${i}`).toBeLessThan(2e-6))
-    })
+    it.each(cases)("is the weighted mean of values: $name", (of) => expectMeans(attended(of), of, 0))
 
     it.each(cases)("rounds nothing but what is stored in bfloat16: $name", (of) => {
-      const own = attended(of, BFLOAT16)
-      weightedMeans(of).forEach((number, i) => {
-        // half of the last of 8 bits
-        expect(Math.abs(own[i]! - number), `number ${i}`).toBeLessThan(2e-6 + 2 ** -8 * Math.abs(number))
-      })
+      // half of the last of 8 bits
+      expectMeans(attended(of, BFLOAT16), of, 2 ** -8)
     })
 
     it.each(cases)("is the same to the bit whichever tokens of a row are new, in pages of any size: $name", (of) => {

@@ -1,3 +1,4 @@
+import { expect } from "vitest"
 import type { Addon, Handle } from "../addon.ts"
 import { FLOAT32, INT32 } from "../scalar-type.ts"
 
@@ -79,7 +80,7 @@ export const attended = (addon: Addon, kernel: Addon["pagedDecode"], of: PagedCa
 }
 
 /** The same in float64, token by token. */
-export const weightedMeans = (of: PagedCase): ReadonlyArray<number> => {
+const weightedMeans = (of: PagedCase): ReadonlyArray<number> => {
   const { group, keyHeads, softCap = 0, width, window = 0 } = of
   return queriesOf(of).flatMap(({ row, t: last }) =>
     Array.from({ length: keyHeads * group }, (_, head) => {
@@ -101,3 +102,9 @@ export const weightedMeans = (of: PagedCase): ReadonlyArray<number> => {
     }).flat()
   )
 }
+
+/** @param rounded share of a number by which what is stored may differ from it */
+export const expectMeans = (own: Float32Array, of: PagedCase, rounded: number): void =>
+  weightedMeans(of).forEach((number, i) => {
+    expect(Math.abs(own[i]! - number), `number ${i}`).toBeLessThan(2e-6 + rounded * Math.abs(number))
+  })
