@@ -42,4 +42,9 @@ export interface GeneratorLoad {
   readonly promptTokens: number
   readonly sampledTokens: number
   readonly finishedResponses: number
+  /** Since the start: tokens of prompts that kept pages had and nobody computed again. */
+  readonly cachedTokens: number
+  /** Since the start: tokens that were drafted, and those of them that were drawn in fact. */
+  readonly draftedTokens: number
+  readonly acceptedTokens: number
 }

@@ -67,13 +67,19 @@ export interface GeneratedGroup {
   readonly responses: ReadonlyArray<GeneratedResponse>
   /** Where `promptLogProbs` asked for it. */
   readonly prompt: PromptScores | undefined
+  /** Tokens of the prompt whose keys and values another request had left; absent where the generator does not know. */
+  readonly cachedTokens?: number | undefined
 }
 
 /** What happens while a request is worked on. Events of one sample are in order; samples are interleaved. */
-export type GenerationEvent =
-  | { readonly _tag: "Prompt"; readonly prompt: PromptScores }
-  | TokenEvent
-  | { readonly _tag: "Finished"; readonly response: GeneratedResponse }
+export type GenerationEvent = { readonly _tag: "Prompt"; readonly prompt: PromptScores } | TokenEvent | FinishedEvent
+
+export interface FinishedEvent {
+  readonly _tag: "Finished"
+  readonly response: GeneratedResponse
+  /** As of the group. */
+  readonly cachedTokens?: number | undefined
+}
 
 export interface TokenEvent {
   readonly _tag: "Token"

@@ -6,6 +6,9 @@ import type { Flight, StepResult } from "./step.ts"
 export interface Committed {
   readonly promptTokens: number
   readonly sampledTokens: number
+  /** Tokens of drafts, and those of them that were drawn in fact. */
+  readonly draftedTokens: number
+  readonly acceptedTokens: number
 }
 
 /** Waits for a step, writes its results into its rows, tells who listens, ends what has ended. */
@@ -24,14 +27,20 @@ export const commitStep = (scheduler: Scheduler, { passes, plan }: Flight): Comm
   }
   const taken: Taken = new Map()
   for (const { result, version } of results) takeTokens(scheduler, result, version, taken)
+  let [draftedTokens, acceptedTokens] = [0, 0]
   for (const [row, draft] of plan.drafts) {
-    row.drafts.learn(Math.max(0, (taken.get(row) ?? 0) - 1), draft.length)
+    const right = Math.max(0, (taken.get(row) ?? 0) - 1)
+    row.drafts.learn(right, draft.length)
+    draftedTokens += draft.length
+    acceptedTokens += right
   }
   const fed = plan.feeds.reduce((sum, { count }) => sum + count, 0)
   const drawing = results.flatMap(({ result }) => result.drawn.filter(({ drafted }) => drafted === 0))
   return {
     promptTokens: fed - drawing.length,
-    sampledTokens: [...taken.values()].reduce((sum, count) => sum + count, 0)
+    sampledTokens: [...taken.values()].reduce((sum, count) => sum + count, 0),
+    draftedTokens,
+    acceptedTokens
   }
 }
 

@@ -8,9 +8,21 @@ import type { GeneratedGroup, GenerationRequest } from "../request.ts"
 import { bfloat16Backends, float32Backends } from "@plumbline/runtime/testing"
 import { describe } from "vitest"
 import { prompt, request } from "../testing/index.ts"
+import { engineGenerators } from "./engine-generator.ts"
 import type { EngineOptions } from "./engine.ts"
 
 const makeModel = (): CausalLM => createModel({ ...tinyTable, maxPositions: 256 }, 3, { trainable: false })
+
+/** A model that counts its steps and their rows. */
+const counting = (model: CausalLM) => {
+  const fed = { steps: 0, rows: 0 }
+  const step: CausalLM["step"] = (rows, cache, index) => {
+    fed.steps += 1
+    fed.rows += rows.lengths.length
+    return model.step(rows, cache, index)
+  }
+  return { fed, counted: { ...model, step } }
+}
 
 /** What an engine writes, and rows of each of its steps. */
 const written = (model: CausalLM, requests: ReadonlyArray<GenerationRequest>, options: EngineOptions) =>
@@ -97,6 +109,29 @@ onHosts.forEach((backends, i) => {
     describe.skipIf(!isThere)(`drafts, on ${name} in ${precision}`, () => same(layer, gap))
   }
 })
+
+it.live("are counted, and those that were right", () =>
+  Effect.gen(function* () {
+    const model = makeModel()
+    const { fed, counted } = counting(model)
+    const [generator] = yield* engineGenerators([counted], { draftRows: 16 })
+    // one token of one is allowed: every draft is right
+    yield* generator!.generate([request(cyclic(20, 8), 8, { temperature: 0, allowedTokens: [3], maxNewTokens: 100 })])
+    // who waits hears of the end within the last step, which is counted after it
+    const load = Effect.andThen(Effect.yieldNow, generator!.load)
+    const right = yield* load
+    expect(right.draftedTokens).toBe(right.acceptedTokens)
+    // each step draws a token of its own beside the drafted ones
+    expect(right.sampledTokens - right.acceptedTokens).toBe(fed.steps)
+    expect(right.draftedTokens).toBeGreaterThan(80)
+    yield* generator!.generate([request(prompt(4, 1), 1, { temperature: 5, maxNewTokens: 200 })])
+    const both = yield* load
+    expect(both.sampledTokens - both.acceptedTokens).toBe(fed.steps)
+    expect(both.draftedTokens).toBe(fed.rows - fed.steps)
+    expect(both.acceptedTokens - right.acceptedTokens).toBeLessThan(both.draftedTokens - right.draftedTokens)
+    model.dispose()
+  }).pipe(Effect.scoped, Effect.provide(ModelRuntime.layerWasm))
+)
 
 it.live("take several tokens of a response that repeats itself a step, and next to none of one that does not", () =>
   Effect.gen(function* () {

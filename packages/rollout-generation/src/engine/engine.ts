@@ -89,10 +89,12 @@ export const makeEngine = (models: EngineModels, options: EngineOptions): Engine
     draftRows,
     scoredLogits: canRankLogits() ? RANKED_LOGITS : READ_LOGITS
   })
-  const counters = { promptTokens: 0, sampledTokens: 0, finishedResponses: 0 }
-  const stepper = makeStepper(models, cache, roots, scheduler, goAhead, ({ promptTokens, sampledTokens }) => {
-    counters.promptTokens += promptTokens
-    counters.sampledTokens += sampledTokens
+  const counters = { promptTokens: 0, sampledTokens: 0, finishedResponses: 0, draftedTokens: 0, acceptedTokens: 0 }
+  const stepper = makeStepper(models, cache, roots, scheduler, goAhead, (committed) => {
+    counters.promptTokens += committed.promptTokens
+    counters.sampledTokens += committed.sampledTokens
+    counters.draftedTokens += committed.draftedTokens
+    counters.acceptedTokens += committed.acceptedTokens
   })
   const counting = (listener: GroupListener): GroupListener => ({
     ...listener,
@@ -125,7 +127,8 @@ export const makeEngine = (models: EngineModels, options: EngineOptions): Engine
       const rows = scheduler.groups.flatMap((group) => group.rows)
       const running = rows.filter(({ state }) => state === "running").length
       const waiting = rows.filter(({ state }) => state === "waiting").length
-      return { running, waiting, cacheUse: 1 - pool.free() / pages, ...counters }
+      const cachedTokens = scheduler.cachedTokens()
+      return { running, waiting, cacheUse: 1 - pool.free() / pages, cachedTokens, ...counters }
     },
     dispose: () => {
       stepper.dispose()

@@ -2,7 +2,7 @@ import { expect, it } from "@effect/vitest"
 import { type CausalLM, createModel, keyValuePrefix } from "@plumbline/models"
 import { tinyTable } from "@plumbline/models/testing"
 import { philoxStream, type Tensor3D, tf } from "@plumbline/runtime"
-import { Effect } from "effect"
+import { Effect, Stream } from "effect"
 import type { GeneratedGroup, GenerationRequest } from "../request.ts"
 import { onEveryBackend } from "../testing/backends.ts"
 import { prompt, request, trainerScores } from "../testing/index.ts"
@@ -60,11 +60,13 @@ onEveryBackend("pages of ended rows", (layer) => {
       const transcript = [...first, ...said!.responseIds, 3, 1]
       const next = yield* fedBy(generator!.generate([after(transcript, 2, 1)]))
       expect(next.tokens).toBe(29 - 24)
+      expect([...turn.groups, ...next.groups].map(({ cachedTokens }) => cachedTokens)).toEqual([0, 24])
       // a whole page short of the end, as the last token is needed
       expect((yield* fedBy(generator!.generate([after(first.slice(0, 16), 3, 1)]))).tokens).toBe(4)
       // samples of one prompt: what all begin with but four places, then each its last token and four more
       const group = yield* fedBy(generator!.generate([after([...first.slice(0, 20), 9, 9], 4, 5, { samples: 3 })]))
       expect(group.tokens).toBe(1 + 3 * 5)
+      expect(group.groups[0]!.cachedTokens).toBe(20)
       // another beginning has nothing in common, however alike what follows
       expect((yield* fedBy(generator!.generate([after([6, ...first.slice(1)], 5, 1)]))).tokens).toBe(21)
       // a token that the host has not read yet has no name
@@ -74,9 +76,15 @@ onEveryBackend("pages of ended rows", (layer) => {
       // scores need all logits
       const scored = yield* fedBy(generator!.generate([after(first, 6, 1, { promptLogProbs: true })]))
       expect(scored.tokens).toBe(21)
+      expect(scored.groups[0]!.cachedTokens).toBe(0)
       const again = [after(transcript, 2, 1), after([...first.slice(0, 20), 9, 9], 4, 5, { samples: 3 })]
       expect([...idsOf(next.groups), ...idsOf(group.groups)]).toEqual(idsOf(yield* plain!.generate(again)))
-      expect((yield* generator!.load).cacheUse).toBe(0)
+      const load = yield* generator!.load
+      expect([load.cacheUse, load.cachedTokens]).toEqual([0, 24 + 12 + 20])
+      const finished = yield* Stream.runCollect(generator!.stream(after(first, 9, 1))).pipe(
+        Effect.map((events) => events.flatMap((event) => (event._tag === "Finished" ? [event.cachedTokens] : [])))
+      )
+      expect(finished).toEqual([20])
     }).pipe(Effect.scoped)
   )
 
@@ -138,6 +146,7 @@ onEveryBackend("pages of ended rows", (layer) => {
         }
         // pages hold tokens up to the 16th of a model, up to the 18th behind six places
         expect(counts).toEqual([19 + 2, 19 + 2 - (m === 0 ? 16 : 18)])
+        expect((yield* generators[m]!.load).cachedTokens).toBe(m === 0 ? 16 : 16 + 18)
       }
       tf.dispose(held)
     }).pipe(Effect.scoped)
@@ -152,8 +161,14 @@ onEveryBackend("pages of ended rows", (layer) => {
       const [plain] = yield* engineGenerators([model], { ...within, prefixCaching: false })
       const found = idsOf(yield* tight!.generate(requests))
       expect(found).toEqual(idsOf(yield* plain!.generate(requests)))
-      expect(idsOf(yield* tight!.generate(requests))).toEqual(found)
-      expect((yield* tight!.load).cacheUse).toBe(0)
+      const again = yield* tight!.generate(requests)
+      expect(idsOf(again)).toEqual(found)
+      // rows that gave way began once more, which is no affair of whoever asked
+      const cached = again.map(({ cachedTokens }) => cachedTokens!)
+      cached.forEach((count, i) => expect(count).toBeLessThan(requests[i]!.promptIds.length))
+      const load = yield* tight!.load
+      expect(load.cacheUse).toBe(0)
+      expect(load.cachedTokens).toBeGreaterThan(cached.reduce((sum, count) => sum + count, 0))
     }).pipe(Effect.scoped)
   )
 })

@@ -1,5 +1,13 @@
 import type { SteppedModel } from "@plumbline/models"
-import { type Caller, type Group, knownTokens, type PrefixRow, type Row, type SampleRow } from "./group.ts"
+import {
+  type Caller,
+  type Group,
+  knownTokens,
+  placesBefore,
+  type PrefixRow,
+  type Row,
+  type SampleRow
+} from "./group.ts"
 import { keepPages, keptPages } from "./kept-pages.ts"
 import type { PagePool } from "./page-pool.ts"
 import type { Root, Roots } from "./roots.ts"
@@ -15,6 +23,8 @@ export interface Ledger {
   readonly pageSize: number
   /** Counts arrivals of requests, starts of rows, and changes of weights where pages are kept. */
   clock: number
+  /** Tokens of prompts that rows found in kept pages when they were begun, all together. */
+  cachedTokens: number
   /** By age, the oldest first. */
   readonly groups: Array<Group>
   /** Those that have groups, by what their requests call them. */
@@ -34,6 +44,7 @@ export const makeLedger = (pool: PagePool, roots: Roots, pageSize: number): Ledg
   room: pool.free(),
   pageSize,
   clock: 0,
+  cachedTokens: 0,
   groups: [],
   callers: new Map(),
   running: new Set(),
@@ -61,7 +72,15 @@ export const startAlone = (ledger: Ledger, row: Row): void => {
     row.pages.forEach(ledger.pool.share)
     row.held = row.pages.length * ledger.pageSize
   } else if (root !== undefined) sharePages(ledger, row, root)
+  countCached(ledger, row)
   startRow(ledger, row)
+}
+
+/** Counts the tokens of its prompt that a row begins with, for the whole engine and, at its first start, for its group. */
+const countCached = (ledger: Ledger, { group, held }: Row): void => {
+  const cached = Math.max(0, Math.min(held - placesBefore(group), group.request.promptIds.length))
+  ledger.cachedTokens += cached
+  group.cachedTokens ??= cached
 }
 
 /** A row takes part in steps from now on; pages for all that is known of it must be free, and become its own. */

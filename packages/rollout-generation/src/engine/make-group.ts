@@ -36,6 +36,7 @@ export const makeGroup = (
     scores: promptLogProbs
       ? { logProbs: new Float32Array(promptIds.length).fill(NaN), topLogProbs: [[]], known: 1 }
       : undefined,
+    cachedTokens: undefined,
     finished: [],
     gone: false
   }

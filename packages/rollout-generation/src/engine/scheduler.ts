@@ -66,6 +66,8 @@ export interface Scheduler {
   /** By age. */
   readonly groups: ReadonlyArray<Group>
   readonly running: () => number
+  /** Tokens of prompts that kept pages had, since the start. */
+  readonly cachedTokens: () => number
 }
 
 /** Tokens of a scored prompt at a time. */
@@ -88,6 +90,7 @@ export const makeScheduler = (pool: PagePool, roots: Roots, options: SchedulerOp
   return {
     groups: ledger.groups,
     running: () => ledger.running.size,
+    cachedTokens: () => ledger.cachedTokens,
     drop: (group) => drop(ledger, group),
     startOver: (model) => {
       // what was kept before has other names

@@ -17,7 +17,8 @@ export const loadCounter = (): LoadCounter => {
   const counts = { running: 0, waiting: 0, promptTokens: 0, sampledTokens: 0, finishedResponses: 0 }
   const rows = ({ samples = 1 }: GenerationRequest) => samples
   return {
-    load: () => ({ ...counts, cacheUse: 0 }),
+    // of these the server knows
+    load: () => ({ ...counts, cacheUse: 0, cachedTokens: 0, draftedTokens: 0, acceptedTokens: 0 }),
     waiting: (request) => (wait) =>
       Effect.suspend(() => {
         counts.waiting += rows(request)

@@ -13,6 +13,8 @@ export interface Script {
   readonly failsAt?: number
   readonly vocabulary: number
   readonly contextTokens: number
+  /** Of each prompt. */
+  readonly cachedTokens?: number
 }
 
 export interface Scripted extends GeneratorShape {
@@ -47,7 +49,8 @@ export const scriptedGenerator = (script: Script): Scripted => {
     Effect.map(Stream.runCollect(stream(request)), (events) => ({
       promptIds: request.promptIds,
       responses: events.flatMap((event) => (event._tag === "Finished" ? [event.response] : [])),
-      prompt: events.flatMap((event) => (event._tag === "Prompt" ? [event.prompt] : []))[0]
+      prompt: events.flatMap((event) => (event._tag === "Prompt" ? [event.prompt] : []))[0],
+      cachedTokens: events.flatMap((event) => (event._tag === "Finished" ? [event.cachedTokens] : []))[0]
     }))
   return {
     requests,
@@ -63,7 +66,10 @@ export const scriptedGenerator = (script: Script): Scripted => {
       cacheUse: 0,
       promptTokens: 0,
       sampledTokens: 0,
-      finishedResponses: 0
+      finishedResponses: 0,
+      cachedTokens: 0,
+      draftedTokens: 0,
+      acceptedTokens: 0
     }))
   }
 }
@@ -82,7 +88,10 @@ const eventsOf = (script: Script, request: GenerationRequest): ReadonlyArray<Gen
     }
   }
   const responses = Array.from({ length: request.samples ?? 1 }, (_, sample) => responseOf(script, request, sample))
-  return [...(request.promptLogProbs === true ? [scores] : []), ...responses.flatMap((one) => responseEvents(one, top))]
+  return [
+    ...(request.promptLogProbs === true ? [scores] : []),
+    ...responses.flatMap((one) => responseEvents(one, top, script.cachedTokens))
+  ]
 }
 
 const responseOf = (script: Script, request: GenerationRequest, sample: number): GeneratedResponse => {
@@ -102,7 +111,11 @@ const responseOf = (script: Script, request: GenerationRequest, sample: number):
   }
 }
 
-const responseEvents = (response: GeneratedResponse, top: number): ReadonlyArray<GenerationEvent> => [
+const responseEvents = (
+  response: GeneratedResponse,
+  top: number,
+  cachedTokens: number | undefined
+): ReadonlyArray<GenerationEvent> => [
   ...Array.from(response.responseIds, (id, index): GenerationEvent => ({
     _tag: "Token",
     sample: response.sample,
@@ -113,5 +126,5 @@ const responseEvents = (response: GeneratedResponse, top: number): ReadonlyArray
     policyVersion: 7,
     topLogProbs: alternatives(id, top)
   })),
-  { _tag: "Finished", response }
+  { _tag: "Finished", response, cachedTokens }
 ]

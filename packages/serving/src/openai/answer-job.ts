@@ -32,14 +32,14 @@ export const answerJob = (
     return yield* (job.stream ? streamAnswer : wholeAnswer)(context, timed, head)
   })
 
+const sum = (counts: ReadonlyArray<number>): number => counts.reduce((total, count) => total + count, 0)
+
 const wholeAnswer = ({ limits, metrics }: AnswerContext, job: Job, head: AnswerHead) =>
   Effect.gen(function* () {
     const groups = yield* job.model.generator.generate(job.requests).pipe(Effect.mapError(refusalOf(limits)))
     const tokens = groups.flatMap(({ responses }) => responses.map(({ responseIds }) => responseIds.length))
-    const usage = usageOf(
-      job.requests,
-      tokens.reduce((total, count) => total + count, 0)
-    )
+    const cached = groups.map(({ cachedTokens = 0 }) => cachedTokens)
+    const usage = usageOf(job.requests, sum(tokens), sum(cached))
     countTokens(metrics, usage)
     const { choices, extras, object } = job.format
     return yield* jsonAnswer({ ...head, object, choices: choices(groups), usage, ...extras })

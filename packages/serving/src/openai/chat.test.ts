@@ -39,7 +39,8 @@ describe("/v1/chat/completions", () => {
     expect(answer.usage).toEqual({
       prompt_tokens: promptIds.length,
       completion_tokens: 4,
-      total_tokens: promptIds.length + 4
+      total_tokens: promptIds.length + 4,
+      prompt_tokens_details: { cached_tokens: 0 }
     })
   })
 

@@ -186,7 +186,24 @@ describe("/v1/completions", () => {
       { text: "", logprobs: null, finish_reason: "length" },
       { text: "", logprobs: null, finish_reason: "length" }
     ])
-    expect(answer.usage).toEqual({ prompt_tokens: 2, completion_tokens: 0, total_tokens: 2 })
+    expect(answer.usage).toEqual({
+      prompt_tokens: 2,
+      completion_tokens: 0,
+      total_tokens: 2,
+      prompt_tokens_details: { cached_tokens: 0 }
+    })
+  })
+
+  it("tells how many tokens of the prompts were cached, of each once", async () => {
+    await using({ cachedTokens: 1 }, async ({ client }) => {
+      const ask = { ...BASE, prompt: ["ab", "cde"], n: 2 }
+      const usage = { prompt_tokens: 5, completion_tokens: 20, prompt_tokens_details: { cached_tokens: 2 } }
+      expect((await client.completions.create(ask)).usage).toMatchObject(usage)
+      const chunks = []
+      const options = { stream: true, stream_options: { include_usage: true } } as const
+      for await (const chunk of await client.completions.create({ ...ask, ...options })) chunks.push(chunk)
+      expect(chunks.at(-1)!.usage).toMatchObject(usage)
+    })
   })
 
   it("gives the tokens themselves to clients that learn from them", async () => {

@@ -37,14 +37,25 @@ export interface Usage {
   readonly prompt_tokens: number
   readonly completion_tokens: number
   readonly total_tokens: number
+  readonly prompt_tokens_details: { readonly cached_tokens: number }
 }
 
-/** @param completionTokens of all responses; a prompt counts once, however many samples it has */
-export const usageOf = (requests: ReadonlyArray<GenerationRequest>, completionTokens: number): Usage => {
+/**
+ * A prompt counts once, however many samples it has.
+ *
+ * @param completionTokens of all responses
+ * @param cachedTokens of all prompts those that nobody computed again
+ */
+export const usageOf = (
+  requests: ReadonlyArray<GenerationRequest>,
+  completionTokens: number,
+  cachedTokens: number
+): Usage => {
   const promptTokens = requests.reduce((total, { promptIds }) => total + promptIds.length, 0)
   return {
     prompt_tokens: promptTokens,
     completion_tokens: completionTokens,
-    total_tokens: promptTokens + completionTokens
+    total_tokens: promptTokens + completionTokens,
+    prompt_tokens_details: { cached_tokens: cachedTokens }
   }
 }

@@ -17,8 +17,26 @@ export const openaiMetrics = {
   })
 }
 
+type LoadTotal = "acceptedTokens" | "cachedTokens" | "draftedTokens"
+
+/** What the generator has done. */
+export const loadTotals: Readonly<Record<LoadTotal, Metric.Counter<number>>> = {
+  cachedTokens: Metric.counter("plumbline_prompt_tokens_cached_total", {
+    description: "tokens of prompts that the pages of earlier requests had, so that nobody computed them again",
+    incremental: true
+  }),
+  draftedTokens: Metric.counter("plumbline_draft_tokens_total", {
+    description: "tokens that speculative decoding drafted",
+    incremental: true
+  }),
+  acceptedTokens: Metric.counter("plumbline_draft_tokens_accepted_total", {
+    description: "drafted tokens that were drawn in fact",
+    incremental: true
+  })
+}
+
 /** Gauges of what the generator is doing. */
-export const loadGauges: Readonly<Record<keyof GeneratorLoad, Metric.Gauge<number>>> = {
+export const loadGauges: Readonly<Record<Exclude<keyof GeneratorLoad, LoadTotal>, Metric.Gauge<number>>> = {
   running: Metric.gauge("plumbline_generator_responses_running", { description: "responses that are being written" }),
   waiting: Metric.gauge("plumbline_generator_responses_waiting", { description: "responses that wait for room" }),
   cacheUse: Metric.gauge("plumbline_generator_cache_use_ratio", { description: "share of the cache in use, 0 to 1" }),

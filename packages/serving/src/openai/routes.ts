@@ -13,7 +13,7 @@ import { answerJob } from "./answer-job.ts"
 import { chatJob } from "./chat-request.ts"
 import { completionJob } from "./completion-request.ts"
 import type { Job } from "./job.ts"
-import { loadGauges, memoryGauges } from "./metrics.ts"
+import { loadGauges, loadTotals, memoryGauges } from "./metrics.ts"
 import { modelNamed, type ServedModel, type ServedModels } from "./served-model.ts"
 
 export interface OpenAIOptions {
@@ -82,13 +82,16 @@ const oneModel = (models: ServedModels, name: string) =>
 
 /** Shows on the metrics page what the generator and its backend hold. */
 export const watchGenerator = (
-  { generator }: ServedModel,
-  { watch }: MetricsPage,
+  { generator }: { readonly generator: Pick<ServedModel["generator"], "load"> },
+  { watch, watchTotal }: MetricsPage,
   memory: () => MemoryReport
 ): void => {
   const load = () => Effect.runSync(generator.load)
   for (const field of Object.keys(loadGauges) as ReadonlyArray<keyof typeof loadGauges>) {
     watch(loadGauges[field], () => load()[field])
+  }
+  for (const field of Object.keys(loadTotals) as ReadonlyArray<keyof typeof loadTotals>) {
+    watchTotal(loadTotals[field], () => load()[field])
   }
   watch(memoryGauges.tensors, () => memory().tensors)
   watch(memoryGauges.bytes, () => memory().bytes)

@@ -12,7 +12,7 @@ import { eventStream } from "./sse.ts"
 /** The answer as server-sent events. What fails before the first of them is an answer of its own, later it is an event. */
 export const streamAnswer = (context: AnswerContext, job: Job, head: AnswerHead) =>
   Effect.gen(function* () {
-    const seen: Seen = { firstToken: false, completionTokens: 0 }
+    const seen: Seen = { firstToken: false, completionTokens: 0, cachedTokens: 0 }
     const perPrompt = job.requests.map((request, prompt) => choicesOf(context, job, request, prompt, seen))
     const choices = yield* startNow(Stream.mergeAll(perPrompt, { concurrency: "unbounded" }))
     const chunk = { ...head, object: job.format.chunkObject }
@@ -32,6 +32,7 @@ type Event = object | "[DONE]"
 interface Seen {
   firstToken: boolean
   completionTokens: number
+  cachedTokens: number
 }
 
 /** The streamed choices of one prompt. */
@@ -50,6 +51,8 @@ const choicesOf = (
       Array.from({ length: samples }, (_, sample) => format.opening(prompt, first + sample, scores) ?? []).flat()
     const note = (event: GenerationEvent) => {
       if (event._tag === "Finished") seen.completionTokens += event.response.responseIds.length
+      // the same for all samples
+      if (event._tag === "Finished" && event.response.sample === 0) seen.cachedTokens += event.cachedTokens ?? 0
       if (event._tag !== "Token" || seen.firstToken) return
       seen.firstToken = true
       metrics.add(openaiMetrics.firstToken, (performance.now() - since) / 1000)
@@ -112,7 +115,7 @@ const scoresFirst = (wanted: boolean): ((event: GenerationEvent) => Turn) => {
 }
 
 const lastEvents = ({ metrics }: AnswerContext, job: Job, chunk: object, seen: Seen): ReadonlyArray<Event> => {
-  const usage = usageOf(job.requests, seen.completionTokens)
+  const usage = usageOf(job.requests, seen.completionTokens, seen.cachedTokens)
   countTokens(metrics, usage)
   return [...(job.streamUsage ? [{ ...chunk, choices: [], usage }] : []), "[DONE]"]
 }

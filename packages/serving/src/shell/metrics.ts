@@ -6,6 +6,8 @@ export interface MetricsPage {
   readonly add: <Input>(metric: Metric.Metric<Input, unknown>, input: Input, labels?: Metric.Metric.Attributes) => void
   /** Read when the page is asked for. */
   readonly watch: (metric: Metric.Gauge<number>, read: () => number) => void
+  /** The same of a count that somebody else keeps. @param read the total */
+  readonly watchTotal: (metric: Metric.Counter<number>, read: () => number) => void
   /** In Prometheus' text format, version 0.0.4. */
   readonly text: () => string
 }
@@ -17,6 +19,14 @@ export const metricsPage = (): MetricsPage => {
     add: (metric, input, labels) =>
       (labels === undefined ? metric : Metric.withAttributes(metric, labels)).updateUnsafe(input, context),
     watch: (metric, read) => void watched.push(() => metric.updateUnsafe(read(), context)),
+    watchTotal: (metric, read) => {
+      let known = 0
+      watched.push(() => {
+        const total = read()
+        metric.updateUnsafe(total - known, context)
+        known = total
+      })
+    },
     text: () => {
       for (const update of watched) update()
       return PrometheusMetrics.formatUnsafe(context)
