@@ -40,6 +40,7 @@ export {
   type SpecialTokenOptions
 } from "./tokenizer/byte-tokenizer.ts"
 export { loadTokenizer } from "./tokenizer/load-tokenizer.ts"
+export { TOKEN_IDS, tokenIdsOf } from "./tokenizer/token-ids.ts"
 export {
   type ChatOptions,
   type DecodeOptions,

@@ -1,3 +1,4 @@
+import { tokenIdsOf } from "@plumbline/data"
 import {
   gatherRows,
   linear,
@@ -48,7 +49,7 @@ export const causalLM = (parts: CausalLMParts): CausalLM => {
     config,
     contextTokens: config.maxPositions - (parts.prefix?.length ?? 0),
     generationConfig,
-    endTokens: endTokens(generationConfig?.["eos_token_id"] ?? config.source["eos_token_id"]),
+    endTokens: endTokens(generationConfig?.["eos_token_id"] ?? config.source["eos_token_id"], config.vocabulary),
     variables,
     parameters,
     version,
@@ -97,6 +98,6 @@ export const causalLM = (parts: CausalLMParts): CausalLM => {
 const NO_ENGINE =
   "an engine of this process cannot write with a model that the processes have in parts, as each would write other tokens"
 
-/** `eos_token_id` is a number, a list of them, or absent. */
-const endTokens = (id: unknown): ReadonlyArray<number> =>
-  [id].flat().filter((token): token is number => typeof token === "number")
+/** Those of `eos_token_id` that are tokens: transformers writes its default for a family where nobody chose one, whatever the vocabulary. */
+const endTokens = (ids: unknown, vocabulary: number): ReadonlyArray<number> =>
+  (tokenIdsOf(ids) ?? []).filter((id) => id >= 0 && id < vocabulary)

@@ -65,10 +65,20 @@ describe("createModel", () => {
     model.dispose()
   })
 
-  check("reads its end tokens from the settings", () => {
-    const model = tinyModel(1)
-    expect(model.endTokens).toEqual([2])
-    model.dispose()
+  check("reads its end tokens from the settings, those that are tokens", () => {
+    for (const [given, read] of [
+      [2, [2]],
+      [null, []],
+      [
+        [31, 3],
+        [31, 3]
+      ],
+      [[-1, 32, 3], [3]]
+    ]) {
+      const model = createModel({ ...tinyTable, vocabulary: 32, settings: { eos_token_id: given } }, 1)
+      expect(model.endTokens).toEqual(read)
+      model.dispose()
+    }
   })
 
   it("throws for numbers that make no model", () => {

@@ -46,7 +46,10 @@ const assemble = (parts: TokenizerParts): TokenizerShape => {
   const idOf = tokenIds(definition)
   const tokenOf = new Map([...idOf].map(([token, id]) => [id, token]))
   const idOfSpecial = (content: string | undefined) => (content === undefined ? undefined : idOf.get(content))
-  const eosId = idOfSpecial(specials.eos_token) ?? parts.stopIds[0]
+  const vocabSize = vocabularySize(definition)
+  // transformers writes its default for a family where nobody chose an id, whatever the vocabulary
+  const stopIds = parts.stopIds.filter((id) => id >= 0 && id < vocabSize)
+  const eosId = idOfSpecial(specials.eos_token) ?? stopIds[0]
   const bosId = idOfSpecial(specials.bos_token)
   const { prefix, suffix } = surroundingsOf(definition.post_processor)
   let made: Readonly<Record<string, string>> | undefined
@@ -60,11 +63,11 @@ const assemble = (parts: TokenizerParts): TokenizerShape => {
   }
   return {
     name: `${engine.name}: ${source}`,
-    vocabSize: vocabularySize(definition),
+    vocabSize,
     bosId,
     eosId,
     padId: idOfSpecial(specials.pad_token) ?? eosId ?? 0,
-    stopIds: [...new Set([...(eosId === undefined ? [] : [eosId]), ...parts.stopIds])],
+    stopIds: [...new Set([...(eosId === undefined ? [] : [eosId]), ...stopIds])],
     prefixIds: Int32Array.from(prefix),
     suffixIds: Int32Array.from(suffix),
     get digest() {

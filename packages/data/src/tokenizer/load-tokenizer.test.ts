@@ -69,6 +69,24 @@ describe("loadTokenizer", () => {
     expect(await load()).toMatchObject({ eosId: 257, padId: 256, stopIds: [257, 258, 256] })
   })
 
+  it.each(["generation_config.json", "config.json"])("names %s where its EOS is no token id", async (name) => {
+    for (const wrong of ['"</s>"', "true", "3.5", "[3, null]", "[[3]]", '{"id": 3}']) {
+      write(name, `{"eos_token_id": ${wrong}}`)
+      const reason = "eos_token_id must be a token id, a list of them or null"
+      expect(await failure()).toMatchObject({ _tag: "TokenizerInvalid", file: join(folder, name), reason })
+    }
+    write(name, '{"eos_token_id": null}')
+    expect(await load()).toMatchObject({ stopIds: [258] })
+  })
+
+  it("takes no EOS that is no token: transformers writes one for each family, whatever the vocabulary", async () => {
+    write("tokenizer_config.json", "{}")
+    write("config.json", '{"eos_token_id": [-1, 32000]}')
+    expect(await load()).toMatchObject({ eosId: undefined, padId: 0, stopIds: [] })
+    write("config.json", '{"eos_token_id": [259, 0, 258]}')
+    expect(await load()).toMatchObject({ eosId: 0, stopIds: [0, 258] })
+  })
+
   it("gives special tokens that the vocabulary lacks the next ids, as transformers does", async () => {
     write("tokenizer_config.json", '{"pad_token": "[PAD]", "additional_special_tokens": ["<a>"]}')
     const tokenizer = await load()

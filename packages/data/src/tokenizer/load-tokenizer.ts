@@ -6,6 +6,7 @@ import { attempt, FileMissing, TokenizerInvalid } from "../errors.ts"
 import { assembleTokenizer } from "./assemble.ts"
 import type { TokenizerDefinition } from "./definition.ts"
 import type { SpecialTokenFields } from "./special-tokens.ts"
+import { TOKEN_IDS, tokenIdsOf } from "./token-ids.ts"
 import type { TokenizerShape } from "./tokenizer.ts"
 import { notJson } from "../files/not-json.ts"
 
@@ -82,7 +83,8 @@ const readStopIds = Effect.fnUntraced(function* (dir: string) {
     const file = join(dir, name)
     if (!existsSync(file)) continue
     const { eos_token_id } = yield* parseObject(file, yield* readText(file))
-    const ids = [eos_token_id].flat().filter((id): id is number => typeof id === "number")
+    const ids = tokenIdsOf(eos_token_id)
+    if (ids === undefined) return yield* new TokenizerInvalid({ file, reason: `eos_token_id must be ${TOKEN_IDS}` })
     if (ids.length > 0) return ids
   }
   return []

@@ -2,7 +2,9 @@ import { Effect, Schema } from "effect"
 import { existsSync } from "node:fs"
 import { readFile } from "node:fs/promises"
 import { join } from "node:path"
+import { GenerationConfigSchema } from "../config/config-schema.ts"
 import { decodeConfig } from "../config/decode-config.ts"
+import { decodeFields } from "../config/decode-fields.ts"
 import type { DecoderConfig, JsonObject } from "../config/decoder-config.ts"
 import { ConfigInvalid, type ConfigError, ModelNotFound } from "../errors.ts"
 import { builtInFamilies } from "../families/families.ts"
@@ -29,7 +31,14 @@ const whyNone = (folder: string): Effect.Effect<string> =>
   })
 
 /** generation_config.json, or undefined where there is none. */
-export const readGenerationConfig = (folder: string) => readJson(folder, "generation_config.json")
+export const readGenerationConfig = Effect.fnUntraced(function* (
+  folder: string
+): Effect.fn.Return<JsonObject | undefined, ModelNotFound | ConfigInvalid> {
+  const name = "generation_config.json"
+  const json = yield* readJson(folder, name)
+  if (json !== undefined) yield* decodeFields(join(folder, name), "", GenerationConfigSchema, json)
+  return json
+})
 
 const decodeObject = Schema.decodeUnknownEffect(Schema.fromJsonString(Schema.Record(Schema.String, Schema.Unknown)))
 

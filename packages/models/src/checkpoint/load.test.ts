@@ -226,6 +226,14 @@ describe("a folder", () => {
       message: "FOLDER/generation_config.json: is not a JSON object"
     }
   )
+  onDamage(
+    "with a text for an end token",
+    (folder) => writeFileSync(join(folder, "generation_config.json"), '{"pad_token_id": -1, "eos_token_id": "</s>"}'),
+    {
+      tag: "ConfigInvalid",
+      message: 'FOLDER/generation_config.json: field "eos_token_id": Expected a token id, a list of them or null'
+    }
+  )
 })
 
 const tied = () => createModel({ ...tinyTable, tiedEmbeddings: true }, 1)

@@ -1,3 +1,4 @@
+import { TOKEN_IDS, tokenIdsOf } from "@plumbline/data"
 import { Schema } from "effect"
 
 const Count = Schema.Int.check(Schema.isGreaterThan(0))
@@ -6,9 +7,26 @@ const Few = Count.check(Schema.isLessThanOrEqualTo(4096))
 const Positive = Schema.Finite.check(Schema.isGreaterThan(0))
 const optional = Schema.optionalKey
 
+const TokenId = Schema.NullOr(Schema.Int)
+const TokenIds = Schema.declare(
+  (value): value is number | ReadonlyArray<number> | null => tokenIdsOf(value) !== undefined,
+  { expected: TOKEN_IDS }
+)
+
+/** Special tokens, which config.json and generation_config.json both may name. */
+const specialTokens = {
+  bos_token_id: optional(TokenId),
+  eos_token_id: optional(TokenIds),
+  pad_token_id: optional(TokenId)
+} as const
+
+/** The fields of generation_config.json that are read; others are kept. */
+export const GenerationConfigSchema = Schema.Struct(specialTokens)
+
 /** The fields of config.json that decide what is computed. Others are kept and ignored: real files have many. */
 export const ConfigSchema = Schema.Struct({
   model_type: Schema.String,
+  ...specialTokens,
   vocab_size: optional(Count),
   hidden_size: optional(Count),
   intermediate_size: optional(Count),

@@ -207,7 +207,11 @@ describe("faults", () => {
     [
       { ...small, model_type: "mistral", layer_types: ["sliding_attention", "full_attention", "full_attention"] },
       "layer_types"
-    ]
+    ],
+    [{ ...small, eos_token_id: "</s>" }, "eos_token_id"],
+    [{ ...small, eos_token_id: [2, null] }, "eos_token_id"],
+    [{ ...small, bos_token_id: true }, "bos_token_id"],
+    [{ ...small, pad_token_id: 0.5 }, "pad_token_id"]
   ] as const)("invalid: %o", ([json, field]) => {
     expect(failure(json)).toMatchObject({ _tag: "ConfigInvalid", file: "model/config.json", field })
   })

@@ -1,14 +1,13 @@
-import { Effect, Schema, SchemaIssue } from "effect"
+import { Effect } from "effect"
 import { join } from "node:path"
 import { ConfigInvalid, UnsupportedModel } from "../errors.ts"
 import type { Family } from "../families/family.ts"
 import { FULL, SLIDING } from "../families/windows.ts"
 import { ConfigSchema, type FullConfig } from "./config-schema.ts"
 import type { DecoderConfig, JsonObject } from "./decoder-config.ts"
+import { decodeFields } from "./decode-fields.ts"
 import { decodeMlps } from "./decode-mlps.ts"
 import { type Rope, RopeParameters, ropeTypes } from "./rope.ts"
-
-type Decoded<A> = Effect.Effect<A, ConfigInvalid | UnsupportedModel>
 
 /**
  * What a config.json describes. Reads transformers 5's layout (`rope_parameters`) and the one before
@@ -21,7 +20,7 @@ export const decodeConfig = Effect.fn("decodeConfig")(function* (
   source: JsonObject,
   families: ReadonlyArray<Family>
 ): Effect.fn.Return<DecoderConfig, ConfigInvalid | UnsupportedModel> {
-  const fields = yield* decode(folder, "", ConfigSchema, source)
+  const fields = yield* decodeFields(configFile(folder), "", ConfigSchema, source)
   const family = families.find(({ modelType }) => modelType === fields.model_type)
   if (family === undefined) {
     const supported = families.map(({ modelType }) => modelType)
@@ -109,7 +108,7 @@ const decodeRope = Effect.fnUntraced(function* (
   const scaling = config.rope_scaling != null && Object.keys(config.rope_scaling).length > 0
   const field = scaling ? "rope_scaling" : "rope_parameters"
   const given = (scaling ? config.rope_scaling : config.rope_parameters) ?? {}
-  const parameters = yield* decode(folder, field, RopeParameters, {
+  const parameters = yield* decodeFields(configFile(folder), field, RopeParameters, {
     ...given,
     rope_type: given["rope_type"] ?? given["type"] ?? "default",
     rope_theta: given["rope_theta"] ?? config.rope_theta ?? 10_000,
@@ -138,25 +137,3 @@ const decodeRope = Effect.fnUntraced(function* (
   if (fraction !== 1 && !family.partialRotary) return yield* unsupported("partial_rotary_factor", `${fraction}`, ["1"])
   return type.rope(parameters, Math.floor(headWidth * fraction), config.max_position_embeddings)
 })
-
-/** Decodes with every fault named by field; the first one is the error's field. */
-const decode = <S extends Schema.ConstraintDecoder<unknown>>(
-  folder: string,
-  prefix: string,
-  schema: S,
-  value: unknown
-): Decoded<S["Type"]> =>
-  Schema.decodeUnknownEffect(schema)(value, { errors: "all" }).pipe(
-    Effect.mapError(({ issue }) => {
-      const { issues } = SchemaIssue.makeFormatterStandardSchemaV1()(issue)
-      const paths = issues.map(({ path }) =>
-        [prefix, ...(path ?? []).map(String)].filter((part) => part !== "").join(".")
-      )
-      const [first, ...others] = issues.map(({ message }, i) => (i === 0 ? message : `${paths[i]}: ${message}`))
-      return new ConfigInvalid({
-        file: configFile(folder),
-        field: paths[0] ?? prefix,
-        reason: [first, ...others].join("; ")
-      })
-    })
-  )
