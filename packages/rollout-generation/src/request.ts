@@ -67,7 +67,7 @@ export interface GeneratedGroup {
   readonly responses: ReadonlyArray<GeneratedResponse>
   /** Where `promptLogProbs` asked for it. */
   readonly prompt: PromptScores | undefined
-  /** Tokens of the prompt whose keys and values another request had left; absent where the generator does not know. */
+  /** Tokens of the prompt whose keys and values another request had left; absent where none are left, and where the generator does not know. */
   readonly cachedTokens?: number | undefined
 }
 

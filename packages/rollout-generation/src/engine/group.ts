@@ -44,7 +44,7 @@ export interface Group {
   /** All of the prompt but its last token, for rows to start from; undefined where rows had better start alone. */
   prefix: PrefixRow | undefined
   scores: Scores | undefined
-  /** Tokens of the prompt that kept pages had when it was begun; undefined before. */
+  /** Tokens of the prompt that kept pages had when it was begun; undefined before, and where none are kept. */
   cachedTokens: number | undefined
   readonly finished: Array<GeneratedResponse>
   gone: boolean
@@ -145,7 +145,7 @@ export const finishRow = (row: SampleRow, stop: StopMatch | undefined): void => 
     topLogProbs: (group.request.topLogProbs ?? 0) > 0 ? row.topLogProbs : undefined
   }
   group.finished.push(response)
-  group.listener.onEvent?.({ _tag: "Finished", response, cachedTokens: group.cachedTokens ?? 0 })
+  group.listener.onEvent?.({ _tag: "Finished", response, cachedTokens: group.cachedTokens })
 }
 
 /** Whether the scores of the prompt, where they were asked for, are all there. */
@@ -160,7 +160,7 @@ export const tellScores = ({ listener, scores }: Group): void => {
 export const isWhole = (group: Group): boolean => group.finished.length === group.rows.length && isScored(group)
 
 /** The whole group, responses by sample. */
-export const wholeGroup = ({ cachedTokens = 0, finished, request, scores }: Group): GeneratedGroup => ({
+export const wholeGroup = ({ cachedTokens, finished, request, scores }: Group): GeneratedGroup => ({
   promptIds: request.promptIds,
   responses: finished.toSorted((a, b) => a.sample - b.sample),
   prompt: scores && madeScores(scores),

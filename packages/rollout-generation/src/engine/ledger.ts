@@ -76,8 +76,9 @@ export const startAlone = (ledger: Ledger, row: Row): void => {
   startRow(ledger, row)
 }
 
-/** Counts the tokens of its prompt that a row begins with, for the whole engine and, at its first start, for its group. */
+/** Counts the tokens of its prompt that a row begins with, for the whole engine and, at its first start, for its group; where pages are kept. */
 const countCached = (ledger: Ledger, { group, held }: Row): void => {
+  if (!ledger.origins.has(group.model)) return
   const cached = Math.max(0, Math.min(held - placesBefore(group), group.request.promptIds.length))
   ledger.cachedTokens += cached
   group.cachedTokens ??= cached

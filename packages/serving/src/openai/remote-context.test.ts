@@ -33,17 +33,10 @@ const outcome = async (generator: GeneratorShape, one: Parameters<GeneratorShape
   const told = <A, E extends { readonly message: string }>(effect: Effect.Effect<A, E>) =>
     Effect.runPromise(Effect.match(effect, { onFailure: (error) => error.message, onSuccess: (made): unknown => made }))
   const events = Effect.map(Stream.runCollect(generator.stream(one)), (all) =>
-    all
-      .filter(({ _tag }) => _tag !== "Token")
-      .toSorted((a, b) => sampleOf(a) - sampleOf(b))
-      .map(apart)
+    all.filter(({ _tag }) => _tag !== "Token").toSorted((a, b) => sampleOf(a) - sampleOf(b))
   )
-  const groups = Effect.map(generator.generate([one]), (all) => all.map(apart))
-  return [await told(groups), await told(events)]
+  return [await told(generator.generate([one])), await told(events)]
 }
-
-/** But for what only the engine itself knows. */
-const apart = <A extends object>(made: A) => ({ ...made, cachedTokens: undefined })
 
 const sampleOf = (event: { readonly _tag: string; readonly response?: { readonly sample: number } }) =>
   event.response?.sample ?? -1
