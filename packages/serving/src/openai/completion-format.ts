@@ -20,32 +20,30 @@ export interface CompletionFormat {
 }
 
 /** Answers of `/v1/completions`. */
-export const completionFormat = (options: CompletionFormat): AnswerFormat => {
-  const echoed = echoedTokens(options)
-  return {
-    idPrefix: "cmpl-",
-    object: "text_completion",
-    chunkObject: "text_completion",
-    extras: {},
-    choices: (groups) =>
-      new LazyList(function* () {
-        let choice = 0
-        for (const [prompt, group] of groups.entries()) {
-          const before = options.echo ? echoed(prompt, group.prompt) : undefined
-          for (const response of best(group.responses, options.samples)) {
-            yield wholeChoice(options, options.prompts[prompt]!, before, response, choice++)
-          }
+export const completionFormat = (options: CompletionFormat): AnswerFormat => ({
+  idPrefix: "cmpl-",
+  object: "text_completion",
+  chunkObject: "text_completion",
+  extras: {},
+  choices: (groups) =>
+    new LazyList(function* () {
+      let choice = 0
+      for (const [p, group] of groups.entries()) {
+        const prompt = options.prompts[p]!
+        const before = options.echo ? echoedTokens(prompt, group.prompt) : undefined
+        for (const response of best(group.responses, options.samples)) {
+          yield wholeChoice(options, prompt, before, response, choice++)
         }
-      }),
-    opening: (prompt, index, scores) => {
-      if (!options.echo) return undefined
-      const { ids, text } = options.prompts[prompt]!
-      const logprobs = options.logProbs && scores !== undefined ? logProbsOf(options, echoed(prompt, scores)) : null
-      return { index, text: text(), logprobs, ...promptIds(options, ids), finish_reason: null }
-    },
-    part: (part) => streamedChoice(options, part)
-  }
-}
+      }
+    }),
+  opening: (p, index, scores) => {
+    if (!options.echo) return undefined
+    const prompt = options.prompts[p]!
+    const logprobs = options.logProbs && scores !== undefined ? logProbsOf(options, echoedTokens(prompt, scores)) : null
+    return { index, text: prompt.text(), logprobs, ...promptIds(options, prompt.ids), finish_reason: null }
+  },
+  part: (part) => streamedChoice(options, part)
+})
 
 /** All, in their order; or the `count` whose tokens are likeliest on average, the best first. */
 const best = (responses: ReadonlyArray<GeneratedResponse>, count: number): ReadonlyArray<GeneratedResponse> => {
@@ -63,15 +61,9 @@ interface PlacedTokens {
   readonly offsets: Iterable<number>
 }
 
-/** The tokens of prompts that are said again; their places are worked out once for all choices. */
-const echoedTokens = ({ prompts, text }: CompletionFormat) => {
-  const offsets = prompts.map(({ ids }) => rememberedOffsets(text.tokenizer, text.skipSpecialTokens, ids))
-  return (prompt: number, scores: PromptScores | undefined): PlacedTokens | undefined =>
-    scores && {
-      tokens: scoredTokens(prompts[prompt]!.ids, scores.logProbs, scores.topLogProbs),
-      offsets: offsets[prompt]!
-    }
-}
+/** The tokens of a prompt that are said again. */
+const echoedTokens = ({ ids, offsets }: Prompt, scores: PromptScores | undefined): PlacedTokens | undefined =>
+  scores && { tokens: scoredTokens(ids, scores.logProbs, scores.topLogProbs), offsets }
 
 const wholeChoice = (
   options: CompletionFormat,

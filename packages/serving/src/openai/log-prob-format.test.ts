@@ -54,6 +54,18 @@ describe("log-probs", () => {
     expect(choices[0]!.logprobs!.text_offset).toEqual([0, 1, 11, 11, 11, 11, 12])
   })
 
+  it("of a text have the places of its special tokens, and none of those that are put before it", async () => {
+    const bos = tokenizer.encode("<|im_start|>")
+    const opening = { ...tokenizer, prefixIds: bos, bosId: bos[0] }
+    const others = await serveScripted({ says: () => idsOf("ok") }, opening)
+    const offsets = async (prompt: string) =>
+      (await others.client.completions.create({ ...BASE, prompt })).choices[0]!.logprobs!.text_offset
+    expect(await offsets("é<|im_end|>a")).toEqual([0, 0, 0, 1, 11, 12, 13])
+    // a text that brings the token itself
+    expect(await offsets("<|im_start|>a")).toEqual([0, 12, 13, 14])
+    await others.close()
+  })
+
   it("of a token are one number, alone and among the alternatives", async () => {
     const { choices } = await served.client.completions.create({ ...BASE, prompt: "hi" })
     const { token_logprobs: own, tokens, top_logprobs: top } = choices[0]!.logprobs!

@@ -1,9 +1,11 @@
+import type { TokenizerShape } from "@plumbline/data"
 import { Effect } from "effect"
+import type { LazyList } from "../shell/json-texts.ts"
 import { badField, RequestRefused } from "../shell/request-refused.ts"
 import { badMessages } from "./messages.ts"
 import { checkIds } from "./sampling.ts"
 import type { ServedModel } from "./served-model.ts"
-import { codePoints } from "./token-offsets.ts"
+import { codePoints, rememberedOffsets } from "./token-offsets.ts"
 
 export interface Prompt {
   /** [T] int32, 1 ≤ T */
@@ -12,6 +14,8 @@ export interface Prompt {
   readonly text: () => string
   /** Characters of that text. */
   readonly codePoints: () => number
+  /** For each id the place in that text at which it starts; code points. */
+  readonly offsets: LazyList<number>
 }
 
 /**
@@ -56,30 +60,45 @@ const readPrompts = (prompt: unknown): ReadonlyArray<string | Ids> | undefined =
 const isIds = (value: unknown): value is Ids =>
   Array.isArray(value) && value.every((id) => Number.isInteger(id) && id >= 0 && id < 2 ** 31)
 
-const textPrompt = ({ tokenizerThread }: ServedModel, text: string) =>
+/** Its special tokens are those that the text spells out, so they have their places in it; what is put before it has none. */
+const textPrompt = ({ tokenizer, tokenizerThread }: ServedModel, text: string) =>
   tokenizerThread.prompt(text).pipe(
     Effect.mapError((error) => badMessages("prompt", error)),
-    Effect.map((ids) => promptOf(ids, () => text))
+    Effect.map((ids) =>
+      promptOf(ids, rememberedOffsets(tokenizer, false, ids, addedBefore(tokenizer, text)), () => text)
+    )
   )
+
+/** How many ids the tokenizer puts before those of a text, which may bring its BOS itself. */
+const addedBefore = ({ bosId, decode, prefixIds }: TokenizerShape, text: string): number => {
+  const own = bosId !== undefined && prefixIds.at(-1) === bosId && text.startsWith(decode([bosId]))
+  return own ? prefixIds.length - 1 : prefixIds.length
+}
 
 const idsPrompt = ({ tokenizer }: ServedModel, given: Ids, skipSpecialTokens: boolean): Prompt => {
   const ids = Int32Array.from(given)
-  return promptOf(ids, () => tokenizer.decode(ids, { skipSpecialTokens }))
+  const offsets = rememberedOffsets(tokenizer, skipSpecialTokens, ids)
+  return promptOf(ids, offsets, () => tokenizer.decode(ids, { skipSpecialTokens }))
 }
 
-const promptOf = (ids: Int32Array, makeText: () => string): Prompt => {
+const promptOf = (ids: Int32Array, offsets: LazyList<number>, makeText: () => string): Prompt => {
   let text: string | undefined
   let count: number | undefined
   const once = () => (text ??= makeText())
-  return { ids, text: once, codePoints: () => (count ??= codePoints(once())) }
+  return { ids, offsets, text: once, codePoints: () => (count ??= codePoints(once())) }
 }
 
-/** Most new tokens after a prompt: what was asked for, which must fit, else `otherwise`, at most what fits. */
+/**
+ * Most new tokens after a prompt: what was asked for, which must fit, else `otherwise`, at most what fits.
+ *
+ * @param fields of the request that name the prompt and the number
+ */
 export const roomFor = (
   { generator }: ServedModel,
   promptTokens: number,
   asked: number | undefined,
-  otherwise: number
+  otherwise: number,
+  fields = { prompt: "prompt", most: "max_tokens" }
 ): Effect.Effect<number, RequestRefused> => {
   const { contextTokens } = generator.limits
   const room = contextTokens - promptTokens
@@ -91,7 +110,7 @@ export const roomFor = (
     new RequestRefused({
       status: 400,
       reason: `the model's context has ${contextTokens} tokens; the prompt has ${promptTokens}${wanted}`,
-      param: asked === undefined || room <= 0 ? "prompt" : "max_tokens",
+      param: asked === undefined || room <= 0 ? fields.prompt : fields.most,
       code: "context_length_exceeded"
     })
   )

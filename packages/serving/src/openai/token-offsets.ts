@@ -22,17 +22,22 @@ export const tokenOffsets = (
   }
 }
 
-/** The same for a whole list, worked out as far as somebody has read, once for all who read it. */
+/**
+ * The same for a whole list, worked out as far as somebody has read, once for all who read it.
+ *
+ * @param from the first that is a part of the text; those before it start where the text does
+ */
 export const rememberedOffsets = (
   tokenizer: Pick<TokenizerShape, "decode">,
   skipSpecialTokens: boolean,
-  ids: Int32Array
+  ids: Int32Array,
+  from = 0
 ): LazyList<number> => {
   const offset = tokenOffsets(tokenizer, skipSpecialTokens)
   const known: Array<number> = []
   return new LazyList(function* () {
     for (let t = 0; t < ids.length; t++) {
-      if (t === known.length) known.push(offset(ids[t]!))
+      if (t === known.length) known.push(t < from ? 0 : offset(ids[t]!))
       yield known[t]!
     }
   })
