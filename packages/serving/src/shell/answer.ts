@@ -69,9 +69,13 @@ const measure = (
 const admit = (
   { access }: AnswerOptions,
   route: Route | undefined,
-  { headers }: HttpServerRequest.HttpServerRequest,
+  request: HttpServerRequest.HttpServerRequest,
   draining: boolean
 ): RequestRefused | undefined => {
+  const { headers } = request
+  if (headers["host"] === undefined && NodeHttpServerRequest.toIncomingMessage(request).httpVersion !== "1.0") {
+    return new RequestRefused({ status: 400, reason: "an HTTP/1.1 request has a Host header; this one has none" })
+  }
   const refused = route?.open === true ? undefined : access(headers)
   if (refused !== undefined) return refused
   if (!draining || route?.drains === true) return undefined

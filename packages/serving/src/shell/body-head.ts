@@ -14,7 +14,7 @@ export const checkMedia = (
   wanted = media
 ): Effect.Effect<void, RequestRefused> => {
   const found = (headers["content-type"] ?? "").split(";")[0]!.trim().toLowerCase()
-  const coding = headers["content-encoding"] ?? "identity"
+  const coding = (headers["content-encoding"] ?? "identity").trim().toLowerCase()
   if (found !== media) return refuse(`the body must be ${wanted}, not ${found || "untyped"}`)
   return coding === "identity" ? Effect.void : refuse(`content-encoding ${coding} is not read; send the body as it is`)
 }

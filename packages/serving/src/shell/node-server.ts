@@ -26,6 +26,8 @@ export const nodeServer = (limits: Limits): Server => {
     keepAliveTimeout: 15_000,
     maxHeaderSize: HEADER_BYTES,
     noDelay: true,
+    // Node's own refusal says no reason
+    requireHostHeader: false,
     // who offers another protocol, as Java's client does, is answered in this one
     shouldUpgradeCallback: () => false
   })

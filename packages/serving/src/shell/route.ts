@@ -22,9 +22,9 @@ export interface Matched {
   readonly rest: string
 }
 
-/** The route of a request, or the refusal: 404, or 405 where the path takes another method. */
+/** The route of a request, whose path may end in a slash, or the refusal: 404, or 405 where the path takes another method. */
 export const matchRoute = (routes: ReadonlyArray<Route>, method: string, url: string): Matched | RequestRefused => {
-  const path = url.split("?")[0]!
+  const path = url.split("?")[0]!.replace(/(?<=.)\/$/, "")
   const here = routes.flatMap((route): ReadonlyArray<Matched> => {
     const rest = restOf(route.path, path)
     return rest === undefined ? [] : [{ route, rest }]

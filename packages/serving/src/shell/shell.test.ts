@@ -91,6 +91,9 @@ describe("the HTTP shell", () => {
     expect(await errorOf(wrong)).toMatchObject([405, { type: "invalid_request_error", code: "method_not_allowed" }])
     expect(await (await fetch(`${url}/things/a%2Fb?c=d`)).text()).toBe("a/b")
     expect((await fetch(`${url}/health`, { method: "HEAD" })).status).toBe(200)
+    expect((await fetch(`${url}/health/?a=b`)).status).toBe(200)
+    expect((await fetch(`${url}/health//`)).status).toBe(404)
+    expect((await fetch(url)).status).toBe(404)
   })
 
   it.each([
@@ -113,7 +116,8 @@ describe("the HTTP shell", () => {
     "application/json;charset=us-ascii"
   ])("reads %s", async (type) => {
     const { post } = await start()
-    expect((await post("/echo", "{}", { headers: { "content-type": type } })).status).toBe(200)
+    const headers = { "content-type": type, "content-encoding": "Identity" }
+    expect((await post("/echo", "{}", { headers })).status).toBe(200)
   })
 
   it("answers clients that send all of too long a body before they read", async () => {
@@ -161,7 +165,7 @@ describe("the HTTP shell", () => {
 
   it.each([
     ["TLS", "\u0016\u0003\u0001 this is TLS\r\n\r\n", 400],
-    ["no host", "GET / HTTP/1.1\r\n\r\n", 400],
+    ["no host", "GET /health HTTP/1.1\r\nconnection: close\r\n\r\n", 400],
     ["long headers", `GET / HTTP/1.1\r\nhost: localhost\r\nx: ${"y".repeat(20_000)}\r\n\r\n`, 431],
     [
       "two lengths",
@@ -170,7 +174,9 @@ describe("the HTTP shell", () => {
     ]
   ])("answers garbage and serves the next client: %s", async (_, bytes, status) => {
     const { url } = await start()
-    expect((await rawRequest(url, bytes)).status).toBe(status)
+    const answer = await rawRequest(url, bytes)
+    expect(answer.status).toBe(status)
+    expect(JSON.parse(answer.body).error.message).toMatch(/\w+ \w+/)
     expect((await fetch(`${url}/health`)).status).toBe(200)
   })
 
@@ -195,6 +201,8 @@ describe("the HTTP shell", () => {
     expect((await things("localhost:80")).status).toBe(200)
     expect((await things("[::1]:80")).status).toBe(200)
     expect((await ask("evil.example")).status).toBe(200)
+    // HTTP/1.0 has no need of the header
+    expect((await rawRequest(url, "GET /health HTTP/1.0\r\n\r\n")).status).toBe(200)
     expect(["127.0.0.1", "127.9.9.9", "::1", "localhost"].every(isLoopback)).toBe(true)
     expect(["0.0.0.0", "::", "10.0.0.1", "127.0.0.1.evil.example", "localhost.evil.example"].some(isLoopback)).toBe(
       false
