@@ -1,4 +1,4 @@
-import type { Message } from "@plumbline/data"
+import type { Message, TokenizerShape } from "@plumbline/data"
 import { Effect, Schema } from "effect"
 import { badField, type RequestRefused } from "../shell/request-refused.ts"
 import { chatFormat } from "./chat-format.ts"
@@ -58,11 +58,16 @@ export const chatJob = (
     yield* checkResponses(samples, maxResponses)
     const promptIds = yield* renderMessages(model, yield* readMessages(request.messages))
     const asked = request.max_completion_tokens ?? request.max_tokens
-    const room = yield* roomFor(model, promptIds.length, asked, Number.POSITIVE_INFINITY)
+    const fields = {
+      prompt: "messages",
+      most: request.max_completion_tokens === undefined ? "max_tokens" : "max_completion_tokens"
+    }
+    const room = yield* roomFor(model, promptIds.length, asked, Number.POSITIVE_INFINITY, fields)
     const sampling = yield* (yield* samplingOf(model, request))(room)
     const text = {
       tokenizer: model.tokenizer,
       stopStrings: sampling.stopStrings,
+      stopIds: sampling.stopIds,
       skipSpecialTokens: request.skip_special_tokens ?? true,
       // a chat's log-probs have none
       offsets: false
@@ -101,9 +106,15 @@ const checkCombinations = (request: ChatRequest) => {
   return checkStream(request.stream, request.stream_options)
 }
 
+/** OpenAI's newer name for the system is that to templates which do not know it. */
+const spokenTo = ({ chatTemplate }: TokenizerShape, messages: ReadonlyArray<Message>): ReadonlyArray<Message> =>
+  chatTemplate?.includes("developer") === true
+    ? messages
+    : messages.map((message) => (message.role === "developer" ? { ...message, role: "system" } : message))
+
 /** [T] int32: the messages as the model's chat template renders them, for the assistant to go on. */
-const renderMessages = ({ tokenizerThread }: ServedModel, messages: ReadonlyArray<Message>) =>
-  tokenizerThread.prompt(messages).pipe(
+const renderMessages = ({ tokenizer, tokenizerThread }: ServedModel, messages: ReadonlyArray<Message>) =>
+  tokenizerThread.prompt(spokenTo(tokenizer, messages)).pipe(
     Effect.mapError((error) => badMessages("messages", error)),
     Effect.filterOrFail(
       (ids) => ids.length > 0,

@@ -118,9 +118,10 @@ describe("/v1/chat/completions", () => {
       "messages[0].content[0]"
     ],
     [{ messages: [{ content: "x" }] }, "messages[0].role"],
-    [{ messages: [{ role: "user", content: "x".repeat(200) }] }, "prompt", "context_length_exceeded"],
+    [{ messages: [{ role: "user", content: "x".repeat(200) }] }, "messages", "context_length_exceeded"],
     [{ max_tokens: 1, max_completion_tokens: 2 }, "max_tokens"],
-    [{ max_completion_tokens: 200 }, "max_tokens", "context_length_exceeded"],
+    [{ max_completion_tokens: 190 }, "max_completion_tokens", "context_length_exceeded"],
+    [{ max_tokens: 190 }, "max_tokens", "context_length_exceeded"],
     [{ top_logprobs: 2 }, "top_logprobs"],
     [{ logprobs: 3 }, "logprobs"],
     [{ tools: [{ type: "function", function: { name: "f" } }] }, "tools", "unsupported_parameter"],
@@ -133,6 +134,19 @@ describe("/v1/chat/completions", () => {
     const { error } = JSON.parse(answer.text)
     expect([answer.status, error.param]).toEqual([400, param])
     if (code !== undefined) expect(error.code).toBe(code)
+  })
+
+  it("speaks to a template as the system where that knows no developer", async () => {
+    const roles = "{% for m in messages %}{{ m.role }}:{{ m.content }};{% endfor %}"
+    const templates = [roles, `{% if messages[0].role == "developer" %}D{% endif %}${roles}`]
+    const rendered = templates.map(async (chatTemplate) => {
+      const { close, generator, post } = await serveScripted({}, byteTokenizer({ specials: [], chatTemplate }))
+      const messages = ["developer", "user"].map((role) => ({ role, content: "x" }))
+      await post("/v1/chat/completions", { messages })
+      await close()
+      return tokenizer.decode(generator.requests[0]!.promptIds)
+    })
+    expect(await Promise.all(rendered)).toEqual(["system:x;user:x;", "Ddeveloper:x;user:x;"])
   })
 
   it("says what the model's template has against the messages", async () => {

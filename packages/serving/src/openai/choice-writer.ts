@@ -30,14 +30,21 @@ export interface ChoicePart {
 export interface TextOptions {
   readonly tokenizer: TokenizerShape
   readonly stopStrings: ReadonlyArray<string>
+  /** Ids that end a response, and are then no part of its text. */
+  readonly stopIds: ReadonlyArray<number>
   readonly skipSpecialTokens: boolean
   /** Whether the places of tokens in the text are told; else all of them are 0. */
   readonly offsets: boolean
 }
 
-/** The text of a whole response, cut before the stop string that ended it. */
-export const textOf = ({ skipSpecialTokens, tokenizer }: TextOptions, response: GeneratedResponse): string =>
-  responseText({ decode: (ids) => tokenizer.decode(ids, { skipSpecialTokens }) }, response)
+/** The text of a whole response, cut before the stop token or the stop string that ended it. */
+export const textOf = (
+  { skipSpecialTokens, tokenizer }: TextOptions,
+  { responseIds, stop }: GeneratedResponse
+): string => {
+  const spoken = stop?.kind === "id" ? responseIds.subarray(0, -1) : responseIds
+  return responseText({ decode: (ids) => tokenizer.decode(ids, { skipSpecialTokens }) }, { responseIds: spoken, stop })
+}
 
 /** Tokens with their scores. @param top undefined where nobody asked */
 export const scoredTokens = (
@@ -81,7 +88,7 @@ const sampleWriter = (options: TextOptions, choice: number) => {
       const { id, policyLogProb, policyVersion, samplingLogProb, topLogProbs } = event
       const scored = { id, logProb: policyLogProb, top: topLogProbs, offset: offset(id) }
       tokens.push({ ...scored, samplingLogProb, policyVersion })
-      const told = text.push(event.id)
+      const told = options.stopIds.includes(event.id) ? "" : text.push(event.id)
       return told === "" ? [] : part(told)
     },
     end: (response: GeneratedResponse) => part(text.finish(textOf(options, response)), response)

@@ -57,9 +57,11 @@ export const completionJob = (
         }
       })
     )
+    const { stopIds, stopStrings } = requests[0]!.sampling
     const text = {
       tokenizer: model.tokenizer,
-      stopStrings: requests[0]!.sampling.stopStrings,
+      stopStrings,
+      stopIds,
       skipSpecialTokens,
       offsets: request.logprobs !== undefined
     }

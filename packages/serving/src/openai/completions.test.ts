@@ -262,6 +262,23 @@ describe("/v1/completions", () => {
     })
   })
 
+  it("leaves the stop token out of the text, streamed or not, and in the tokens", async () => {
+    const said = [...idsOf("aé"), 195, 33]
+    await using({ says: () => said, stop: { kind: "id", id: 33 } }, async ({ client }) => {
+      const ask = { ...BASE, stop_token_ids: [33], skip_special_tokens: false, logprobs: 0, ...withIds }
+      const [whole] = (await client.completions.create(ask)).choices
+      const wanted = { text: "aé\uFFFD", finish_reason: "stop", stop_reason: 33, token_ids: said }
+      expect(whole).toMatchObject(wanted)
+      expect(whole!.logprobs!.tokens).toHaveLength(5)
+      const [texts, ids] = [[] as Array<string>, [] as Array<number>]
+      for await (const { choices } of await client.completions.create({ ...ask, stream: true })) {
+        texts.push(choices[0]!.text)
+        ids.push(...(choices[0] as unknown as { token_ids: Array<number> }).token_ids)
+      }
+      expect([texts.join(""), ids]).toEqual([wanted.text, said])
+    })
+  })
+
   it("cuts the text before the stop string, streamed or not", async () => {
     const script = { says: () => idsOf("one\n\ntwo"), stop: { kind: "string", text: "\n\n" } } as const
     await using({ ...script, says: () => idsOf("one\n\n") }, async ({ client }) => {
