@@ -2,7 +2,7 @@ import type { Message, TokenizerShape } from "@plumbline/data"
 import { Effect, Schema } from "effect"
 import { badField, type RequestRefused } from "../shell/request-refused.ts"
 import { chatFormat } from "./chat-format.ts"
-import { checkStream } from "./completion-request.ts"
+import { checkStream, streamUsageOf } from "./stream-options.ts"
 import { decodeRequest, type Refusals } from "./decode-request.ts"
 import { MOST_TOP_LOG_PROBS, sharedFields } from "./fields.ts"
 import type { Job } from "./job.ts"
@@ -25,6 +25,11 @@ const ChatRequest = Schema.Struct({
     Schema.Struct({ type: Schema.String, json_schema: Schema.optionalKey(Schema.Unknown) })
   ),
   modalities: Schema.optionalKey(Schema.Array(Schema.Literal("text"))),
+  // as chats are rendered
+  echo: Schema.optionalKey(Schema.Literal(false)),
+  add_generation_prompt: Schema.optionalKey(Schema.Literal(true)),
+  continue_final_message: Schema.optionalKey(Schema.Literal(false)),
+  add_special_tokens: Schema.optionalKey(Schema.Literal(false)),
   // of no effect without tools
   tool_choice: Schema.optionalKey(Schema.Literals(["none", "auto"])),
   parallel_tool_calls: Schema.optionalKey(Schema.Boolean)
@@ -55,7 +60,7 @@ export const chatJob = (
     const model = yield* modelNamed(models, request.model)
     yield* checkCombinations(request)
     const samples = request.n ?? 1
-    yield* checkResponses(samples, maxResponses)
+    yield* checkResponses("n", samples, maxResponses)
     const promptIds = yield* renderMessages(model, yield* readMessages(request.messages))
     const asked = request.max_completion_tokens ?? request.max_tokens
     const fields = {
@@ -86,7 +91,7 @@ export const chatJob = (
       requests: [{ promptIds, samples, seed: seedOf(request), sampling, topLogProbs, stopInSpecialTokens }],
       text,
       stream: request.stream ?? false,
-      streamUsage: request.stream_options?.include_usage ?? false,
+      streamUsage: streamUsageOf(request),
       format
     }
   })
@@ -103,7 +108,7 @@ const checkCombinations = (request: ChatRequest) => {
   if ((request.top_logprobs ?? 0) > 0 && request.logprobs !== true) {
     return Effect.fail(badField("top_logprobs", "needs logprobs to be true"))
   }
-  return checkStream(request.stream, request.stream_options)
+  return checkStream(request)
 }
 
 /** OpenAI's newer name for the system is that to templates which do not know it. */

@@ -7,11 +7,13 @@ import type { Job } from "./job.ts"
 import { promptCount, promptsOf, roomFor } from "./prompts.ts"
 import { checkResponses, samplingOf, seedOf } from "./sampling.ts"
 import { modelNamed, type ServedModels } from "./served-model.ts"
+import { checkStream, streamUsageOf } from "./stream-options.ts"
 import { idWords, tokenWords } from "./token-text.ts"
 
 const CompletionRequest = Schema.Struct({
   ...sharedFields,
   prompt: Schema.optionalKey(Schema.Unknown),
+  add_special_tokens: Schema.optionalKey(Schema.Boolean),
   // 0 as in OpenAI's API, and not in vLLM's: the answer has the prompt's count of tokens, and with echo its scores
   max_tokens: Schema.optionalKey(Schema.Int.check(Schema.isGreaterThanOrEqualTo(0))),
   logprobs: Schema.optionalKey(Schema.Int.check(Schema.isBetween({ minimum: 0, maximum: MOST_TOP_LOG_PROBS }))),
@@ -38,9 +40,11 @@ export const completionJob = (
     const model = yield* modelNamed(models, request.model)
     yield* checkCombinations(request)
     const samples = request.best_of ?? request.n ?? 1
-    yield* checkResponses(samples * promptCount(request.prompt), maxResponses)
+    const cause = samples === 1 ? "prompt" : request.best_of === undefined ? "n" : "best_of"
+    yield* checkResponses(cause, samples * promptCount(request.prompt), maxResponses)
     const skipSpecialTokens = request.skip_special_tokens ?? true
-    const prompts = yield* promptsOf(model, request.prompt, skipSpecialTokens)
+    const addSpecialTokens = request.add_special_tokens ?? true
+    const prompts = yield* promptsOf(model, request.prompt, { addSpecialTokens, skipSpecialTokens })
     const seed = seedOf(request)
     const samplingFor = yield* samplingOf(model, request)
     const requests = yield* Effect.forEach(prompts, ({ ids }) =>
@@ -74,12 +78,11 @@ export const completionJob = (
       logProbs: request.logprobs !== undefined,
       tokenIds: request.return_token_ids ?? false
     })
-    const streamUsage = request.stream_options?.include_usage ?? false
-    return { model, requests, text, stream: request.stream ?? false, streamUsage, format }
+    return { model, requests, text, stream: request.stream ?? false, streamUsage: streamUsageOf(request), format }
   })
 
 const checkCombinations = (request: CompletionRequest) => {
-  const { best_of: bestOf, n, stream, stream_options: streamOptions } = request
+  const { best_of: bestOf, n, stream } = request
   if (request.prompt === undefined) return Effect.fail(badField("prompt", "is missing", "missing_required_parameter"))
   if (bestOf !== undefined && bestOf < (n ?? 1)) {
     return Effect.fail(badField("best_of", `must be at least n, which is ${n ?? 1}: answers are the best n of so many`))
@@ -87,10 +90,5 @@ const checkCombinations = (request: CompletionRequest) => {
   if (bestOf !== undefined && bestOf > (n ?? 1) && stream === true) {
     return Effect.fail(badField("best_of", "is chosen from whole answers, which cannot be streamed; leave out stream"))
   }
-  return checkStream(stream, streamOptions)
+  return checkStream(request)
 }
-
-export const checkStream = (stream: boolean | undefined, streamOptions: object | undefined) =>
-  streamOptions !== undefined && stream !== true
-    ? Effect.fail(badField("stream_options", "needs stream to be true"))
-    : Effect.void

@@ -99,6 +99,38 @@ describe("/v1/completions", () => {
     }
   })
 
+  it("puts nothing before a text where nothing is to be added", async () => {
+    const bos = tokenizer.encode("<|im_start|>")
+    await using(
+      {},
+      async ({ generator, post }) => {
+        for (const add of [true, false]) await post("/v1/completions", { ...BASE, add_special_tokens: add })
+        const echoed = { ...BASE, add_special_tokens: false, echo: true, logprobs: 0 }
+        const { choices } = JSON.parse((await post("/v1/completions", echoed)).text)
+        expect(choices[0].logprobs.text_offset.slice(0, 3)).toEqual([0, 1, 2])
+        const prompts = generator.requests.map(({ promptIds }) => [...promptIds])
+        expect(prompts).toEqual([
+          [...bos, 104, 105],
+          [104, 105],
+          [104, 105]
+        ])
+      },
+      { ...tokenizer, prefixIds: bos, bosId: bos[0] }
+    )
+  })
+
+  it("takes what vLLM's clients say beyond that, where it is what is done", async () => {
+    const settled = { use_beam_search: false, length_penalty: 1, include_stop_str_in_output: false, detokenize: true }
+    expect((await served.post("/v1/completions", { ...BASE, ...settled, priority: 0 })).status).toBe(200)
+    const chat = { echo: false, add_generation_prompt: true, continue_final_message: false, add_special_tokens: false }
+    const messages = [{ role: "user", content: "x" }]
+    expect((await served.post("/v1/chat/completions", { messages, ...settled, ...chat })).status).toBe(200)
+    for (const field of Object.keys(chat) as ReadonlyArray<keyof typeof chat>) {
+      const other = await served.post("/v1/chat/completions", { messages, [field]: !chat[field] })
+      expect([other.status, JSON.parse(other.text).error.param]).toEqual([400, field])
+    }
+  })
+
   it("draws a seed where none is given", async () => {
     await served.client.completions.create(BASE)
     await served.client.completions.create(BASE)
@@ -252,6 +284,21 @@ describe("/v1/completions", () => {
     })
   })
 
+  it("tells the usage so far with every event, where that is asked for", async () => {
+    await using({ says: () => idsOf("é!"), cachedTokens: 1 }, async ({ client }) => {
+      const options = { include_usage: true, continuous_usage_stats: true }
+      const asked = { ...BASE, n: 2, stream: true, stream_options: options } as const
+      const chunks = []
+      for await (const chunk of await client.completions.create(asked)) chunks.push(chunk)
+      const counts = chunks.map(({ usage }) => usage!.completion_tokens)
+      expect(counts).toEqual(counts.toSorted((a, b) => a - b))
+      // the last event of the choices, and the one without any
+      expect(counts.slice(-2)).toEqual([6, 6])
+      expect(counts[0]).toBe(2)
+      expect(chunks.every(({ usage }) => usage!.total_tokens === usage!.completion_tokens + 2)).toBe(true)
+    })
+  })
+
   it("streams several prompts and samples at once, echoing each", async () => {
     const says = (request: { readonly promptIds: Int32Array }, sample: number) => [...request.promptIds, 48 + sample]
     await using({ says }, async ({ client }) => {
@@ -361,12 +408,15 @@ describe("/v1/completions", () => {
     [{ suffix: "b" }, 400, "suffix", "unsupported_parameter"],
     [{ best_of: 2, n: 3 }, 400, "best_of"],
     [{ best_of: 2, stream: true }, 400, "best_of"],
-    [{ best_of: 65 }, 400, "n"],
+    [{ best_of: 65 }, 400, "best_of"],
     [{ seed: 2 ** 64 }, 400, "seed"],
     [{ service_tier: "fast" }, 400, "service_tier"],
     [{ stream: "yes" }, 400, "stream"],
     [{ stream_options: { include_usage: true } }, 400, "stream_options"],
     [{ stream: true, stream_options: { other: 1 } }, 400, "stream_options.other", "unknown_parameter"],
+    [{ stream: true, stream_options: { continuous_usage_stats: true } }, 400, "stream_options.continuous_usage_stats"],
+    [{ use_beam_search: true }, 400, "use_beam_search"],
+    [{ include_stop_str_in_output: true }, 400, "include_stop_str_in_output"],
     [{ temprature: 1 }, 400, "temprature", "unknown_parameter"]
   ])("refuses %j", async (fields, status, param, code?: string) => {
     const answer = await served.post("/v1/completions", { ...BASE, ...fields })
@@ -381,7 +431,7 @@ describe("/v1/completions", () => {
     const listening = { ...tokenizer, encode: (text: string) => (read.push(text), tokenizer.encode(text)) }
     const check = async ({ post }: Served) => {
       const answer = await post("/v1/completions", { prompt: Array.from({ length: 65 }, () => "a") })
-      expect([answer.status, JSON.parse(answer.text).error.param, read]).toEqual([400, "n", []])
+      expect([answer.status, JSON.parse(answer.text).error.param, read]).toEqual([400, "prompt", []])
       await post("/v1/completions", { prompt: ["a", "b"] })
       expect(read).toEqual(["a", "b"])
     }

@@ -41,11 +41,24 @@ const samplingFields = {
 const answerFields = {
   stream: optional(Schema.Boolean),
   stream_options: optional(
-    Schema.Struct({ include_usage: optional(Schema.Boolean), include_obfuscation: optional(Schema.Boolean) })
+    Schema.Struct({
+      include_usage: optional(Schema.Boolean),
+      continuous_usage_stats: optional(Schema.Boolean),
+      include_obfuscation: optional(Schema.Boolean)
+    })
   ),
   skip_special_tokens: optional(Schema.Boolean),
   return_token_ids: optional(Schema.Boolean),
   return_tokens_as_token_ids: optional(Schema.Boolean)
+} as const
+
+/** Fields that vLLM has, at the one value that is what happens here. */
+const settledFields = {
+  use_beam_search: optional(Schema.Literal(false)),
+  length_penalty: optional(Schema.Literal(1)),
+  include_stop_str_in_output: optional(Schema.Literal(false)),
+  detokenize: optional(Schema.Literal(true)),
+  priority: optional(Schema.Literal(0))
 } as const
 
 /** Fields that say who asks or how it is billed; read and of no effect here. */
@@ -64,6 +77,7 @@ export const sharedFields = {
   model: optional(Schema.String),
   ...samplingFields,
   ...answerFields,
+  ...settledFields,
   ...accountFields
 } as const
 

@@ -10,10 +10,12 @@ export interface Job {
   readonly requests: ReadonlyArray<GenerationRequest>
   readonly text: TextOptions
   readonly stream: boolean
-  /** Whether a stream ends with the token counts. */
-  readonly streamUsage: boolean
+  readonly streamUsage: StreamUsage
   readonly format: AnswerFormat
 }
+
+/** Whether a stream ends with the token counts, and whether each event has those so far. */
+export type StreamUsage = "none" | "last" | "always"
 
 /** How one kind of completion writes its answers. */
 export interface AnswerFormat {

@@ -18,22 +18,28 @@ export interface Prompt {
   readonly offsets: LazyList<number>
 }
 
+interface PromptOptions {
+  readonly addSpecialTokens: boolean
+  readonly skipSpecialTokens: boolean
+}
+
 /**
  * The prompts of a completion: a text, token ids, or a list of texts or of lists of token ids.
  *
- * @param skipSpecialTokens whether the texts of token ids leave special tokens out, as those of answers do
+ * @param options.addSpecialTokens whether texts get what the tokenizer puts before them
+ * @param options.skipSpecialTokens whether the texts of token ids leave special tokens out, as those of answers do
  */
 export const promptsOf = (
   model: ServedModel,
   prompt: unknown,
-  skipSpecialTokens: boolean
+  options: PromptOptions
 ): Effect.Effect<ReadonlyArray<Prompt>, RequestRefused> =>
   Effect.gen(function* () {
     const given = readPrompts(prompt)
     if (given === undefined) return yield* badField("prompt", WANTED)
     if (given.length === 0) return yield* badField("prompt", "is an empty list")
     const prompts = yield* Effect.forEach(given, (one) =>
-      typeof one === "string" ? textPrompt(model, one) : Effect.succeed(idsPrompt(model, one, skipSpecialTokens))
+      typeof one === "string" ? textPrompt(model, one, options) : Effect.succeed(idsPrompt(model, one, options))
     )
     for (const { ids } of prompts) {
       if (ids.length === 0) return yield* badField("prompt", "has no tokens: there is nothing to go on from")
@@ -61,13 +67,17 @@ const isIds = (value: unknown): value is Ids =>
   Array.isArray(value) && value.every((id) => Number.isInteger(id) && id >= 0 && id < 2 ** 31)
 
 /** Its special tokens are those that the text spells out, so they have their places in it; what is put before it has none. */
-const textPrompt = ({ tokenizer, tokenizerThread }: ServedModel, text: string) =>
-  tokenizerThread.prompt(text).pipe(
+const textPrompt = (
+  { tokenizer, tokenizerThread: { part, prompt } }: ServedModel,
+  text: string,
+  { addSpecialTokens }: PromptOptions
+) => {
+  const added = addSpecialTokens ? addedBefore(tokenizer, text) : 0
+  return (addSpecialTokens ? prompt(text) : part(text)).pipe(
     Effect.mapError((error) => badMessages("prompt", error)),
-    Effect.map((ids) =>
-      promptOf(ids, rememberedOffsets(tokenizer, false, ids, addedBefore(tokenizer, text)), () => text)
-    )
+    Effect.map((ids) => promptOf(ids, rememberedOffsets(tokenizer, false, ids, added), () => text))
   )
+}
 
 /** How many ids the tokenizer puts before those of a text, which may bring its BOS itself. */
 const addedBefore = ({ bosId, decode, prefixIds }: TokenizerShape, text: string): number => {
@@ -75,7 +85,7 @@ const addedBefore = ({ bosId, decode, prefixIds }: TokenizerShape, text: string)
   return own ? prefixIds.length - 1 : prefixIds.length
 }
 
-const idsPrompt = ({ tokenizer }: ServedModel, given: Ids, skipSpecialTokens: boolean): Prompt => {
+const idsPrompt = ({ tokenizer }: ServedModel, given: Ids, { skipSpecialTokens }: PromptOptions): Prompt => {
   const ids = Int32Array.from(given)
   const offsets = rememberedOffsets(tokenizer, skipSpecialTokens, ids)
   return promptOf(ids, offsets, () => tokenizer.decode(ids, { skipSpecialTokens }))

@@ -98,11 +98,19 @@ export const checkIds = (param: string, ids: ArrayLike<number>, vocabulary: numb
     : Effect.fail(badField(param, `has an id outside the vocabulary of ${vocabulary} tokens, at place ${known}`))
 }
 
-/** Fails where a request asks for more responses than are made at once; to be asked before its prompts are tokenized. */
-export const checkResponses = (responses: number, maxResponses: number): Effect.Effect<void, RequestRefused> => {
+/**
+ * Fails where a request asks for more responses than are made at once; to be asked before its prompts are tokenized.
+ *
+ * @param cause the field that asks for several
+ */
+export const checkResponses = (
+  cause: string,
+  responses: number,
+  maxResponses: number
+): Effect.Effect<void, RequestRefused> => {
   if (responses <= maxResponses) return Effect.void
   const reason = `the request asks for ${responses} responses; at most ${maxResponses} are made at once`
-  return Effect.fail(badField("n", reason))
+  return Effect.fail(badField(cause, reason))
 }
 
 /**

@@ -16,10 +16,14 @@ export const streamAnswer = (context: AnswerContext, job: Job, head: AnswerHead)
     const perPrompt = job.requests.map((request, prompt) => choicesOf(context, job, request, prompt, seen))
     const choices = yield* startNow(Stream.mergeAll(perPrompt, { concurrency: "unbounded" }))
     const chunk = { ...head, object: job.format.chunkObject }
-    const noUsage = job.streamUsage ? { usage: null } : {}
+    const usageSoFar = runningUsage(job, seen)
     const events = choices.pipe(
       // the prompt's log-probs in a choice may be megabytes
-      Stream.map((choice): Event => ({ ...chunk, choices: new LazyList(() => [choice]), ...noUsage })),
+      Stream.map(({ choice, tokens }): Event => ({
+        ...chunk,
+        choices: new LazyList(() => [choice]),
+        ...usageSoFar(tokens)
+      })),
       Stream.concat(Stream.suspend(() => Stream.fromIterable(lastEvents(context, job, chunk, seen)))),
       Stream.catch((refused) => Stream.succeed<Event>(errorBody(refused)))
     )
@@ -35,6 +39,25 @@ interface Seen {
   cachedTokens: number
 }
 
+/** What an event says of the token counts, by its own tokens. */
+const runningUsage = ({ requests, streamUsage }: Job, seen: Seen): ((tokens: number) => object) => {
+  let told = 0
+  switch (streamUsage) {
+    case "none":
+      return () => ({})
+    case "last":
+      return () => ({ usage: null })
+    case "always":
+      return (tokens) => ({ usage: usageOf(requests, (told += tokens), seen.cachedTokens) })
+  }
+}
+
+/** An object of the stream, and how many tokens it tells. */
+interface StreamedChoice {
+  readonly choice: object
+  readonly tokens: number
+}
+
 /** The streamed choices of one prompt. */
 const choicesOf = (
   { limits, metrics, since }: AnswerContext,
@@ -42,13 +65,15 @@ const choicesOf = (
   request: GenerationRequest,
   prompt: number,
   seen: Seen
-): Stream.Stream<object, RequestRefused> =>
+): Stream.Stream<StreamedChoice, RequestRefused> =>
   Stream.suspend(() => {
     const samples = samplesOf(request)
     const first = prompt * samples
     const parts = choiceWriter(text, first)
-    const openings = (scores: PromptScores | undefined): ReadonlyArray<object> =>
-      Array.from({ length: samples }, (_, sample) => format.opening(prompt, first + sample, scores) ?? []).flat()
+    const openings = (scores: PromptScores | undefined): ReadonlyArray<StreamedChoice> =>
+      Array.from({ length: samples }, (_, sample) => format.opening(prompt, first + sample, scores) ?? [])
+        .flat()
+        .map((choice) => ({ choice, tokens: 0 }))
     const note = (event: GenerationEvent) => {
       if (event._tag === "Finished") seen.completionTokens += event.response.responseIds.length
       // the same for all samples
@@ -63,7 +88,9 @@ const choicesOf = (
       Stream.map(scoresFirst(request.promptLogProbs ?? false)),
       Stream.map(({ begins, events, scores }) => {
         events.forEach(note)
-        const written = events.flatMap((event) => parts(event).map(format.part))
+        const written = events.flatMap((event) =>
+          parts(event).map((part) => ({ choice: format.part(part), tokens: part.tokens.length }))
+        )
         return begins ? [...openings(scores), ...written] : written
       }),
       Stream.flattenIterable
@@ -117,7 +144,7 @@ const scoresFirst = (wanted: boolean): ((event: GenerationEvent) => Turn) => {
 const lastEvents = ({ metrics }: AnswerContext, job: Job, chunk: object, seen: Seen): ReadonlyArray<Event> => {
   const usage = usageOf(job.requests, seen.completionTokens, seen.cachedTokens)
   countTokens(metrics, usage)
-  return [...(job.streamUsage ? [{ ...chunk, choices: [], usage }] : []), "[DONE]"]
+  return [...(job.streamUsage !== "none" ? [{ ...chunk, choices: [], usage }] : []), "[DONE]"]
 }
 
 /** Waits for the first elements; a failure before them is this effect's. The stream lives as long as the scope. */
