@@ -1,5 +1,5 @@
 #pragma once
-// Reading tensors while the device goes on: copies into pinned memory, and an event that says when they are there.
+// Reading tensors while the device goes on: copies into pinned memory beside its work, and an event that says when they are there.
 
 #include <ATen/Functions.h>
 #include <ATen/cuda/CUDAEvent.h>
@@ -8,6 +8,7 @@
 #include <memory>
 #include <vector>
 
+#include "beside.h"
 #include "cuda.h"
 #include "peer-loss.h"
 #include "pinned.h"
@@ -20,16 +21,25 @@ struct DeviceRead {
   at::cuda::CUDAEvent done;
 };
 
-/** readBegin(handles) → a read of what they hold once all that is queued now is done; they may be freed at once. */
+/**
+ * readBegin(handles) → a read of what they hold once all that is queued now is done; they may be freed at once, and are not to be
+ * written before it has ended.
+ */
 inline Napi::Value ReadBegin(const Napi::CallbackInfo& info) {
   CurrentActivity() = {"readBegin", ""};
   return Guarded(info.Env(), [&]() -> Napi::Value {
     c10::InferenceMode inference;
     const auto list = info[0].As<Napi::Array>();
+    std::vector<at::Tensor> tensors;
+    for (uint32_t i = 0; i < list.Length(); i++) tensors.push_back(TensorOf(info.Env(), list.Get(i)).contiguous());
     auto read = std::make_unique<DeviceRead>();
-    for (uint32_t i = 0; i < list.Length(); i++) {
-      const auto tensor = TensorOf(info.Env(), list.Get(i)).contiguous();
+    auto& [stream, event] = BesideOf(Direction::kToHost);
+    event.record();
+    event.block(stream);
+    const c10::cuda::CUDAStreamGuard guard(stream);
+    for (const auto& tensor : tensors) {
       read->copies.emplace_back(tensor.sizes(), tensor.options()).tensor().copy_(tensor, true);
+      if (tensor.is_cuda()) tensor.record_stream(stream.unwrap());
     }
     read->done.record();
     return Napi::External<DeviceRead>::New(info.Env(), read.release(),

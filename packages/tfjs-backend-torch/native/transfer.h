@@ -62,11 +62,18 @@ inline at::Tensor Blob(const HostArray& array, const std::vector<int64_t>& shape
 
 constexpr size_t kMostPinned = 16 << 20;
 
+/** Values in pinned memory to a device, in order with what is queued there; set where there is CUDA. */
+inline at::Tensor (*UploadPinned)(const at::Tensor& pinned, const c10::Device& device) = nullptr;
+
+inline bool GoesPinned(const at::Tensor& blob, const c10::Device& device) {
+  return device.is_cuda() && blob.nbytes() <= kMostPinned && blob.nbytes() > 0;
+}
+
 /** Small values go by way of pinned memory, so that nothing waits for what the device still has to do. */
 inline at::Tensor Upload(const at::Tensor& blob, const c10::Device& device, at::ScalarType type) {
-  if (!device.is_cuda() || blob.nbytes() > kMostPinned || blob.nbytes() == 0) return blob.to(device, type, false, true);
+  if (!GoesPinned(blob, device)) return blob.to(device, type, false, true);
   Pinned pinned(blob.sizes(), blob.options().dtype(type));
-  return pinned.tensor().copy_(blob).to(device, type, true, true);
+  return UploadPinned(pinned.tensor().copy_(blob), device);
 }
 
 /** fromHost(values, shape, scalarType, device) → handle */
@@ -126,12 +133,8 @@ inline Napi::Value Write(const Napi::CallbackInfo& info) {
     c10::InferenceMode inference;
     auto& tensor = TensorOf(info.Env(), info[0]);
     const auto blob = Blob(HostArrayOf(info.Env(), info[1]), tensor.sizes().vec(), tensor.scalar_type());
-    if (!tensor.is_cuda() || blob.nbytes() > kMostPinned || blob.nbytes() == 0) {
-      tensor.copy_(blob);
-    } else {
-      Pinned pinned(blob.sizes(), blob.options());
-      tensor.copy_(pinned.tensor().copy_(blob), true);
-    }
+    const bool isPinned = GoesPinned(blob, tensor.device());
+    tensor.copy_(isPinned ? Upload(blob, tensor.device(), blob.scalar_type()) : blob);
     return info.Env().Undefined();
   });
 }

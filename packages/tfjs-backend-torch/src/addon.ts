@@ -78,7 +78,7 @@ export interface CudaAddon {
   readonly graphEnd: (graph: object) => void
   readonly graphReplay: (graph: object) => void
   readonly graphReset: (graph: object) => void
-  /** Queues copies to the host; the handles may be freed at once. */
+  /** Queues copies to the host; the handles may be freed at once, but not written to before the read has ended. */
   readonly readBegin: (handles: ReadonlyArray<Handle>) => object
   /** Waits for them, and for nothing that was queued later; one array a handle. */
   readonly readEnd: <T extends ReadonlyArray<HostValues>>(read: object, arrays: T) => T

@@ -12,7 +12,7 @@ export const computesOnItsOwn = (): boolean =>
   (tf.engine().backend as unknown as ReadingBackend).readLater !== undefined
 
 /**
- * Reads tensors behind all that is queued now; they may be disposed at once.
+ * Reads tensors behind all that is queued now; they may be disposed at once, but not be written to before they are there.
  *
  * @returns waits for them, and for nothing that is queued later; one array a tensor. To be called once.
  */

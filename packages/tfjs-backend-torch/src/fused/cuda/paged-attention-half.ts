@@ -6,7 +6,8 @@ import { PAGED_PARTS } from "./paged-parts.ts"
  * next ones on their way to shared memory meanwhile, and keeps its own running softmax; they are merged at the end. Scores
  * are keys · queriesᵀ (8 queries a product), the result is valuesᵀ · weights. A query's sums are made in the same order whatever
  * TILES is and whoever its neighbours are: keys that it does not see add nothing, to the bit. PAGE 0: a row's keys lie end to
- * end from slot table[row] on.
+ * end from slot table[row] on. With EARLY all but the last key of a row and where they lie are known to be older than the kernel
+ * before this one, and a warp's first keys are asked for while that is still at work.
  */
 export const PAGED_HALF = `${PAGED_PARTS}
 #define QUERIES (8 * TILES)
@@ -47,15 +48,50 @@ extern "C" __global__ void pagedHalf(const T* q, const T* keys, const T* values,
                                      const int* tiles, T* out, float* parts, float* normalizers, int rows, int width,
                                      int keyHeads, int splits, int splitLength, int window, long long tokens, float scale,
                                      float cap) {
+#if !EARLY
   awaitOthers();
+#endif
   const Block block = blockOf(spans, tiles, QUERIES / G, rows, keyHeads, splits, splitLength);
-  if (block.tokens == 0) return;
+  if (block.tokens == 0) {
+#if EARLY
+    awaitOthers();
+#endif
+    return;
+  }
   const int head = block.head, used = block.tokens * G;
   const int lane = threadIdx.x & 31, warp = threadIdx.x >> 5, group = lane >> 2, pair = (lane & 3) * 2;
   const int* pages = table + (PAGE == 0 ? block.row : block.row * width);
   // a row of 16-byte chunks a key; the chunks of eight keys lie in different banks
   __shared__ __align__(128) unsigned char memory[BYTES_STAGED > BYTES_MERGED ? BYTES_STAGED : BYTES_MERGED];
   unsigned char (&staged)[2][WARPS][2][16 * D * 2] = *(unsigned char (*)[2][WARPS][2][16 * D * 2])memory;
+
+  const int from = max(block.begin, firstSeen(block.seen, window)) / (16 * WARPS) * (16 * WARPS);
+  const int to = min(block.end, block.seen + block.tokens - 1);
+  const int strips = max(0, (to - from - warp * 16 + 16 * WARPS - 1) / (16 * WARPS));
+  const auto fetch = [&](int strip) {
+    if (strip < strips) {
+      const int at = min(from + (strip * WARPS + warp) * 16 + (lane & 15), to - 1);
+      const int slot = PAGE == 0 ? pages[0] + at : pages[at / max(PAGE, 1)] * PAGE + at % max(PAGE, 1);
+      const unsigned k = sharedPlace(staged[strip & 1][warp][0]), v = sharedPlace(staged[strip & 1][warp][1]);
+      #pragma unroll
+      for (int i = 0; i < CHUNKS / 2; i++) {
+        const int key = (i * 32 + lane) / CHUNKS, chunk = (i * 32 + lane) % CHUNKS;
+        const long long place = ((long long)__shfl_sync(0xffffffffu, slot, key) * keyHeads + head) * D + chunk * 8;
+        const unsigned offset = (key * CHUNKS + (chunk ^ (key & SWIZZLE))) * 16;
+        copyAsync(k + offset, keys + place);
+        copyAsync(v + offset, values + place);
+      }
+    }
+    commitCopies();
+  };
+#if EARLY
+  const bool isOlder = from + (warp + 1) * 16 < block.seen;
+  if (isOlder) fetch(0);
+  awaitOthers();
+  if (!isOlder) fetch(0);
+#else
+  fetch(0);
+#endif
 
   unsigned query[TILES][D / 16][2];
   int low[TILES][2], high[TILES][2];
@@ -80,27 +116,6 @@ extern "C" __global__ void pagedHalf(const T* q, const T* keys, const T* values,
       sum[n][c] = 0.f;
     }
   }
-
-  const int from = max(block.begin, firstSeen(block.seen, window)) / (16 * WARPS) * (16 * WARPS);
-  const int to = min(block.end, block.seen + block.tokens - 1);
-  const int strips = max(0, (to - from - warp * 16 + 16 * WARPS - 1) / (16 * WARPS));
-  const auto fetch = [&](int strip) {
-    if (strip < strips) {
-      const int at = min(from + (strip * WARPS + warp) * 16 + (lane & 15), to - 1);
-      const int slot = PAGE == 0 ? pages[0] + at : pages[at / max(PAGE, 1)] * PAGE + at % max(PAGE, 1);
-      const unsigned k = sharedPlace(staged[strip & 1][warp][0]), v = sharedPlace(staged[strip & 1][warp][1]);
-      #pragma unroll
-      for (int i = 0; i < CHUNKS / 2; i++) {
-        const int key = (i * 32 + lane) / CHUNKS, chunk = (i * 32 + lane) % CHUNKS;
-        const long long place = ((long long)__shfl_sync(0xffffffffu, slot, key) * keyHeads + head) * D + chunk * 8;
-        const unsigned offset = (key * CHUNKS + (chunk ^ (key & SWIZZLE))) * 16;
-        copyAsync(k + offset, keys + place);
-        copyAsync(v + offset, values + place);
-      }
-    }
-    commitCopies();
-  };
-  fetch(0);
   for (int strip = 0; strip < strips; strip++) {
     fetch(strip + 1);
     awaitAllButOne();

@@ -39,6 +39,7 @@ sampleTokens(const T* logits, const float* shapedLogits, const float* draws, int
   const bool plain = shapedLogits == nullptr && temperature == 1.f && (topK <= 0 || topK >= width) && topP >= 1.f && minP <= 0.f;
   double sum = 0;
   if (!plain) {
+    #pragma unroll 4
     for (int i = threadIdx.x * W; i < width; i += TILE) {
       const Pack<W> p = load(row.policy + i);
       #pragma unroll
@@ -113,7 +114,17 @@ sampleTokens(const T* logits, const float* shapedLogits, const float* draws, int
   }
   double own = 0;
   unsigned passed = ranked ? ranks[warp] : 0;
-  for (int i = from + lane * W; i - lane * W < to; i += 32 * W) {
+  // where all are kept, the same sum without asking which
+  const bool isOpen = border.key == 0u && least <= 0.f;
+  if (isOpen) {
+    #pragma unroll 4
+    for (int i = from + lane * W; i < to; i += 32 * W) {
+      const Pack<W> z = row.at(i);
+      #pragma unroll
+      for (int j = 0; j < W; j++) own += (double)row.weight(z.v[j]);
+    }
+  }
+  for (int i = from + lane * W; !isOpen && i - lane * W < to; i += 32 * W) {
     const Pack<W> z = read(i, to);
     unsigned rank = passed;
     if (ranked) {
