@@ -127,6 +127,8 @@ describe("plumb serve", () => {
   it.concurrent.each([
     [["--host", "0.0.0.0"], 2, "--host 0.0.0.0 can be reached from other machines: give a token"],
     [["--token", "two words"], 2, "the token must be visible ASCII characters without spaces"],
+    [["--allow-origin", "http://localhost:3000/"], 2, "http://localhost:3000/ is no origin"],
+    [["--allow-origin", "*"], 2, "--allow-origin * would let any page use the server: give a token"],
     [["--port", "65536"], 2, "--port: expected a value less than or equal to 65535"],
     [["--model", "/nowhere"], 1, "no model in /nowhere"]
   ])("refuses %j", async (flags, code, reason) => {

@@ -45,6 +45,7 @@ export const serveCommand: CommandRun = (argv) =>
         `--accept-weights needs a token, in ${TOKEN_VARIABLE} or with --token: weights are set by who has it`
       )
     }
+    yield* checkOrigins(options, token)
     yield* Effect.scoped(
       Effect.gen(function* () {
         const stopped = yield* stopSignal
@@ -68,6 +69,24 @@ export const tokenOf = ({
     )
   }
   return Effect.succeed(token)
+}
+
+/** An origin is what browsers send of a page: no path, no slash at the end. */
+const checkOrigins = ({ allowOrigin = [] }: ServeOptions, token: string | undefined) => {
+  const wrong = allowOrigin.find((origin) => origin !== "*" && originOf(origin) !== origin)
+  if (wrong !== undefined) {
+    return refused(`--allow-origin ${wrong} is no origin, as http://localhost:3000 is: scheme, host and port alone`)
+  }
+  return allowOrigin.includes("*") && token === undefined
+    ? refused(`--allow-origin * would let any page use the server: give a token, in ${TOKEN_VARIABLE} or with --token`)
+    : Effect.void
+}
+
+const originOf = (text: string): string | undefined => {
+  if (!URL.canParse(text)) return undefined
+  const { host, origin, protocol } = new URL(text)
+  // of browsers' extensions, which have schemes of their own
+  return origin === "null" ? `${protocol}//${host}` : origin
 }
 
 const refused = (problem: string) =>
@@ -95,6 +114,7 @@ const serveUntil = Effect.fnUntraced(function* (
     routes: [...routes, ...statusRoutes(metrics, working)],
     limits: options,
     access: token === undefined ? loopbackAccess : bearerAccess(token),
+    allowedOrigins: options.allowOrigin,
     admission: admitted,
     metrics,
     host: options.host,

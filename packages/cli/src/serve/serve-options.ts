@@ -63,6 +63,10 @@ export const ServeOptions = Schema.Struct({
     "port on which a second thread says that the process lives, to those who wait for its answers; 0 takes a free one"
   ),
   token: optional(Schema.NonEmptyString, `bearer token that clients must send; better in ${TOKEN_VARIABLE}`),
+  allowOrigin: optional(
+    Schema.Array(Schema.NonEmptyString),
+    "web pages that may use the server from a browser, by origin, as http://localhost:3000, which may be repeated; * for all, with a token"
+  ),
   name: optional(Schema.NonEmptyString, "the model's name for clients; the folder's by default"),
   ...weightsFields,
   ...serverLimits,

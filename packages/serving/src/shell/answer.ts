@@ -5,9 +5,11 @@ import { HttpBody, HttpServerRequest, HttpServerResponse } from "effect/http"
 import { randomUUID } from "node:crypto"
 import type { ServerResponse } from "node:http"
 import type { Access } from "./access.ts"
+import { type AllowedOrigins, crossOriginHeaders, isPreflight, preflightAnswer } from "./cross-origin.ts"
 import type { Limits } from "./limits.ts"
 import { type MetricsPage, shellMetrics } from "./metrics.ts"
-import { errorBody, RequestRefused } from "./request-refused.ts"
+import { errorAnswer } from "./error-answer.ts"
+import { RequestRefused } from "./request-refused.ts"
 import { matchRoute, type Route } from "./route.ts"
 import { type UnreadWatch, unreadWatch } from "./unread.ts"
 
@@ -16,6 +18,7 @@ interface AnswerOptions {
   readonly limits: Limits
   readonly access: Access
   readonly metrics: MetricsPage
+  readonly allowedOrigins?: AllowedOrigins | undefined
   /** Port of the thread that says that the process lives. */
   readonly pulseAt?: number | undefined
 }
@@ -24,11 +27,19 @@ interface AnswerOptions {
 export const answer = (options: AnswerOptions, draining: () => boolean) =>
   Effect.gen(function* () {
     const request = yield* HttpServerRequest.HttpServerRequest
+    const made = yield* answerTo(options, request, draining)
+    const crossOrigin = crossOriginHeaders(options.allowedOrigins ?? [], request)
+    return HttpServerResponse.setHeaders(made, { ...headersOf(options, draining()), ...crossOrigin })
+  })
+
+const answerTo = (options: AnswerOptions, request: HttpServerRequest.HttpServerRequest, draining: () => boolean) =>
+  Effect.gen(function* () {
     const response = NodeHttpServerRequest.toServerResponse(request) as ServerResponse
     const watch = unreadWatch(response, options.limits.maxWriteSeconds)
     const matched = matchRoute(options.routes, request.method, request.url)
     const route = matched instanceof RequestRefused ? undefined : matched.route
     yield* measure(options.metrics, route?.path ?? "none", response, watch)
+    if (isPreflight(request)) return preflightAnswer(options.allowedOrigins ?? [], request)
     const refused = admit(options, route, request, draining())
     if (refused !== undefined) return errorAnswer(refused)
     if (matched instanceof RequestRefused) return errorAnswer(matched)
@@ -39,7 +50,7 @@ export const answer = (options: AnswerOptions, draining: () => boolean) =>
       Effect.catchTag("RequestRefused", (error) => Effect.succeed(errorAnswer(error))),
       Effect.catchCause(unexpected)
     )
-  }).pipe(Effect.map((made) => HttpServerResponse.setHeaders(made, headersOf(options, draining()))))
+  })
 
 const headersOf = ({ pulseAt }: AnswerOptions, draining: boolean) => ({
   "x-request-id": randomUUID(),
@@ -89,9 +100,6 @@ const watched = (made: HttpServerResponse.HttpServerResponse, watch: UnreadWatch
         HttpBody.stream(watch.stream(made.body.stream), made.body.contentType, made.body.contentLength)
       )
     : made
-
-export const errorAnswer = (refused: RequestRefused): HttpServerResponse.HttpServerResponse =>
-  HttpServerResponse.jsonUnsafe(errorBody(refused), { status: refused.status, headers: refused.headers ?? {} })
 
 const inTime = <A, R>(work: Effect.Effect<A, RequestRefused, R>, { maxRequestSeconds }: Limits) =>
   Effect.timeoutOrElse(work, {

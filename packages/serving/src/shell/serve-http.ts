@@ -5,6 +5,7 @@ import type { Server } from "node:http"
 import type { Access } from "./access.ts"
 import type { Admission } from "./admission.ts"
 import { answer } from "./answer.ts"
+import type { AllowedOrigins } from "./cross-origin.ts"
 import type { Limits } from "./limits.ts"
 import { type MetricsPage, shellMetrics } from "./metrics.ts"
 import { nodeServer, onEveryRequest } from "./node-server.ts"
@@ -15,6 +16,8 @@ export interface ServeOptions {
   readonly routes: ReadonlyArray<Route>
   readonly limits: Limits
   readonly access: Access
+  /** Web pages that may use it; none when absent. */
+  readonly allowedOrigins?: AllowedOrigins | undefined
   readonly admission: Admission
   readonly metrics: MetricsPage
   readonly host: string
