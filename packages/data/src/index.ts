@@ -48,6 +48,7 @@ export {
   type EncodeOptions,
   Tokenizer,
   tokenizerFiles,
+  type TemplateVariables,
   type TokenizerShape
 } from "./tokenizer/tokenizer.ts"
 export { type TokenizerThread, tokenizerThread } from "./tokenizer/tokenizer-thread.ts"

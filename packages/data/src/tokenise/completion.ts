@@ -11,7 +11,7 @@ import type {
 import { asMessages } from "../records/fields.ts"
 import type { TokenizedRow } from "../rows.ts"
 import { sharedPrefix } from "../tokenizer/assemble.ts"
-import type { TokenizerShape } from "../tokenizer/tokenizer.ts"
+import type { TemplateVariables, TokenizerShape } from "../tokenizer/tokenizer.ts"
 
 export interface TokenizedPreference {
   readonly chosen: TokenizedRow
@@ -133,11 +133,19 @@ export const withBos = ({ bosId }: TokenizerShape, row: TokenizedRow): Tokenized
 export const tokenizeUnpaired = (tokenizer: TokenizerShape, record: UnpairedRecord): TokenizedRow =>
   tokenizeCompletion(tokenizer, record.prompt, record.completion)
 
-/** Ids of a prompt to go on from: what the tokenizer puts before a text, but not what it puts after. */
-export const tokenizePrompt = (tokenizer: TokenizerShape, prompt: Conversation): Int32Array =>
+/**
+ * Ids of a prompt to go on from: what the tokenizer puts before a text, but not what it puts after.
+ *
+ * @param variables of the chat template, where the prompt is a chat
+ */
+export const tokenizePrompt = (
+  tokenizer: TokenizerShape,
+  prompt: Conversation,
+  variables?: TemplateVariables
+): Int32Array =>
   typeof prompt === "string"
     ? opened(tokenizer, tokenizer.encode(prompt, BARE))
-    : tokenizer.encode(tokenizer.renderChat(prompt, { addGenerationPrompt: true }), BARE)
+    : tokenizer.encode(tokenizer.renderChat(prompt, { addGenerationPrompt: true, variables }), BARE)
 
 const BARE = { addSpecialTokens: false }
 

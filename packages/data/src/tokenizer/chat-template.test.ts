@@ -2,6 +2,7 @@ import { describe, expect, it } from "vitest"
 import { ChatTemplateInvalid } from "../errors.ts"
 import type { Message } from "../records/records.ts"
 import { byteTokenizer, CHATML_SPECIALS, CHATML_TEMPLATE } from "./byte-tokenizer.ts"
+import type { TemplateVariables } from "./tokenizer.ts"
 import { trainByteLevelBpe } from "./train-bpe.ts"
 
 const CHAT: ReadonlyArray<Message> = [
@@ -32,6 +33,19 @@ const refusal = (run: () => unknown): ChatTemplateInvalid => {
 }
 
 describe("chat templates", () => {
+  it("read variables beside the messages, which nobody can replace", () => {
+    const template =
+      "{{ messages[0].content }}{{ eos_token }}{% if enable_thinking is defined and enable_thinking is false %}<think></think>{% endif %}{{ list[1].a if list is defined }}"
+    const tokenizer = byteTokenizer({ specials: CHATML_SPECIALS, chatTemplate: template })
+    const render = (variables?: TemplateVariables) =>
+      tokenizer.renderChat(CHAT, { addGenerationPrompt: true, variables })
+    const plain = render()
+    expect(plain).toBe("hi<|im_end|>")
+    expect(render({ enable_thinking: true })).toBe(plain)
+    expect(render({ enable_thinking: false, list: [0, { a: 5 }] })).toBe(`${plain}<think></think>5`)
+    expect(render({ messages: [{ content: "no" }] })).toBe(plain)
+  })
+
   // rendered texts and masked texts by transformers 5.18 (apply_chat_template with return_assistant_tokens_mask)
   it.each([
     {

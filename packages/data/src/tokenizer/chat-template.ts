@@ -33,11 +33,11 @@ export const chatTemplate = (source: string, { tokenizer, specials }: ChatTempla
   const render = (
     template: Template,
     messages: ReadonlyArray<Message>,
-    { addGenerationPrompt }: ChatOptions
+    { addGenerationPrompt, variables }: ChatOptions
   ): string => {
     try {
-      const variables = { tools: null, documents: null, ...specials, messages }
-      return template.render({ ...variables, add_generation_prompt: addGenerationPrompt })
+      const known = { tools: null, documents: null, ...specials, ...variables, messages }
+      return template.render({ ...known, add_generation_prompt: addGenerationPrompt })
     } catch (cause) {
       throw refuse((cause as Error).message)
     }

@@ -31,6 +31,18 @@ it("gives the ids that the tokenizer gives, of short texts and of long ones", as
   expect(ids.join()).toBe(tokenizePrompt(testTokenizer, chat).join())
 })
 
+it("hands a template its variables, here and on the thread", async () => {
+  const speaks = byteTokenizer({ specials: [], chatTemplate: "{{ messages[0].content }}{{ more }}" })
+  await using(speaks, ({ prompt }) =>
+    Effect.gen(function* () {
+      for (const content of ["short", LONG]) {
+        const ids = yield* prompt([{ role: "user", content }], { more: "!" })
+        expect(speaks.decode(ids)).toBe(`${content}!`)
+      }
+    })
+  )
+})
+
 it("leaves the event loop to others while a long text is tokenized", async () => {
   let turns = 0
   const clock = setInterval(() => turns++, 5)

@@ -5,12 +5,12 @@ import { Worker } from "node:worker_threads"
 import { attempt, ChatTemplateInvalid, type DataError } from "../errors.ts"
 import type { Conversation, JudgedRecord } from "../records/records.ts"
 import { tokenizeJudged, tokenizePrompt } from "../tokenise/completion.ts"
-import type { TokenizerShape } from "./tokenizer.ts"
+import type { TemplateVariables, TokenizerShape } from "./tokenizer.ts"
 
 /** Tokenizes for a process that must not stand still meanwhile, however long a text is. */
 export interface TokenizerThread {
   /** As `tokenizePrompt`. */
-  readonly prompt: (prompt: Conversation) => Tokens
+  readonly prompt: (prompt: Conversation, variables?: TemplateVariables) => Tokens
   /** As `tokenizeJudged`. */
   readonly judged: (record: JudgedRecord) => Tokens
   /** A part of a text: nothing is added to it. */
@@ -26,7 +26,11 @@ export interface ThreadFiles {
 }
 
 export type ThreadTask =
-  | { readonly kind: "prompt"; readonly prompt: Conversation }
+  | {
+      readonly kind: "prompt"
+      readonly prompt: Conversation
+      readonly variables: TemplateVariables | undefined
+    }
   | { readonly kind: "judged"; readonly record: JudgedRecord }
   | { readonly kind: "part"; readonly text: string }
 
@@ -50,7 +54,7 @@ export const tokenizerThread = (tokenizer: TokenizerShape): Effect.Effect<Tokeni
           )
         : onThread(task)
     return {
-      prompt: (prompt) => tokens({ kind: "prompt", prompt }),
+      prompt: (prompt, variables) => tokens({ kind: "prompt", prompt, variables }),
       judged: (record) => tokens({ kind: "judged", record }),
       part: (text) => tokens({ kind: "part", text })
     }
@@ -60,7 +64,7 @@ export const tokenizerThread = (tokenizer: TokenizerShape): Effect.Effect<Tokeni
 export const tokensOf = (tokenizer: TokenizerShape, task: ThreadTask): Int32Array => {
   switch (task.kind) {
     case "prompt":
-      return tokenizePrompt(tokenizer, task.prompt)
+      return tokenizePrompt(tokenizer, task.prompt, task.variables)
     case "judged":
       return tokenizeJudged(tokenizer, task.record)
     case "part":

@@ -14,7 +14,12 @@ export interface DecodeOptions {
 export interface ChatOptions {
   /** Ends with the header of an assistant turn, for the model to go on from. */
   readonly addGenerationPrompt: boolean
+  /** Variables of the template beside messages and special tokens, as `enable_thinking`. */
+  readonly variables?: TemplateVariables | undefined
 }
+
+/** JSON values by name. */
+export type TemplateVariables = Readonly<Record<string, unknown>>
 
 export interface EncodedChat {
   /** [T] int32, the rendered chat tokenized once */

@@ -1,6 +1,6 @@
 import type { Message, TokenizerShape } from "@plumbline/data"
 import { Effect, Schema } from "effect"
-import { badField, type RequestRefused } from "../shell/request-refused.ts"
+import { badField, RequestRefused } from "../shell/request-refused.ts"
 import { chatFormat } from "./chat-format.ts"
 import { checkStream, streamUsageOf } from "./stream-options.ts"
 import { decodeRequest, type Refusals } from "./decode-request.ts"
@@ -10,6 +10,7 @@ import { badMessages, readMessages } from "./messages.ts"
 import { roomFor } from "./prompts.ts"
 import { checkResponses, samplingOf, seedOf } from "./sampling.ts"
 import { modelNamed, type ServedModel, type ServedModels } from "./served-model.ts"
+import { readVariables } from "./template-variables.ts"
 import { idWords, tokenWords } from "./token-text.ts"
 
 const PositiveInt = Schema.Int.check(Schema.isGreaterThan(0))
@@ -25,6 +26,8 @@ const ChatRequest = Schema.Struct({
     Schema.Struct({ type: Schema.String, json_schema: Schema.optionalKey(Schema.Unknown) })
   ),
   modalities: Schema.optionalKey(Schema.Array(Schema.Literal("text"))),
+  // what may be long is read in a loop of its own
+  chat_template_kwargs: Schema.optionalKey(Schema.Unknown),
   // as chats are rendered
   echo: Schema.optionalKey(Schema.Literal(false)),
   add_generation_prompt: Schema.optionalKey(Schema.Literal(true)),
@@ -61,7 +64,7 @@ export const chatJob = (
     yield* checkCombinations(request)
     const samples = request.n ?? 1
     yield* checkResponses("n", samples, maxResponses)
-    const promptIds = yield* renderMessages(model, yield* readMessages(request.messages))
+    const promptIds = yield* renderMessages(model, yield* readMessages(request.messages), request.chat_template_kwargs)
     const asked = request.max_completion_tokens ?? request.max_tokens
     const fields = {
       prompt: "messages",
@@ -118,11 +121,16 @@ const spokenTo = ({ chatTemplate }: TokenizerShape, messages: ReadonlyArray<Mess
     : messages.map((message) => (message.role === "developer" ? { ...message, role: "system" } : message))
 
 /** [T] int32: the messages as the model's chat template renders them, for the assistant to go on. */
-const renderMessages = ({ tokenizer, tokenizerThread }: ServedModel, messages: ReadonlyArray<Message>) =>
-  tokenizerThread.prompt(spokenTo(tokenizer, messages)).pipe(
-    Effect.mapError((error) => badMessages("messages", error)),
-    Effect.filterOrFail(
-      (ids) => ids.length > 0,
-      () => badField("messages", "the chat template makes an empty text of them")
-    )
-  )
+const renderMessages = Effect.fnUntraced(function* (
+  { tokenizer, tokenizerThread }: ServedModel,
+  messages: ReadonlyArray<Message>,
+  kwargs: unknown
+) {
+  const variables = readVariables(tokenizer.chatTemplate, kwargs)
+  if (variables instanceof RequestRefused) return yield* variables
+  const ids = yield* tokenizerThread
+    .prompt(spokenTo(tokenizer, messages), variables)
+    .pipe(Effect.mapError((error) => badMessages("messages", error)))
+  if (ids.length > 0) return ids
+  return yield* badField("messages", "the chat template makes an empty text of them")
+})

@@ -136,6 +136,27 @@ describe("/v1/chat/completions", () => {
     if (code !== undefined) expect(error.code).toBe(code)
   })
 
+  it("hands the template the variables that it reads", async () => {
+    const chatTemplate = "{{ messages[0].content }}{% if enable_thinking is false %}!{% endif %}"
+    const { close, generator, post } = await serveScripted({}, byteTokenizer({ specials: [], chatTemplate }))
+    const messages = [{ role: "user", content: "x" }]
+    const ask = (kwargs: unknown) => post("/v1/chat/completions", { messages, chat_template_kwargs: kwargs })
+    for (const kwargs of [{ enable_thinking: false }, { enable_thinking: true }, {}, null]) await ask(kwargs)
+    const rendered = generator.requests.map(({ promptIds }) => tokenizer.decode(promptIds))
+    expect(rendered).toEqual(["x!", "x", "x", "x"])
+    for (const [kwargs, param] of [
+      ["enable_thinking", "chat_template_kwargs"],
+      [{ thinking: false }, "chat_template_kwargs.thinking"],
+      [{ messages: [] }, "chat_template_kwargs.messages"],
+      [{ "is|false": 1 }, "chat_template_kwargs.is|false"],
+      [Object.fromEntries(Array.from({ length: 33 }, (_, i) => [`v${i}`, i])), "chat_template_kwargs"]
+    ] as const) {
+      const { status, text } = await ask(kwargs)
+      expect([status, JSON.parse(text).error.param]).toEqual([400, param])
+    }
+    await close()
+  })
+
   it("speaks to a template as the system where that knows no developer", async () => {
     const roles = "{% for m in messages %}{{ m.role }}:{{ m.content }};{% endfor %}"
     const templates = [roles, `{% if messages[0].role == "developer" %}D{% endif %}${roles}`]
