@@ -90,6 +90,17 @@ onEveryBackend("pages of ended rows", (layer) => {
     }).pipe(Effect.scoped)
   )
 
+  check("of a row that gave way are its own again, which is no affair of whoever asked", (model, within) =>
+    Effect.gen(function* () {
+      const asked = [after([...prompt(6, 1)], 1, 18), after([...prompt(5, 2)], 2, 20)]
+      const [tight] = yield* engineGenerators([model], { ...within, cacheTokens: 32 })
+      const groups = yield* tight!.generate(asked)
+      expect(groups.map(({ cachedTokens }) => cachedTokens)).toEqual([0, 0])
+      // it found two pages: its prompt and three tokens that it had drawn
+      expect((yield* tight!.load).cachedTokens).toBe(5)
+    }).pipe(Effect.scoped)
+  )
+
   check("are of no use to other weights", (model, within) =>
     Effect.gen(function* () {
       const { counted, fed } = counting(model)
