@@ -41,7 +41,7 @@ inline Napi::Value CudaStart(const Napi::CallbackInfo& info) {
     at::globalContext().lazyInitDevice(c10::DeviceType::CUDA);
     c10::cuda::set_device(static_cast<c10::DeviceIndex>(index));
     FreeDeviceBytes = CudaFreeBytes;
-    UploadPinned = UploadBeside;
+    UploadAside = UploadBeside;
     const auto* properties = at::cuda::getDeviceProperties(index);
     auto result = Napi::Object::New(info.Env());
     result.Set("name", std::string(properties->name));

@@ -33,9 +33,9 @@ inline Napi::Value ReadBegin(const Napi::CallbackInfo& info) {
     std::vector<at::Tensor> tensors;
     for (uint32_t i = 0; i < list.Length(); i++) tensors.push_back(TensorOf(info.Env(), list.Get(i)).contiguous());
     auto read = std::make_unique<DeviceRead>();
-    auto& [stream, event] = BesideOf(Direction::kToHost);
-    event.record();
-    event.block(stream);
+    auto& [stream, reached] = BesideOf();
+    reached.record();
+    reached.block(stream);
     const c10::cuda::CUDAStreamGuard guard(stream);
     for (const auto& tensor : tensors) {
       read->copies.emplace_back(tensor.sizes(), tensor.options()).tensor().copy_(tensor, true);

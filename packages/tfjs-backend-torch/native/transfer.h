@@ -62,18 +62,28 @@ inline at::Tensor Blob(const HostArray& array, const std::vector<int64_t>& shape
 
 constexpr size_t kMostPinned = 16 << 20;
 
-/** Values in pinned memory to a device, in order with what is queued there; set where there is CUDA. */
-inline at::Tensor (*UploadPinned)(const at::Tensor& pinned, const c10::Device& device) = nullptr;
+/** Fills a tensor on a device with values of the host and returns whether it could, see beside.h; set where there is CUDA. */
+inline bool (*UploadAside)(const at::Tensor& values, const at::Tensor& to) = nullptr;
 
 inline bool GoesPinned(const at::Tensor& blob, const c10::Device& device) {
   return device.is_cuda() && blob.nbytes() <= kMostPinned && blob.nbytes() > 0;
 }
 
-/** Small values go by way of pinned memory, so that nothing waits for what the device still has to do. */
+/** Fills a tensor. Small values go by way of pinned memory, so that nothing waits for what the device still has to do. */
+inline void Fill(const at::Tensor& tensor, const at::Tensor& blob) {
+  if (!GoesPinned(blob, tensor.device())) {
+    tensor.copy_(blob);
+  } else if (!UploadAside(blob, tensor)) {
+    Pinned pinned(blob.sizes(), blob.options().dtype(tensor.scalar_type()));
+    tensor.copy_(pinned.tensor().copy_(blob), true);
+  }
+}
+
 inline at::Tensor Upload(const at::Tensor& blob, const c10::Device& device, at::ScalarType type) {
-  if (!GoesPinned(blob, device)) return blob.to(device, type, false, true);
-  Pinned pinned(blob.sizes(), blob.options().dtype(type));
-  return UploadPinned(pinned.tensor().copy_(blob), device);
+  if (!device.is_cuda()) return blob.to(device, type, false, true);
+  const auto tensor = at::empty(blob.sizes(), at::TensorOptions().dtype(type).device(device));
+  Fill(tensor, blob);
+  return tensor;
 }
 
 /** fromHost(values, shape, scalarType, device) → handle */
@@ -133,8 +143,7 @@ inline Napi::Value Write(const Napi::CallbackInfo& info) {
     c10::InferenceMode inference;
     auto& tensor = TensorOf(info.Env(), info[0]);
     const auto blob = Blob(HostArrayOf(info.Env(), info[1]), tensor.sizes().vec(), tensor.scalar_type());
-    const bool isPinned = GoesPinned(blob, tensor.device());
-    tensor.copy_(isPinned ? Upload(blob, tensor.device(), blob.scalar_type()) : blob);
+    Fill(tensor, blob);
     return info.Env().Undefined();
   });
 }
