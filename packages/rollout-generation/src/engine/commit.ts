@@ -1,4 +1,5 @@
 import { countAhead, finishRow, type Group, isScored, knownTokens, type SampleRow, tellScores } from "./group.ts"
+import type { TokenLogProb } from "../request.ts"
 import type { Scheduler } from "./scheduler.ts"
 import type { Flight, StepResult } from "./step.ts"
 
@@ -72,24 +73,29 @@ const takeTokens = (scheduler: Scheduler, result: StepResult, version: number, t
 const takeToken = (scheduler: Scheduler, row: SampleRow, result: StepResult, i: number, version: number): void => {
   const { group } = row
   const token = {
+    _tag: "Token",
+    sample: row.sample,
+    index: row.ids.length,
     id: result.ids[i]!,
     samplingLogProb: result.samplingLogProbs[i]!,
     policyLogProb: result.policyLogProbs[i]!,
     policyVersion: version,
-    topLogProbs: result.top.get(i) ?? []
-  }
-  const index = row.ids.push(token.id) - 1
+    topLogProbs: result.top.get(i) ?? NONE
+  } as const
+  row.ids.push(token.id)
   row.samplingLogProbs.push(token.samplingLogProb)
   row.policyLogProbs.push(token.policyLogProb)
   row.policyVersions.push(version)
   row.topLogProbs.push(token.topLogProbs)
-  group.listener.onEvent?.({ _tag: "Token", sample: row.sample, index, ...token })
+  group.listener.onEvent?.(token)
   const last = row.ids.length >= group.room
   const stop = row.rules.accept(token.id, last)
   if (stop === undefined && !last) return
   finishRow(row, stop)
   scheduler.settle(row)
 }
+
+const NONE: ReadonlyArray<TokenLogProb> = []
 
 const scorePrompts = ({ scored }: StepResult): void => {
   for (const { logProb, prefix, t, top } of scored) {

@@ -127,8 +127,11 @@ export const tokenAt = (row: Row, place: number): number => {
   return t < promptIds.length ? promptIds[t]! : ((row as SampleRow).ids[t - promptIds.length] ?? 0)
 }
 
-export const pendingRows = (group: Group): ReadonlyArray<SampleRow> =>
-  group.rows.filter(({ state }) => state === "waiting")
+const isPending = ({ state }: SampleRow): boolean => state === "waiting"
+
+export const pendingRows = (group: Group): ReadonlyArray<SampleRow> => group.rows.filter(isPending)
+
+export const hasPendingRows = (group: Group): boolean => group.rows.some(isPending)
 
 /** Ends a response and tells who listens. */
 export const finishRow = (row: SampleRow, stop: StopMatch | undefined): void => {

@@ -18,10 +18,12 @@ const draws = (drawn: ReadonlyArray<Draw>): Float32Array => {
   drawn.forEach((draw, i) => {
     const { minP, temperature, topK, topP } = draw.row.group.request.sampling
     const greedy = temperature === 0
-    numbers.set(
-      [greedy ? 0 : uniformOf(draw), greedy ? 0 : bounded(temperature), topK, Math.max(LEAST, topP), minP],
-      i * DRAW_WIDTH
-    )
+    const first = i * DRAW_WIDTH
+    numbers[first] = greedy ? 0 : uniformOf(draw)
+    numbers[first + 1] = greedy ? 0 : bounded(temperature)
+    numbers[first + 2] = topK
+    numbers[first + 3] = Math.max(LEAST, topP)
+    numbers[first + 4] = minP
   })
   return numbers
 }

@@ -6,11 +6,11 @@ import {
   finishRow,
   type Group,
   type GroupListener,
+  hasPendingRows,
   isFull,
   isScored,
   isWhole,
   knownTokens,
-  pendingRows,
   type Row,
   type SampleRow,
   tellScores,
@@ -138,7 +138,7 @@ const settle = (ledger: Ledger, row: Row): void => {
     ledger.running.delete(row)
     row.state = "ready"
   }
-  if (pendingRows(row.group).length === 0 && row.group.prefix?.state === "ready") dropPrefix(ledger, row.group)
+  if (!hasPendingRows(row.group) && row.group.prefix?.state === "ready") dropPrefix(ledger, row.group)
 }
 
 const plan = (ledger: Ledger, options: SchedulerOptions): Plan => {
@@ -161,7 +161,7 @@ const plan = (ledger: Ledger, options: SchedulerOptions): Plan => {
   }
   const admit = (order?: typeof oldest): void => {
     admitRows(ledger, maxRows, order)
-    readingOrder(rowsInTurn(running), budget).forEach(feed)
+    if (feeds.size < running.size) readingOrder(rowsInTurn(running), budget).forEach(feed)
   }
   for (const row of rowsInTurn(running)) if (rest(row) === 1) feed(row)
   admit()
@@ -199,7 +199,7 @@ const canGoAhead = (ledger: Ledger, { maxBatchTokens, maxRows }: SchedulerOption
   if (ending === rows.length) return false
   // whoever waits is let in by the step after a row ended
   const free = rows.length < maxRows || ending > 0
-  return free ? groups.every((group) => pendingRows(group).length === 0 && isScored(group)) : !isDue(ledger)
+  return free ? groups.every((group) => !hasPendingRows(group) && isScored(group)) : !isDue(ledger)
 }
 
 const isAhead = (row: Row): row is SampleRow => {
