@@ -39,8 +39,9 @@ export type Completion = typeof Completion.Type
 /** The version of the weights, where an answer names it: ours in the fingerprint, SGLang's in the metadata. */
 export const versionOf = ({ metadata, system_fingerprint: fingerprint }: Completion): number | undefined => {
   const named = /^plumbline-v(\d+)$/.exec(fingerprint ?? "")?.[1] ?? metadata?.weight_version
-  const version = Number(named ?? Number.NaN)
-  return Number.isSafeInteger(version) && version >= 0 ? version : undefined
+  // SGLang has texts, "default" to begin with
+  const version = typeof named === "string" && /^\d+$/.test(named) ? Number(named) : named
+  return typeof version === "number" && Number.isSafeInteger(version) && version >= 0 ? version : undefined
 }
 
 /** `token_id:42`, which servers write for a token when asked to. */

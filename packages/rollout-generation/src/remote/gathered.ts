@@ -1,8 +1,7 @@
-import { roomOf } from "../request-limits.ts"
-import type { GeneratedResponse, GenerationRequest, PromptScores, StopMatch, TokenLogProb } from "../request.ts"
+import type { GenerationRequest, PromptScores, TokenLogProb } from "../request.ts"
 import { type Choice, tokenIdsOf, topOf } from "./choice.ts"
 import type { KnownLogProbs } from "./completion-body.ts"
-import { type KnownServer, UNKNOWN_VERSION } from "./options.ts"
+import { UNKNOWN_VERSION } from "./options.ts"
 
 /** Tokens of a choice, or of a part of one. */
 export interface Gathered {
@@ -42,7 +41,8 @@ export const gather = (
     )
   }
   if (named.length !== echoed + ids.length) {
-    throw new AnswerUnusable(`it gave ${named.length} log-probs for ${echoed + ids.length} tokens`)
+    const cure = named.length === 0 ? "; set tokenIdFields to what makes this server return them" : ""
+    throw new AnswerUnusable(`it gave ${named.length} log-probs for ${echoed + ids.length} tokens${cure}`)
   }
   const told = numbers(named.slice(echoed), "logprobs")
   const policy = choice.policy_logprobs ?? (known.policy ? told : undefined)
@@ -54,7 +54,10 @@ export const gather = (
     policyLogProbs: sized(policy, ids.length, "policy_logprobs", known),
     samplingLogProbs: sized(sampling, ids.length, "sampling_logprobs", known),
     policyVersions: choice.policy_versions ?? ids.map(() => version ?? UNKNOWN_VERSION),
-    top: ids.map((_, t) => topAt(alternatives[echoed + t], request.topLogProbs ?? 0)),
+    top: policyTop(
+      ids.map((_, t) => topAt(alternatives[echoed + t], request.topLogProbs ?? 0)),
+      known
+    ),
     prompt: echoed === 0 ? undefined : promptScores(named, alternatives, request, echoed)
   }
 }
@@ -68,11 +71,14 @@ const checkPrompt = ({ prompt_token_ids: used }: Choice, { promptIds }: Generati
 /** What rounding may add to the log-prob of a certain token. */
 const ROUNDING = 0.01
 
+/** What vLLM, SGLang and TensorRT-LLM write for it, and for what they do not know. */
+const MINUS_INFINITY = -9999
+
 const numbers = (values: ReadonlyArray<number | null>, what: string): ReadonlyArray<number> =>
   values.map((value) => {
     if (value === null) throw new AnswerUnusable(`its ${what} have a gap`)
     // JSON writes no infinity, but 1e999 is read as one
-    if (Number.isFinite(value) && value <= ROUNDING) return value
+    if (Number.isFinite(value) && value <= ROUNDING && value !== MINUS_INFINITY) return value
     throw new AnswerUnusable(`its ${what} have ${value}, which is no log-prob`)
   })
 
@@ -91,6 +97,16 @@ const sized = (
   }
   if (values.length !== length) throw new AnswerUnusable(`it gave ${values.length} ${what} for ${length} tokens`)
   return numbers(values, what)
+}
+
+/** Alternatives of the distribution that was drawn from have other log-probs than the policy's. */
+const policyTop = (
+  top: ReadonlyArray<ReadonlyArray<TokenLogProb>>,
+  { policy, unknownAllowed }: KnownLogProbs
+): ReadonlyArray<ReadonlyArray<TokenLogProb>> => {
+  if (policy || top.every(({ length }) => length === 0)) return top
+  if (unknownAllowed) return top.map((one) => one.map(({ id }) => ({ id, logProb: Number.NaN })))
+  throw new AnswerUnusable("its top_logprobs are not the policy's here; ask for none, or allow unknownLogProbs")
 }
 
 const topAt = (
@@ -113,39 +129,6 @@ const promptScores = (
   logProbs: Float32Array.from([Number.NaN, ...numbers(named.slice(1, echoed), "logprobs of the prompt")]),
   topLogProbs: Array.from({ length: echoed }, (_, t) => (t === 0 ? [] : topAt(alternatives[t], topLogProbs)))
 })
-
-/** A whole response. @throws AnswerUnusable where it is empty or broke off */
-export const finish = (
-  choice: Choice,
-  gathered: Gathered,
-  request: GenerationRequest,
-  { contextTokens }: Pick<KnownServer, "contextTokens">
-): GeneratedResponse => {
-  const { ids, policyLogProbs, policyVersions, samplingLogProbs, top } = gathered
-  const reason = choice.finish_reason
-  if (reason !== "stop" && reason !== "length") {
-    throw new AnswerUnusable(`it ended a response with finish_reason ${JSON.stringify(reason ?? null)}`)
-  }
-  if (ids.length === 0 && roomOf(request, contextTokens) > 0) throw new AnswerUnusable("it returned an empty response")
-  return {
-    sample: choice.index,
-    responseIds: Int32Array.from(ids),
-    samplingLogProbs: Float32Array.from(samplingLogProbs),
-    policyLogProbs: Float32Array.from(policyLogProbs),
-    policyVersions: Int32Array.from(policyVersions),
-    finishReason: reason,
-    stop: reason === "stop" ? stopOf(choice, ids) : undefined,
-    topLogProbs: (request.topLogProbs ?? 0) > 0 ? top : undefined
-  }
-}
-
-/** What the server says stopped it; one that says nothing stopped at its EOS. */
-const stopOf = (choice: Choice, ids: ReadonlyArray<number>): StopMatch | undefined => {
-  const said = choice.stop_reason ?? choice.matched_stop
-  if (typeof said === "string") return { kind: "string", text: said }
-  const id = said ?? ids.at(-1)
-  return id === undefined ? undefined : { kind: "id", id }
-}
 
 /** Parts put one after the other. */
 export const joined = (parts: ReadonlyArray<Gathered>): Gathered => ({

@@ -1,22 +1,30 @@
 import { Schema } from "effect"
 import type { GeneratedGroup, GenerationEvent, GenerationRequest, TokenEvent } from "../request.ts"
+import { roomOf } from "../request-limits.ts"
 import { type Choice, Completion, versionOf } from "./choice.ts"
 import { type KnownLogProbs, knownLogProbs } from "./completion-body.ts"
-import { AnswerUnusable, finish, gather, type Gathered, joined } from "./gathered.ts"
+import { finish } from "./finish-response.ts"
+import { AnswerUnusable, gather, type Gathered, joined } from "./gathered.ts"
 import type { KnownServer } from "./options.ts"
 
 const decode = Schema.decodeUnknownSync(Completion)
 
 /** An answer's JSON as what it stands for. Errors come with a status of success, too. @throws AnswerUnusable */
 export const decodeCompletion = (value: unknown): Completion => {
-  if (typeof value === "object" && value !== null && "error" in value && value.error !== null) {
-    throw new AnswerUnusable(`it broke off: ${errorText(value.error)}`)
-  }
+  const error = errorOf(value)
+  if (error !== undefined) throw new AnswerUnusable(`it broke off: ${errorText(error)}`)
   try {
     return decode(value)
   } catch (cause) {
     throw new AnswerUnusable(`it answered in no shape that is known: ${(cause as Error).message}`)
   }
+}
+
+/** OpenAI's `{ error }`, or `{ object: "error", message }`, as vLLM, SGLang and TensorRT-LLM have it in places. */
+const errorOf = (value: unknown): unknown => {
+  if (typeof value !== "object" || value === null) return undefined
+  if ("error" in value && value.error !== null) return value.error
+  return "object" in value && value.object === "error" ? value : undefined
 }
 
 const errorText = (error: unknown): string => {
@@ -29,7 +37,9 @@ export const readGroup = (completion: Completion, request: GenerationRequest, op
   const { promptIds, promptLogProbs = false, samples = 1 } = request
   const version = versionOf(completion)
   const known = knownLogProbs(request, options)
-  const choices = completion.choices.toSorted((a, b) => a.index - b.index)
+  const choices = completion.choices
+    .toSorted((a, b) => a.index - b.index)
+    .map((choice) => withinRoom(choice, request, options))
   if (choices.length !== samples || choices.some(({ index }, i) => index !== i)) {
     const got = choices.map(({ index }) => index).join(", ")
     throw new AnswerUnusable(`it returned responses [${got}] where ${samples} were asked for`)
@@ -41,6 +51,10 @@ export const readGroup = (completion: Completion, request: GenerationRequest, op
   for (const one of gathered) check(one, 0, request, options)
   return { promptIds, responses, prompt: gathered[0]!.prompt }
 }
+
+/** vLLM draws a token to score a prompt, though none was asked for, and gives its id without its log-prob. */
+const withinRoom = (choice: Choice, request: GenerationRequest, { contextTokens }: KnownServer): Choice =>
+  roomOf(request, contextTokens) > 0 ? choice : { ...choice, token_ids: [] }
 
 /** Events of a streamed answer, chunk by chunk. */
 export interface StreamReader {
@@ -59,7 +73,7 @@ export const streamReader = (request: GenerationRequest, options: KnownServer): 
   const readChoice = (choice: Choice, version: number | undefined): ReadonlyArray<GenerationEvent> => {
     if (choice.index < 0 || choice.index >= samples) throw new AnswerUnusable(`it streams a response ${choice.index}`)
     const before = parts.get(choice.index) ?? []
-    const part = gatherPart(choice, request, known, before.length === 0, version)
+    const part = gatherPart(withinRoom(choice, request, options), request, known, before.length === 0, version)
     if (done.has(choice.index)) throw new AnswerUnusable(`it goes on with response ${choice.index} after its end`)
     check(part, count(before), request, options)
     const events: Array<GenerationEvent> = []

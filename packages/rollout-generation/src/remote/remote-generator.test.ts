@@ -85,7 +85,7 @@ describe("remoteGenerator", () => {
     }
     const answer = choice({ token_ids: null, logprobs, stop_reason: undefined, matched_stop: "end" })
     const body = { choices: [answer], metadata: { weight_version: "12" } }
-    const { group } = await one([{ body }], { topLogProbs: 2 })
+    const { group } = await one([{ body }], { topLogProbs: 2, sampling: { ...ROW.sampling, stopStrings: ["end"] } })
     expect(group!.responses[0]).toMatchObject({
       responseIds: Int32Array.of(7, 8),
       policyVersions: Int32Array.of(12, 12),
