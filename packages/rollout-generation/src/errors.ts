@@ -11,14 +11,17 @@ const Finished = Schema.Array(
   Schema.declare((value): value is FinishedResponse => typeof value === "object" && value !== null)
 )
 
-/** A request that can never be done: its fault, and found before any work. */
+/** A request that can never be done: its fault, and found before any work, unless it is a server that finds it. */
 export class GenerationRefused extends Schema.TaggedError<GenerationRefused>()("GenerationRefused", {
   /** Field of the request or of its sampling options. */
   field: Schema.String,
-  reason: Schema.String
+  reason: Schema.String,
+  /** Of other requests, where a server did them before. */
+  finished: Schema.optionalKey(Finished)
 }) {
   override get message() {
-    return `generation refused: ${this.field} ${this.reason}`
+    const before = this.finished === undefined ? "" : `; ${responses(this.finished)} finished before it`
+    return `generation refused: ${this.field} ${this.reason}${before}`
   }
 }
 

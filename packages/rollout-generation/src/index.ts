@@ -41,4 +41,5 @@ export { type Transcript, type TranscriptPart, transcriptOf } from "./agent/tran
 export { chatTurns, type TurnFormat } from "./agent/turn-format.ts"
 export { patientHttp } from "./remote/http-client.ts"
 export { type LifeWatch, lifeWatch, type LifeWatchOptions, originOf, PULSE_HEADER } from "./remote/life-watch.ts"
-export { jsonOf, persistently, type Send, sender, Unanswered } from "./remote/send.ts"
+export { jsonOf, persistently, type Send, sender } from "./remote/send.ts"
+export { Unanswered } from "./remote/unanswered.ts"

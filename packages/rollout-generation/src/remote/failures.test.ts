@@ -149,6 +149,14 @@ describe("a remote generator whose server fails it", () => {
     expect("finished" in error && error.finished.map(({ request }) => request)).toEqual([0, 1])
   })
 
+  it("keeps what was finished where the server refuses a row", async () => {
+    const { baseUrl } = await serve([ok(choice()), ok(choice()), { status: 400, body: "bad" }])
+    const generator = await generatorOf({ baseUrl, maxConcurrency: 1 })
+    const error = await Effect.runPromise(Effect.flip(generator.generate([ROW, ROW, ROW, ROW])))
+    expect(error).toMatchObject({ _tag: "GenerationRefused", finished: [{ request: 0 }, { request: 1 }] })
+    expect(error.message).toMatch(/request of row 2 was refused by http:\S+: status 400, bad; 2 responses finished/)
+  })
+
   it("does not wait for a server that hangs to say which weights it has", async () => {
     const hung = createServer(() => undefined)
     await new Promise<void>((resolve) => hung.listen(0, "127.0.0.1", resolve))

@@ -1,6 +1,6 @@
 import { Deferred, Effect, Fiber } from "effect"
 import { HttpClient } from "effect/http"
-import { Unanswered } from "./send.ts"
+import { Unanswered } from "./unanswered.ts"
 
 /** Tells a server that is busy from one that is stopped, or out of reach. */
 export interface LifeWatch {

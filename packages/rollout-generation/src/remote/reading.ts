@@ -1,6 +1,6 @@
 import { Effect } from "effect"
 import { AnswerUnusable } from "./gathered.ts"
-import { Unanswered } from "./send.ts"
+import { Unanswered } from "./unanswered.ts"
 
 /** Runs a reader; what it throws of an answer is a failure that no second try mends. */
 export const reading = <A>(read: () => A): Effect.Effect<A, Unanswered> =>

@@ -18,9 +18,10 @@ import { type LoadCounter, loadCounter } from "./load-counter.ts"
 import type { KnownServer, RemoteOptions } from "./options.ts"
 import { decodeCompletion, readGroup } from "./read-answer.ts"
 import { reading } from "./reading.ts"
-import { jsonOf, persistently, type Send, sender, type Unanswered } from "./send.ts"
+import { jsonOf, persistently, type Send, sender } from "./send.ts"
 import { describeModel, serverVersion } from "./server-model.ts"
 import { streamEvents } from "./stream-events.ts"
+import type { Unanswered } from "./unanswered.ts"
 
 /**
  * The service over any server that speaks OpenAI's API and returns token ids: vLLM, SGLang, TensorRT-LLM, `plumb serve`.
@@ -152,7 +153,11 @@ const rowError = (
 ): GenerationRefused | GeneratorFailed =>
   field === undefined
     ? new GeneratorFailed({ reason: `row ${row}: ${baseUrl} failed: ${reason}`, finished: [...finished] })
-    : new GenerationRefused({ field, reason: `of row ${row} was refused by ${baseUrl}: ${reason}` })
+    : new GenerationRefused({
+        field,
+        reason: `of row ${row} was refused by ${baseUrl}: ${reason}`,
+        finished: [...finished]
+      })
 
 const withinDeadline =
   (

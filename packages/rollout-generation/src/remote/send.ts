@@ -1,24 +1,9 @@
-import { Data, Effect, type Scope } from "effect"
+import { Effect, type Scope } from "effect"
 import { HttpClient, type HttpClientError, HttpClientRequest, type HttpClientResponse } from "effect/http"
 import type { LifeWatch } from "./life-watch.ts"
 import type { RemoteOptions } from "./options.ts"
-
-/** A request that had no answer to use. */
-export class Unanswered extends Data.TaggedError("Unanswered")<{
-  readonly reason: string
-  /** Set where the server says that the request itself is wrong: the field, or "request". */
-  readonly field?: string
-  /** Whether the same request may succeed later. */
-  readonly transient: boolean
-  /** Whether there was no connection, or it broke. */
-  readonly lost?: boolean
-  /** Milliseconds that the server wants to be left alone. */
-  readonly retryAfter?: number
-}> {}
-
-const TRANSIENT: ReadonlySet<number> = new Set([408, 425, 429, 500, 502, 503, 504])
-/** Statuses by which a server refuses a request for what it says. */
-const REFUSED: ReadonlySet<number> = new Set([400, 413, 422])
+import { refusal } from "./refusal.ts"
+import { Unanswered } from "./unanswered.ts"
 
 /**
  * Sends a request; every status but 2xx is a failure. The answer's body lives as long as the scope.
@@ -39,13 +24,19 @@ export const sender = (
   const scoped = HttpClient.withScope(client)
   const urlOf = (path: string) => `${path.startsWith("/") ? baseUrl.replace(/\/+$/, "") : baseUrl}${path}`
   return Effect.fnUntraced(function* (path, body) {
-    const bare = HttpClientRequest.setHeaders(requestOf(urlOf(path), body), headers)
+    const url = urlOf(path)
+    if (!isAddress(url)) return yield* new Unanswered({ reason: NO_ADDRESS, transient: false })
+    const bare = HttpClientRequest.setHeaders(requestOf(url, body), headers)
     const request = token === undefined ? bare : HttpClientRequest.bearerToken(bare, token)
     const response = yield* scoped.execute(request).pipe(Effect.mapError(disconnected))
     if (life !== undefined) yield* life.note(response.headers)
     return response.status >= 200 && response.status < 300 ? response : yield* refusal(response)
   })
 }
+
+const NO_ADDRESS = "this is no address of a server, which begins with http:// or https://"
+
+const isAddress = (url: string): boolean => URL.canParse(url) && /^https?:$/.test(new URL(url).protocol)
 
 const requestOf = (url: string, body: Parameters<Send>[1]): HttpClientRequest.HttpClientRequest => {
   if (body === undefined) return HttpClientRequest.get(url)
@@ -73,42 +64,8 @@ export const jsonOf = ({ text }: HttpClientResponse.HttpClientResponse): Effect.
     })
   )
 
-const refusal = (response: HttpClientResponse.HttpClientResponse) =>
-  Effect.flatMap(
-    Effect.orElseSucceed(response.text, () => ""),
-    (text) => {
-      const { message, param } = errorIn(text)
-      const wait = secondsUntil(response.headers["retry-after"] ?? "")
-      return Effect.fail(
-        new Unanswered({
-          reason: `status ${response.status}${message === "" ? "" : `, ${message}`}`,
-          transient: TRANSIENT.has(response.status),
-          ...(REFUSED.has(response.status) ? { field: param ?? "request" } : {}),
-          ...(wait > 0 ? { retryAfter: wait * 1000 } : {})
-        })
-      )
-    }
-  )
-
-/** `retry-after`: seconds, or a date as proxies write it. NaN where there is neither. */
-const secondsUntil = (text: string): number => {
-  const seconds = text === "" ? Number.NaN : Number(text)
-  return Number.isNaN(seconds) ? (Date.parse(text) - Date.now()) / 1000 : seconds
-}
-
-/** OpenAI's `{ error: { message, param } }`, or the beginning of whatever was sent instead. */
-const errorIn = (text: string): { readonly message: string; readonly param?: string } => {
-  try {
-    const { error, message } = JSON.parse(text) as {
-      readonly error?: { readonly message?: unknown; readonly param?: unknown }
-      readonly message?: unknown
-    }
-    const param = typeof error?.param === "string" ? { param: error.param } : {}
-    return { message: String(error?.message ?? message ?? text).slice(0, 500), ...param }
-  } catch {
-    return { message: text.slice(0, 200) }
-  }
-}
+/** Milliseconds beyond which a server that wants to be left alone is one that fails. */
+const MOST_PATIENCE = 300_000
 
 /** Tries again after failures that may pass: each wait twice the last one, and at least what the server wants. */
 export const persistently = <A, R>(
@@ -120,7 +77,12 @@ export const persistently = <A, R>(
   Effect.catchTag(attempt, "Unanswered", (failure) => {
     const { maxRetries = 6, reconnectSeconds = 4, retryDelay = 250 } = options
     if (!failure.transient) return Effect.fail(failure)
-    const wait = Math.max(retryDelay * 2 ** tries, failure.retryAfter ?? 0)
+    const { retryAfter = 0 } = failure
+    if (retryAfter > MOST_PATIENCE) {
+      const reason = `${failure.reason}; it wants to be left alone for ${Math.ceil(retryAfter / 1000)} s`
+      return Effect.fail(new Unanswered({ reason, transient: true }))
+    }
+    const wait = Math.max(retryDelay * 2 ** tries, retryAfter)
     const lost = failure.lost === true ? lostFor + wait : 0
     if (tries >= maxRetries || lost > reconnectSeconds * 1000) {
       const reason = tries === 0 ? failure.reason : `${failure.reason}; tried ${tries + 1} times`

@@ -2,7 +2,8 @@ import { Effect, Schema } from "effect"
 import { GeneratorFailed } from "../errors.ts"
 import type { GeneratorLimits } from "../generator-shape.ts"
 import { type RemoteOptions, UNKNOWN_VERSION } from "./options.ts"
-import { jsonOf, persistently, type Send, Unanswered } from "./send.ts"
+import { jsonOf, persistently, type Send } from "./send.ts"
+import { Unanswered } from "./unanswered.ts"
 
 const Model = Schema.Struct({
   id: Schema.String,

@@ -5,7 +5,8 @@ import { AnswerUnusable } from "./gathered.ts"
 import type { KnownServer } from "./options.ts"
 import { decodeCompletion, streamReader } from "./read-answer.ts"
 import { reading } from "./reading.ts"
-import { disconnected, Unanswered } from "./send.ts"
+import { disconnected } from "./send.ts"
+import { Unanswered } from "./unanswered.ts"
 
 /** The events of a streamed answer: its lines `data: {…}`. It must be whole when it ends. */
 export const streamEvents = (
@@ -17,7 +18,7 @@ export const streamEvents = (
     const reader = streamReader(request, options)
     let stray = ""
     const isEvent = (line: string): boolean => {
-      if (line.startsWith("data:")) return line.slice(5).trim() !== "[DONE]"
+      if (line.startsWith("data:")) return true
       if (stray === "" && !OTHER_LINE.test(line)) stray = line.slice(0, 200)
       return false
     }
@@ -25,6 +26,8 @@ export const streamEvents = (
       Stream.mapError(disconnected),
       Stream.decodeText,
       Stream.splitLines,
+      // the connection may stay open
+      Stream.takeWhile((line) => !LAST_LINE.test(line)),
       Stream.filter(isEvent),
       Stream.mapEffect((line) => reading(() => reader.read(decodeCompletion(parseJson(line.slice(5)))))),
       Stream.flattenIterable
@@ -38,6 +41,8 @@ export const streamEvents = (
     })
     return Stream.concat(events, Stream.fromEffectDrain(end))
   })
+
+const LAST_LINE = /^data:\s*\[DONE\]\s*$/
 
 /** Lines of an event beside its data, comments, and what parts events. */
 const OTHER_LINE = /^(?:$|:|(?:event|id|retry):)/

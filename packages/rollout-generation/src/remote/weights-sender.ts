@@ -2,7 +2,8 @@ import { encodeSafetensors } from "@plumbline/models"
 import { type Tensor, tf } from "@plumbline/runtime"
 import { Effect, Schema } from "effect"
 import type { RemoteOptions } from "./options.ts"
-import { jsonOf, persistently, type Send, Unanswered } from "./send.ts"
+import { jsonOf, persistently, type Send } from "./send.ts"
+import { Unanswered } from "./unanswered.ts"
 import { TakenWeights, WEIGHTS_PATH } from "./weights-protocol.ts"
 
 /** Bytes of a request, unless one tensor alone has more. */

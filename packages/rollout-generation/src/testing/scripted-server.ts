@@ -15,6 +15,8 @@ export interface Answer {
   readonly after?: number
   /** Closes the connection after the headers. */
   readonly breaks?: boolean
+  /** Never ends it. */
+  readonly open?: boolean
 }
 
 interface Asked {
@@ -51,11 +53,14 @@ export const serve = async (answers: ReadonlyArray<Answer>, models: unknown = MO
         body,
         breaks,
         headers = {},
+        open = false,
         status = 200
       } = answers[Math.min(asked.length, answers.length) - 1]!
       const answer = () => {
         response.writeHead(status, headers)
-        if (breaks !== true) return response.end(typeof body === "string" ? body : JSON.stringify(body))
+        const text = typeof body === "string" ? body : JSON.stringify(body)
+        if (open) return response.write(text)
+        if (breaks !== true) return response.end(text)
         response.write("{")
         return setTimeout(() => request.socket.destroy(), 10)
       }
