@@ -136,6 +136,12 @@ describe("/v1/chat/completions", () => {
     if (code !== undefined) expect(error.code).toBe(code)
   })
 
+  it("is named to clients that ask for OpenAI's other API", async () => {
+    const asked = served.client.responses.create({ model: "tiny", input: "hi" })
+    await expect(asked).rejects.toMatchObject({ status: 404, code: "unknown_url" })
+    await expect(asked).rejects.toThrow("use /v1/chat/completions")
+  })
+
   it("hands the template the variables that it reads", async () => {
     const chatTemplate = "{{ messages[0].content }}{% if enable_thinking is false %}!{% endif %}"
     const { close, generator, post } = await serveScripted({}, byteTokenizer({ specials: [], chatTemplate }))
