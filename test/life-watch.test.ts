@@ -74,6 +74,18 @@ describe("a server that is waited for", () => {
     expect(await asked).toBe("answered")
   })
 
+  it("is known by /health from its first answer on, though it stops before it is asked again", async () => {
+    let stopped = false
+    const url = await otherServer((request, response) => {
+      if (request.url === "/late") return void setTimeout(() => response.end("{}"), 2500)
+      if (!stopped) response.end("{}")
+    })
+    const ask = await watching({ url, trustsHealth: true })
+    expect(await ask("/first")).toBe("answered")
+    stopped = true
+    expect(await ask("/late")).toBe(SILENT)
+  })
+
   it.each([
     ["/health, where it is another's that answers it while it computes", true, true, SILENT],
     ["its deadline alone, where nothing is known of it", false, true, "answered"],

@@ -1,7 +1,7 @@
 import { roomOf } from "../request-limits.ts"
 import type { GenerationRequest } from "../request.ts"
 import type { SamplingOptions } from "../sampling/options.ts"
-import { type KnownServer, type RemoteOptions, TOKEN_ID_FIELDS } from "./options.ts"
+import { type KnownServer, TOKEN_ID_FIELDS } from "./options.ts"
 
 /** The body of `/completions` for a request. Fields beyond OpenAI's are there only where they change something. */
 export const completionBody = (
@@ -65,11 +65,13 @@ export interface KnownLogProbs {
 
 export const knownLogProbs = (
   { sampling }: GenerationRequest,
-  { logProbs = "policy", unknownLogProbs = false }: RemoteOptions
+  { logProbs, unknownLogProbs = false }: KnownServer
 ): KnownLogProbs => {
   const both = isPlain(sampling)
+  // no server divides by a temperature of 0
+  const greedy = sampling.temperature === 0 && isPlain({ ...sampling, temperature: 1 })
   return {
-    policy: both || logProbs === "policy",
+    policy: both || logProbs === "policy" || (logProbs === undefined && greedy),
     sampling: both || logProbs === "sampling",
     unknownAllowed: unknownLogProbs
   }

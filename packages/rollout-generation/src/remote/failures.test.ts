@@ -29,6 +29,7 @@ describe("a remote generator whose server fails it", () => {
     ["more tokens than asked for", choice(nine), /9 tokens where at most 8 were asked for/],
     ["no log-probs", choice({ logprobs: null }), /0 log-probs for 2 tokens; set tokenIdFields/],
     ["a number for −∞", choice({ logprobs: { token_logprobs: [-1, -9999.0] } }), /-9999, which is no log-prob/],
+    ["float32's least", choice({ logprobs: { token_logprobs: [-1, -3.4e38] } }), /-3\.4e\+38, which is no log-prob/],
     ["a response without its stop token", choice({ stop_reason: 6 }), /token id 6 and leaves it out/],
     ["a stop string of its own", choice({ matched_stop: "NaN happened" }), /by "NaN happened", which is none of/],
     ["another prompt", choice({ prompt_token_ids: [1, 2] }), /another prompt/],

@@ -71,14 +71,14 @@ const checkPrompt = ({ prompt_token_ids: used }: Choice, { promptIds }: Generati
 /** What rounding may add to the log-prob of a certain token. */
 const ROUNDING = 0.01
 
-/** What vLLM, SGLang and TensorRT-LLM write for it, and for what they do not know. */
+/** What vLLM and TensorRT-LLM write for it, and for what they do not know; SGLang has less still. */
 const MINUS_INFINITY = -9999
 
 const numbers = (values: ReadonlyArray<number | null>, what: string): ReadonlyArray<number> =>
   values.map((value) => {
     if (value === null) throw new AnswerUnusable(`its ${what} have a gap`)
     // JSON writes no infinity, but 1e999 is read as one
-    if (Number.isFinite(value) && value <= ROUNDING && value !== MINUS_INFINITY) return value
+    if (value > MINUS_INFINITY && value <= ROUNDING) return value
     throw new AnswerUnusable(`its ${what} have ${value}, which is no log-prob`)
   })
 
@@ -92,7 +92,8 @@ const sized = (
     // the part of a stream that repeats the prompt has no tokens of its own
     if (length === 0) return []
     if (unknownAllowed) return Array<number>(length).fill(Number.NaN)
-    const cure = "sample at temperature 1 without filters and penalties, or allow unknownLogProbs"
+    const cure =
+      "sample at temperature 1 without filters and penalties, say in logProbs what they are, or allow unknownLogProbs"
     throw new AnswerUnusable(`it does not report ${what}, which differ from its logprobs here; ${cure}`)
   }
   if (values.length !== length) throw new AnswerUnusable(`it gave ${values.length} ${what} for ${length} tokens`)

@@ -53,13 +53,21 @@ export const lifeWatch = (client: HttpClient.HttpClient, options: LifeWatchOptio
       Effect.as(Effect.repeat(Effect.sleep(patience / LOOKS), { times: LOOKS - 1 }), "silence" as const)
     )
   /** Asks there from now on, if there is an answer. */
-  const settle = (where: string) => Effect.map(ask(where), (heard) => void (place = heard === 200 ? where : undefined))
+  const settle = (where: string) =>
+    Effect.map(ask(where), (heard) => {
+      place = heard === 200 ? where : undefined
+      return typeof heard === "number"
+    })
+  const askHealth = Effect.suspend(() =>
+    trustsHealth && port === undefined && !healthAsked
+      ? Effect.map(settle(`${url}/health`), (known) => void (healthAsked = known))
+      : Effect.void
+  )
   const watch = Effect.gen(function* () {
     for (let silences = 0; silences < 2;) {
       if (silences === 0) yield* Effect.sleep(patience / 2)
       if (place === undefined) {
-        if (trustsHealth && port === undefined && !healthAsked) yield* settle(`${url}/health`)
-        healthAsked = true
+        yield* askHealth
         continue
       }
       silences = (yield* ask(place)) === "silence" ? silences + 1 : 0
@@ -84,9 +92,11 @@ export const lifeWatch = (client: HttpClient.HttpClient, options: LifeWatchOptio
         () => end
       ),
     note: ({ [PULSE_HEADER]: named }) => {
-      if (named === undefined || named === port || !/^\d{1,5}$/.test(named)) return Effect.void
+      // its first answer shows that it can be reached: whoever falls silent now was alive
+      if (named === undefined) return askHealth
+      if (named === port || !/^\d{1,5}$/.test(named)) return Effect.void
       port = named
-      return settle(`http://${new URL(url).hostname}:${named}/`)
+      return Effect.asVoid(settle(`http://${new URL(url).hostname}:${named}/`))
     }
   }
 }

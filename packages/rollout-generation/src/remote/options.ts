@@ -28,7 +28,9 @@ export interface RemoteOptions {
   readonly vocabulary?: number
   /**
    * What the server's `logprobs` are: of the policy itself (vLLM's `raw_logprobs`, its default; `plumb serve`), or of the
-   * distribution that was drawn from (`processed_logprobs`). "policy" when absent.
+   * distribution that was drawn from (`processed_logprobs`). "policy" when absent; of SGLang nothing is presumed beyond
+   * temperatures 0 and 1: started with SGLANG_RETURN_ORIGINAL_LOGPROB=1 it reports the policy's, and otherwise where
+   * temperature is all that changes something, what was drawn from.
    */
   readonly logProbs?: "policy" | "sampling"
   /**
@@ -46,7 +48,10 @@ export interface RemoteOptions {
 }
 
 /** Options with all that is known of the server's model. */
-export type KnownServer = RemoteOptions & GeneratorLimits
+export interface KnownServer extends Omit<RemoteOptions, keyof GeneratorLimits | "logProbs">, GeneratorLimits {
+  /** Undefined where nobody says it. */
+  readonly logProbs: RemoteOptions["logProbs"] | undefined
+}
 
 /** The version of weights that a server does not report. */
 export const UNKNOWN_VERSION = -1

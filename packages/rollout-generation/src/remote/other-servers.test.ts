@@ -2,7 +2,7 @@ import { Effect, Stream } from "effect"
 import { afterEach, describe, expect, it } from "vitest"
 import type { GenerationError } from "../errors.ts"
 import { samplingOptions } from "../sampling/options.ts"
-import { choice, closeServers, generatorOf, ok, one, ROW, serve } from "../testing/scripted-server.ts"
+import { choice, closeServers, generatorOf, MODELS, ok, one, ROW, serve } from "../testing/scripted-server.ts"
 
 afterEach(closeServers)
 
@@ -50,6 +50,28 @@ describe("a remote generator over servers with ways of their own", () => {
     expect(group!.responses[0]!.topLogProbs).toEqual([[{ id: 7, logProb: NaN }], [{ id: 5, logProb: NaN }]])
     const policy = await one([answer], row, { unknownLogProbs: true })
     expect(policy.group!.responses[0]!.topLogProbs).toEqual([[{ id: 7, logProb: -0.5 }], [{ id: 5, logProb: -0.25 }]])
+  })
+
+  it("presumes of SGLang's log-probs only what holds however it was started", async () => {
+    const { baseUrl } = await serve([ok(choice())], { data: [{ ...MODELS.data[0], owned_by: "sglang" }] })
+    const read = async (wanted: object, options: object = {}) => {
+      const sampling = samplingOptions({ maxNewTokens: 8, stopIds: [5], ...wanted })
+      const generator = await generatorOf({ baseUrl, ...options })
+      return Effect.runPromise(
+        Effect.match(generator.generate([{ ...ROW, sampling }]), {
+          onSuccess: ([group]) => group!.responses.flatMap((one) => [one.policyLogProbs[0], one.samplingLogProbs[0]]),
+          onFailure: ({ message }) => message
+        })
+      )
+    }
+    expect(await read({})).toEqual([-0.5, -0.5])
+    expect(await read({ temperature: 0 })).toEqual([-0.5, 0])
+    expect(await read({ temperature: 0.5 })).toMatch(/not report policy_logprobs.+; .+say in logProbs what they are/)
+    expect(await read({ temperature: 0, repetitionPenalty: 2 })).toMatch(/not report policy_logprobs/)
+    const unknownLogProbs = true
+    expect(await read({ temperature: 0.5 }, { unknownLogProbs })).toEqual([NaN, NaN])
+    expect(await read({ temperature: 0.5 }, { unknownLogProbs, logProbs: "policy" })).toEqual([-0.5, NaN])
+    expect(await read({ temperature: 0.5 }, { unknownLogProbs, logProbs: "sampling" })).toEqual([NaN, -0.5])
   })
 
   it("takes no version from what is none", async () => {

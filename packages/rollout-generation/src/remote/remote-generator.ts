@@ -36,9 +36,9 @@ export const remoteGenerator = (
     const client = yield* HttpClient.HttpClient
     const life = generatorLife(client, options)
     const send = sender(client, options, life)
-    const { id, limits } = yield* describeModel(send, options)
+    const { id, limits, logProbs } = yield* describeModel(send, options)
     const permits = Semaphore.makeUnsafe(options.maxConcurrency ?? 64)
-    const known = { ...options, ...limits }
+    const known = { ...options, ...limits, logProbs }
     const context: Context = { options: known, send, life, model: id, permits, counter: loadCounter() }
     return {
       colocated: false,
@@ -146,7 +146,7 @@ const streamWithin = (events: Stream.Stream<GenerationEvent, GenerationError>, s
 }
 
 const rowError = (
-  { baseUrl }: RemoteOptions,
+  { baseUrl }: Pick<RemoteOptions, "baseUrl">,
   { field, reason }: Unanswered,
   row: number,
   finished: ReadonlyArray<FinishedResponse>
@@ -161,7 +161,7 @@ const rowError = (
 
 const withinDeadline =
   (
-    { baseUrl: url }: RemoteOptions,
+    { baseUrl: url }: Pick<RemoteOptions, "baseUrl">,
     { deadlineSeconds: seconds }: GenerationRequest,
     finished: ReadonlyArray<FinishedResponse>
   ) =>

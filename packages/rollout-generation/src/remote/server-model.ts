@@ -7,11 +7,15 @@ import { Unanswered } from "./unanswered.ts"
 
 const Model = Schema.Struct({
   id: Schema.String,
+  owned_by: Schema.optionalKey(Schema.NullOr(Schema.String)),
   max_model_len: Schema.optionalKey(Schema.NullOr(Schema.Int)),
   vocabulary: Schema.optionalKey(Schema.NullOr(Schema.Int)),
   policy_version: Schema.optionalKey(Schema.NullOr(Schema.Int))
 })
 const Models = Schema.Struct({ data: Schema.Array(Model) })
+
+/** Servers that report log-probs of one kind or another, by how they were started. */
+const AMBIGUOUS: ReadonlySet<string> = new Set(["sglang"])
 
 const failed = (reason: string) => new GeneratorFailed({ reason, finished: [] })
 
@@ -42,7 +46,7 @@ const soon = <A>(asked: Effect.Effect<A, Unanswered>, { answerSeconds: seconds =
     orElse: () => Effect.fail(new Unanswered({ reason: `no answer in ${seconds} s`, transient: false }))
   })
 
-/** Name and limits of the server's model; a failure where neither the server nor the options say a limit. */
+/** Name and limits of the server's model, and what its log-probs are; a failure where neither the server nor the options say a limit. */
 export const describeModel = Effect.fnUntraced(function* (send: Send, options: RemoteOptions) {
   const model = yield* findModel(send, options)
   const contextTokens = options.contextTokens ?? model.max_model_len ?? undefined
@@ -52,7 +56,8 @@ export const describeModel = Effect.fnUntraced(function* (send: Send, options: R
     return yield* failed(`${options.baseUrl} does not say the ${missing} of ${model.id}; give it in the options`)
   }
   const limits: GeneratorLimits = { contextTokens, vocabulary }
-  return { id: model.id, limits }
+  const presumed = AMBIGUOUS.has(model.owned_by ?? "") ? undefined : ("policy" as const)
+  return { id: model.id, limits, logProbs: options.logProbs ?? presumed }
 })
 
 export const serverVersion = (send: Send, options: RemoteOptions): Effect.Effect<number, GeneratorFailed> =>
