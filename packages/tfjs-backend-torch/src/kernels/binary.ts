@@ -1,7 +1,7 @@
 import { backend_util, type DataType, type TensorInfo, upcastType } from "@tensorflow/tfjs-core"
 import { aten } from "../aten.ts"
 import { keepsUniform, type Kernel, type Kernels, type KernelScope } from "../kernel.ts"
-import { BOOL, FLOAT32, FLOAT64 } from "../scalar-type.ts"
+import { BOOL, FLOAT32, FLOAT64, INT32, INT64 } from "../scalar-type.ts"
 import type { Handle } from "../addon.ts"
 
 interface Operands {
@@ -16,8 +16,10 @@ const elementwise = (name: string, dtype?: DataType): Kernel => {
   const operator = aten(name)
   return keepsUniform((operands: Operands, _, scope) => {
     const { a, b } = operands
-    const result = operator(...numbers(operands, scope))
-    return scope.out(result, dtype ?? upcastType(a.dtype, b.dtype), shapeOf(operands))
+    const common = upcastType(a.dtype, b.dtype)
+    const sides = numbers(operands, scope)
+    const result = dtype === undefined && common === "bool" ? operator(...counted(sides)) : operator(...sides)
+    return scope.out(result, dtype ?? common, shapeOf(operands))
   })
 }
 
@@ -27,9 +29,15 @@ const numbers = ({ a, b }: Operands, scope: KernelScope): [Handle, Handle] => [
   scope.operand(b)
 ]
 
+/** Booleans as whole numbers: ATen has much of its arithmetic for these alone. */
+const counted = ([a, b]: readonly [Handle, Handle]): [Handle, Handle] => [to(a, INT32), to(b, INT32)]
+
 const [to, mul, where, ge] = [aten("to.dtype"), aten("mul.Tensor"), aten("where.self"), aten("ge.Scalar")]
 const [divide, remainder, power] = [aten("div.Tensor_mode"), aten("remainder.Tensor"), aten("pow.Tensor_Tensor")]
-const [subtract, square] = [aten("sub.Tensor"), aten("square")]
+const [subtract, square, nanToNum] = [aten("sub.Tensor"), aten("square"), aten("nan_to_num")]
+
+/** JavaScript's conversion, which tfjs follows: 0 where a number is not finite, the last 32 bits of one that is too large. */
+const wholeNumbers = (x: Handle): Handle => to(to(nanToNum(x, 0, 0, 0), INT64), INT32)
 
 /** Whole numbers by way of float64, where a division by 0 or a negative power is a number and not an error. */
 const throughDouble =
@@ -37,17 +45,16 @@ const throughDouble =
   (operands: Operands, _, scope) => {
     const dtype = upcastType(operands.a.dtype, operands.b.dtype)
     const [a, b] = numbers(operands, scope)
-    const exact = dtype === "int32"
-    const result = exact ? compute(to(a, FLOAT64), to(b, FLOAT64)) : compute(a, b)
+    const exact = dtype === "int32" || dtype === "bool"
+    const result = exact ? wholeNumbers(compute(to(a, FLOAT64), to(b, FLOAT64))) : compute(a, b)
     return scope.out(result, dtype, shapeOf(operands))
   }
 
-const squaredDifference: Kernel = (operands: Operands, _, scope) =>
-  scope.out(
-    square(subtract(...numbers(operands, scope))),
-    upcastType(operands.a.dtype, operands.b.dtype),
-    shapeOf(operands)
-  )
+const squaredDifference: Kernel = (operands: Operands, _, scope) => {
+  const dtype = upcastType(operands.a.dtype, operands.b.dtype)
+  const sides = numbers(operands, scope)
+  return scope.out(square(subtract(...(dtype === "bool" ? counted(sides) : sides))), dtype, shapeOf(operands))
+}
 
 const logical = (name: string): Kernel => {
   const operator = aten(name)

@@ -30,7 +30,9 @@ const fill: Kernel = (_, { dtype, shape, value }: Fill, scope) => {
       scope
     )
   }
-  return scope.out(full(shape, value, scalarTypeOf(type), undefined, scope.backend.device), type, shape)
+  // ATen refuses numbers too large for float32, which are infinite there.
+  const number = type === "float32" ? Math.fround(value as number) : value
+  return scope.out(full(shape, number, scalarTypeOf(type), undefined, scope.backend.device), type, shape)
 }
 
 const hosted = (

@@ -61,13 +61,14 @@ const stridedSlice: Kernel = ({ x }: One, attrs: StridedSlice, scope) => {
   const { beginMask, ellipsisMask, endMask, newAxisMask, shrinkAxisMask } = attrs
   const masks = [beginMask, endMask, ellipsisMask, newAxisMask, shrinkAxisMask] as const
   const info = slice_util.sliceInfo(x.shape, attrs.begin, attrs.end, attrs.strides, ...masks)
-  const { begin, end, finalShape, finalShapeSparse, isIdentity, strides } = info
+  const { begin, end, finalShape, isIdentity, strides } = info
   if (isIdentity) return scope.share(x, finalShape)
   if (sizeOf(finalShape) === 0) return scope.out(emptyOf(finalShape, x.dtype, scope), x.dtype, finalShape)
   const part = begin.reduce((value, start, axis) => {
     const stride = strides[axis]!
     if (stride > 0) return slice(value, axis, start, Math.max(start, end[axis]!), stride)
-    const places = BigInt64Array.from({ length: finalShapeSparse[axis]! }, (_, i) => BigInt(start + i * stride))
+    const length = Math.max(0, Math.ceil((end[axis]! - start) / stride))
+    const places = BigInt64Array.from({ length }, (_, i) => BigInt(start + i * stride))
     return indexSelect(value, axis, scope.upload(places, [places.length], INT64))
   }, scope.of(x))
   return scope.out(reshape(part, finalShape), x.dtype, finalShape)

@@ -1,8 +1,8 @@
 import { type DataType, type TensorInfo, util } from "@tensorflow/tfjs-core"
 import type { Handle } from "../addon.ts"
 import { aten } from "../aten.ts"
-import type { Kernel, Kernels } from "../kernel.ts"
-import { BOOL, FLOAT32, INT32 } from "../scalar-type.ts"
+import { type Kernel, type Kernels, sizeOf } from "../kernel.ts"
+import { BOOL, FLOAT32, INT32, scalarTypeOf } from "../scalar-type.ts"
 
 interface Reduction {
   readonly axis: number | Array<number>
@@ -39,6 +39,7 @@ const same = (dtype: DataType): DataType => dtype
 const counted = (dtype: DataType): DataType => (dtype === "bool" ? "int32" : dtype)
 const typeOf = (dtype: DataType) => (dtype === "int32" ? INT32 : dtype === "float32" ? FLOAT32 : undefined)
 
+const [full, zeros] = [aten("full"), aten("zeros")]
 const [sum, mean, amax, amin, prod, all, any] = [
   aten("sum.dim_IntList"),
   aten("mean.dim"),
@@ -75,12 +76,33 @@ const extremePlace = (name: string, worst: number): Kernel => {
     const value = scope.of(x)
     const shape = reducedShape(x.shape, [place], false)
     if (x.shape.length === 0) return scope.out(aten("zeros_like")(value, INT32), "int32", shape)
+    // tfjs answers with the first place, where ATen refuses to look for one among none
+    if (sizeOf(x.shape) === 0) return scope.out(zeros(shape, INT32, undefined, scope.backend.device), "int32", shape)
     const numbers = x.dtype === "float32" ? where(isnan(value), fullLike(value, worst), value) : value
     return scope.out(operator(x.dtype === "bool" ? to(numbers, INT32) : numbers, place), "int32", shape)
   }
 }
 
-const max = reduction(same, (x, axes, keepDims) => amax(x, axes, keepDims))
+/** What the greatest and the least of no numbers are. */
+const NOTHING: Readonly<Record<string, readonly [greatest: number, least: number]>> = {
+  bool: [0, 1],
+  float32: [-Infinity, Infinity],
+  int32: [-(2 ** 31), 2 ** 31 - 1]
+}
+
+const extreme = (side: 0 | 1, axisName: "axis" | "reductionIndices"): Kernel => {
+  const operator = [amax, amin][side]!
+  const reduce = reduction(same, (x, axes, keepDims) => operator(x, axes, keepDims))
+  return (inputs: { readonly x: TensorInfo }, attrs: Record<string, unknown>, scope) => {
+    const { x } = inputs
+    const [axis, keepDims] = [attrs[axisName] as Reduction["axis"], attrs["keepDims"] === true]
+    if (sizeOf(x.shape) > 0) return reduce(inputs, { axis, keepDims }, scope)
+    // ATen refuses to reduce an axis without elements
+    const shape = reducedShape(x.shape, util.parseAxisParam(axis, x.shape), keepDims)
+    const value = NOTHING[x.dtype]![side]
+    return scope.out(full(shape, value, scalarTypeOf(x.dtype), undefined, scope.backend.device), x.dtype, shape)
+  }
+}
 
 export const reductionKernels: Kernels = {
   All: reduction(
@@ -93,12 +115,12 @@ export const reductionKernels: Kernels = {
   ),
   ArgMax: extremePlace("argmax", -Infinity),
   ArgMin: extremePlace("argmin", Infinity),
-  Max: (inputs, { keepDims, reductionIndices }, scope) => max(inputs, { axis: reductionIndices, keepDims }, scope),
+  Max: extreme(0, "reductionIndices"),
   Mean: reduction(
     () => "float32",
     (x, axes, keepDims) => mean(x, axes, keepDims, FLOAT32)
   ),
-  Min: reduction(same, (x, axes, keepDims) => amin(x, axes, keepDims)),
+  Min: extreme(1, "axis"),
   Prod: reduction(counted, product),
   Sum: reduction(counted, (x, axes, keepDims, dtype) => sum(x, axes, keepDims, typeOf(dtype)))
 }

@@ -66,9 +66,10 @@ const cumulative =
     const dtype = upcastType(x.dtype, "int32")
     const length = x.shape[place]!
     const forward = reverse ? flip(scope.of(x), [place]) : scope.of(x)
-    const shifted = exclusive
-      ? cat([fullLike(narrow(forward, place, 0, 1), first), narrow(forward, place, 0, length - 1)], place)
-      : forward
+    const shifted =
+      exclusive && length > 0
+        ? cat([fullLike(narrow(forward, place, 0, 1), first), narrow(forward, place, 0, length - 1)], place)
+        : forward
     const result = scan(shifted, place, dtype === "int32" ? INT32 : FLOAT32)
     return scope.out(reverse ? flip(result, [place]) : result, dtype, x.shape)
   }

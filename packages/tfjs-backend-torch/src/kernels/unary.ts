@@ -1,8 +1,8 @@
 import type { DataType, TensorInfo } from "@tensorflow/tfjs-core"
-import type { Argument } from "../addon.ts"
+import type { Argument, Handle } from "../addon.ts"
 import { aten } from "../aten.ts"
-import { keepsUniform, type Kernel, type Kernels } from "../kernel.ts"
-import { BOOL, scalarTypeOf } from "../scalar-type.ts"
+import { keepsUniform, type Kernel, type Kernels, type KernelScope } from "../kernel.ts"
+import { BOOL, FLOAT32, FLOAT64, INT32, scalarTypeOf } from "../scalar-type.ts"
 
 interface Unary {
   readonly x: TensorInfo
@@ -12,8 +12,15 @@ interface Unary {
 const elementwise = (name: string, dtype: "same" | DataType, ...rest: ReadonlyArray<Argument>): Kernel => {
   const operator = aten(name)
   return keepsUniform(({ x }: Unary, _, scope) =>
-    scope.out(operator(scope.of(x), ...rest), dtype === "same" ? x.dtype : dtype, x.shape)
+    scope.out(operator(operand(x, dtype, scope), ...rest), dtype === "same" ? x.dtype : dtype, x.shape)
   )
+}
+
+/** ATen has much of its arithmetic for no booleans, and some of it for floating-point numbers only. */
+const operand = (x: TensorInfo, dtype: "same" | DataType, scope: KernelScope): Handle => {
+  const value = scope.of(x)
+  if (dtype === "float32" && x.dtype !== "float32" && x.dtype !== "complex64") return to(value, FLOAT32)
+  return x.dtype === "bool" ? to(value, INT32) : value
 }
 
 const [where, gt, ge, isnan, mul, add] = [
@@ -38,7 +45,12 @@ const clipByValue: Kernel = (
   { x }: Unary,
   { clipValueMax, clipValueMin }: { readonly clipValueMax: number; readonly clipValueMin: number },
   scope
-) => scope.out(clamp(scope.of(x), clipValueMin, clipValueMax), x.dtype, x.shape)
+) => {
+  // Programs clip to Number.MAX_VALUE, which ATen refuses as a float32; there it is infinite.
+  const limits = [clipValueMin, clipValueMax].map((limit) => Math.fround(limit))
+  const value = x.dtype === "float32" ? scope.of(x) : to(scope.of(x), FLOAT64)
+  return scope.out(clamp(value, ...limits), x.dtype, x.shape)
+}
 
 const leaky: Kernel = ({ x }: Unary, { alpha }: { readonly alpha: number }, scope) =>
   scope.out(leakyRelu(to(scope.of(x), scalarTypeOf("float32")), alpha), "float32", x.shape)
