@@ -8,6 +8,7 @@ import { creationKernels } from "./kernels/creation.ts"
 import { imageKernels } from "./kernels/image.ts"
 import { indexingKernels } from "./kernels/indexing.ts"
 import { matmulKernels } from "./kernels/matmul.ts"
+import { morphologyKernels } from "./kernels/morphology.ts"
 import { normalisationKernels } from "./kernels/normalisation.ts"
 import { poolKernels } from "./kernels/pool.ts"
 import { reductionKernels } from "./kernels/reductions.ts"
@@ -15,6 +16,7 @@ import { shapeKernels } from "./kernels/shape.ts"
 import { sortingKernels } from "./kernels/sorting.ts"
 import { spectralKernels } from "./kernels/spectral.ts"
 import { unaryKernels } from "./kernels/unary.ts"
+import { warpKernels } from "./kernels/warp.ts"
 
 /** Every kernel of tfjs-core that this backend has. */
 export const kernels: Kernels = {
@@ -24,13 +26,15 @@ export const kernels: Kernels = {
   ...imageKernels,
   ...indexingKernels,
   ...matmulKernels,
+  ...morphologyKernels,
   ...normalisationKernels,
   ...poolKernels,
   ...reductionKernels,
   ...shapeKernels,
   ...sortingKernels,
   ...spectralKernels,
-  ...unaryKernels
+  ...unaryKernels,
+  ...warpKernels
 }
 
 export interface TorchOptions extends Omit<TorchBackendOptions, "device"> {
