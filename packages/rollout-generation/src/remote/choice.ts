@@ -14,6 +14,7 @@ const LogProbs = Schema.Struct({
 /** A choice of a completion, or a part of one, as vLLM, SGLang, TensorRT-LLM and `plumb serve` write it. */
 export const Choice = Schema.Struct({
   index: Schema.Int,
+  text: optional(Schema.String),
   logprobs: optional(LogProbs),
   finish_reason: optional(Schema.String),
   // what stopped it: vLLM and ours, SGLang

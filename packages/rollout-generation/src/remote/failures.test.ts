@@ -32,6 +32,7 @@ describe("a remote generator whose server fails it", () => {
     ["float32's least", choice({ logprobs: { token_logprobs: [-1, -3.4e38] } }), /-3\.4e\+38, which is no log-prob/],
     ["a response without its stop token", choice({ stop_reason: 6 }), /token id 6 and leaves it out/],
     ["a stop string of its own", choice({ matched_stop: "NaN happened" }), /by "NaN happened", which is none of/],
+    ["too few versions", choice({ policy_versions: [1] }), /1 policy_versions for 2 tokens/],
     ["another prompt", choice({ prompt_token_ids: [1, 2] }), /another prompt/],
     ["an abort", choice({ finish_reason: "abort" }), /finish_reason "abort"/],
     ["too few responses", undefined, /responses \[\] where 1/],

@@ -37,7 +37,7 @@ const checkWishes = (
   ids: ReadonlyArray<number>,
   stop: StopMatch | undefined,
   room: number,
-  { sampling: { allowedTokens, minNewTokens, stopStrings } }: GenerationRequest
+  { sampling: { allowedTokens, minNewTokens, stopIds, stopStrings } }: GenerationRequest
 ): void => {
   const allowed = allowedTokens === undefined ? undefined : new Set(allowedTokens)
   const strange = allowed === undefined ? undefined : ids.find((id) => !allowed.has(id))
@@ -46,6 +46,9 @@ const checkWishes = (
   const least = Math.min(minNewTokens, room)
   if (ids.length < least) {
     throw new AnswerUnusable(`it stopped after ${ids.length} tokens where minNewTokens was ${least}`)
+  }
+  if (stop.kind === "id" && stopIds.length === 0) {
+    throw new AnswerUnusable(`it stopped at token id ${stop.id}, where there were no stopIds`)
   }
   if (stop.kind === "id" ? stop.id === ids.at(-1) : stopStrings.includes(stop.text)) return
   throw new AnswerUnusable(

@@ -53,7 +53,7 @@ export const gather = (
     ids,
     policyLogProbs: sized(policy, ids.length, "policy_logprobs", known),
     samplingLogProbs: sized(sampling, ids.length, "sampling_logprobs", known),
-    policyVersions: choice.policy_versions ?? ids.map(() => version ?? UNKNOWN_VERSION),
+    policyVersions: versionsOf(choice, ids.length) ?? ids.map(() => version ?? UNKNOWN_VERSION),
     top: policyTop(
       ids.map((_, t) => topAt(alternatives[echoed + t], request.topLogProbs ?? 0)),
       known
@@ -66,6 +66,11 @@ const checkPrompt = ({ prompt_token_ids: used }: Choice, { promptIds }: Generati
   if (used === undefined || used === null) return
   if (used.length === promptIds.length && used.every((id, t) => id === promptIds[t])) return
   throw new AnswerUnusable(`it went on from another prompt: ${used.length} tokens for the ${promptIds.length} sent`)
+}
+
+const versionsOf = ({ policy_versions: versions }: Choice, length: number): ReadonlyArray<number> | undefined => {
+  if (versions === undefined || versions === null || versions.length === length) return versions ?? undefined
+  throw new AnswerUnusable(`it gave ${versions.length} policy_versions for ${length} tokens`)
 }
 
 /** What rounding may add to the log-prob of a certain token. */

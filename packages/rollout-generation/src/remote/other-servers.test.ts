@@ -28,6 +28,8 @@ describe("a remote generator over servers with ways of their own", () => {
     expect(strange.error!.message).toMatch(/returned token id 7, which allowedTokens has not/)
     const short = await one([ok(choice())], wish({ minNewTokens: 3 }), options)
     expect(short.error!.message).toMatch(/stopped after 2 tokens where minNewTokens was 3/)
+    const endless = await one([ok(choice())], wish({ stopIds: [] }))
+    expect(endless.error!.message).toMatch(/stopped at token id 5, where there were no stopIds/)
     const fit = await one([ok(choice())], wish({ allowedTokens: [5, 7], minNewTokens: 2 }), options)
     expect(fit.group!.responses[0]!.responseIds).toEqual(Int32Array.of(7, 5))
   })

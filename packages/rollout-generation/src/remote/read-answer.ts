@@ -101,7 +101,8 @@ const gatherPart = (
   version: number | undefined
 ): Gathered => {
   const echoed = first && request.promptLogProbs === true ? request.promptIds.length : 0
-  const empty = echoed === 0 && (choice.token_ids ?? []).length === 0 && choice.logprobs == null
+  const wordless = choice.token_ids?.length === 0 || (choice.token_ids == null && (choice.text ?? "") === "")
+  const empty = echoed === 0 && wordless && choice.logprobs == null
   const whole = empty ? { ...choice, token_ids: [], logprobs: { token_logprobs: [] } } : choice
   const opening = echoed > 0 && choice.token_ids == null ? { ...whole, token_ids: [] } : whole
   return gather(opening, request, known, echoed, version)

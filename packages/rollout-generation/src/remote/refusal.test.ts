@@ -49,6 +49,15 @@ describe("a remote generator", () => {
     }
   )
 
+  it("says that a token cannot be sent, and not which", async () => {
+    const { asked, baseUrl } = await serve([ok(choice())])
+    const connected = remoteGenerator({ baseUrl, token: "s3cret\n" }).pipe(Effect.provide(patientHttp))
+    const error = await Effect.runPromise(Effect.flip(connected))
+    expect([error._tag, asked.length]).toEqual(["GeneratorFailed", 0])
+    expect(error.message).toMatch(/the header "authorization" cannot be sent/)
+    expect(error.message).not.toContain("s3cret")
+  })
+
   it("ends a stream at its [DONE], though the connection stays open", async () => {
     const body = `data: ${JSON.stringify(ok(choice()).body)}\n\ndata: [DONE]\n\n`
     const { baseUrl } = await serve([{ body, open: true }])

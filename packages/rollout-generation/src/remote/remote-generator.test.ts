@@ -186,6 +186,8 @@ describe("remoteGenerator", () => {
     expect(events.map(({ _tag }) => _tag)).toEqual(["Token", "Token", "Finished"])
     expect(events[2]).toMatchObject({ response: { responseIds: Int32Array.of(7, 5), stop: { kind: "id", id: 5 } } })
     await expect(collect(begun)).rejects.toThrow(/stream ended before every response had/)
+    const text = event({ token_ids: null, logprobs: null, prompt_token_ids: null, finish_reason: null })
+    await expect(collect(begun + text + end)).rejects.toThrow(/returned text without token ids/)
     const failed = 'data: {"error": {"message": "the engine died"}}\n\n'
     await expect(collect(begun + end + end)).rejects.toThrow(/goes on with response 0 after its end/)
     const endless = event({ ...part(7), finish_reason: null }).repeat(9)

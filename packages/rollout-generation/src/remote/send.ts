@@ -1,5 +1,8 @@
 import { Effect, type Scope } from "effect"
-import { HttpClient, type HttpClientError, HttpClientRequest, type HttpClientResponse } from "effect/http"
+import { HttpClient, HttpClientRequest, type HttpClientResponse } from "effect/http"
+import { validateHeaderName, validateHeaderValue } from "node:http"
+import { wholeText } from "./answer-text.ts"
+import { disconnected } from "./disconnected.ts"
 import type { LifeWatch } from "./life-watch.ts"
 import type { RemoteOptions } from "./options.ts"
 import { refusal } from "./refusal.ts"
@@ -22,12 +25,13 @@ export const sender = (
   life?: Pick<LifeWatch, "note">
 ): Send => {
   const scoped = HttpClient.withScope(client)
+  const sent = { ...headers, ...(token === undefined ? {} : { authorization: `Bearer ${token}` }) }
   const urlOf = (path: string) => `${path.startsWith("/") ? baseUrl.replace(/\/+$/, "") : baseUrl}${path}`
   return Effect.fnUntraced(function* (path, body) {
     const url = urlOf(path)
-    if (!isAddress(url)) return yield* new Unanswered({ reason: NO_ADDRESS, transient: false })
-    const bare = HttpClientRequest.setHeaders(requestOf(url, body), headers)
-    const request = token === undefined ? bare : HttpClientRequest.bearerToken(bare, token)
+    const unfit = isAddress(url) ? unfitHeader(sent) : NO_ADDRESS
+    if (unfit !== undefined) return yield* new Unanswered({ reason: unfit, transient: false })
+    const request = HttpClientRequest.setHeaders(requestOf(url, body), sent)
     const response = yield* scoped.execute(request).pipe(Effect.mapError(disconnected))
     if (life !== undefined) yield* life.note(response.headers)
     return response.status >= 200 && response.status < 300 ? response : yield* refusal(response)
@@ -38,6 +42,19 @@ const NO_ADDRESS = "this is no address of a server, which begins with http:// or
 
 const isAddress = (url: string): boolean => URL.canParse(url) && /^https?:$/.test(new URL(url).protocol)
 
+/** A token that was read with the end of its line, for one. Says nothing of the value. */
+const unfitHeader = (headers: Readonly<Record<string, string>>): string | undefined => {
+  for (const [name, value] of Object.entries(headers)) {
+    try {
+      validateHeaderName(name)
+      validateHeaderValue(name, value)
+    } catch {
+      return `the header ${JSON.stringify(name)} cannot be sent: it has characters that no header may have`
+    }
+  }
+  return undefined
+}
+
 const requestOf = (url: string, body: Parameters<Send>[1]): HttpClientRequest.HttpClientRequest => {
   if (body === undefined) return HttpClientRequest.get(url)
   const post = HttpClientRequest.post(url)
@@ -47,17 +64,9 @@ const requestOf = (url: string, body: Parameters<Send>[1]): HttpClientRequest.Ht
     : HttpClientRequest.bodyJsonUnsafe(post, body)
 }
 
-/** The connection could not be made, or broke. */
-export const disconnected = ({ reason }: HttpClientError.HttpClientError): Unanswered => {
-  const cause = "cause" in reason && reason.cause instanceof Error ? (reason.cause.cause ?? reason.cause) : undefined
-  const said = cause instanceof Error ? cause.message : reason.message
-  const transient = reason._tag !== "InvalidUrlError"
-  return new Unanswered({ reason: `no connection (${said})`, transient, lost: true })
-}
-
 /** The JSON of an answer. What is there as a whole and is no JSON will be none the next time. */
-export const jsonOf = ({ text }: HttpClientResponse.HttpClientResponse): Effect.Effect<unknown, Unanswered> =>
-  Effect.flatMap(Effect.mapError(text, disconnected), (body) =>
+export const jsonOf = (response: HttpClientResponse.HttpClientResponse): Effect.Effect<unknown, Unanswered> =>
+  Effect.flatMap(wholeText(response), (body) =>
     Effect.try({
       try: (): unknown => JSON.parse(body),
       catch: () => new Unanswered({ reason: `it answered with no JSON: ${body.slice(0, 200)}`, transient: false })

@@ -1,11 +1,11 @@
 import { Effect, Stream } from "effect"
 import type { HttpClientResponse } from "effect/http"
 import type { GenerationEvent, GenerationRequest } from "../request.ts"
+import { textLines } from "./answer-text.ts"
 import { AnswerUnusable } from "./gathered.ts"
 import type { KnownServer } from "./options.ts"
 import { decodeCompletion, streamReader } from "./read-answer.ts"
 import { reading } from "./reading.ts"
-import { disconnected } from "./send.ts"
 import { Unanswered } from "./unanswered.ts"
 
 /** The events of a streamed answer: its lines `data: {…}`. It must be whole when it ends. */
@@ -22,10 +22,7 @@ export const streamEvents = (
       if (stray === "" && !OTHER_LINE.test(line)) stray = line.slice(0, 200)
       return false
     }
-    const events = response.stream.pipe(
-      Stream.mapError(disconnected),
-      Stream.decodeText,
-      Stream.splitLines,
+    const events = textLines(response).pipe(
       // the connection may stay open
       Stream.takeWhile((line) => !LAST_LINE.test(line)),
       Stream.filter(isEvent),
