@@ -3,7 +3,7 @@ import type { Handle, HostValues } from "./addon.ts"
 import { aten, atenOwned, keep } from "./aten.ts"
 import { emptyArray, type IndexRange, rangeOf } from "./host-values.ts"
 import { record, type Recording } from "./recording.ts"
-import { FLOAT32, holds, scalarTypeOf, type Storage, STORAGE_TYPES } from "./scalar-type.ts"
+import { FLOAT32, holds, scalarTypeOf, type Storage, STORAGE_TYPES, StringsStayOnHost } from "./scalar-type.ts"
 import { multiplyInvariantly } from "./start-cuda.ts"
 import { free } from "./free.ts"
 import { TensorBackend, type TorchDevice } from "./tensor-backend.ts"
@@ -61,8 +61,7 @@ export class TorchBackend extends TensorBackend {
   handle(tensor: TensorInfo): Handle {
     const data = this.data.get(tensor.dataId)
     if (data.onHost) {
-      if (data.handle === undefined)
-        throw new Error(`tensors of dtype ${tensor.dtype} cannot be computed with on torch`)
+      if (data.handle === undefined) throw new StringsStayOnHost()
       const moved = this.addon.toDevice(data.handle, scalarTypeOf(data.dtype), this.device)
       free(data.handle)
       data.handle = moved

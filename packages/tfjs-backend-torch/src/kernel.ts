@@ -10,6 +10,8 @@ import {
 import type { Handle } from "./addon.ts"
 import { inScope, temporary } from "./aten.ts"
 import type { TorchBackend } from "./backend.ts"
+import { hasHostKernel, runOnHost } from "./host-kernels.ts"
+import { StringsStayOnHost } from "./scalar-type.ts"
 
 export const BACKEND = "torch"
 
@@ -98,8 +100,21 @@ export const keepsUniform =
 export const kernelConfig = (kernelName: string, kernel: Kernel): KernelConfig => ({
   kernelName,
   backendName: BACKEND,
-  kernelFunc: ({ attrs, backend, inputs }) => inScope(kernel, inputs as Inputs, attrs, scopeOf(backend as TorchBackend))
+  kernelFunc: ({ attrs, backend, inputs }) => {
+    try {
+      return inScope(kernel, inputs as Inputs, attrs, scopeOf(backend as TorchBackend))
+    } catch (cause) {
+      if (!(cause instanceof StringsStayOnHost) || !hasHostKernel(kernelName)) throw cause
+      return runOnHost(kernelName, inputs as Inputs, attrs ?? {}, backend as TorchBackend)
+    }
+  }
 })
+
+/** A kernel whose work is done on the host. */
+export const hostKernel =
+  (kernelName: string): Kernel =>
+  (inputs, attrs, { backend }) =>
+    runOnHost(kernelName, inputs, attrs, backend)
 
 let lastScope: KernelScope | undefined
 

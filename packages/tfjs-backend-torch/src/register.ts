@@ -5,6 +5,7 @@ import { BACKEND, kernelConfig, type Kernels } from "./kernel.ts"
 import { binaryKernels } from "./kernels/binary.ts"
 import { convKernels } from "./kernels/conv.ts"
 import { creationKernels } from "./kernels/creation.ts"
+import { hostKernels } from "./kernels/host.ts"
 import { imageKernels } from "./kernels/image.ts"
 import { indexingKernels } from "./kernels/indexing.ts"
 import { matmulKernels } from "./kernels/matmul.ts"
@@ -23,6 +24,7 @@ export const kernels: Kernels = {
   ...binaryKernels,
   ...convKernels,
   ...creationKernels,
+  ...hostKernels,
   ...imageKernels,
   ...indexingKernels,
   ...matmulKernels,

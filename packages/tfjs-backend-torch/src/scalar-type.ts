@@ -19,10 +19,19 @@ export const STORAGE_TYPES: Readonly<Record<Storage, number>> = {
   float16: FLOAT16
 }
 
+/** libtorch has nothing for strings. */
+export class StringsStayOnHost extends Error {
+  override readonly name = "StringsStayOnHost"
+
+  constructor() {
+    super("tensors of strings stay on the host: libtorch has nothing for them, nor has tfjs's CPU backend this kernel")
+  }
+}
+
 /** The scalar type in which values of a tfjs dtype arrive. Strings never come to libtorch. */
 export const scalarTypeOf = (dtype: DataType): number => {
   const type = { float32: FLOAT32, int32: INT32, bool: BOOL, complex64: COMPLEX64 }[dtype as "float32"]
-  if (type === undefined) throw new Error(`tensors of dtype ${dtype} cannot be computed with on torch`)
+  if (type === undefined) throw new StringsStayOnHost()
   return type
 }
 

@@ -69,12 +69,11 @@ export const runCoreSpecs = async (backend: SpecBackend, addon = ""): Promise<Re
   }
 }
 
-/** What a failing spec lacked: a kernel, or strings; `undefined` where something that is there gave a wrong result. */
+/** The kernel that a failing spec lacked; `undefined` where something that is there gave a wrong result. */
 export const lacking = ({ reasons }: SpecOutcome): string | undefined => {
   for (const reason of reasons) {
     const kernel = /Kernel '(\w+)' not registered/.exec(reason)?.[1]
     if (kernel !== undefined) return kernel
-    if (/dtype string cannot be computed with/.test(reason)) return "strings"
   }
   return undefined
 }
