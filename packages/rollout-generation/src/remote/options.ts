@@ -18,7 +18,7 @@ export interface RemoteOptions {
   readonly retryDelay?: number
   /** Seconds for which these may wait for a server that cannot be connected to: one that was killed is told of in time; 4 when absent. */
   readonly reconnectSeconds?: number
-  /** Seconds for `/models`, which costs a server nothing; 10 when absent. A request for responses has its own deadline. */
+  /** Seconds for `/models` and `/weights`, which cost a server nothing; 10 when absent. A request for responses has its own deadline. */
   readonly answerSeconds?: number
   /** Seconds without a sign of life after which a server that is waited for is taken for stopped; 6 when absent. */
   readonly silence?: number

@@ -1,13 +1,14 @@
 import { type CausalLM, fixedDigest, ownVariables, Policy, shapesOf, unlikeness } from "@plumbline/models"
-import { Effect, Layer, Schema, Semaphore, Stream } from "effect"
+import { Effect, Layer, Schema, Semaphore } from "effect"
 import { HttpClient } from "effect/http"
 import { randomUUID } from "node:crypto"
 import { GeneratorFailed } from "../errors.ts"
 import type { GeneratorShape } from "../generator-shape.ts"
 import { Generator } from "../generator.ts"
 import type { RemoteOptions } from "./options.ts"
-import { generatorLife, remoteGenerator } from "./remote-generator.ts"
+import { generatorLife, preparedGenerator } from "./remote-generator.ts"
 import { jsonOf, persistently, type Send, sender } from "./send.ts"
+import { soon } from "./soon.ts"
 import type { Unanswered } from "./unanswered.ts"
 import { RUN_HEADER, ServedWeights, WEIGHTS_PATH } from "./weights-protocol.ts"
 import { sendWeights, snapshot } from "./weights-sender.ts"
@@ -17,7 +18,7 @@ import { sendWeights, snapshot } from "./weights-sender.ts"
  * responses it is sent those that have changed since, all of a policy that is trained whole, of an adapted one the
  * adapter's values alone. Responses that are being written go on with the new ones.
  *
- * Fails at once where the server takes no weights, or has no place for these. vLLM and SGLang have endpoints of their own
+ * Sending them is within the deadline of a request. Fails at once where the server takes no weights, or has no place for these. vLLM and SGLang have endpoints of their own
  * for files on a common disk, and no way to be sent values: they are refused.
  */
 export const remotePolicyGenerator = Effect.fn("remotePolicyGenerator")(function* (
@@ -33,7 +34,6 @@ export const remotePolicyGenerator = Effect.fn("remotePolicyGenerator")(function
   const life = generatorLife(client, options)
   const send = sender(client, addressed, life)
   yield* checkPlace(send, policy, options)
-  const far = yield* remoteGenerator(addressed)
   const turn = Semaphore.makeUnsafe(1)
   let sent: number | undefined
   const transfer = Effect.suspend(() => {
@@ -49,12 +49,8 @@ export const remotePolicyGenerator = Effect.fn("remotePolicyGenerator")(function
     )
   })
   const current = Effect.suspend(() => (policy.version.current() === sent ? Effect.void : turn.withPermit(transfer)))
-  return {
-    ...far,
-    policyVersion: Effect.sync(() => policy.version.current()),
-    generate: (requests) => Effect.andThen(current, far.generate(requests)),
-    stream: (request) => Stream.unwrap(Effect.as(current, far.stream(request)))
-  }
+  const far = yield* preparedGenerator(addressed, current)
+  return { ...far, policyVersion: Effect.sync(() => policy.version.current()) }
 })
 
 /** A layer of it, for the policy that is trained: in place of `Generator.layerEngine` it makes a run one of two processes. */
@@ -73,7 +69,8 @@ const retriesOf = ({ maxRetries = 3, retryDelay = 250 }: RemoteOptions) => ({ ma
 /** Refuses a server whose weights would not become the policy's. */
 const checkPlace = Effect.fnUntraced(function* (send: Send, policy: CausalLM, options: RemoteOptions) {
   const { baseUrl } = options
-  const body = yield* persistently(Effect.scoped(Effect.flatMap(send(WEIGHTS_PATH), jsonOf)), retriesOf(options)).pipe(
+  const asked = soon(Effect.scoped(Effect.flatMap(send(WEIGHTS_PATH), jsonOf)), options)
+  const body = yield* persistently(asked, retriesOf(options)).pipe(
     Effect.mapError((failure) => failed(`${baseUrl}${WEIGHTS_PATH}: ${reasonOf(failure)}`))
   )
   if (!Schema.is(ServedWeights)(body)) return yield* failed(`${baseUrl}${WEIGHTS_PATH} says nothing of weights`)

@@ -31,6 +31,12 @@ import type { Unanswered } from "./unanswered.ts"
  */
 export const remoteGenerator = (
   options: RemoteOptions
+): Effect.Effect<GeneratorShape, GeneratorFailed, HttpClient.HttpClient> => preparedGenerator(options, Effect.void)
+
+/** The same where something has to be done before each request, within its deadline. */
+export const preparedGenerator = (
+  options: RemoteOptions,
+  prepared: Effect.Effect<void, GeneratorFailed>
 ): Effect.Effect<GeneratorShape, GeneratorFailed, HttpClient.HttpClient> =>
   Effect.gen(function* () {
     const client = yield* HttpClient.HttpClient
@@ -39,7 +45,7 @@ export const remoteGenerator = (
     const { id, limits, logProbs } = yield* describeModel(send, options)
     const permits = Semaphore.makeUnsafe(options.maxConcurrency ?? 64)
     const known = { ...options, ...limits, logProbs }
-    const context: Context = { options: known, send, life, model: id, permits, counter: loadCounter() }
+    const context: Context = { options: known, prepared, send, life, model: id, permits, counter: loadCounter() }
     return {
       colocated: false,
       limits,
@@ -61,6 +67,7 @@ export const remoteGeneratorLayer = (
 
 interface Context {
   readonly options: KnownServer
+  readonly prepared: Effect.Effect<void, GeneratorFailed>
   readonly send: Send
   readonly life: LifeWatch
   readonly model: string
@@ -81,6 +88,7 @@ const generateAll = (context: Context, requests: ReadonlyArray<GenerationRequest
         postOne(context, request).pipe(
           Effect.tap((group) => Effect.sync(() => keep(row, group))),
           Effect.mapError((failure) => rowError(context.options, failure, row, finished)),
+          (posted) => Effect.andThen(context.prepared, posted),
           withinDeadline(context.options, request, finished)
         ),
       { concurrency: "unbounded" }
@@ -135,8 +143,9 @@ const streamOne = (context: Context, request: GenerationRequest): Stream.Stream<
     Stream.tap((event) => Effect.sync(() => counter.noteEvent(request, event))),
     Stream.mapError((failure): GenerationError => rowError(options, failure, 0, []))
   )
+  const all = Stream.unwrap(Effect.as(context.prepared, events))
   const { deadlineSeconds } = request
-  return deadlineSeconds === undefined ? events : streamWithin(events, deadlineSeconds, options.baseUrl)
+  return deadlineSeconds === undefined ? all : streamWithin(all, deadlineSeconds, options.baseUrl)
 }
 
 /** Ends a stream with a failure when its time, counted from its beginning, is up. */

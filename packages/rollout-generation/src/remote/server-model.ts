@@ -3,7 +3,7 @@ import { GeneratorFailed } from "../errors.ts"
 import type { GeneratorLimits } from "../generator-shape.ts"
 import { type RemoteOptions, UNKNOWN_VERSION } from "./options.ts"
 import { jsonOf, persistently, type Send } from "./send.ts"
-import { Unanswered } from "./unanswered.ts"
+import { soon } from "./soon.ts"
 
 const Model = Schema.Struct({
   id: Schema.String,
@@ -38,13 +38,6 @@ const listModels = (send: Send, options: RemoteOptions) =>
       )
     )
   )
-
-/** A server that does not answer what it need not compute hangs, and asking again would not help. */
-const soon = <A>(asked: Effect.Effect<A, Unanswered>, { answerSeconds: seconds = 10 }: RemoteOptions) =>
-  Effect.timeoutOrElse(asked, {
-    duration: seconds * 1000,
-    orElse: () => Effect.fail(new Unanswered({ reason: `no answer in ${seconds} s`, transient: false }))
-  })
 
 /** Name and limits of the server's model, and what its log-probs are; a failure where neither the server nor the options say a limit. */
 export const describeModel = Effect.fnUntraced(function* (send: Send, options: RemoteOptions) {
