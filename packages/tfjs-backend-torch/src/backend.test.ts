@@ -29,6 +29,16 @@ describe.skipIf(addonPath() === undefined)("TorchBackend", () => {
     expect(new TorchBackend({ device: "cpu", deterministic: true }).isDeterministic).toBe(true)
   })
 
+  it("refuses devices and storages that there are not, by name", () => {
+    const refused = (message: string) => expect.objectContaining({ name: "TorchUnavailable", message })
+    expect(() => registerTorchBackend({ device: "gpu" as "cpu" })).toThrow(
+      refused('no device is named "gpu": "cpu", "cuda" or "cuda:1"')
+    )
+    expect(() => registerTorchBackend({ device: "cpu", storage: "float8" as "float16" })).toThrow(
+      refused('nothing is stored as "float8": float32, bfloat16, float16')
+    )
+  })
+
   it("frees a kernel's temporaries when it ends, and when it throws", () => {
     const [relu, mm] = [aten("relu"), aten("mm")]
     const chain: Kernel = ({ x }, _, scope) => scope.out(relu(relu(relu(scope.of(x)))), "float32", x.shape)
@@ -182,6 +192,21 @@ describe.skipIf(addonPath() === undefined)("TorchBackend", () => {
       expect(other).not.toEqual(first)
       // Standard error of a share of 0.7 in 4,000 draws: 0.0072; six of them.
       expect(Math.abs(first!.filter((sample) => sample === 2).length / 4000 - 0.7)).toBeLessThan(0.044)
+    })
+  })
+
+  it("lets a tensor be made of the wrong number of values, and refuses to compute with it or to read it", () => {
+    tf.tidy(() => {
+      const ragged = tf.tensor([
+        [5, 6, 7],
+        [8, 9, 10, 11]
+      ] as unknown as Array<Array<number>>)
+      const wrong = expect.objectContaining({ name: "WrongCount", shape: [2, 3], given: 7 })
+      expect(ragged.shape).toEqual([2, 3])
+      expect(() => ragged.dataSync()).toThrow(wrong)
+      expect(() => tf.neg(ragged)).toThrow(wrong)
+      // a list of tensors, which tfjs-layers hands on
+      expect(tf.tensor([tf.scalar(1)] as unknown as Array<number>).shape).toEqual([1])
     })
   })
 

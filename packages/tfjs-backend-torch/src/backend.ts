@@ -6,7 +6,7 @@ import { record, type Recording } from "./recording.ts"
 import { FLOAT32, holds, scalarTypeOf, type Storage, STORAGE_TYPES, StringsStayOnHost } from "./scalar-type.ts"
 import { multiplyInvariantly } from "./start-cuda.ts"
 import { free } from "./free.ts"
-import { TensorBackend, type TorchDevice } from "./tensor-backend.ts"
+import { TensorBackend, type TorchDevice, WrongCount } from "./tensor-backend.ts"
 import type { TensorData } from "./tensor-data.ts"
 import { typeOf } from "./handle-facts.ts"
 
@@ -61,6 +61,7 @@ export class TorchBackend extends TensorBackend {
   handle(tensor: TensorInfo): Handle {
     const data = this.data.get(tensor.dataId)
     if (data.onHost) {
+      if (data.given !== undefined) throw new WrongCount(data.shape, data.given)
       if (data.handle === undefined) throw new StringsStayOnHost()
       const moved = this.addon.toDevice(data.handle, scalarTypeOf(data.dtype), this.device)
       free(data.handle)

@@ -1,6 +1,8 @@
 import { findBackend, registerBackend, registerKernel, removeBackend } from "@tensorflow/tfjs-core"
+import { TorchUnavailable } from "./addon.ts"
 import { TorchBackend, type TorchBackendOptions } from "./backend.ts"
 import type { TorchDevice } from "./tensor-backend.ts"
+import { STORAGE_TYPES } from "./scalar-type.ts"
 import { BACKEND, kernelConfig, type Kernels } from "./kernel.ts"
 import { binaryKernels } from "./kernels/binary.ts"
 import { convKernels } from "./kernels/conv.ts"
@@ -51,7 +53,7 @@ let registered: string | undefined
 /**
  * Makes the backend "torch" known to tfjs, on one device; `setBackend("torch")` then starts it.
  *
- * @throws TorchUnavailable where no addon is built or the device is absent
+ * @throws TorchUnavailable where no addon is built, the device is absent or an option has none of its values
  */
 export const registerTorchBackend = ({
   batchInvariant = false,
@@ -60,6 +62,10 @@ export const registerTorchBackend = ({
   kernels: more = {},
   storage = "float32"
 }: TorchOptions): void => {
+  if (!/^(cpu|cuda(:\d+)?)$/.test(device))
+    throw new TorchUnavailable(`no device is named "${device}": "cpu", "cuda" or "cuda:1"`)
+  if (!Object.hasOwn(STORAGE_TYPES, storage))
+    throw new TorchUnavailable(`nothing is stored as "${storage}": ${Object.keys(STORAGE_TYPES).join(", ")}`)
   const place = device === "cuda" ? "cuda:0" : device
   const start = () => new TorchBackend({ device: place, storage, batchInvariant, deterministic })
   const name = `${place}/${storage}/${batchInvariant}/${deterministic}`

@@ -12,6 +12,22 @@ const viewAsReal = aten("view_as_real")
 /** "cpu", or "cuda" with the index of the device. */
 export type TorchDevice = "cpu" | `cuda:${number}`
 
+/**
+ * A tensor is used that was made of too few or too many values. That it is made is no error: tfjs-core takes ragged lists for
+ * tensors and lists of tensors, too, and tfjs-layers makes some that nothing ever reads.
+ */
+export class WrongCount extends Error {
+  override readonly name = "WrongCount"
+  readonly shape: ReadonlyArray<number>
+  readonly given: number
+
+  constructor(shape: ReadonlyArray<number>, given: number) {
+    super(`a tensor of shape [${shape}] was made of ${given} values; are its lists of one length, and of numbers?`)
+    this.shape = shape
+    this.given = given
+  }
+}
+
 /** What tfjs asks of a backend: values in and out, references, time. */
 export abstract class TensorBackend extends KernelBackend {
   readonly device: TorchDevice
@@ -45,6 +61,9 @@ export abstract class TensorBackend extends KernelBackend {
   private described(values: Values, shape: Array<number>, dtype: DataType): Description {
     if (dtype === "string")
       return { handle: undefined, strings: values as Array<Uint8Array>, shape, dtype, onHost: true }
+    const given = values.length
+    if (given !== (dtype === "complex64" ? 2 : 1) * util.sizeFromShape(shape))
+      return { handle: undefined, shape, dtype, onHost: true, given }
     const onHost = this.device === "cpu" || shape.length === 0
     const handle = this.upload(values as Exclude<Values, Array<Uint8Array>>, shape, dtype, onHost ? "cpu" : this.device)
     return { handle, shape, dtype, onHost: this.device !== "cpu" && onHost }
@@ -71,8 +90,9 @@ export abstract class TensorBackend extends KernelBackend {
 
   override readSync(dataId: DataId): Values {
     this.notes += 1
-    const { dtype, handle, shape, strings } = this.data.get(dataId)
+    const { dtype, given, handle, shape, strings } = this.data.get(dataId)
     if (strings !== undefined) return strings
+    if (given !== undefined) throw new WrongCount(shape, given)
     const size = util.sizeFromShape(shape as Array<number>)
     if (dtype !== "complex64") return this.addon.toHost(handle!, emptyArray(dtype, size))
     return inScope(() => this.addon.toHost(viewAsReal(handle), new Float32Array(2 * size)))

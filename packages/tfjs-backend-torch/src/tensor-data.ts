@@ -22,6 +22,8 @@ export interface Description {
   readonly shape: ReadonlyArray<number>
   readonly strings?: Array<Uint8Array> | undefined
   readonly onHost?: boolean
+  /** How many values it was made of, where its shape needs another number; there is no memory then. */
+  readonly given?: number
 }
 
 /** What the backend knows of a tensor's values; their data id, too. */
@@ -32,6 +34,7 @@ export class TensorData {
   /** Shape of the handle; tensors that share it may have another. */
   shape: ReadonlyArray<number>
   readonly strings: Array<Uint8Array> | undefined
+  readonly given: number | undefined
   /** A single number is kept on the host until a kernel needs it on the device. */
   onHost: boolean
   /** 0 once freed. */
@@ -50,12 +53,13 @@ export class TensorData {
   layout = 0
   companionLayout = 0
 
-  constructor(store: TensorStore, guard: Guard, { dtype, onHost = false, shape, strings }: Description) {
+  constructor(store: TensorStore, guard: Guard, { dtype, given, onHost = false, shape, strings }: Description) {
     this.store = store
     this.guard = guard
     this.dtype = dtype
     this.shape = shape
     this.strings = strings
+    this.given = given
     this.onHost = onHost
   }
 
