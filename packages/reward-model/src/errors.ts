@@ -54,10 +54,13 @@ export class RewardNotFinite extends Schema.TaggedError<RewardNotFinite>()("Rewa
   part: Schema.String,
   /** Index of the response in its group. */
   response: Schema.Int,
-  value: Schema.Number
+  value: Schema.Number,
+  /** Of the server that said it, where one did. */
+  url: Schema.optionalKey(Schema.String)
 }) {
   override get message() {
-    return `${this.row}: reward "${this.part}" of response ${this.response} is ${this.value}, not a finite number`
+    const said = this.url === undefined ? "" : `: ${this.url} said so`
+    return `${this.row}: reward "${this.part}" of response ${this.response} is ${this.value}, not a finite number${said}`
   }
 }
 

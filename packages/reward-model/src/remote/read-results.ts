@@ -20,7 +20,7 @@ export interface Asked {
 
 /**
  * The judgements in a server's answer: a result for every response, in their order and under its id, each score a finite
- * number. Whatever else it says is a failure, for a score that belongs to another row is worse than none.
+ * number of float32. Whatever else it says is a failure, for a score that belongs to another row is worse than none.
  */
 export const readResults = (
   answer: unknown,
@@ -42,8 +42,8 @@ export const readResults = (
       )
     }
     const scores = parts.map(({ name }) => (named ? field(result["parts"], name) : result["reward"]))
-    const broken = scores.findIndex((score) => typeof score !== "number" || !Number.isFinite(score))
-    if (broken >= 0) return Result.fail(noScore(group, parts[broken]!.name, i, scores[broken]))
+    const broken = scores.findIndex((score) => typeof score !== "number" || !Number.isFinite(Math.fround(score)))
+    if (broken >= 0) return Result.fail(noScore({ group, url }, parts[broken]!.name, i, scores[broken]))
     judgements.push(
       judgement(parts.map((part, k) => ({ ...part, raw: scores[k] as number, value: scores[k] as number })))
     )
@@ -52,15 +52,20 @@ export const readResults = (
 }
 
 /** JSON has no NaN: servers write it as a string, as null, or not as JSON at all. */
-const noScore = ({ row }: RewardGroup, part: string, response: number, said: unknown): RewardError => {
+const noScore = (
+  { group: { row }, url }: Pick<Asked, "group" | "url">,
+  part: string,
+  response: number,
+  said: unknown
+): RewardError => {
   const value =
     typeof said === "string" && said.trim() !== "" ? Number(said.replace(/^([-+]?)inf(inity)?$/i, "$1Infinity")) : said
   return typeof value === "number" && !Number.isFinite(value) && /^[-+]?(nan|inf(inity)?)$/i.test(String(said))
-    ? new RewardNotFinite({ row, part, response, value })
+    ? new RewardNotFinite({ row, part, response, value, url })
     : new RewardFailed({
         row,
         part,
-        reason: `the score of response ${response} is ${short(said)}, not a finite number`
+        reason: `${url}: the score of response ${response} is ${short(said)}, not a finite number of float32`
       })
 }
 

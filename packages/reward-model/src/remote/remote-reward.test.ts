@@ -162,6 +162,7 @@ describe("a remote scorer", () => {
       (rows: ReadonlyArray<Row>) => results(1, 2)(rows).replace(":2", ":-1e999"),
       /response 1 is .*not a finite number/
     ],
+    ["more than float32 holds", results(1, 1e39), /the score of response 1 is 1e\+39, not a finite number of float32/],
     ["null", results(null, 2), /the score of response 0 is null/],
     ["a number as text", results("1", 2), /the score of response 0 is "1"/],
     ["no score", results(1), /the score of response 1 is absent/],
@@ -178,5 +179,6 @@ describe("a remote scorer", () => {
     assert.isUndefined(judged)
     assert.match(error!.message, reason)
     assert.match(error!.message, /^train\.jsonl:9: /)
+    assert.include(error!.message, url)
   })
 })

@@ -54,7 +54,12 @@ describe("a critic elsewhere", () => {
   it.each([
     ["refuses", [400, '{"error":{"message":"rows: is no list"}}'], "status 400, rows: is no list"],
     ["says nothing that can be read", [200, "[1, 2]"], "it answered what cannot be read: is no object"],
-    ["gives values of others", [200, encodeWire({ values: [Float32Array.of(1)] })], "not one value for each token"]
+    [
+      "gives values of others",
+      [200, encodeWire({ values: [Float32Array.of(1)] })],
+      "not one finite value for each token"
+    ],
+    ["gives NaN", [200, encodeWire({ values: [Float32Array.of(1, NaN)] })], "not one finite value for each token"]
   ] as const)("fails at once where it %s", async (_, answer, reason) => {
     const { asked, using } = await served(answer)
     const error = await using(({ values }) => Effect.flip(values([row])))

@@ -40,9 +40,10 @@ export const remoteCritic = (client: HttpClient.HttpClient, options: RemoteCriti
         again
       )
       const counts = rows.map(({ lossMask }) => lossMask.reduce((sum, counts, t) => sum + (t === 0 ? 0 : counts), 0))
-      const fit = (value: unknown, row: number) => value instanceof Float32Array && value.length === counts[row]
+      const fit = (value: unknown, row: number) =>
+        value instanceof Float32Array && value.length === counts[row] && value.every(Number.isFinite)
       if (!Array.isArray(values) || values.length !== rows.length || !values.every(fit)) {
-        const reason = `${options.url}: its answer has not one value for each token of ${rows.length} rows`
+        const reason = `${options.url}: its answer has not one finite value for each token of ${rows.length} rows`
         return yield* new CriticFailed({ during: "values", reason })
       }
       return values as ReadonlyArray<Float32Array>
