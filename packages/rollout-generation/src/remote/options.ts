@@ -16,7 +16,7 @@ export interface RemoteOptions {
   readonly maxRetries?: number
   /** Milliseconds before the first of these, twice as many before each later one; 250 when absent. */
   readonly retryDelay?: number
-  /** Seconds for which these may wait for a server that cannot be connected to: one that was killed is told of in time; 4 when absent. */
+  /** Seconds for which these may wait for a server that cannot be connected to, from here or from a proxy (502): one that was killed is told of in time; 4 when absent. */
   readonly reconnectSeconds?: number
   /** Seconds for `/models` and `/weights`, which cost a server nothing; 10 when absent. A request for responses has its own deadline. */
   readonly answerSeconds?: number

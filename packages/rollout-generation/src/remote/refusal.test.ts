@@ -32,6 +32,15 @@ describe("a server that refuses", () => {
     expect(performance.now() - since).toBeLessThan(3500)
   })
 
+  it("is waited for as long behind a proxy that has lost it as where it is lost itself", async () => {
+    const times = { retryDelay: 50, reconnectSeconds: 0.2 }
+    const lost = await one([{ status: 502, body: "<h1>Bad Gateway</h1>" }], {}, times)
+    // waits of 50 and 100 ms, and none of 200
+    expect([lost.asked.length, lost.error!._tag]).toEqual([3, "GeneratorFailed"])
+    const busy = await one([{ status: 503, body: "" }], {}, { ...times, maxRetries: 3 })
+    expect(busy.asked).toHaveLength(4)
+  })
+
   it("is not waited for where it wants to be left alone for an hour", async () => {
     const { asked, error } = await one([{ status: 429, headers: { "retry-after": "3600" }, body: "quota" }])
     expect([asked.length, error!._tag]).toEqual([1, "GeneratorFailed"])
@@ -48,6 +57,16 @@ describe("a remote generator", () => {
       expect([error._tag, error.message]).toEqual(["GeneratorFailed", expect.stringMatching(/no address of a server/)])
     }
   )
+
+  it("tells of an address without its version, and of one that leads elsewhere", async () => {
+    const { baseUrl } = await serve([{ status: 308, headers: { location: "https://far/v1/completions" }, body: "" }])
+    const bare = Effect.flip(remoteGenerator({ baseUrl: baseUrl.slice(0, -3) }).pipe(Effect.provide(patientHttp)))
+    const { message } = await Effect.runPromise(bare)
+    expect(message).toMatch(/\/models: status 404; an address ends with the API's version: \/v1;/)
+    const away = Effect.flatMap(remoteGenerator({ baseUrl }), (generator) => Effect.flip(generator.generate([ROW])))
+    const moved = await Effect.runPromise(away.pipe(Effect.provide(patientHttp)))
+    expect(moved.message).toMatch(/row 0: http:\S+ failed: status 308, which leads to https:\/\/far\/v1\/completions;/)
+  })
 
   it("says that a token cannot be sent, and not which", async () => {
     const { asked, baseUrl } = await serve([ok(choice())])

@@ -3,6 +3,8 @@ import type { HttpClientResponse } from "effect/http"
 import { Unanswered } from "./unanswered.ts"
 
 const TRANSIENT: ReadonlySet<number> = new Set([408, 425, 429, 500, 502, 503, 504])
+/** By which what stands before a server says that it has no connection to it. */
+const BAD_GATEWAY = 502
 /** Statuses by which a server refuses a request for what it says. */
 const REFUSED: ReadonlySet<number> = new Set([400, 413, 422])
 
@@ -11,10 +13,13 @@ export const refusal = (response: HttpClientResponse.HttpClientResponse): Effect
   Effect.flatMap(beginningOf(response), (text) => {
     const { message, param } = errorIn(text)
     const wait = secondsUntil(response.headers["retry-after"] ?? "")
+    const { location } = response.headers
+    const said = [message, location === undefined ? "" : `which leads to ${location}`].filter((words) => words !== "")
     return Effect.fail(
       new Unanswered({
-        reason: `status ${response.status}${message === "" ? "" : `, ${message}`}`,
+        reason: [`status ${response.status}`, ...said].join(", "),
         transient: TRANSIENT.has(response.status),
+        ...(response.status === BAD_GATEWAY ? { lost: true } : {}),
         ...(REFUSED.has(response.status) ? { field: param ?? "request" } : {}),
         ...(wait > 0 ? { retryAfter: wait * 1000 } : {})
       })

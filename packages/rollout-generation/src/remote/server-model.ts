@@ -14,6 +14,9 @@ const Model = Schema.Struct({
 })
 const Models = Schema.Struct({ data: Schema.Array(Model) })
 
+const hintOf = (reason: string, { baseUrl }: RemoteOptions): string =>
+  reason.startsWith("status 404") && !/\/v\d+\/*$/.test(baseUrl) ? "; an address ends with the API's version: /v1" : ""
+
 /** Servers that report log-probs of one kind or another, by how they were started. */
 const AMBIGUOUS: ReadonlySet<string> = new Set(["sglang"])
 
@@ -31,7 +34,7 @@ const findModel = (send: Send, options: RemoteOptions) =>
 
 const listModels = (send: Send, options: RemoteOptions) =>
   persistently(soon(Effect.scoped(Effect.flatMap(send("/models"), jsonOf)), options), options).pipe(
-    Effect.mapError(({ reason }) => failed(`${options.baseUrl}/models: ${reason}`)),
+    Effect.mapError(({ reason }) => failed(`${options.baseUrl}/models: ${reason}${hintOf(reason, options)}`)),
     Effect.flatMap((body) =>
       Effect.mapError(Schema.decodeUnknownEffect(Models)(body), ({ message }) =>
         failed(`${options.baseUrl}/models is no list of models: ${message}`)
