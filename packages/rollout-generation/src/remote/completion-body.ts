@@ -3,7 +3,13 @@ import type { GenerationRequest } from "../request.ts"
 import type { SamplingOptions } from "../sampling/options.ts"
 import { type KnownServer, TOKEN_ID_FIELDS } from "./options.ts"
 
-/** The body of `/completions` for a request. Fields beyond OpenAI's are there only where they change something. */
+/**
+ * What is off is said to be: what a request leaves out is the server's default, which vLLM reads from the model's
+ * `generation_config.json`.
+ */
+const OFF = { top_k: -1, min_p: 0, repetition_penalty: 1, presence_penalty: 0, frequency_penalty: 0 } as const
+
+/** The body of `/completions` for a request. Other fields beyond OpenAI's are there only where they change something. */
 export const completionBody = (
   request: GenerationRequest,
   model: string,
@@ -21,12 +27,13 @@ export const completionBody = (
     logprobs: topLogProbs,
     temperature: sampling.temperature,
     top_p: sampling.topP,
+    ...OFF,
+    ...tokenIdFields,
     ...(promptLogProbs ? { echo: true } : {}),
     // servers look for stop strings in the text that they return
     ...(request.stopInSpecialTokens === true ? { skip_special_tokens: false } : {}),
     ...changes({ ...sampling, minNewTokens: Math.min(sampling.minNewTokens, room) }),
-    ...stops(sampling),
-    ...tokenIdFields
+    ...stops(sampling)
   }
 }
 

@@ -40,7 +40,8 @@ export interface RemoteOptions {
   readonly unknownLogProbs?: boolean
   /**
    * Fields that make the server return token ids, a log-prob for each, and the stop token among them; vLLM's, SGLang's and
-   * ours when absent. TensorRT-LLM: `{ detokenize: false, logprobs: 1, include_stop_str_in_output: true }`.
+   * ours when absent. TensorRT-LLM: `{ detokenize: false, logprobs: 1, include_stop_str_in_output: true, top_k: 0 }`, for it
+   * takes no −1 where top-k is off; where it is on, that is sent.
    */
   readonly tokenIdFields?: Readonly<Record<string, unknown>>
   /** Version that the weights must have, where the server reports one: older tokens are a failure. */

@@ -76,6 +76,15 @@ describe("a remote generator over servers with ways of their own", () => {
     expect(await read({ temperature: 0.5 }, { unknownLogProbs, logProbs: "sampling" })).toEqual([NaN, -0.5])
   })
 
+  it("lets TensorRT-LLM have its own way to turn off top-k, and the request its own top-k", async () => {
+    const tokenIdFields = { detokenize: false, logprobs: 1, top_k: 0 }
+    const off = await one([ok(choice())], {}, { tokenIdFields })
+    expect(off.asked[0]!.body).toMatchObject(tokenIdFields)
+    const sampling = samplingOptions({ maxNewTokens: 8, stopIds: [5], topK: 3 })
+    const on = await one([ok(choice())], { sampling }, { tokenIdFields, unknownLogProbs: true })
+    expect(on.asked[0]!.body).toMatchObject({ ...tokenIdFields, top_k: 3 })
+  })
+
   it("takes no version from what is none", async () => {
     for (const weight_version of ["", "default", "1e3", true, [4]]) {
       const answer = { body: { choices: [choice()], metadata: { weight_version } } }

@@ -18,6 +18,12 @@ describe("remoteGenerator", () => {
       logprobs: 0,
       temperature: 1,
       top_p: 1,
+      // a server's own defaults would be others
+      top_k: -1,
+      min_p: 0,
+      repetition_penalty: 1,
+      presence_penalty: 0,
+      frequency_penalty: 0,
       stop_token_ids: [5],
       return_token_ids: true,
       return_tokens_as_token_ids: true
