@@ -29,6 +29,12 @@ describe.skipIf(addonPath() === undefined)("TorchBackend", () => {
     expect(new TorchBackend({ device: "cpu", deterministic: true }).isDeterministic).toBe(true)
   })
 
+  it("is registered again after it was removed", async () => {
+    tf.removeBackend("torch")
+    registerTorchBackend({ device: "cpu" })
+    expect([await tf.setBackend("torch"), tf.getBackend()]).toEqual([true, "torch"])
+  })
+
   it("refuses devices and storages that there are not, by name", () => {
     const refused = (message: string) => expect.objectContaining({ name: "TorchUnavailable", message })
     expect(() => registerTorchBackend({ device: "gpu" as "cpu" })).toThrow(

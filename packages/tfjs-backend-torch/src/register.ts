@@ -1,4 +1,4 @@
-import { findBackend, registerBackend, registerKernel, removeBackend } from "@tensorflow/tfjs-core"
+import { findBackend, findBackendFactory, registerBackend, registerKernel, removeBackend } from "@tensorflow/tfjs-core"
 import { TorchUnavailable } from "./addon.ts"
 import { TorchBackend, type TorchBackendOptions } from "./backend.ts"
 import type { TorchDevice } from "./tensor-backend.ts"
@@ -69,7 +69,7 @@ export const registerTorchBackend = ({
   const place = device === "cuda" ? "cuda:0" : device
   const start = () => new TorchBackend({ device: place, storage, batchInvariant, deterministic })
   const name = `${place}/${storage}/${batchInvariant}/${deterministic}`
-  if (registered === name) return
+  if (registered === name && findBackendFactory(BACKEND) != null) return
   const first = start()
   if (findBackend(BACKEND) != null) removeBackend(BACKEND)
   if (registered === undefined) {

@@ -71,6 +71,31 @@ describe.skipIf(addonPath() === undefined)("kernels of the torch backend", () =>
     })
   })
 
+  it("take every NaN for the same one, whatever its bits", () => {
+    tf.tidy(() => {
+      const bits = new Uint32Array([0x7fc00000, 0xffc00000, 0x3f800000, 0x7fc00001])
+      const { indices, values: found } = tf.unique(tf.tensor1d(new Float32Array(bits.buffer)))
+      expect([values(found), values(indices)]).toEqual([
+        [Number.NaN, 1],
+        [0, 0, 1, 0]
+      ])
+    })
+  })
+
+  it("keep the imaginary part of complex numbers", () => {
+    tf.tidy(() => {
+      const x = tf.complex([0, 0], [Math.PI, Math.PI / 2])
+      const parts = (z: tf.Tensor) =>
+        [tf.real(z), tf.imag(z)].map((part) => values(part).map((v) => Math.round(v * 1e5) / 1e5))
+      // e^{πi} = −1, e^{πi/2} = i; the mean of the exponents is 3πi/4
+      expect(parts(tf.exp(x))).toEqual([
+        [-1, -0],
+        [-0, 1]
+      ])
+      expect(parts(tf.mean(x))).toEqual([[0], [2.35619]])
+    })
+  })
+
   it("slice backwards behind an axis that is dropped", () => {
     tf.tidy(() => {
       const x = tf.tensor2d([1, 2, 3, 4, 5, 6], [2, 3])

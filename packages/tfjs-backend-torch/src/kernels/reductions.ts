@@ -117,8 +117,8 @@ export const reductionKernels: Kernels = {
   ArgMin: extremePlace("argmin", Infinity),
   Max: extreme(0, "reductionIndices"),
   Mean: reduction(
-    () => "float32",
-    (x, axes, keepDims) => mean(x, axes, keepDims, FLOAT32)
+    (dtype) => (dtype === "complex64" ? dtype : "float32"),
+    (x, axes, keepDims, dtype) => mean(x, axes, keepDims, typeOf(dtype))
   ),
   Min: extreme(1, "axis"),
   Prod: reduction(counted, product),

@@ -30,7 +30,7 @@ const [indexSelect, argsort, scatterMin, arange, full, reshape, zeros, scatterAd
   aten("zeros"),
   aten("scatter_add")
 ]
-const [ge, clampMax] = [aten("ge.Scalar"), aten("clamp_max")]
+const [ge, clampMax, isNotNan] = [aten("ge.Scalar"), aten("clamp_max"), (x: Handle) => aten("eq.Tensor")(x, x)]
 const [indexAdd, lt, where, gt] = [aten("index_add"), aten("lt.Scalar"), aten("where.ScalarOther"), aten("gt.Scalar")]
 
 /** Equal values in the order of their places, which a stable sort gives and `topk` does not. */
@@ -74,9 +74,12 @@ const cumulative =
     return scope.out(reverse ? flip(result, [place]) : result, dtype, x.shape)
   }
 
-/** Floats by their bits, so that NaN equals itself; adding 0 makes −0 the same as 0. */
-const comparable = (x: Handle, dtype: DataType): Handle =>
-  dtype === "float32" ? viewAs(contiguous(addScalar(to(x, FLOAT32), 0)), INT32) : x
+/** Floats by their bits, so that NaN equals itself, once all of them are one; adding 0 makes −0 the same as 0. */
+const comparable = (x: Handle, dtype: DataType): Handle => {
+  if (dtype !== "float32") return x
+  const wide = addScalar(to(x, FLOAT32), 0)
+  return viewAs(contiguous(where(isNotNan(wide), wide, Number.NaN)), INT32)
+}
 
 /** Values in the order of their first occurrence; ATen gives them sorted. */
 const unique: Kernel = ({ x }: One, { axis }: { readonly axis: number }, scope) => {

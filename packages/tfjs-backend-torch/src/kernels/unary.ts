@@ -8,12 +8,13 @@ interface Unary {
   readonly x: TensorInfo
 }
 
-/** Elementwise; whole-number tensors stay so where `dtype` is "same", and become float32 otherwise. */
+/** Elementwise; whole-number tensors stay so where `dtype` is "same", and become float32 otherwise. Complex ones stay complex. */
 const elementwise = (name: string, dtype: "same" | DataType, ...rest: ReadonlyArray<Argument>): Kernel => {
   const operator = aten(name)
-  return keepsUniform(({ x }: Unary, _, scope) =>
-    scope.out(operator(operand(x, dtype, scope), ...rest), dtype === "same" ? x.dtype : dtype, x.shape)
-  )
+  return keepsUniform(({ x }: Unary, _, scope) => {
+    const own = dtype === "same" || (dtype === "float32" && x.dtype === "complex64")
+    return scope.out(operator(operand(x, dtype, scope), ...rest), own ? x.dtype : dtype, x.shape)
+  })
 }
 
 /** ATen has much of its arithmetic for no booleans, and some of it for floating-point numbers only. */
