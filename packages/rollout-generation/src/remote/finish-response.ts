@@ -12,10 +12,12 @@ export const finish = (
   { contextTokens }: Pick<KnownServer, "contextTokens">
 ): GeneratedResponse => {
   const { ids, policyLogProbs, policyVersions, samplingLogProbs, top } = gathered
-  const reason = choice.finish_reason
-  if (reason !== "stop" && reason !== "length") {
-    throw new AnswerUnusable(`it ended a response with finish_reason ${JSON.stringify(reason ?? null)}`)
+  const said = choice.finish_reason
+  if (said !== "stop" && said !== "length") {
+    throw new AnswerUnusable(`it ended a response with finish_reason ${JSON.stringify(said ?? null)}`)
   }
+  // SGLang looks at the length first: the last token that there is room for may be a stop token all the same
+  const reason = request.sampling.stopIds.includes(ids.at(-1) ?? -1) ? "stop" : said
   const room = roomOf(request, contextTokens)
   if (ids.length === 0 && room > 0) throw new AnswerUnusable("it returned an empty response")
   const stop = reason === "stop" ? stopOf(choice, ids) : undefined

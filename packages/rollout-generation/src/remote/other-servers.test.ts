@@ -85,6 +85,15 @@ describe("a remote generator over servers with ways of their own", () => {
     expect(on.asked[0]!.body).toMatchObject({ ...tokenIdFields, top_k: 3 })
   })
 
+  it("takes a response for stopped that ends with a stop token in its last place, which SGLang calls its length", async () => {
+    const sampling = samplingOptions({ maxNewTokens: 2, stopIds: [5] })
+    const answer = choice({ finish_reason: "length", stop_reason: undefined, matched_stop: null })
+    const { group } = await one([ok(answer)], { sampling })
+    expect(group!.responses[0]).toMatchObject({ finishReason: "stop", stop: { kind: "id", id: 5 } })
+    const { group: cut } = await one([ok(choice({ ...answer, token_ids: [7, 8] }))], { sampling })
+    expect(cut!.responses[0]).toMatchObject({ finishReason: "length", stop: undefined })
+  })
+
   it("takes no version from what is none", async () => {
     for (const weight_version of ["", "default", "1e3", true, [4]]) {
       const answer = { body: { choices: [choice()], metadata: { weight_version } } }
