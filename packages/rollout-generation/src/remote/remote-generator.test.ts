@@ -172,6 +172,13 @@ describe("remoteGenerator", () => {
     const { baseUrl } = await serve([], { data: [{ id: "a" }, { id: "b", max_model_len: 32 }] })
     await expect(generatorOf({ baseUrl })).rejects.toThrow(/does not say the contextTokens of a/)
     await expect(generatorOf({ baseUrl, model: "b" })).rejects.toThrow(/does not say the vocabulary of b/)
+    const odd = await serve([], { data: [{ id: "a", max_model_len: -1, vocabulary: 100 }] })
+    await expect(generatorOf(odd)).rejects.toThrow(
+      /no list of models: Expected a value greater than 0[^]+max_model_len/
+    )
+    await expect(generatorOf({ ...odd, maxConcurrency: 0 })).rejects.toThrow(
+      /maxConcurrency is 0: nothing would ever be/
+    )
     await expect(generatorOf({ baseUrl, model: "c" })).rejects.toThrow(/has no model c; it lists: a, b/)
     expect((await generatorOf({ baseUrl: `${baseUrl}/`, model: "b", vocabulary: 9 })).limits).toEqual({
       contextTokens: 32,

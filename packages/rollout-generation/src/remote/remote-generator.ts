@@ -40,10 +40,15 @@ export const preparedGenerator = (
 ): Effect.Effect<GeneratorShape, GeneratorFailed, HttpClient.HttpClient> =>
   Effect.gen(function* () {
     const client = yield* HttpClient.HttpClient
+    const { maxConcurrency = 64 } = options
+    if (!(maxConcurrency >= 1)) {
+      const reason = `maxConcurrency is ${maxConcurrency}: nothing would ever be sent to ${options.baseUrl}`
+      return yield* new GeneratorFailed({ reason, finished: [] })
+    }
     const life = generatorLife(client, options)
     const send = sender(client, options, life)
     const { id, limits, logProbs } = yield* describeModel(send, options)
-    const permits = Semaphore.makeUnsafe(options.maxConcurrency ?? 64)
+    const permits = Semaphore.makeUnsafe(maxConcurrency)
     const known = { ...options, ...limits, logProbs }
     const context: Context = { options: known, prepared, send, life, model: id, permits, counter: loadCounter() }
     return {

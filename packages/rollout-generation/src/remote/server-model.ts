@@ -5,11 +5,12 @@ import { type RemoteOptions, UNKNOWN_VERSION } from "./options.ts"
 import { jsonOf, persistently, type Send } from "./send.ts"
 import { soon } from "./soon.ts"
 
+const Count = Schema.Int.check(Schema.isGreaterThan(0))
 const Model = Schema.Struct({
   id: Schema.String,
   owned_by: Schema.optionalKey(Schema.NullOr(Schema.String)),
-  max_model_len: Schema.optionalKey(Schema.NullOr(Schema.Int)),
-  vocabulary: Schema.optionalKey(Schema.NullOr(Schema.Int)),
+  max_model_len: Schema.optionalKey(Schema.NullOr(Count)),
+  vocabulary: Schema.optionalKey(Schema.NullOr(Count)),
   policy_version: Schema.optionalKey(Schema.NullOr(Schema.Int))
 })
 const Models = Schema.Struct({ data: Schema.Array(Model) })
