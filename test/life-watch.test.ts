@@ -86,6 +86,15 @@ describe("a server that is waited for", () => {
     expect(await ask("/late")).toBe(SILENT)
   })
 
+  it("keeps nobody waiting for its /health, which may never answer, after its first answer", async () => {
+    const url = await otherServer(({ url: path }, response) => void (path === "/health" || response.end("{}")))
+    const ask = await watching({ url, trustsHealth: true })
+    expect(await ask("/first")).toBe("answered")
+    const since = performance.now()
+    for (let i = 0; i < 5; i++) expect(await ask("/next")).toBe("answered")
+    expect(performance.now() - since).toBeLessThan(250)
+  })
+
   it.each([
     ["/health, where it is another's that answers it while it computes", true, true, SILENT],
     ["its deadline alone, where nothing is known of it", false, true, "answered"],

@@ -41,6 +41,7 @@ export const lifeWatch = (client: HttpClient.HttpClient, options: LifeWatchOptio
   const patience = (silence * 1000) / 2
   let [place, port] = [undefined as string | undefined, undefined as string | undefined]
   let healthAsked = false
+  let answers = 0
   let waiting = 0
   let dead = Deferred.makeUnsafe<never, Unanswered>()
   let watching: Fiber.Fiber<void> | undefined
@@ -93,7 +94,7 @@ export const lifeWatch = (client: HttpClient.HttpClient, options: LifeWatchOptio
       ),
     note: ({ [PULSE_HEADER]: named }) => {
       // its first answer shows that it can be reached: whoever falls silent now was alive
-      if (named === undefined) return askHealth
+      if (named === undefined) return answers++ === 0 ? askHealth : Effect.void
       if (named === port || !/^\d{1,5}$/.test(named)) return Effect.void
       port = named
       return Effect.asVoid(settle(`http://${new URL(url).hostname}:${named}/`))
