@@ -64,26 +64,34 @@ export interface StreamReader {
   readonly whole: () => boolean
 }
 
+/** What has come of a response; appended to in place, as a long one comes in as many parts as it has tokens. */
+interface Received {
+  readonly parts: Array<Gathered>
+  tokens: number
+}
+
 export const streamReader = (request: GenerationRequest, options: KnownServer): StreamReader => {
   const { samples = 1 } = request
-  const parts = new Map<number, Array<Gathered>>()
+  const received = new Map<number, Received>()
   const known = knownLogProbs(request, options)
   const done = new Set<number>()
   let promptSeen = false
   const readChoice = (choice: Choice, version: number | undefined): ReadonlyArray<GenerationEvent> => {
     if (choice.index < 0 || choice.index >= samples) throw new AnswerUnusable(`it streams a response ${choice.index}`)
-    const before = parts.get(choice.index) ?? []
-    const part = gatherPart(withinRoom(choice, request, options), request, known, before.length === 0, version)
+    const own = received.get(choice.index) ?? { parts: [], tokens: 0 }
+    const part = gatherPart(withinRoom(choice, request, options), request, known, own.parts.length === 0, version)
     if (done.has(choice.index)) throw new AnswerUnusable(`it goes on with response ${choice.index} after its end`)
-    check(part, count(before), request, options)
+    check(part, own.tokens, request, options)
     const events: Array<GenerationEvent> = []
     if (part.prompt !== undefined && !promptSeen) events.push({ _tag: "Prompt", prompt: part.prompt })
     promptSeen ||= part.prompt !== undefined
-    events.push(...tokenEvents(choice.index, part, before))
-    parts.set(choice.index, [...before, part])
+    events.push(...tokenEvents(choice.index, part, own.tokens))
+    received.set(choice.index, own)
+    own.parts.push(part)
+    own.tokens += part.ids.length
     if (choice.finish_reason === undefined || choice.finish_reason === null) return events
     done.add(choice.index)
-    const response = finish(choice, joined(parts.get(choice.index)!), request, options)
+    const response = finish(choice, joined(own.parts), request, options)
     return [...events, { _tag: "Finished", response }]
   }
   return {
@@ -108,9 +116,9 @@ const gatherPart = (
   return gather(opening, request, known, echoed, version)
 }
 
-const tokenEvents = (sample: number, part: Gathered, before: ReadonlyArray<Gathered>): ReadonlyArray<TokenEvent> => {
-  const start = count(before)
-  return part.ids.map((id, t) => ({
+/** @param start tokens of the response that came before */
+const tokenEvents = (sample: number, part: Gathered, start: number): ReadonlyArray<TokenEvent> =>
+  part.ids.map((id, t) => ({
     _tag: "Token",
     sample,
     index: start + t,
@@ -120,9 +128,6 @@ const tokenEvents = (sample: number, part: Gathered, before: ReadonlyArray<Gathe
     policyVersion: part.policyVersions[t]!,
     topLogProbs: part.top[t]!
   }))
-}
-
-const count = (parts: ReadonlyArray<Gathered>): number => parts.reduce((total, { ids }) => total + ids.length, 0)
 
 /** Tokens that cannot be what was asked for. @param before tokens of the same response that came earlier */
 const check = (
