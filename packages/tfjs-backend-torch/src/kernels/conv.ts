@@ -15,15 +15,24 @@ const [convolution, permute, reshape, pad] = [
   aten("constant_pad_nd")
 ]
 const [narrow, contiguous, newZeros] = [aten("narrow"), aten("contiguous"), aten("new_zeros")]
+const [select, unsqueeze] = [aten("select.int"), aten("unsqueeze")]
 const convolutionBackward = atenAll("convolution_backward")
+
+/**
+ * Moves `axis` to 1 where it is of length 1. Permuted, such an axis leaves open which layout is meant, and oneDNN (torch
+ * 2.13) gives wrong numbers for the windows of one column that it takes for channels-last.
+ */
+const single = (x: Handle, axis: number): Handle => unsqueeze(select(x, axis, 0), 1)
 
 /** One layout of images and filters, between tfjs's and ATen's. */
 interface Layout {
   readonly window: Window
   readonly groups: number
+  readonly inChannels: number
+  readonly outChannels: number
   /** Windows along each spatial axis. */
   readonly outputs: ReadonlyArray<number>
-  readonly image: (x: Handle) => Handle
+  readonly image: (x: Handle, channels: number) => Handle
   readonly imageBack: (x: Handle) => Handle
   readonly filter: (x: Handle) => Handle
   readonly filterBack: (x: Handle) => Handle
@@ -32,9 +41,11 @@ interface Layout {
 const dense2d = (info: backend_util.Conv2DInfo): Layout => ({
   window: window2d(info),
   groups: 1,
+  inChannels: info.inChannels,
+  outChannels: info.outChannels,
   outputs: [info.outHeight, info.outWidth],
   ...imageViews2d(info.dataFormat),
-  filter: (x) => permute(x, [3, 2, 0, 1]),
+  filter: (x) => (info.inChannels === 1 ? single(permute(x, [3, 2, 0, 1]), 1) : permute(x, [3, 2, 0, 1])),
   filterBack: (x) => permute(x, [2, 3, 1, 0])
 })
 
@@ -44,31 +55,40 @@ const depthwise2d = (info: backend_util.Conv2DInfo): Layout => {
   return {
     window: window2d(info),
     groups: inChannels,
+    inChannels,
+    outChannels,
     outputs: [info.outHeight, info.outWidth],
     ...imageViews2d(info.dataFormat),
-    filter: (x) => reshape(permute(x, [2, 3, 0, 1]), [outChannels, 1, filterHeight, filterWidth]),
+    filter: (x) => single(reshape(permute(x, [2, 3, 0, 1]), [outChannels, 1, filterHeight, filterWidth]), 1),
     filterBack: (x) => permute(reshape(x, [inChannels, multiplier, filterHeight, filterWidth]), [2, 3, 0, 1])
   }
 }
 
 const imageViews2d = (format: string) => ({
-  image: (x: Handle) => (format === "channelsLast" ? permute(x, [0, 3, 1, 2]) : x),
+  image: (x: Handle, channels: number) => {
+    if (channels === 1) return single(x, format === "channelsLast" ? 3 : 1)
+    return format === "channelsLast" ? permute(x, [0, 3, 1, 2]) : x
+  },
   imageBack: (x: Handle) => (format === "channelsLast" ? permute(x, [0, 2, 3, 1]) : x)
 })
 
 const dense3d = (info: backend_util.Conv3DInfo): Layout => ({
   window: window3d(info),
   groups: 1,
+  inChannels: info.inChannels,
+  outChannels: info.outChannels,
   outputs: [info.outDepth, info.outHeight, info.outWidth],
-  image: (x) => permute(x, [0, 4, 1, 2, 3]),
+  image: (x, channels) => (channels === 1 ? single(x, 4) : permute(x, [0, 4, 1, 2, 3])),
   imageBack: (x) => permute(x, [0, 2, 3, 4, 1]),
-  filter: (x) => permute(x, [4, 3, 0, 1, 2]),
+  filter: (x) => (info.inChannels === 1 ? single(permute(x, [4, 3, 0, 1, 2]), 1) : permute(x, [4, 3, 0, 1, 2])),
   filterBack: (x) => permute(x, [2, 3, 4, 1, 0])
 })
 
-const forward = (x: Handle, filter: Handle, { image, filter: filterView, groups, window }: Layout): Handle => {
+const forward = (x: Handle, filter: Handle, layout: Layout): Handle => {
+  const { filter: filterView, groups, inChannels, window } = layout
   const { dilations, paddings, strides } = window
-  const padded = paddings.every((padding) => padding === 0) ? image(x) : pad(image(x), paddings, 0)
+  const image = layout.image(x, inChannels)
+  const padded = paddings.every((padding) => padding === 0) ? image : pad(image, paddings, 0)
   const none = strides.map(() => 0)
   return convolution(padded, filterView(filter), null, strides, none, dilations, false, none, groups)
 }
@@ -76,10 +96,13 @@ const forward = (x: Handle, filter: Handle, { image, filter: filterView, groups,
 /** Gradients of the input and of the filter, in ATen's layout; only the one asked for. */
 const backward = (dy: Handle, x: Handle, filter: Handle, layout: Layout, mask: [boolean, boolean]): Handle => {
   const { dilations, paddings, strides } = layout.window
-  const padded = pad(layout.image(x), paddings, 0)
+  const padded = pad(layout.image(x, layout.inChannels), paddings, 0)
   const none = strides.map(() => 0)
   // More slopes than windows are left out, as tfjs does for transposed convolutions.
-  const slopes = layout.outputs.reduce((value, length, i) => narrow(value, i + 2, 0, length), layout.image(dy))
+  const slopes = layout.outputs.reduce(
+    (value, length, i) => narrow(value, i + 2, 0, length),
+    layout.image(dy, layout.outChannels)
+  )
   const operands = [slopes, padded, contiguous(layout.filter(filter))]
   const geometry = [null, strides, none, dilations, false, none, layout.groups]
   const gradients = convolutionBackward(...operands, ...geometry, [...mask, false])
