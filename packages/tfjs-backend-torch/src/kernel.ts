@@ -8,14 +8,17 @@ import {
   util
 } from "@tensorflow/tfjs-core"
 import type { Handle } from "./addon.ts"
-import { inScope, temporary } from "./aten.ts"
+import { aten, inScope, temporary } from "./aten.ts"
 import type { TorchBackend } from "./backend.ts"
 import { hasHostKernel, runOnHost } from "./host-kernels.ts"
-import { StringsStayOnHost } from "./scalar-type.ts"
+import { typeOf } from "./handle-facts.ts"
+import { FLOAT32, StringsStayOnHost } from "./scalar-type.ts"
 
 export const BACKEND = "torch"
 
 type Inputs = Record<string, TensorInfo>
+
+const to = aten("to.dtype")
 
 /** What a kernel sees: handles of its inputs, and a way to return outputs. Temporaries are freed when it ends. */
 export class KernelScope {
@@ -30,7 +33,13 @@ export class KernelScope {
     return this.backend.handle(tensor)
   }
 
-  /** The same, where the operator also takes a single number that is still on the host. */
+  /** The same, in float32 where its numbers are stored narrower: for operators that take no mixture of both. */
+  wide(tensor: TensorInfo): Handle {
+    const handle = this.of(tensor)
+    return tensor.dtype === "float32" && typeOf(handle) !== FLOAT32 ? to(handle, FLOAT32) : handle
+  }
+
+  /** The input's handle, where the operator also takes a single number that is still on the host. */
   operand(tensor: TensorInfo): Handle {
     return this.backend.handleOrNumber(tensor)
   }

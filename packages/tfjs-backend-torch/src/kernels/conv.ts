@@ -160,7 +160,7 @@ const conv2d =
   (depthwise: boolean): Kernel =>
   ({ filter, x }: ConvInputs, attrs: Conv2DAttributes, scope) => {
     const layout = layout2d(attrs, x.shape, filter.shape, depthwise)
-    return scope.out(layout.imageBack(forward(scope.of(x), scope.of(filter), layout)), x.dtype, layout.shape)
+    return scope.out(layout.imageBack(forward(scope.wide(x), scope.wide(filter), layout)), x.dtype, layout.shape)
   }
 
 /** With NCHW images a bias or a slope of rank 1 belongs to the channels, which are not the last axis there. */
@@ -171,7 +171,7 @@ const perChannel = (
 ): Handle | undefined => {
   if (tensor == null) return undefined
   const spread = format === "NCHW" && tensor.shape.length === 1
-  return spread ? reshape(scope.of(tensor), [tensor.shape[0]!, 1, 1]) : scope.of(tensor)
+  return spread ? reshape(scope.wide(tensor), [tensor.shape[0]!, 1, 1]) : scope.wide(tensor)
 }
 
 const fusedConv2d =
@@ -179,7 +179,7 @@ const fusedConv2d =
   (inputs: ConvInputs, attrs: Conv2DAttributes & Ending, scope) => {
     const { filter, x } = inputs
     const layout = layout2d(attrs, x.shape, filter.shape, depthwise)
-    const result = layout.imageBack(forward(scope.of(x), scope.of(filter), layout))
+    const result = layout.imageBack(forward(scope.wide(x), scope.wide(filter), layout))
     const bias = perChannel(inputs.bias, attrs.dataFormat, scope)
     const slopes = perChannel(inputs.preluActivationWeights, attrs.dataFormat, scope)
     return scope.out(withEnding(result, bias, slopes, attrs), x.dtype, layout.shape)
@@ -191,18 +191,18 @@ const conv2dInputGradient =
   (depthwise: boolean): Kernel =>
   ({ dy, filter }: Record<"dy" | "filter", TensorInfo>, attrs: Conv2DAttributes, scope) => {
     const layout = layout2d(attrs, attrs.inputShape!, filter.shape, depthwise)
-    const slope = scope.of(dy)
+    const slope = scope.wide(dy)
     const x = empty(attrs.inputShape!, slope)
-    return scope.out(backward(slope, x, scope.of(filter), layout, [true, false]), dy.dtype, attrs.inputShape!)
+    return scope.out(backward(slope, x, scope.wide(filter), layout, [true, false]), dy.dtype, attrs.inputShape!)
   }
 
 const conv2dFilterGradient =
   (depthwise: boolean): Kernel =>
   ({ dy, x }: Record<"dy" | "x", TensorInfo>, attrs: Conv2DAttributes, scope) => {
     const layout = layout2d(attrs, x.shape, attrs.filterShape!, depthwise)
-    const slope = scope.of(dy)
+    const slope = scope.wide(dy)
     const filter = empty(attrs.filterShape!, slope)
-    return scope.out(backward(slope, scope.of(x), filter, layout, [false, true]), dy.dtype, attrs.filterShape!)
+    return scope.out(backward(slope, scope.wide(x), filter, layout, [false, true]), dy.dtype, attrs.filterShape!)
   }
 
 interface Conv3DAttributes {
@@ -224,7 +224,7 @@ const layout3d = (
 
 const conv3d: Kernel = ({ filter, x }: ConvInputs, attrs: Conv3DAttributes, scope) => {
   const layout = layout3d(attrs, x.shape, filter.shape)
-  return scope.out(layout.imageBack(forward(scope.of(x), scope.of(filter), layout)), x.dtype, layout.shape)
+  return scope.out(layout.imageBack(forward(scope.wide(x), scope.wide(filter), layout)), x.dtype, layout.shape)
 }
 
 const conv3dInputGradient: Kernel = (
@@ -232,17 +232,17 @@ const conv3dInputGradient: Kernel = (
   attrs: Conv3DAttributes,
   scope
 ) => {
-  const slope = scope.of(dy)
+  const slope = scope.wide(dy)
   const layout = layout3d(attrs, attrs.inputShape!, filter.shape)
   const x = empty(attrs.inputShape!, slope)
-  return scope.out(backward(slope, x, scope.of(filter), layout, [true, false]), dy.dtype, attrs.inputShape!)
+  return scope.out(backward(slope, x, scope.wide(filter), layout, [true, false]), dy.dtype, attrs.inputShape!)
 }
 
 const conv3dFilterGradient: Kernel = ({ dy, x }: Record<"dy" | "x", TensorInfo>, attrs: Conv3DAttributes, scope) => {
-  const slope = scope.of(dy)
+  const slope = scope.wide(dy)
   const layout = layout3d(attrs, x.shape, attrs.filterShape!)
   const filter = empty(attrs.filterShape!, slope)
-  return scope.out(backward(slope, scope.of(x), filter, layout, [false, true]), dy.dtype, attrs.filterShape!)
+  return scope.out(backward(slope, scope.wide(x), filter, layout, [false, true]), dy.dtype, attrs.filterShape!)
 }
 
 export const convKernels: Kernels = {

@@ -140,7 +140,7 @@ const scatter = (
   const { numUpdates, outputSize, sliceRank, sliceSize, strides } = info
   if (outputSize === 0) return scope.out(emptyOf(shape, updates.dtype, scope), updates.dtype, shape)
   const places = flatIndex(indices, strides.slice(0, sliceRank), outputSize / sliceSize, scope)
-  const values = reshape(expand(scope.of(updates), updateShape(updates, numUpdates, sliceSize)), [
+  const values = reshape(expand(scope.wide(updates), updateShape(updates, numUpdates, sliceSize)), [
     numUpdates,
     sliceSize
   ])
@@ -166,7 +166,7 @@ const tensorScatterUpdate: Kernel = (
   _,
   scope
 ) => {
-  const start = (...sizes: [number, number]) => reshape(scope.of(tensor), sizes)
+  const start = (...sizes: [number, number]) => reshape(scope.wide(tensor), sizes)
   return scatter({ indices, updates, shape: [...tensor.shape] }, indexCopy, start, scope)
 }
 

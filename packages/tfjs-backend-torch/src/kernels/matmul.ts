@@ -81,7 +81,7 @@ const einsum: Kernel = (inputs: Record<string, TensorInfo>, { equation }: { read
   backend_util.checkEinsumDimSizes(allDims.length, idDims, tensors as never)
   backend_util.getEinsumComputePath(summedDims, idDims)
   const exact = tensors[0]!.dtype !== "float32"
-  const handles = tensors.map((tensor) => (exact ? to(scope.of(tensor), FLOAT64) : scope.of(tensor)))
+  const handles = tensors.map((tensor) => (exact ? to(scope.of(tensor), FLOAT64) : scope.wide(tensor)))
   return scope.out(einsumOf(equation, handles), tensors[0]!.dtype)
 }
 

@@ -103,8 +103,8 @@ const maxPoolGradient =
   ({ dy, input }: Record<"dy" | "input", TensorInfo>, attrs: PoolAttributes, scope) => {
     const pooling = make(input.shape, attrs)
     const { dimensions, window } = pooling
-    const { padded, places } = maxima(scope.of(input), pooling)
-    const slopes = permute(scope.of(dy), dimensions.toFirst)
+    const { padded, places } = maxima(scope.wide(input), pooling)
+    const slopes = permute(scope.wide(dy), dimensions.toFirst)
     const geometry = [window.sizes, window.strides, zeros(window), window.dilations, false]
     const gradient = dimensions.maxBackward(slopes, padded, ...geometry, places)
     return scope.out(withoutPadding(gradient, pooling), dy.dtype, input.shape)
@@ -141,9 +141,9 @@ const averagePoolGradient =
   ({ dy, input }: Record<"dy" | "input", TensorInfo>, attrs: PoolAttributes, scope) => {
     const pooling = make(input.shape, attrs)
     const { dimensions, window } = pooling
-    const image = pad(permute(scope.of(input), dimensions.toFirst), window.paddings, 0)
+    const image = pad(permute(scope.wide(input), dimensions.toFirst), window.paddings, 0)
     const geometry = [window.sizes, window.strides, zeros(window), false, true, sizeOf(window.sizes)]
-    const gradient = dimensions.averageBackward(permute(scope.of(dy), dimensions.toFirst), image, ...geometry)
+    const gradient = dimensions.averageBackward(permute(scope.wide(dy), dimensions.toFirst), image, ...geometry)
     return scope.out(withoutPadding(gradient, pooling), dy.dtype, input.shape)
   }
 
