@@ -25,6 +25,11 @@ export interface WeightsReceiver {
   readonly take: (stamp: WeightsStamp, part: ReadonlyMap<string, StagedTensor>) => Effect.Effect<number>
 }
 
+const isSame = (a: WeightsStamp, b: WeightsStamp): boolean => a.version === b.version && a.run === b.run
+
+const isSameSet = (a: ReadonlySet<string>, b: ReadonlySet<string>): boolean =>
+  a.size === b.size && [...a].every((name) => b.has(name))
+
 /** @param model whose variables are set: all of its weights, or an adapter's */
 export const weightsReceiver = (
   model: CausalLM,
@@ -34,6 +39,7 @@ export const weightsReceiver = (
   const shapes = shapesOf(variables)
   let current: WeightsStamp | undefined
   let staged: { readonly stamp: WeightsStamp; readonly tensors: Map<string, StagedTensor> } | undefined
+  let completing: { readonly stamp: WeightsStamp; readonly names: ReadonlySet<string> } | undefined
   const setAll = ({ stamp, tensors }: NonNullable<typeof staged>) =>
     Effect.gen(function* () {
       for (const [name, variable] of variables) {
@@ -55,14 +61,20 @@ export const weightsReceiver = (
     })),
     take: (stamp, part) =>
       Effect.suspend(() => {
-        if (staged?.stamp.version !== stamp.version || staged.stamp.run !== stamp.run) {
-          staged = { stamp, tensors: new Map() }
+        const names = new Set(part.keys())
+        if (completing !== undefined && isSame(completing.stamp, stamp) && isSameSet(completing.names, names)) {
+          // behind the setting of them, which may be under way
+          return Effect.as(betweenSteps(Effect.void), 0)
         }
+        completing = undefined
+        if (staged === undefined || !isSame(staged.stamp, stamp)) staged = { stamp, tensors: new Map() }
         for (const [name, tensor] of part) staged.tensors.set(name, tensor)
         const missing = variables.size - staged.tensors.size
         if (missing > 0) return Effect.succeed(missing)
         const whole = staged
         staged = undefined
+        // whole weights in one part may be others under the same stamp
+        completing = names.size < variables.size ? { stamp, names } : undefined
         return Effect.as(betweenSteps(setAll(whole)), 0)
       })
   }
