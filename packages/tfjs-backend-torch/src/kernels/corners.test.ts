@@ -21,6 +21,10 @@ describe.skipIf(addonPath() === undefined)("kernels of the torch backend", () =>
       expect(values(tf.pad(tf.tensor1d([1]), [[1, 0]], -1e300))).toEqual([-Infinity, 1])
       const large = tf.tensor1d([2 ** 24 + 1, -7], "int32")
       expect(values(tf.clipByValue(large, 0, Number.MAX_VALUE))).toEqual([2 ** 24 + 1, 0])
+      // of whole numbers, those that float32 has not
+      expect(values(tf.clipByValue(large, -9, 2 ** 24 - 1))).toEqual([2 ** 24 - 1, -7])
+      expect(values(tf.clipByValue(large, 2 ** 25 + 1, 2 ** 26))).toEqual([2 ** 25 + 1, 2 ** 25 + 1])
+      expect(values(tf.pad(large, [[1, 0]], 2 ** 31 - 1))).toEqual([2 ** 31 - 1, 2 ** 24 + 1, -7])
     })
   })
 

@@ -67,12 +67,10 @@ const padV2: Kernel = (
   { x }: One,
   { constantValue, paddings }: { readonly constantValue: number; readonly paddings: Paddings },
   scope
-) =>
-  scope.out(
-    pad(scope.of(x), flatPaddings(paddings), Math.fround(constantValue)),
-    x.dtype,
-    paddedShape(x.shape, paddings)
-  )
+) => {
+  const value = x.dtype === "float32" ? Math.fround(constantValue) : constantValue
+  return scope.out(pad(scope.of(x), flatPaddings(paddings), value), x.dtype, paddedShape(x.shape, paddings))
+}
 
 /** Index of the element that stands at each place of a mirrored axis; `edge` is 1 where the border is not repeated. */
 const mirrored = (length: number, [before, after]: readonly [number, number], edge: number): BigInt64Array =>

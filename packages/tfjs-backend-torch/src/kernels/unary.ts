@@ -47,10 +47,13 @@ const clipByValue: Kernel = (
   { clipValueMax, clipValueMin }: { readonly clipValueMax: number; readonly clipValueMin: number },
   scope
 ) => {
+  const limits = [clipValueMin, clipValueMax]
   // Programs clip to Number.MAX_VALUE, which ATen refuses as a float32; there it is infinite.
-  const limits = [clipValueMin, clipValueMax].map((limit) => Math.fround(limit))
-  const value = x.dtype === "float32" ? scope.of(x) : to(scope.of(x), FLOAT64)
-  return scope.out(clamp(value, ...limits), x.dtype, x.shape)
+  const clipped =
+    x.dtype === "float32"
+      ? clamp(scope.of(x), ...limits.map((limit) => Math.fround(limit)))
+      : clamp(to(scope.of(x), FLOAT64), ...limits)
+  return scope.out(clipped, x.dtype, x.shape)
 }
 
 const leaky: Kernel = ({ x }: Unary, { alpha }: { readonly alpha: number }, scope) =>
