@@ -76,6 +76,7 @@ export const weightsReceiver = (
         // whole weights in one part may be others under the same stamp
         completing = names.size < variables.size ? { stamp, names } : undefined
         return Effect.as(betweenSteps(setAll(whole)), 0)
-      })
+        // who has gone meanwhile asks again, and is told that they are set
+      }).pipe(Effect.uninterruptible)
   }
 }

@@ -4,7 +4,7 @@ import { tinyModel, tinyTable } from "@plumbline/models/testing"
 import { engineGenerators, type GeneratorShape, remotePolicyGenerator } from "@plumbline/rollout-generation"
 import { prompt, request } from "@plumbline/rollout-generation/testing"
 import { ModelRuntime } from "@plumbline/runtime"
-import { Effect, Exit, Schema, Scope } from "effect"
+import { Deferred, Effect, Exit, Fiber, Schema, Scope } from "effect"
 import { FetchHttpClient } from "effect/http"
 import { afterAll, beforeAll, describe, expect, it } from "vitest"
 import { openaiRoutes } from "../openai/routes.ts"
@@ -96,6 +96,26 @@ describe("weights that are sent to a server", () => {
     expect([await digest(served), served.version.current()]).toEqual([await digest(third), 2])
     other.dispose()
     third.dispose()
+  })
+
+  it("are set where the sender goes while they wait for a step to end", async () => {
+    const [model, other] = [tinyModel(7, { trainable: true }), tinyModel(8, { trainable: true })]
+    const parts = entriesOf(other).map(({ name, values }) => new Map([[name, { values: () => values }]]))
+    const stamp = { version: 3, run: "a" }
+    const sent = Effect.gen(function* () {
+      const step = yield* Deferred.make<void>()
+      const betweenSteps = <A, E, R>(work: Effect.Effect<A, E, R>) => Effect.andThen(Deferred.await(step), work)
+      const { take } = weightsReceiver(model, { betweenSteps })
+      for (const part of parts.slice(0, -1)) yield* take(stamp, part)
+      const last = yield* Effect.forkChild(take(stamp, parts.at(-1)!), { startImmediately: true })
+      const gone = yield* Effect.forkChild(Fiber.interrupt(last), { startImmediately: true })
+      yield* Deferred.succeed(step, undefined)
+      yield* Fiber.join(gone)
+      return yield* take(stamp, parts.at(-1)!)
+    })
+    expect(await run(sent)).toBe(0)
+    expect([await digest(model), model.version.current()]).toEqual([await digest(other), 3])
+    for (const each of [model, other]) each.dispose()
   })
 
   it("are refused with the reason where the model has no place for them, and nothing of them is kept", async () => {
