@@ -1,16 +1,10 @@
 import type { GeneratorLoad } from "@plumbline/rollout-generation"
 import { Metric } from "effect"
-import { SECONDS } from "../shell/metrics.ts"
+import { SECONDS, totalMetric } from "../shell/metrics.ts"
 
 export const openaiMetrics = {
-  promptTokens: Metric.counter("plumbline_prompt_tokens_total", {
-    description: "tokens of prompts that were answered",
-    incremental: true
-  }),
-  generatedTokens: Metric.counter("plumbline_generation_tokens_total", {
-    description: "tokens of responses that were sent",
-    incremental: true
-  }),
+  promptTokens: totalMetric("plumbline_prompt_tokens_total", "tokens of prompts that were answered"),
+  generatedTokens: totalMetric("plumbline_generation_tokens_total", "tokens of responses that were sent"),
   firstToken: Metric.histogram("plumbline_time_to_first_token_seconds", {
     description: "from the start of a streamed request to its first token, waiting included",
     boundaries: SECONDS
@@ -21,18 +15,12 @@ type LoadTotal = "acceptedTokens" | "cachedTokens" | "draftedTokens"
 
 /** What the generator has done. */
 export const loadTotals: Readonly<Record<LoadTotal, Metric.Counter<number>>> = {
-  cachedTokens: Metric.counter("plumbline_prompt_tokens_cached_total", {
-    description: "tokens of prompts that the pages of earlier requests had, so that nobody computed them again",
-    incremental: true
-  }),
-  draftedTokens: Metric.counter("plumbline_draft_tokens_total", {
-    description: "tokens that speculative decoding drafted",
-    incremental: true
-  }),
-  acceptedTokens: Metric.counter("plumbline_draft_tokens_accepted_total", {
-    description: "drafted tokens that were drawn in fact",
-    incremental: true
-  })
+  cachedTokens: totalMetric(
+    "plumbline_prompt_tokens_cached_total",
+    "tokens of prompts that the pages of earlier requests had, so that nobody computed them again"
+  ),
+  draftedTokens: totalMetric("plumbline_draft_tokens_total", "tokens that speculative decoding drafted"),
+  acceptedTokens: totalMetric("plumbline_draft_tokens_accepted_total", "drafted tokens that were drawn in fact")
 }
 
 /** Gauges of what the generator is doing. */

@@ -8,7 +8,7 @@ import type { Admission } from "../shell/admission.ts"
 import { jsonBody } from "../shell/json-body.ts"
 import { lazyMap } from "../shell/json-texts.ts"
 import type { Limits } from "../shell/limits.ts"
-import type { MetricsPage } from "../shell/metrics.ts"
+import { type MetricsPage, totalMetric } from "../shell/metrics.ts"
 import { jsonAnswer } from "../shell/pieces.ts"
 import { RequestRefused } from "../shell/request-refused.ts"
 import type { Route } from "../shell/route.ts"
@@ -119,10 +119,7 @@ const description = ({ created, id, model }: ServedReward) => ({
 const listModels = (served: ServedReward) =>
   HttpServerResponse.jsonUnsafe({ object: "list", data: [description(served)] })
 
-const scoredTokens = Metric.counter("plumbline_scored_tokens_total", {
-  description: "tokens of rows that were scored",
-  incremental: true
-})
+const scoredTokens = totalMetric("plumbline_scored_tokens_total", "tokens of rows that were scored")
 
 const rowsWaiting = Metric.gauge("plumbline_scorer_rows_waiting", { description: "rows that wait for their batch" })
 

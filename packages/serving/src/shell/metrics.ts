@@ -37,11 +37,15 @@ export const metricsPage = (): MetricsPage => {
 /** Upper bounds in seconds, for anything from an error to a long generation. */
 export const SECONDS = [0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30, 60, 120, 300, 600]
 
+/** A count that only grows. */
+export const totalMetric = (name: string, description: string): Metric.Counter<number> =>
+  Metric.counter(name, { description, incremental: true })
+
 export const shellMetrics = {
-  requests: Metric.counter("plumbline_http_requests_total", {
-    description: "answered requests, by route and status; 499 = the client left first",
-    incremental: true
-  }),
+  requests: totalMetric(
+    "plumbline_http_requests_total",
+    "answered requests, by route and status; 499 = the client left first"
+  ),
   seconds: Metric.histogram("plumbline_http_request_duration_seconds", {
     description: "from the first byte of a request to the last one of its answer",
     boundaries: SECONDS
