@@ -22,7 +22,9 @@ export const replacedWeights = (
     grouped: plainExperts(base, replaced.keys()),
     tensor,
     linear: (x, name) => (isTouched(name) ? linear(x, ...layer(name)) : base.linear(x, name)),
-    linears: (x, names) => (names.some(isTouched) ? linears(x, names.map(layer)) : base.linears(x, names))
+    linears: (x, names) => (names.some(isTouched) ? linears(x, names.map(layer)) : base.linears(x, names)),
+    gatedMlp: (x, names, activation) =>
+      Object.values(names).some(isTouched) ? undefined : base.gatedMlp?.(x, names, activation)
   }
 }
 
@@ -62,6 +64,8 @@ export const adaptedWeights = (base: Weights, adapted: AdaptedLayers, dropout: D
     },
     linear: (x, name) => (layers.has(name) ? many(x, [name])[0]! : base.linear(x, name)),
     linears: many,
+    gatedMlp: (x, names, activation) =>
+      Object.values(names).some((name) => layers.has(name)) ? undefined : base.gatedMlp?.(x, names, activation),
     forTokens: dropout && ((tokens) => adaptedWeights(base, adapted, dropout.at(tokens)))
   }
 }

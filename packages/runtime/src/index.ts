@@ -44,6 +44,7 @@ export {
   routesOnDevice,
   sharesOfAll
 } from "./ops/expert-rows.ts"
+export { fusesGatedMlp, gatedMlp, type GatedMlpWeights } from "./ops/gated-mlp.ts"
 export { groupedLinears, type RowGroups, splitRows } from "./ops/grouped-linears.ts"
 export { linear, linears } from "./ops/linear.ts"
 export { logCollision } from "./ops/log-collision.ts"

@@ -6,6 +6,8 @@ type Inputs = Readonly<Record<string, Tensor>>
 export interface TapeRule {
   /** Whether a gradient that is asked for reads the values of a saved input. @param asked inputs by name */
   readonly reads: (saved: string, asked: ReadonlySet<string>) => boolean
+  /** The same of a saved output, by its place; all are read when absent. */
+  readonly readsOutput?: (output: number, asked: ReadonlySet<string>) => boolean
   /** Whether the gradient function is told which gradients are asked for, by an attribute `asked`; see `isAsked`. */
   readonly isTold?: boolean
 }
@@ -198,7 +200,7 @@ export const forEachSaved = (
     visit(inputs[name]!, rule === undefined || rule.reads(name, asked))
   }
   for (let i = 0; i < outputsToSave.length; i++) {
-    if (outputsToSave[i] === true && outputs[i] !== undefined) visit(outputs[i]!, true)
+    if (outputsToSave[i] === true && outputs[i] !== undefined) visit(outputs[i]!, rule?.readsOutput?.(i, asked) ?? true)
   }
 }
 

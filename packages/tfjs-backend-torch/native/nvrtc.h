@@ -6,6 +6,7 @@
 #include <dlfcn.h>
 #include <napi.h>
 
+#include <algorithm>
 #include <array>
 #include <cstring>
 #include <filesystem>
@@ -16,6 +17,7 @@
 #include "cuda.h"
 #include "handle.h"
 #include "recording.h"
+#include "tiles.h"
 
 namespace plumbline {
 
@@ -42,6 +44,7 @@ constexpr int kProgrammaticStreamSerialization = 6;
 
 /** What is used of NVRTC and the driver, found at run time: neither's headers come with every torch. */
 struct Nvrtc {
+  int (*version)(int* major, int* minor);
   int (*createProgram)(void** program, const char* source, const char* name, int, const char* const*, const char* const*);
   int (*compileProgram)(void* program, int options, const char* const* option);
   int (*destroyProgram)(void** program);
@@ -51,6 +54,7 @@ struct Nvrtc {
   int (*ptx)(void* program, char* ptx);
   int (*moduleLoad)(void** module, const void* image);
   int (*moduleFunction)(void** function, void* module, const char* name);
+  int (*setAttribute)(void* function, int attribute, int value);
   int (*launch)(const LaunchConfig* config, void* function, void** arguments, void** extra);
   int (*errorText)(int error, const char** text);
 };
@@ -102,6 +106,7 @@ inline const Nvrtc& NvrtcOf() {
       function = reinterpret_cast<std::decay_t<decltype(function)>>(dlsym(library, name));
       if (function == nullptr) throw ArgumentError(std::string("the CUDA libraries lack ") + name);
     };
+    find(compiler, "nvrtcVersion", found.version);
     find(compiler, "nvrtcCreateProgram", found.createProgram);
     find(compiler, "nvrtcCompileProgram", found.compileProgram);
     find(compiler, "nvrtcDestroyProgram", found.destroyProgram);
@@ -111,6 +116,7 @@ inline const Nvrtc& NvrtcOf() {
     find(compiler, "nvrtcGetPTX", found.ptx);
     find(driver, "cuModuleLoadData", found.moduleLoad);
     find(driver, "cuModuleGetFunction", found.moduleFunction);
+    find(driver, "cuFuncSetAttribute", found.setAttribute);
     find(driver, "cuLaunchKernelEx", found.launch);
     find(driver, "cuGetErrorString", found.errorText);
     return found;
@@ -145,8 +151,10 @@ inline ItemLayout ItemLayoutOf(const std::string& members) {
 struct CudaKernel {
   void* function = nullptr;
   std::string name;
-  /** One letter an argument: p tensor (null where absent), s tensor of any strides, i int32, l int64, f float32. */
+  /** One letter an argument: p tensor (null where absent), s tensor of any strides, t matrix in boxes, i int32, l int64, f float32. */
   std::string signature;
+  /** Bytes of shared memory that it is launched with. */
+  unsigned sharedBytes = 0;
   /** Of the array that is its first argument, by value. */
   ItemLayout items;
   /** Whether it may be launched before the one before it has ended, for which it waits itself. */
@@ -160,11 +168,15 @@ inline void CheckDriver(int result, const char* what) {
   throw std::runtime_error(std::string("CUDA error: ") + what + ": " + (text == nullptr ? "unknown" : text));
 }
 
-inline std::string Ptx(const std::string& source) {
-  const auto& nvrtc = NvrtcOf();
+inline int DeviceCapability() {
   const auto* properties = at::cuda::getCurrentDeviceProperties();
-  const auto architecture =
-      "--gpu-architecture=compute_" + std::to_string(properties->major * 10 + properties->minor);
+  return properties->major * 10 + properties->minor;
+}
+
+/** @param byBoxes whether it has what one generation alone has, which goes by a name of its own */
+inline std::string Ptx(const std::string& source, bool byBoxes) {
+  const auto& nvrtc = NvrtcOf();
+  const auto architecture = "--gpu-architecture=compute_" + std::to_string(DeviceCapability()) + (byBoxes ? "a" : "");
   const char* const options[] = {architecture.c_str(), "--std=c++17", "-default-device"};
   void* program = nullptr;
   nvrtc.createProgram(&program, source.c_str(), nullptr, 0, nullptr, nullptr);
@@ -187,8 +199,8 @@ inline std::string Ptx(const std::string& source) {
 }
 
 /**
- * kernelCompile(source, name, signature, early) → kernel, for the current device. It is never unloaded. A signature that begins
- * with letters in brackets is that of a kernel whose first argument is an array of structs of such members.
+ * kernelCompile(source, name, signature, early, sharedBytes) → kernel, for the current device. It is never unloaded. A signature
+ * that begins with letters in brackets is that of a kernel whose first argument is an array of structs of such members.
  */
 inline Napi::Value KernelCompile(const Napi::CallbackInfo& info) {
   const auto name = info[1].As<Napi::String>().Utf8Value();
@@ -202,10 +214,15 @@ inline Napi::Value KernelCompile(const Napi::CallbackInfo& info) {
     if (itemsEnd != std::string::npos) kernel->items = ItemLayoutOf(signature.substr(1, itemsEnd - 1));
     kernel->signature = itemsEnd == std::string::npos ? signature : signature.substr(itemsEnd + 1);
     kernel->early = info[3].ToBoolean();
-    const auto ptx = Ptx(info[0].As<Napi::String>().Utf8Value());
+    const auto ptx = Ptx(info[0].As<Napi::String>().Utf8Value(), kernel->signature.find('t') != std::string::npos);
     void* module = nullptr;
     CheckDriver(nvrtc.moduleLoad(&module, ptx.c_str()), "loading a kernel");
     CheckDriver(nvrtc.moduleFunction(&kernel->function, module, name.c_str()), "finding a kernel");
+    kernel->sharedBytes = info[4].As<Napi::Number>().Uint32Value();
+    constexpr int kMostSharedBytes = 8;
+    if (kernel->sharedBytes > 0) {
+      CheckDriver(nvrtc.setAttribute(kernel->function, kMostSharedBytes, kernel->sharedBytes), "giving a kernel shared memory");
+    }
     return Napi::External<CudaKernel>::New(info.Env(), kernel.release(),
                                            [](Napi::Env, CudaKernel* collected) { delete collected; });
   });
@@ -219,8 +236,9 @@ union KernelArgument {
 };
 
 constexpr size_t kMostKernelArguments = 24;
+constexpr size_t kMostTensorMaps = 6;
 
-inline bool IsTensorKind(char kind) { return kind == 'p' || kind == 's'; }
+inline bool IsTensorKind(char kind) { return kind == 'p' || kind == 's' || kind == 't'; }
 
 /** A kernel's tensor argument. */
 inline at::Tensor KernelTensorOf(char kind, const at::Tensor& tensor) {
@@ -244,6 +262,7 @@ struct KernelCall {
   const CudaKernel* kernel;
   unsigned blocks;
   unsigned threads;
+  /** In place of a matrix in boxes, their rows. */
   std::array<KernelArgument, kMostKernelArguments> values;
   /** The items' bytes, and where among them the first tensors' addresses go. */
   std::vector<char> items;
@@ -287,7 +306,14 @@ inline void Launch(KernelCall call, const std::vector<at::Tensor>& tensors) {
     std::memcpy(call.items.data() + place, &address, sizeof(address));
   }
   if (!call.items.empty()) addresses[count++] = call.items.data();
+  std::array<TensorMap, kMostTensorMaps> maps;
+  size_t mapped = 0;
   for (size_t i = 0; i < signature.size(); i++) {
+    if (signature[i] == 't') {
+      maps[mapped] = TensorMapOf(tensors[next++], call.values[i].narrow);
+      addresses[count++] = &maps[mapped++];
+      continue;
+    }
     if (IsTensorKind(signature[i])) {
       const auto& tensor = tensors[next++];
       call.values[i].pointer = tensor.defined() ? tensor.data_ptr() : nullptr;
@@ -297,7 +323,7 @@ inline void Launch(KernelCall call, const std::vector<at::Tensor>& tensors) {
   LaunchAttribute attribute{kProgrammaticStreamSerialization, {}, {}};
   attribute.value.flag = 1;
   const auto stream = c10::cuda::getCurrentCUDAStream().stream();
-  LaunchConfig config{{call.blocks, 1, 1}, {call.threads, 1, 1}, 0, stream, nullptr, 0};
+  LaunchConfig config{{call.blocks, 1, 1}, {call.threads, 1, 1}, call.kernel->sharedBytes, stream, nullptr, 0};
   if (call.kernel->early) {
     config.attributes = &attribute;
     config.count = 1;
@@ -314,14 +340,19 @@ inline Napi::Value KernelLaunch(const Napi::CallbackInfo& info) {
     CurrentActivity().operation = kernel.name;
     const size_t count = kernel.signature.size();
     const size_t first = kernel.items.members.empty() ? 3 : 4;
-    if (count > kMostKernelArguments || info.Length() != count + first) throw ArgumentError("the kernel takes other arguments");
+    const size_t boxed = std::count(kernel.signature.begin(), kernel.signature.end(), 't');
+    if (count > kMostKernelArguments || boxed > kMostTensorMaps || info.Length() != count + first) throw ArgumentError("the kernel takes other arguments");
     KernelCall call{&kernel, info[1].As<Napi::Number>().Uint32Value(), info[2].As<Napi::Number>().Uint32Value(), {}, {}, {}};
     std::vector<at::Tensor> tensors;
     tensors.reserve(count);
     if (first == 4) TakeItems(call, info[3], tensors);
     for (size_t i = 0; i < count; i++) {
       const char kind = kernel.signature[i];
-      if (IsTensorKind(kind)) {
+      if (kind == 't') {
+        const auto boxes = info[i + first].As<Napi::Array>();
+        tensors.push_back(KernelTensorOf(kind, TensorOf(info.Env(), boxes.Get(0u))));
+        call.values[i] = KernelNumberOf('i', boxes.Get(1u).As<Napi::Number>().DoubleValue());
+      } else if (IsTensorKind(kind)) {
         const bool absent = kind == 'p' && info[i + first].IsNull();
         tensors.push_back(absent ? at::Tensor() : KernelTensorOf(kind, TensorOf(info.Env(), info[i + first])));
       } else {
@@ -335,8 +366,19 @@ inline Napi::Value KernelLaunch(const Napi::CallbackInfo& info) {
   });
 }
 
+/** kernelsCopyBoxes(): whether kernels may take matrices in boxes: on compute capability 9.0, with CUDA 12 or later. */
+inline Napi::Value KernelsCopyBoxes(const Napi::CallbackInfo& info) {
+  CurrentActivity() = {"kernel", ""};
+  return Guarded(info.Env(), [&]() -> Napi::Value {
+    int major = 0, minor = 0;
+    if (DeviceCapability() == 90) NvrtcOf().version(&major, &minor);
+    return Napi::Boolean::New(info.Env(), major >= 12 && EncoderOf() != nullptr);
+  });
+}
+
 inline void ExportNvrtc(Napi::Env env, Napi::Object exports) {
   exports.Set("kernelCompile", Napi::Function::New(env, KernelCompile, "kernelCompile"));
+  exports.Set("kernelsCopyBoxes", Napi::Function::New(env, KernelsCopyBoxes, "kernelsCopyBoxes"));
   exports.Set("kernelLaunch", Napi::Function::New(env, KernelLaunch, "kernelLaunch"));
 }
 

@@ -83,19 +83,31 @@ export interface CudaAddon {
   /** Waits for them, and for nothing that was queued later; one array a handle. */
   readonly readEnd: <T extends ReadonlyArray<HostValues>>(read: object, arrays: T) => T
   /**
-   * `signature` has a letter an argument: p tensor or null, s tensor of any strides, i int32, l int64, f float32. Letters in
-   * brackets before them are the members of structs: the kernel's first argument is an array of such, by value, of at most 4096
-   * bytes with all others, given as a Float64Array of a row each, 0 in place of an absent tensor. A kernel that is launched
-   * early (compute capability 9.0) itself waits for those before it, by `griddepcontrol.wait`.
+   * `signature` has a letter an argument: p tensor or null, s tensor of any strides, t matrix of bfloat16 in boxes of 64 columns
+   * (compute capability 9.0), i int32, l int64, f float32. Letters in brackets before them are the members of structs: the
+   * kernel's first argument is an array of such, by value, of at most 4096 bytes with all others, given as a Float64Array of a
+   * row each, 0 in place of an absent tensor. A kernel that is launched early (compute capability 9.0) itself waits for those
+   * before it, by `griddepcontrol.wait`.
    */
-  readonly kernelCompile: (source: string, name: string, signature: string, early: boolean) => CudaKernel
+  readonly kernelCompile: (
+    source: string,
+    name: string,
+    signature: string,
+    early: boolean,
+    sharedBytes: number
+  ) => CudaKernel
+  /** Whether kernels may take matrices in boxes. */
+  readonly kernelsCopyBoxes: () => boolean
   readonly kernelLaunch: (
     kernel: CudaKernel,
     blocks: number,
     threads: number,
-    ...args: ReadonlyArray<Handle | number | null | Float64Array>
+    ...args: ReadonlyArray<KernelArgument>
   ) => void
 }
+
+/** A tensor or none, a number, items, or a matrix and the rows of a box of it. */
+export type KernelArgument = Handle | number | null | Float64Array | readonly [matrix: Handle, boxRows: number]
 
 /** How a process finds the others that compute with it. */
 export interface Membership {

@@ -54,9 +54,12 @@ export const gatedMlp = (activation: GateFunction, { down, gate, up } = PROJECTI
     ...linearParameters(`${prefix}.${down}`, width, mlpWidth, bias)
   ],
   apply: (weights, prefix, x) => {
-    const [gates, ups] = weights.linears(x, [`${prefix}.${gate}`, `${prefix}.${up}`])
+    const names = { gate: `${prefix}.${gate}`, up: `${prefix}.${up}`, down: `${prefix}.${down}` }
+    const fused = weights.gatedMlp?.(x, names, activation)
+    if (fused !== undefined) return fused
+    const [gates, ups] = weights.linears(x, [names.gate, names.up])
     const gated = gatedActivation(gates!, ups!, activation, weights.remakesActivations)
-    return weights.linear(gated, `${prefix}.${down}`)
+    return weights.linear(gated, names.down)
   },
   applyGrouped: ({ grouped, remakesActivations }, prefixes, x, groups) => {
     const outer = prefixes.map((prefix) => [`${prefix}.${gate}`, `${prefix}.${up}`])

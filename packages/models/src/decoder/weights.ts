@@ -1,5 +1,8 @@
 import type { TokenRows } from "@plumbline/data"
 import {
+  fusesGatedMlp,
+  gatedMlp,
+  type GateFunction,
   groupedLinears,
   linear,
   linears,
@@ -23,6 +26,14 @@ export interface Weights {
    */
   readonly grouped?:
     | ((x: Tensor2D, groups: RowGroups, names: ReadonlyArray<ReadonlyArray<string>>) => ReadonlyArray<Tensor2D>)
+    | undefined
+  /** The gated MLP of these layers in kernels of its own; undefined where there are none for it, or a layer is more than a matrix. */
+  readonly gatedMlp?:
+    | ((
+        x: Tensor2D,
+        names: Readonly<Record<"gate" | "up" | "down", string>>,
+        activation: GateFunction
+      ) => Tensor2D | undefined)
     | undefined
   /** Whether the backward pass makes cheap activations again in place of keeping them; false when absent. */
   readonly remakesActivations?: boolean | undefined
@@ -61,6 +72,15 @@ export const parameterWeights = (
     tensor,
     linear: (x, name) => linear(x, ...layer(name)),
     linears: (x, names) => linears(x, names.map(layer)),
+    gatedMlp: (x, names, activation) => {
+      const modules = [names.gate, names.up, names.down] as const
+      // looked at before they are needed
+      const mlpWidth = parameters.get(`${names.gate}.weight`)?.shape[0] ?? 0
+      const isBiased = modules.some((name) => parameters.has(`${name}.bias`))
+      if (isBiased || !fusesGatedMlp([...x.shape, mlpWidth])) return undefined
+      const [gate, up, down] = modules.map((name) => layer(name)[0]) as [Tensor2D, Tensor2D, Tensor2D]
+      return gatedMlp(x, { gate, up, down }, activation)
+    },
     grouped: (x, groups, names) =>
       groupedLinears(
         x,

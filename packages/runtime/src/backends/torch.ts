@@ -21,6 +21,8 @@ import {
   EXPERT_ORDER,
   GATED_ACTIVATION,
   GATED_ACTIVATION_GRADIENT,
+  GATED_MLP,
+  GATED_MLP_GRADIENT,
   GLOBAL_NORM,
   AWAIT_GATHERS,
   GATHER_PARTS,
@@ -160,6 +162,27 @@ const routingKernels = ({ fusedKernels }: typeof Torch): Readonly<Record<string,
   [COLLECT_ROWS_GRADIENT]: fusedKernels.collectRowsGradient
 })
 
+/** Gated MLPs whose products make the activation, where the device's can. */
+const gatedKernels = ({ fusedKernels }: typeof Torch): Readonly<Record<string, Torch.Kernel>> => ({
+  [GATED_MLP]: fusedKernels.gatedMlp,
+  [GATED_MLP_GRADIENT]: fusedKernels.gatedMlpGradient
+})
+
+/** Gives the backend kernels that not every device or precision has; another backend of this process may have had them. */
+const registerWhere = (
+  isThere: boolean,
+  kernels: Readonly<Record<string, Torch.Kernel>>,
+  torch: typeof Torch
+): void => {
+  for (const [name, kernel] of Object.entries(kernels)) {
+    if (isThere) torch.registerTorchKernel(name, kernel)
+    else torch.unregisterTorchKernel(name)
+  }
+}
+
+const registerGated = (torch: typeof Torch): void =>
+  registerWhere(torch.fusesGatedMlps(torchBackend()), gatedKernels(torch), torch)
+
 export const torchBackend = (): Torch.TorchBackend => tf.engine().findBackend("torch") as unknown as Torch.TorchBackend
 
 /** Loads the backend, which nothing else does, and gives it our kernels. */
@@ -180,12 +203,12 @@ export const registerTorch = async ({
   })
   shortenKernelCalls("torch")
   for (const [name, kernel] of Object.entries(namedKernels(torch))) torch.registerTorchKernel(name, kernel)
-  for (const [name, kernel] of Object.entries(routingKernels(torch))) {
-    // another backend of this process may have had them
-    if (torch.groupsOnDevice(torchBackend())) torch.registerTorchKernel(name, kernel)
-    else torch.unregisterTorchKernel(name)
-  }
+  registerWhere(torch.groupsOnDevice(torchBackend()), routingKernels(torch), torch)
+  registerGated(torch)
+  loaded = torch
 }
+
+let loaded: typeof Torch | undefined
 
 /** Where it was left to the work, on a device that may have such kernels. */
 export const batchInvariance = ({ batchInvariant, device, precision }: TorchSettings): BatchInvariance | undefined =>
@@ -194,6 +217,7 @@ export const batchInvariance = ({ batchInvariant, device, precision }: TorchSett
 const turnInvariant: BatchInvariance["turn"] = (on) => {
   try {
     torchBackend().isBatchInvariant = on
+    registerGated(loaded!)
     return undefined
   } catch (cause) {
     if (cause instanceof Error && cause.name === "TorchUnavailable") return cause.message

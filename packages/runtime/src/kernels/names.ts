@@ -91,6 +91,14 @@ export const ROTARY_HEADS = "PlumblineRotaryHeads"
 export const GATED_ACTIVATION = "PlumblineGatedActivation"
 /** {gate, up, dy}, {activation} → [dgate, dup] */
 export const GATED_ACTIVATION_GRADIENT = "PlumblineGatedActivationGradient"
+/**
+ * {x [N, D], gate, up [F, D], down [D, F]}, {activation, withSlopes} → [down·(act(gate·x)·(up·x))] and, withSlopes, [N, 2F] what
+ * the gradient multiplies by and [N, F] what `down` read. For N·F ≥ 2²³, F a multiple of 256 and D of 8, where products of that
+ * size are faster with the activation in them.
+ */
+export const GATED_MLP = "PlumblineGatedMlp"
+/** {dy [N, D], down, slopes} → [dgate, dup] [N, F] */
+export const GATED_MLP_GRADIENT = "PlumblineGatedMlpGradient"
 /** {x} → relu(x)² */
 export const SQUARED_RELU = "PlumblineSquaredRelu"
 /** {x, dy} → dx */

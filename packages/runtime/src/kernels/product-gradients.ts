@@ -6,6 +6,8 @@ import {
   ADD_BIAS,
   ADD_PRODUCT,
   fused,
+  GATED_MLP,
+  GATED_MLP_GRADIENT,
   GROUPED_LINEARS,
   GROUPED_LINEARS_INPUT_GRADIENT,
   GROUPED_LINEARS_WEIGHT_GRADIENTS,
@@ -47,6 +49,26 @@ const linears: Gradient = {
   }
 }
 
+const gatedMlp: Gradient = {
+  inputsToSave: ["x", "gate", "up", "down"],
+  outputsToSave: [false, true, true],
+  reads: [true, false, false],
+  gradients: ([dy], [x, gate, up, down, slopes, gated], attrs) => {
+    const inner = ["x", "gate", "up"].some((input) => isAsked(attrs, input))
+    const dys = inner ? fused<Array<Tensor>>(GATED_MLP_GRADIENT, { dy: dy!, down: down!, slopes: slopes! }) : []
+    const trained = isAsked(attrs, "gate") && isAsked(attrs, "up")
+    const whole = trained ? fused<Array<Tensor>>(LINEARS_WEIGHT_GRADIENTS, [...dys, x!]) : undefined
+    const ofInput = (...sum: ReadonlyArray<Tensor>): Tensor =>
+      fused(LINEARS_INPUT_GRADIENT, [...dys, gate!, up!, ...sum])
+    return {
+      x: addable(ofInput, ofInput),
+      gate: () => whole?.[0] ?? product(dys[0]!, x!, true),
+      up: () => whole?.[1] ?? product(dys[1]!, x!, true),
+      down: () => product(dy!, gated!, true)
+    }
+  }
+}
+
 /** Where groups end on the device is the second input, else their counts are attributes. */
 const groupedLinears: Gradient = {
   saveAllInputs: true,
@@ -85,6 +107,7 @@ const scaled = (x: Tensor, scale: unknown): Tensor => (scale === 1 ? x : tf.mul(
 export const productGradients: Readonly<Record<string, Gradient>> = {
   [LINEAR]: linear,
   [LINEARS]: linears,
+  [GATED_MLP]: gatedMlp,
   [GROUPED_LINEARS]: groupedLinears,
   [ADD_BIAS]: addBias,
   [ADD_PRODUCT]: addProduct

@@ -6,6 +6,7 @@ import {
   EMBEDDING,
   fused,
   GATED_ACTIVATION,
+  GATED_MLP,
   GROUPED_LINEARS,
   LAYER_NORM,
   LINEAR,
@@ -29,6 +30,17 @@ const onOneInput: TapeRule = {
 /** The same, where input 1 may be where groups end, which both read. */
 const onGroups: TapeRule = { ...onOneInput, reads: (saved, asked) => saved === "1" || onOneInput.reads(saved, asked) }
 
+/** The gradients of the layers on x read x and that of x these, all three the slopes and `down`; that of `down` what it read. */
+const gatedMlp: TapeRule = {
+  reads: (saved, asked) => {
+    const onX = asked.has("gate") || asked.has("up")
+    if (saved === "x") return onX
+    return asked.has("x") || (saved === "down" && onX)
+  },
+  readsOutput: (output, asked) => (output === 1 ? asked.size > (asked.has("down") ? 1 : 0) : asked.has("down")),
+  isTold: true
+}
+
 /** The gradients of x and weight read each other, and that of the sum nothing. */
 const ontoSum: TapeRule = { reads: (saved, asked) => asked.has(saved === "x" ? "weight" : "x") }
 
@@ -44,6 +56,7 @@ export const tapeRules: ReadonlyMap<string, TapeRule> = new Map([
   ["Multiply", other],
   [LINEAR, other],
   [LINEARS, onOneInput],
+  [GATED_MLP, gatedMlp],
   [GROUPED_LINEARS, onGroups],
   [ADD_PRODUCT, ontoSum],
   [RMS_NORM, all],

@@ -13,6 +13,7 @@ export {
   dispatchRows,
   expertOrder
 } from "./experts.ts"
+export { gatedMlp, gatedMlpGradient } from "./gated-mlp.ts"
 export { groupedLinears, groupedLinearsInputGradient, groupedLinearsWeightGradients } from "./grouped-linears.ts"
 export { linears, linearsInputGradient, linearsWeightGradients } from "./linears.ts"
 export { batchMatMul, linear } from "./matmul.ts"

@@ -48,7 +48,7 @@ export const jointWeights = (weights: List, type: number, scope: KernelScope, ma
 const linearsWeights = (weights: List, type: number, scope: KernelScope) => jointWeights(weights, type, scope, false)
 
 /** Lays the weights' narrow copies end to end, where products with `x` are to read such and they do not lie so yet. */
-const joinWeights = (weights: List, x: TensorInfo, scope: KernelScope): void => {
+export const joinWeights = (weights: List, x: TensorInfo, scope: KernelScope): void => {
   if (weights.length === 1 || scope.backend.areJoint(weights)) return
   const type = typeOf(scope.of(x))
   linearsWeights(weights, type === FLOAT32 ? STORAGE_TYPES[scope.backend.storage] : type, scope)

@@ -1,6 +1,6 @@
 /** One pass over each tensor: gates, row factors. */
 
-const ACTIVATIONS = `
+export const ACTIVATIONS = `
 struct Slope { float value, slope; };
 __device__ inline Slope silu(float x) {
   const float s = 1.f / (1.f + __expf(-x));

@@ -1,4 +1,4 @@
-import type { CudaKernel, Handle } from "../../addon.ts"
+import type { CudaKernel, Handle, KernelArgument } from "../../addon.ts"
 import type { KernelScope } from "../../kernel.ts"
 import { BFLOAT16, FLOAT32 } from "../../scalar-type.ts"
 import { GATED, GATED_GRADIENT, SCALE_ROWS } from "./elementwise.ts"
@@ -12,6 +12,7 @@ import {
   EXPERT_ORDER
 } from "./experts.ts"
 import { FEW_ROWS } from "./few-rows.ts"
+import { GATED_PRODUCT, GATED_SLOPES } from "./gated-product.ts"
 import { ALLOW_LOGITS, EDIT_LOGITS } from "./logit-edits.ts"
 import { LOGIT_SLOPES, LOGIT_STATISTICS } from "./logits.ts"
 import { UNFOLD_NF4 } from "./nf4.ts"
@@ -24,12 +25,15 @@ import { CACHE_HEADS, ROTARY, ROTARY_HEADS } from "./rotary.ts"
 import { ROW_SUMS } from "./row-sums.ts"
 import { SAMPLE_TOKENS } from "./sampling.ts"
 import { THIN_PRODUCT } from "./thin-product.ts"
+import { TILE_SHARED_BYTES } from "./tile-product.ts"
 import { typeOf } from "../../handle-facts.ts"
 
 interface Source {
   readonly text: string
   /** See Addon.kernelCompile. */
   readonly signature: string
+  /** Of shared memory that it is given beside what it declares; 0 when absent. */
+  readonly sharedBytes?: number
 }
 
 /** The kernels by the names of their functions. All call `awaitOthers` before they touch what another may write. */
@@ -49,6 +53,8 @@ export const SOURCES = {
   fewRows: { text: FEW_ROWS, signature: "pppii" },
   gated: { text: GATED, signature: "sspliii" },
   gatedGradient: { text: GATED_GRADIENT, signature: "ssppliii" },
+  gatedProduct: { text: GATED_PRODUCT, signature: "tttttiii", sharedBytes: TILE_SHARED_BYTES },
+  gatedSlopes: { text: GATED_SLOPES, signature: "ttttiii", sharedBytes: TILE_SHARED_BYTES },
   logitSlopes: { text: LOGIT_SLOPES, signature: "spppiiff" },
   logitStatistics: { text: LOGIT_STATISTICS, signature: "spppppiiff" },
   pagedDecode: { text: PAGED_DECODE, signature: "pppppppiiiiiiff" },
@@ -84,7 +90,8 @@ const kernelOf = (name: keyof typeof SOURCES, macros: Macros, scope: KernelScope
   if (known !== undefined) return known
   const { capability } = scope.backend.cuda!
   const early = capability >= 90
-  const made = scope.backend.cuda!.addon.kernelCompile(sourceOf(name, macros), name, SOURCES[name].signature, early)
+  const { sharedBytes = 0, signature }: Source = SOURCES[name]
+  const made = scope.backend.cuda!.addon.kernelCompile(sourceOf(name, macros), name, signature, early, sharedBytes)
   compiled.set(key, made)
   return made
 }
@@ -93,7 +100,7 @@ export interface Launch {
   readonly blocks: number
   readonly threads: number
   readonly macros: Macros
-  readonly args: ReadonlyArray<Handle | number | null | Float64Array>
+  readonly args: ReadonlyArray<KernelArgument>
 }
 
 export const launch = (

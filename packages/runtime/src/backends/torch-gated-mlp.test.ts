@@ -1,0 +1,134 @@
+import { hasCuda } from "@plumbline/tfjs-backend-torch"
+import { Effect } from "effect"
+import { beforeAll, describe, expect, it } from "vitest"
+import { GATED_MLP, hasKernel } from "../kernels/names.ts"
+import { ModelRuntime } from "../model-runtime.ts"
+import { gatedActivation, type GateFunction } from "../ops/activation.ts"
+import { fusesGatedMlp, gatedMlp } from "../ops/gated-mlp.ts"
+import { linear, linears } from "../ops/linear.ts"
+import { gradientsOf, leavesNothing, noise, type Op, wave } from "../testing/tensors.ts"
+import { tf, type Tensor, type Tensor2D } from "../tf.ts"
+import { batchInvariance, torchBackend } from "./torch.ts"
+
+const settings = { device: "cuda", precision: "bfloat16", batchInvariant: "auto" } as const
+
+const composed =
+  (activation: GateFunction): Op =>
+  (x: Tensor2D, gate: Tensor2D, up: Tensor2D, down: Tensor2D) => {
+    const [gates, ups] = linears(x, [
+      [gate, undefined],
+      [up, undefined]
+    ])
+    return linear(gatedActivation(gates!, ups!, activation), down)
+  }
+
+const root = (values: ReadonlyArray<number>) => Math.sqrt(values.reduce((sum, value) => sum + value * value, 0))
+
+const distance = (a: ArrayLike<number>, b: ArrayLike<number>): number =>
+  root(Array.from(b, (value, i) => a[i]! - value)) / root(Array.from(b))
+
+/** Tokens, width, width of the MLP: whole tiles; odd ends of all that may have them; fewer tokens than a tile; many tiles. */
+const shapes: ReadonlyArray<readonly [number, number, number]> = [
+  [256, 128, 512],
+  [331, 72, 1792],
+  [1, 8, 256],
+  [5003, 136, 768]
+]
+
+describe.skipIf(!hasCuda())("a gated MLP in kernels of its own, on CUDA", () => {
+  let isThere = false
+
+  beforeAll(async () => {
+    await Effect.runPromise(Effect.provide(ModelRuntime, ModelRuntime.layerTorch(settings)))
+    await tf.setBackend("torch")
+    isThere = hasKernel(GATED_MLP)
+  })
+
+  it.for(["silu", "gelu", "gelu_tanh"] as const)("is what its layers are, with %s", (activation, { skip }) => {
+    skip(!isThere, "this device or CUDA has no such kernels")
+    for (const [tokens, width, mlpWidth] of shapes) {
+      leavesNothing(() => {
+        const scaled = (shape: [number, number], name: string) => tf.mul(noise(shape, name), 2 / Math.sqrt(shape[1]))
+        const inputs = [
+          noise([tokens, width], "x"),
+          scaled([mlpWidth, width], "gate"),
+          scaled([mlpWidth, width], "up"),
+          scaled([width, mlpWidth], "down")
+        ].map((tensor) => tf.variable(tensor as Tensor))
+        const fused: Op = (x: Tensor2D, gate: Tensor2D, up: Tensor2D, down: Tensor2D) =>
+          gatedMlp(x, { gate, up, down }, activation)
+        const valuesOf = (op: Op) => {
+          const y = op(...(inputs as unknown as ReadonlyArray<never>))
+          return [y, ...gradientsOf(op, inputs, wave(y.shape, 0.8))].map((tensor) => tensor.dataSync())
+        }
+        const [wanted, seen] = [valuesOf(composed(activation)), valuesOf(fused)]
+        seen.forEach((values, i) => expect(distance(values, wanted[i]!)).toBeLessThan(1e-2))
+        tf.dispose(inputs)
+      })
+    }
+  })
+
+  it("makes no gradient that nobody asks for, and takes no other's way for those it is asked for", ({ skip }) => {
+    skip(!isThere, "this device or CUDA has no such kernels")
+    const [tokens, width, mlpWidth] = [300, 64, 512]
+    leavesNothing(() => {
+      const inputs = [
+        noise([tokens, width], "x"),
+        noise([mlpWidth, width], "gate"),
+        noise([mlpWidth, width], "up"),
+        noise([width, mlpWidth], "down")
+      ].map((tensor) => tf.variable(tensor as Tensor))
+      const fused = (x: Tensor2D, gate: Tensor2D, up: Tensor2D, down: Tensor2D) =>
+        gatedMlp(x, { gate, up, down }, "silu")
+      const dy = wave([tokens, width], 0.8)
+      const all = gradientsOf(fused, inputs, dy)
+      inputs.forEach((_, i) => {
+        const one: Op = (input: Tensor2D) =>
+          fused(...(inputs.map((each, j) => (i === j ? input : each)) as unknown as Parameters<typeof fused>))
+        const [gradient] = gradientsOf(one, [inputs[i]!], dy)
+        expect(distance(gradient!.dataSync(), all[i]!.dataSync())).toBeLessThan(1e-6)
+      })
+      tf.dispose(inputs)
+    })
+  })
+
+  it("lets NaN through, and is 0 far below", ({ skip }) => {
+    skip(!isThere, "this device or CUDA has no such kernels")
+    leavesNothing(() => {
+      const [tokens, mlpWidth] = [300, 512]
+      const x = tf.tidy(
+        () =>
+          tf.concat([
+            tf.tensor2d(
+              Array.from({ length: 8 }, () => Number.NaN),
+              [1, 8]
+            ),
+            tf.ones([tokens - 1, 8])
+          ]) as Tensor2D
+      )
+      const [gate, up] = [tf.mul(tf.ones([mlpWidth, 8]), -1e4), tf.ones([mlpWidth, 8])] as [Tensor2D, Tensor2D]
+      const y = gatedMlp(x, { gate, up, down: tf.ones([8, mlpWidth]) as Tensor2D }, "silu").dataSync()
+      expect(y[0]).toBeNaN()
+      expect(Math.abs(y[8]!)).toBeLessThan(1e-6)
+    })
+  })
+
+  it("is taken for much work in shapes that its kernels have", ({ skip }) => {
+    skip(!isThere, "this device or CUDA has no such kernels")
+    expect(fusesGatedMlp([16384, 2048, 8192])).toBe(true)
+    expect(fusesGatedMlp([64, 2048, 8192])).toBe(false)
+    expect(fusesGatedMlp([16384, 2048, 8192 + 128])).toBe(false)
+    expect(fusesGatedMlp([16384, 2044, 8192])).toBe(false)
+  })
+
+  it("is not there where a token is to have the same bits beside others", ({ skip }) => {
+    skip(!isThere, "this device or CUDA has no such kernels")
+    const { turn } = batchInvariance(settings)!
+    const missing = turn(true)
+    skip(missing !== undefined, missing)
+    expect(hasKernel(GATED_MLP)).toBe(false)
+    turn(false)
+    expect(hasKernel(GATED_MLP)).toBe(true)
+    expect(torchBackend().isBatchInvariant).toBe(false)
+  })
+})
