@@ -34,6 +34,7 @@ export class TorchBackend extends TensorBackend {
   private invariant = false
   private readonly narrowProducts = new Map<number, boolean>()
   private grouping: boolean | undefined
+  private boxes: boolean | undefined
   /** Whether what is called is recorded, to run again on other values; see `record`. */
   isRecording = false
 
@@ -270,6 +271,19 @@ export class TorchBackend extends TensorBackend {
   /** Whether this torch multiplies groups of rows by matrices of their own in one product. */
   get groupsProducts(): boolean {
     return (this.grouping ??= this.hasOperator("_grouped_mm"))
+  }
+
+  /**
+   * Whether the kernels of a gated MLP are for so many tokens, and widths of them and within: on a device that has what they need,
+   * where a token may have other bits beside others, and where their tiles of 256 tokens by 128 numbers fill it.
+   */
+  fusesGatedMlp(tokens: number, width: number, mlpWidth: number): boolean {
+    const { cuda, isBatchInvariant, storage } = this
+    if (cuda === undefined || storage !== "bfloat16" || isBatchInvariant) return false
+    if (mlpWidth % 256 !== 0 || width % 8 !== 0 || !(this.boxes ??= cuda.addon.kernelsCopyBoxes())) return false
+    const atOnce = Math.floor(cuda.multiprocessors / 2)
+    const rounds = Math.ceil((Math.ceil(tokens / 256) * mlpWidth) / 128 / atOnce)
+    return tokens * mlpWidth >= 0.8 * rounds * atOnce * 256 * 128
   }
 
   strings(tensor: TensorInfo): Array<Uint8Array> | undefined {

@@ -11,7 +11,6 @@ export {
 export { TorchBackend, type TorchBackendOptions } from "./backend.ts"
 export { BatchInvarianceUnavailable } from "./batch-invariance.ts"
 export * as fusedKernels from "./fused/kernels.ts"
-export { fusesGatedMlps } from "./fused/gated-mlp.ts"
 export { groupsOnDevice } from "./fused/grouped-products.ts"
 export { type Kernel, KernelScope, registerTorchKernel, unregisterTorchKernel } from "./kernel.ts"
 export { missingKernels } from "./missing-kernels.ts"

@@ -123,6 +123,8 @@ const namedKernels = ({ fusedKernels }: typeof Torch): Readonly<Record<string, T
   [ROTARY_HEADS]: fusedKernels.rotaryHeads,
   [GATED_ACTIVATION]: fusedKernels.gatedActivation,
   [GATED_ACTIVATION_GRADIENT]: fusedKernels.gatedActivationGradient,
+  [GATED_MLP]: fusedKernels.gatedMlp,
+  [GATED_MLP_GRADIENT]: fusedKernels.gatedMlpGradient,
   [SQUARED_RELU]: fusedKernels.squaredRelu,
   [SQUARED_RELU_GRADIENT]: fusedKernels.squaredReluGradient,
   [TOKEN_LOG_PROBS]: fusedKernels.tokenLogProbs,
@@ -162,27 +164,6 @@ const routingKernels = ({ fusedKernels }: typeof Torch): Readonly<Record<string,
   [COLLECT_ROWS_GRADIENT]: fusedKernels.collectRowsGradient
 })
 
-/** Gated MLPs whose products make the activation, where the device's can. */
-const gatedKernels = ({ fusedKernels }: typeof Torch): Readonly<Record<string, Torch.Kernel>> => ({
-  [GATED_MLP]: fusedKernels.gatedMlp,
-  [GATED_MLP_GRADIENT]: fusedKernels.gatedMlpGradient
-})
-
-/** Gives the backend kernels that not every device or precision has; another backend of this process may have had them. */
-const registerWhere = (
-  isThere: boolean,
-  kernels: Readonly<Record<string, Torch.Kernel>>,
-  torch: typeof Torch
-): void => {
-  for (const [name, kernel] of Object.entries(kernels)) {
-    if (isThere) torch.registerTorchKernel(name, kernel)
-    else torch.unregisterTorchKernel(name)
-  }
-}
-
-const registerGated = (torch: typeof Torch): void =>
-  registerWhere(torch.fusesGatedMlps(torchBackend()), gatedKernels(torch), torch)
-
 export const torchBackend = (): Torch.TorchBackend => tf.engine().findBackend("torch") as unknown as Torch.TorchBackend
 
 /** Loads the backend, which nothing else does, and gives it our kernels. */
@@ -203,12 +184,12 @@ export const registerTorch = async ({
   })
   shortenKernelCalls("torch")
   for (const [name, kernel] of Object.entries(namedKernels(torch))) torch.registerTorchKernel(name, kernel)
-  registerWhere(torch.groupsOnDevice(torchBackend()), routingKernels(torch), torch)
-  registerGated(torch)
-  loaded = torch
+  for (const [name, kernel] of Object.entries(routingKernels(torch))) {
+    // another backend of this process may have had them
+    if (torch.groupsOnDevice(torchBackend())) torch.registerTorchKernel(name, kernel)
+    else torch.unregisterTorchKernel(name)
+  }
 }
-
-let loaded: typeof Torch | undefined
 
 /** Where it was left to the work, on a device that may have such kernels. */
 export const batchInvariance = ({ batchInvariant, device, precision }: TorchSettings): BatchInvariance | undefined =>
@@ -217,7 +198,6 @@ export const batchInvariance = ({ batchInvariant, device, precision }: TorchSett
 const turnInvariant: BatchInvariance["turn"] = (on) => {
   try {
     torchBackend().isBatchInvariant = on
-    registerGated(loaded!)
     return undefined
   } catch (cause) {
     if (cause instanceof Error && cause.name === "TorchUnavailable") return cause.message

@@ -93,8 +93,7 @@ export const GATED_ACTIVATION = "PlumblineGatedActivation"
 export const GATED_ACTIVATION_GRADIENT = "PlumblineGatedActivationGradient"
 /**
  * {x [N, D], gate, up [F, D], down [D, F]}, {activation, withSlopes} → [down·(act(gate·x)·(up·x))] and, withSlopes, [N, 2F] what
- * the gradient multiplies by and [N, F] what `down` read. For N·F ≥ 2²³, F a multiple of 256 and D of 8, where products of that
- * size are faster with the activation in them.
+ * the gradient multiplies by and [N, F] what `down` read. For calls that `fusesGatedMlp` alone.
  */
 export const GATED_MLP = "PlumblineGatedMlp"
 /** {dy [N, D], down, slopes} → [dgate, dup] [N, F] */

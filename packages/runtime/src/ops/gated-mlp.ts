@@ -12,16 +12,18 @@ export interface GatedMlpWeights {
   readonly down: Tensor2D
 }
 
-/** Numbers of the activation from which on its products are worth kernels of their own. */
-const MANY = 2 ** 23
+/** What a backend that has the kernel says of a call. */
+interface Fuses {
+  readonly fusesGatedMlp: (tokens: number, width: number, mlpWidth: number) => boolean
+}
 
-/** Whether the backend has a kernel for this. @param shape [N, D, F] */
-export const fusesGatedMlp = ([tokens, width, mlpWidth]: readonly [number, number, number]): boolean =>
-  tokens * mlpWidth >= MANY && mlpWidth % 256 === 0 && width % 8 === 0 && hasKernel(GATED_MLP)
+/** Whether the backend has kernels for such a call. @param shape [N, D, F] */
+export const fusesGatedMlp = (shape: readonly [number, number, number]): boolean =>
+  hasKernel(GATED_MLP) && (tf.backend() as unknown as Fuses).fusesGatedMlp(...shape)
 
 /**
  * W_down(act(W_gate·x) · W_up·x), in kernels that make the activation, and its gradient, of a product's sums before these go to
- * memory; for shapes that `fusesGatedMlp`.
+ * memory; for calls that `fusesGatedMlp`.
  *
  * @param x [N, D] float32
  * @returns [N, D] float32

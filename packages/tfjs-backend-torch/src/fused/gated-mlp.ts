@@ -1,7 +1,6 @@
 import type { TensorInfo } from "@tensorflow/tfjs-core"
 import type { Handle } from "../addon.ts"
 import { aten } from "../aten.ts"
-import type { TorchBackend } from "../backend.ts"
 import type { Kernel, KernelScope } from "../kernel.ts"
 import { replayed } from "../replayed.ts"
 import { BFLOAT16 } from "../scalar-type.ts"
@@ -23,10 +22,6 @@ interface Gated {
   readonly activation: GateFunction
   readonly withSlopes: boolean
 }
-
-/** Whether the device has what the kernels below need, and a token may have other bits beside others. */
-export const fusesGatedMlps = ({ cuda, isBatchInvariant, storage }: TorchBackend): boolean =>
-  cuda !== undefined && storage === "bfloat16" && !isBatchInvariant && cuda.addon.kernelsCopyBoxes()
 
 /** Blocks go two by two, as many as there is room for. */
 const blocksOf = ({ backend }: KernelScope): number => Math.floor(backend.cuda!.multiprocessors / 2) * 2
@@ -59,6 +54,8 @@ export const gatedMlp: Kernel = replayed(
     }
   },
   ({ down, gate, up, x }: Inputs, attrs: Gated, scope) => {
+    // as the same layers have them elsewhere, who would move them otherwise from where what is recorded reads them
+    joinWeights([gate, up], x, scope)
     const rows = cast(activation(x, scope), BFLOAT16)
     const [gated, slopes] = gatedProduct([rows, scope.backend.compute(gate), scope.backend.compute(up)], attrs, scope)
     const y = product(gated, scope.backend.compute(down), scope)
