@@ -283,7 +283,7 @@ export class TorchBackend extends TensorBackend {
     if (mlpWidth % 256 !== 0 || width % 8 !== 0 || !(this.boxes ??= cuda.addon.kernelsCopyBoxes())) return false
     const atOnce = Math.floor(cuda.multiprocessors / 2)
     const rounds = Math.ceil((Math.ceil(tokens / 256) * mlpWidth) / 128 / atOnce)
-    return tokens * mlpWidth >= 0.8 * rounds * atOnce * 256 * 128
+    return tokens > 0 && tokens * mlpWidth >= 0.8 * rounds * atOnce * 256 * 128
   }
 
   strings(tensor: TensorInfo): Array<Uint8Array> | undefined {

@@ -117,6 +117,7 @@ describe.skipIf(!hasCuda())("a gated MLP in kernels of its own, on CUDA", () => 
   it("is taken for much work in shapes that its kernels have", ({ skip }) => {
     skip(!isThere, "this device or CUDA has no such kernels")
     expect(fusesGatedMlp([64, 2048, 8192])).toBe(false)
+    expect(fusesGatedMlp([0, 2048, 8192])).toBe(false)
     expect(fusesGatedMlp([16384, 2048, 8192 + 128])).toBe(false)
     expect(fusesGatedMlp([16384, 2044, 8192])).toBe(false)
   })

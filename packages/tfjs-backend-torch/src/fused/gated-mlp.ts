@@ -7,6 +7,7 @@ import { BFLOAT16 } from "../scalar-type.ts"
 import { launch } from "./cuda/kernels.ts"
 import { shapeOf } from "./cuda/launches.ts"
 import { TILE_THREADS } from "./cuda/tile-product.ts"
+import { isDense } from "../handle-facts.ts"
 import { joinWeights } from "./linears.ts"
 import { product } from "./product.ts"
 import { activation, cast, emptyOf } from "./storage.ts"
@@ -14,7 +15,13 @@ import { activation, cast, emptyOf } from "./storage.ts"
 // A gated MLP whose activation is made of the sums of the products before and behind it, before these go to memory: gate and up,
 // and the gradient of what the activation gave, are never read.
 
-const narrow = aten("narrow")
+const [narrow, contiguous] = [aten("narrow"), aten("contiguous")]
+
+/** As copy engines read it: bfloat16 in memory order. */
+const rowsOf = (x: TensorInfo, scope: KernelScope): Handle => {
+  const rows = cast(activation(x, scope), BFLOAT16)
+  return isDense(rows) ? rows : contiguous(rows)
+}
 
 type GateFunction = "silu" | "gelu" | "gelu_tanh"
 
@@ -56,7 +63,7 @@ export const gatedMlp: Kernel = replayed(
   ({ down, gate, up, x }: Inputs, attrs: Gated, scope) => {
     // as the same layers have them elsewhere, who would move them otherwise from where what is recorded reads them
     joinWeights([gate, up], x, scope)
-    const rows = cast(activation(x, scope), BFLOAT16)
+    const rows = rowsOf(x, scope)
     const [gated, slopes] = gatedProduct([rows, scope.backend.compute(gate), scope.backend.compute(up)], attrs, scope)
     const y = product(gated, scope.backend.compute(down), scope)
     const [tokens, width] = [x.shape[0]!, gate.shape[0]!]
@@ -77,7 +84,7 @@ export const gatedMlpGradient: Kernel = replayed(
     prepare: ({ down }: GradientInputs, scope) => void scope.backend.compute(down)
   },
   ({ down, dy, slopes }: GradientInputs, _, scope) => {
-    const [slope, weight] = [cast(activation(dy, scope), BFLOAT16), scope.backend.compute(down)]
+    const [slope, weight] = [rowsOf(dy, scope), scope.backend.compute(down)]
     const [rows, width] = [dy.shape[0]!, down.shape[1]!]
     const both = emptyOf([rows, 2 * width], BFLOAT16, scope)
     const args = [[slope, 128], [weight, 64], [scope.of(slopes), 128], [both, 64], rows, width, down.shape[0]!] as const
