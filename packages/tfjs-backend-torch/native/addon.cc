@@ -33,7 +33,7 @@
 #ifdef PLUMBLINE_CUDA
 #include "cuda.h"
 #include "device-read.h"
-#include "nvrtc.h"
+#include "kernel-launch.h"
 #endif
 
 /**
@@ -123,7 +123,7 @@ static Napi::Object Initialise(Napi::Env env, Napi::Object exports) {
 #ifdef PLUMBLINE_CUDA
   ExportCuda(env, exports);
   ExportDeviceRead(env, exports);
-  ExportNvrtc(env, exports);
+  ExportKernels(env, exports);
 #endif
   return exports;
 }
