@@ -14,6 +14,9 @@ const reshape = aten("reshape")
 const to = aten("to.dtype")
 const toOwned = atenOwned("to.dtype")
 
+/** Rows whose product is no faster by tensor cores: the weight is read once either way. */
+export const FEW_TOKENS = 4
+
 /** What a backend is for as long as it lives. */
 export interface TorchBackendOptions {
   readonly device: TorchDevice
@@ -274,16 +277,19 @@ export class TorchBackend extends TensorBackend {
   }
 
   /**
-   * Whether the kernels of a gated MLP are for so many tokens, and widths of them and within: on a device that has what they need,
-   * where a token may have other bits beside others, and where their tiles of 256 tokens by 128 numbers fill it.
+   * Whether the kernels of a gated MLP are for so many tokens, and widths of them and within: where a token may have other bits
+   * beside others, a few of which no gradient is asked for, and on a device that has what it takes so many as fill it with tiles of
+   * 256 tokens by 128 numbers.
    */
-  fusesGatedMlp(tokens: number, width: number, mlpWidth: number): boolean {
+  fusesGatedMlp(tokens: number, width: number, mlpWidth: number, withSlopes: boolean): boolean {
     const { cuda, isBatchInvariant, storage } = this
-    if (cuda === undefined || storage !== "bfloat16" || isBatchInvariant) return false
-    if (mlpWidth % 256 !== 0 || width % 8 !== 0 || !(this.boxes ??= cuda.addon.kernelsCopyBoxes())) return false
+    if (cuda === undefined || storage !== "bfloat16" || isBatchInvariant || width % 8 !== 0 || tokens === 0)
+      return false
+    if (tokens <= FEW_TOKENS && !withSlopes) return true
+    if (mlpWidth % 256 !== 0 || !(this.boxes ??= cuda.addon.kernelsCopyBoxes())) return false
     const atOnce = Math.floor(cuda.multiprocessors / 2)
     const rounds = Math.ceil((Math.ceil(tokens / 256) * mlpWidth) / 128 / atOnce)
-    return tokens > 0 && tokens * mlpWidth >= 0.8 * rounds * atOnce * 256 * 128
+    return tokens * mlpWidth >= 0.8 * rounds * atOnce * 256 * 128
   }
 
   strings(tensor: TensorInfo): Array<Uint8Array> | undefined {

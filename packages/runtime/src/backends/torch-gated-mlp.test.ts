@@ -69,6 +69,29 @@ describe.skipIf(!hasCuda())("a gated MLP in kernels of its own, on CUDA", () => 
     }
   })
 
+  it("gives a few tokens without gradients what its layers give, to the bit", () => {
+    for (const tokens of [1, 2, 3, 4]) {
+      for (const [width, mlpWidth] of [
+        [64, 24],
+        [72, 5000],
+        [8200, 136]
+      ] as const) {
+        expect(fusesGatedMlp([tokens, width, mlpWidth])).toBe(true)
+        leavesNothing(() => {
+          const x = noise([tokens, width], "x") as Tensor2D
+          const [gate, up] = [noise([mlpWidth, width], "gate"), noise([mlpWidth, width], "up")] as [Tensor2D, Tensor2D]
+          const down = noise([width, mlpWidth], "down") as Tensor2D
+          for (const activation of ["silu", "gelu", "gelu_tanh"] as const) {
+            const seen = gatedMlp(x, { gate, up, down }, activation).dataSync()
+            expect(seen).toEqual(
+              composed(activation)(...([x, gate, up, down] as unknown as ReadonlyArray<never>)).dataSync()
+            )
+          }
+        })
+      }
+    }
+  })
+
   it("makes no gradient that nobody asks for, and takes no other's way for those it is asked for", ({ skip }) => {
     skip(!isThere, "this device or CUDA has no such kernels")
     const [tokens, width, mlpWidth] = [300, 64, 512]

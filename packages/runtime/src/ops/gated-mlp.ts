@@ -14,12 +14,12 @@ export interface GatedMlpWeights {
 
 /** What a backend that has the kernel says of a call. */
 interface Fuses {
-  readonly fusesGatedMlp: (tokens: number, width: number, mlpWidth: number) => boolean
+  readonly fusesGatedMlp: (tokens: number, width: number, mlpWidth: number, withSlopes: boolean) => boolean
 }
 
 /** Whether the backend has kernels for such a call. @param shape [N, D, F] */
 export const fusesGatedMlp = (shape: readonly [number, number, number]): boolean =>
-  hasKernel(GATED_MLP) && (tf.backend() as unknown as Fuses).fusesGatedMlp(...shape)
+  hasKernel(GATED_MLP) && (tf.backend() as unknown as Fuses).fusesGatedMlp(...shape, tf.engine().isTapeOn())
 
 /**
  * W_down(act(W_gate·x) · W_up·x), in kernels that make the activation, and its gradient, of a product's sums before these go to

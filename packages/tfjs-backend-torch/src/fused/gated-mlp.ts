@@ -1,6 +1,7 @@
 import type { TensorInfo } from "@tensorflow/tfjs-core"
 import type { Handle } from "../addon.ts"
 import { aten } from "../aten.ts"
+import { FEW_TOKENS } from "../backend.ts"
 import type { Kernel, KernelScope } from "../kernel.ts"
 import { replayed } from "../replayed.ts"
 import { BFLOAT16 } from "../scalar-type.ts"
@@ -9,11 +10,11 @@ import { shapeOf } from "./cuda/launches.ts"
 import { TILE_THREADS } from "./cuda/tile-product.ts"
 import { isDense } from "../handle-facts.ts"
 import { joinWeights } from "./linears.ts"
-import { product } from "./product.ts"
+import { gatedFewRows, product } from "./product.ts"
 import { activation, cast, emptyOf } from "./storage.ts"
 
 // A gated MLP whose activation is made of the sums of the products before and behind it, before these go to memory: gate and up,
-// and the gradient of what the activation gave, are never read.
+// and the gradient of what the activation gave, are never read. `TorchBackend.fusesGatedMlp` says for which calls.
 
 const [narrow, contiguous] = [aten("narrow"), aten("contiguous")]
 
@@ -40,6 +41,7 @@ const gatedProduct = (
   scope: KernelScope
 ): readonly [Handle, Handle | undefined] => {
   const [[rows, depth], [width]] = [shapeOf(x, scope), shapeOf(gate, scope)] as [[number, number], [number, number]]
+  if (rows <= FEW_TOKENS && !withSlopes) return [gatedFewRows(x, [gate, up], name, scope), undefined]
   const out = emptyOf([rows, width], BFLOAT16, scope)
   const slopes = withSlopes ? emptyOf([rows, 2 * width], BFLOAT16, scope) : undefined
   const macros = { T: "bf16", W: 8, ACROSS: 0, PAIR: `${name}Pair`, WITH_SLOPES: withSlopes ? 1 : 0 }

@@ -1,5 +1,6 @@
 import type { Handle } from "../addon.ts"
 import { aten } from "../aten.ts"
+import { FEW_TOKENS } from "../backend.ts"
 import type { KernelScope } from "../kernel.ts"
 import { FLOAT32 } from "../scalar-type.ts"
 import { alignedProduct } from "./aligned-product.ts"
@@ -12,8 +13,6 @@ import { isDense, typeOf } from "../handle-facts.ts"
 
 const [t, contiguous] = [aten("t"), aten("contiguous")]
 
-/** Rows whose product is no faster by tensor cores: the weight is read once either way. */
-const FEW = 4
 /** Outputs from which on rows that are not aligned are worth a copy. */
 const MANY_OUTPUTS = 1024
 const WARPS = 4
@@ -24,7 +23,7 @@ export const product = (x: Handle, weight: Handle, scope: KernelScope): Handle =
   if (own !== null) return scope.temporary(own)
   if (isInvariant(x, scope)) return invariantProduct(x, weight, scope)
   const [rows, inner] = shapeOf(x, scope) as [number, number]
-  if (rows <= FEW && fitsFewRows(x, weight, inner, scope)) return fewRows(x, weight, scope)
+  if (rows <= FEW_TOKENS && fitsFewRows(x, weight, inner, scope)) return fewRows(x, weight, scope)
   return fitsAligned(x, weight, scope)
     ? contiguous(alignedProduct(x, weight, scope))
     : matrixProduct(x, t(weight), scope)
@@ -47,11 +46,33 @@ const fitsFewRows = (x: Handle, weight: Handle, inner: number, scope: KernelScop
 }
 
 const fewRows = (x: Handle, weight: Handle, scope: KernelScope): Handle => {
-  const [[rows], [outputs, inner]] = [shapeOf(x, scope), shapeOf(weight, scope)] as [[number], [number, number]]
+  const outputs = shapeOf(weight, scope)[0]!
+  return launchFewRows(x, [weight], outputs, { OUTPUTS: outputs >= 8192 ? 2 : 1, GATED: 0 }, scope)
+}
+
+/** act(x·gateᵀ)·(x·upᵀ) of a few rows: what `product` and the activation make of them, to the bit. */
+export const gatedFewRows = (
+  x: Handle,
+  [gate, up]: readonly [Handle, Handle],
+  activation: string,
+  scope: KernelScope
+): Handle => {
+  const macros = { OUTPUTS: 2, GATED: 1, ACTIVATION: activation } as const
+  return launchFewRows(x, [gate, up], shapeOf(gate, scope)[0]!, macros, scope)
+}
+
+const launchFewRows = (
+  x: Handle,
+  [weight, up = null]: readonly [Handle, (Handle | null)?],
+  outputs: number,
+  macros: { readonly OUTPUTS: number; readonly GATED: 0 | 1; readonly ACTIVATION?: string },
+  scope: KernelScope
+): Handle => {
+  const [rows, inner] = shapeOf(x, scope) as [number, number]
   const out = emptyOf([rows, outputs], typeOf(x), scope)
   if (rows === 0 || outputs === 0) return out
   // few outputs are spread over more warps, and long ones shared by several
-  const each = outputs >= 8192 ? 2 : 1
+  const each = macros.GATED === 1 ? 1 : macros.OUTPUTS
   const split = inner >= 8192 ? 4 : 1
   const early = scope.backend.isRecording ? 1 : 0
   launch(
@@ -59,8 +80,8 @@ const fewRows = (x: Handle, weight: Handle, scope: KernelScope): Handle => {
     {
       blocks: Math.ceil((outputs / each / WARPS) * split),
       threads: 32 * WARPS,
-      macros: { T: "bf16", W: 8, M: rows, OUTPUTS: each, SPLIT: split, EARLY: early },
-      args: [x, weight, out, outputs, inner / 8]
+      macros: { T: "bf16", W: 8, M: rows, SPLIT: split, EARLY: early, ...macros },
+      args: [x, weight, up, out, outputs, inner / 8]
     },
     scope
   )

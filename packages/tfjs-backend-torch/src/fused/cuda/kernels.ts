@@ -50,7 +50,7 @@ export const SOURCES = {
   dispatchRows: { text: DISPATCH_ROWS, signature: "ppplii" },
   editLogits: { text: EDIT_LOGITS, signature: "ppppi" },
   expertOrder: { text: EXPERT_ORDER, signature: "ppppi" },
-  fewRows: { text: FEW_ROWS, signature: "pppii" },
+  fewRows: { text: FEW_ROWS, signature: "ppppii" },
   gated: { text: GATED, signature: "sspliii" },
   gatedGradient: { text: GATED_GRADIENT, signature: "ssppliii" },
   gatedProduct: { text: GATED_PRODUCT, signature: "tttttiii", sharedBytes: TILE_SHARED_BYTES },
