@@ -9,6 +9,8 @@ export const NATIVE_SOURCES = join(import.meta.dirname, "../native")
 export const digestOfSources = (folder: string): string | undefined => {
   if (!existsSync(folder)) return undefined
   const hash = createHash("sha256")
-  for (const name of readdirSync(folder).toSorted()) hash.update(name).update(readFileSync(join(folder, name)))
+  // what editors leave there is no source
+  const names = readdirSync(folder).filter((name) => /^[^.].*\.(?:cc|h)$/.test(name))
+  for (const name of names.toSorted()) hash.update(name).update(readFileSync(join(folder, name)))
   return hash.digest("hex").slice(0, 12)
 }

@@ -1,4 +1,4 @@
-import { mkdirSync, mkdtempSync, rmSync, writeFileSync } from "node:fs"
+import { mkdirSync, mkdtempSync, rmSync, symlinkSync, writeFileSync } from "node:fs"
 import { tmpdir } from "node:os"
 import { join } from "node:path"
 import { afterAll, beforeAll, expect, it } from "vitest"
@@ -48,6 +48,17 @@ it("passes on what a library of another Node says, in one line", () => {
   expect(refusal(file)).toContain(
     "(The module was compiled against NODE_MODULE_VERSION 115. This version of Node.js requires NODE_MODULE_VERSION 137)"
   )
+})
+
+it("names sources alone, not what an editor leaves beside them", () => {
+  const sources = join(folder, "sources")
+  const digest = digestOfSources(sources)
+  symlinkSync("user@host.1", join(sources, ".#addon.cc"))
+  writeFileSync(join(sources, ".addon.cc.swp"), "")
+  mkdirSync(join(sources, ".vscode"))
+  expect(digestOfSources(sources)).toBe(digest)
+  writeFileSync(join(sources, "device.h"), "")
+  expect(digestOfSources(sources)).not.toBe(digest)
 })
 
 it("refuses an addon of other sources, and one that found another torch than its own", () => {

@@ -2,7 +2,7 @@ import { spawnSync } from "node:child_process"
 import { mkdirSync, mkdtempSync, readdirSync, readFileSync, rmSync, writeFileSync } from "node:fs"
 import { tmpdir } from "node:os"
 import { join } from "node:path"
-import { afterAll, beforeAll, describe, expect, it } from "vitest"
+import { afterAll, beforeAll, describe, expect, it, vi } from "vitest"
 import { ADDON_RECORD } from "../addon.ts"
 import { buildAddon } from "./build.ts"
 import type { SetupFailure } from "./setup-failure.ts"
@@ -31,7 +31,7 @@ const addon = (torchVersion: string, libraryVersion: string, symbol = "c10_here"
 describe.skipIf(!compiles)("building the addon", () => {
   let root: string
   beforeAll(() => {
-    root = mkdtempSync(join(tmpdir(), "torch-build-"))
+    root = mkdtempSync(join(tmpdir(), "torch, build-"))
     mkdirSync(join(root, "lib"))
     writeFileSync(join(root, "c10.cc"), 'extern "C" void c10_here() {}')
     for (const name of ["torch_cpu", "c10"]) {
@@ -51,11 +51,11 @@ describe.skipIf(!compiles)("building the addon", () => {
     return { path, said }
   }
 
-  const refusal = (name: string, source: string): string => {
+  const refusal = (name: string, source: string, kind = "header-mismatch"): string => {
     try {
       build(name, source)
     } catch (cause) {
-      expect(cause).toMatchObject({ name: "SetupFailure", kind: "header-mismatch" })
+      expect(cause).toMatchObject({ name: "SetupFailure", kind })
       const left = readdirSync(join(root, `${name}-built`), { recursive: true, withFileTypes: true })
       expect(left.filter((entry) => entry.isFile())).toEqual([])
       return (cause as SetupFailure).message
@@ -70,6 +70,18 @@ describe.skipIf(!compiles)("building the addon", () => {
     expect(build("good", addon("2.13.0", "")).path).not.toBe(path)
   })
 
+  it("finds its libraries whatever LD_LIBRARY_PATH names", () => {
+    const other = join(root, "other")
+    mkdirSync(other)
+    writeFileSync(join(other, "libc10.so"), "another torch's")
+    vi.stubEnv("LD_LIBRARY_PATH", other)
+    try {
+      expect(build("elsewhere", addon("2.13.0", "2.13.0", "c10_here")).said).toHaveLength(1)
+    } finally {
+      vi.unstubAllEnvs()
+    }
+  })
+
   it("refuses headers of another release than the library, and leaves nothing", () => {
     expect(refusal("mixed", addon("2.12.0", "2.13.0"))).toBe(
       `the headers in ${root}/include are not those of the libraries in ${root}/lib: they are of torch 2.12.0 and 2.13.0. Install that torch anew, or set LIBTORCH to another`
@@ -78,6 +90,17 @@ describe.skipIf(!compiles)("building the addon", () => {
 
   it("refuses a library that lacks what the headers declare, before anything calls it", () => {
     expect(refusal("missing", addon("2.13.0", "2.13.0", "c10_gone"))).toMatch(/undefined symbol: c10_gone\. Install/)
+  })
+
+  it("says what a library needs that is not there, and does not blame the headers", () => {
+    const [gone, needing] = [join(root, "libgone.so"), join(root, "lib/libc10.so")]
+    const shared = ["-shared", "-fPIC", join(root, "c10.cc")]
+    spawnSync("g++", [...shared, "-o", gone])
+    spawnSync("g++", [...shared, "-o", needing, "-Xlinker", "--no-as-needed", gone])
+    rmSync(gone)
+    expect(refusal("needing", addon("2.13.0", "2.13.0"), "does-not-load")).toMatch(
+      /^the addon does not load with the libraries in .*: Error: .*libgone\.so: cannot open shared object file/
+    )
   })
 })
 
@@ -97,7 +120,7 @@ describe.skipIf(process.platform !== "linux")("npm run setup:torch", () => {
     expect([status, stdout, stderr]).toEqual([
       1,
       "",
-      "setup:torch: not-a-libtorch: /nowhere is no libtorch: it lacks include/ATen/ATen.h\n"
+      "setup:torch: not-a-libtorch: /nowhere is no libtorch: it lacks include/ATen/ATen.h. Set LIBTORCH to a folder with lib/ and include/, as a Python's site-packages/torch is\n"
     ])
     expect(record()).toBe(before)
   })

@@ -1,10 +1,11 @@
 import { spawnSync } from "node:child_process"
 import { createHash } from "node:crypto"
-import { existsSync, mkdirSync, readFileSync, renameSync, rmSync } from "node:fs"
+import { existsSync, readFileSync, renameSync, rmSync } from "node:fs"
 import { createRequire } from "node:module"
 import { dirname, join } from "node:path"
 import { digestOfSources } from "../native-sources.ts"
 import type { Libtorch } from "./libtorch.ts"
+import { writable } from "./own-folder.ts"
 import { SetupFailure } from "./setup-failure.ts"
 
 /** Version of Node-API the addon is compiled for. */
@@ -24,7 +25,8 @@ export interface BuildOptions {
 export const buildAddon = (options: BuildOptions): string => {
   const { compiler, folder, libtorch, say, sources } = options
   const flags = compilerFlags(libtorch, digestOfSources(sources)!)
-  const target = join(folder, keyOf(libtorch, flags), "torch.node")
+  const linking = linkerFlags(libtorch)
+  const target = join(folder, keyOf(libtorch, [...flags, ...linking]), "torch.node")
   if (existsSync(target)) return target
   if (spawnSync(compiler, ["--version"]).status !== 0) {
     throw new SetupFailure(
@@ -32,13 +34,13 @@ export const buildAddon = (options: BuildOptions): string => {
       `no C++ compiler: ${compiler} does not run; install g++ 11 or later, or set CXX`
     )
   }
-  mkdirSync(dirname(target), { recursive: true })
+  writable(dirname(target))
   const unfinished = `${target}.${process.pid}`
   say(`compiling the addon against torch ${libtorch.version} in ${libtorch.root}`)
   const object = `${unfinished}.o`
   try {
     run(compiler, [...flags, "-c", join(sources, "addon.cc"), "-o", object])
-    run(compiler, ["-shared", object, "-o", unfinished, ...linkerFlags(libtorch)])
+    run(compiler, ["-shared", object, "-o", unfinished, ...linking])
     check(unfinished, libtorch)
     renameSync(unfinished, target)
   } finally {
@@ -52,12 +54,11 @@ const run = (compiler: string, args: ReadonlyArray<string>): void => {
   if (status !== 0) throw new SetupFailure("compile-failed", `${compiler} failed:\n${firstErrors(stderr)}`)
 }
 
-const firstErrors = (output: string): string =>
-  output
-    .split("\n")
-    .filter((line) => /error|undefined/i.test(line))
-    .slice(0, 5)
-    .join("\n")
+const firstErrors = (output: string): string => {
+  const lines = output.trim().split("\n")
+  const errors = lines.filter((line) => /error|undefined|cannot/i.test(line))
+  return (errors.length > 0 ? errors : lines).slice(0, 5).join("\n")
+}
 
 /**
  * Headers of another torch than the library's compile, but the addon then misses symbols, or finds ones that mean something
@@ -67,14 +68,19 @@ const check = (addon: string, { root }: Libtorch): void => {
   const script = `const addon = { exports: {} }
     process.dlopen(addon, ${JSON.stringify(addon)}, require("node:os").constants.dlopen.RTLD_NOW)
     console.log(JSON.stringify(addon.exports))`
-  const { status, stderr, stdout } = spawnSync(process.execPath, ["-e", script], { encoding: "utf8" })
+  const { signal, status, stderr, stdout } = spawnSync(process.execPath, ["-e", script], { encoding: "utf8" })
   const mismatch = (reason: string) =>
     new SetupFailure(
       "header-mismatch",
       `the headers in ${root}/include are not those of the libraries in ${root}/lib: ${reason}. Install that torch anew, or set LIBTORCH to another`
     )
   if (status !== 0) {
-    throw mismatch(stderr.split("\n").find((line) => line.startsWith("Error:")) ?? `exit code ${status}`)
+    const reason = stderr.split("\n").find((line) => line.startsWith("Error:")) ?? `exit by ${signal ?? status}`
+    if (signal !== null || /undefined symbol/.test(reason)) throw mismatch(reason)
+    throw new SetupFailure(
+      "does-not-load",
+      `the addon does not load with the libraries in ${root}/lib: ${reason}. Install that torch anew, or set LIBTORCH to another`
+    )
   }
   const { libraryVersion, torchVersion } = JSON.parse(stdout) as Record<string, string>
   if (libraryVersion !== "" && libraryVersion !== torchVersion) {
@@ -122,5 +128,10 @@ const linkerFlags = ({ cudaHeaders, root }: Libtorch): ReadonlyArray<string> => 
   ...(cudaHeaders.length > 0 ? ["-ltorch_cuda", "-lc10_cuda"] : []),
   "-ltorch_cpu",
   "-lc10",
-  `-Wl,-rpath,${join(root, "lib")}`
+  // the library that it was built against, whatever LD_LIBRARY_PATH says; as two words, since a path may have commas
+  "-Wl,--disable-new-dtags",
+  "-Xlinker",
+  "-rpath",
+  "-Xlinker",
+  join(root, "lib")
 ]

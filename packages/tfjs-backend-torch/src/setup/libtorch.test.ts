@@ -1,3 +1,4 @@
+import { spawnSync } from "node:child_process"
 import { mkdirSync, mkdtempSync, rmSync, writeFileSync } from "node:fs"
 import { tmpdir } from "node:os"
 import { dirname, join, relative } from "node:path"
@@ -69,8 +70,15 @@ describe("setup:torch", () => {
   it("refuses a folder that is no libtorch, and says what it lacks", () => {
     expect(failure(() => find({ LIBTORCH: folder }))).toMatchObject({
       kind: "not-a-libtorch",
-      message: `${folder} is no libtorch: it lacks include/ATen/ATen.h`
+      message: `${folder} is no libtorch: it lacks include/ATen/ATen.h. Set LIBTORCH to a folder with lib/ and include/, as a Python's site-packages/torch is`
     })
+  })
+
+  it("refuses a path with a colon, where the loader would see two", () => {
+    for (const path of ["include/ATen/ATen.h", "lib/libtorch_cpu.so", "lib/libc10.so"]) place(`a:b/${path}`)
+    expect(failure(() => find({ LIBTORCH: join(folder, "a:b") })).message).toContain(
+      "a:b cannot be linked to, as there is a colon in its path"
+    )
   })
 
   it("refuses a torch that is too old, 2.10 not among them", () => {
@@ -97,6 +105,16 @@ describe("setup:torch", () => {
     expect(failure(() => find({ PATH: folder })).kind).toBe("no-python")
   })
 
+  it.skipIf(spawnSync("python3", ["-c", ""]).status !== 0)("takes no folder named torch for Python's", () => {
+    const path = join(folder, "bin")
+    mkdirSync(path)
+    mkdirSync(join(folder, "project/torch"), { recursive: true })
+    // -S: whatever is installed there, it is a Python without torch
+    const python = `#!/bin/sh\ncase "$*" in *pip*) exit 1;; esac\ncd '${folder}/project' && PATH=$OLDPATH exec python3 -S "$@"\n`
+    writeFileSync(join(path, "python3"), python.replace("$OLDPATH", `'${process.env["PATH"]}'`), { mode: 0o755 })
+    expect(failure(() => find({ PATH: `${path}:/usr/bin:/bin` })).kind).toBe("pip-refused")
+  })
+
   it("passes on what pip says when it refuses", () => {
     const path = join(folder, "bin")
     mkdirSync(path)
@@ -104,7 +122,8 @@ describe("setup:torch", () => {
     writeFileSync(join(path, "python3"), python, { mode: 0o755 })
     expect(failure(() => find({ PATH: path }))).toMatchObject({
       kind: "pip-refused",
-      message: "pip could not install torch 2.13.0: ERROR: no network"
+      message:
+        "pip could not install torch 2.13.0: ERROR: no network. Set LIBTORCH to a folder with lib/ and include/, or install torch 2.7 or later into the active Python"
     })
   })
 
@@ -125,5 +144,11 @@ describe("setup:torch", () => {
     )
     const { kind, message } = failure(() => buildAddon({ ...options, compiler: join(folder, "cxx") }))
     expect([kind, message.split("\n").at(-1)]).toEqual(["compile-failed", "a.cc:1: error: missing"])
+    writeFileSync(
+      join(folder, "cxx"),
+      '#!/bin/sh\ncase "$*" in --version) exit 0;; esac\necho "out of memory" >&2; exit 1\n'
+    )
+    const { message: other } = failure(() => buildAddon({ ...options, compiler: join(folder, "cxx") }))
+    expect(other.split("\n").at(-1)).toBe("out of memory")
   })
 })

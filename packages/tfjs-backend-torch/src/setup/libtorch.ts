@@ -1,6 +1,7 @@
 import { spawnSync } from "node:child_process"
-import { existsSync, readdirSync, readFileSync, rmSync } from "node:fs"
+import { existsSync, readdirSync, readFileSync } from "node:fs"
 import { join, resolve } from "node:path"
+import { fillWhole } from "./own-folder.ts"
 import { SetupFailure } from "./setup-failure.ts"
 
 /** A libtorch on this machine. */
@@ -37,11 +38,7 @@ export const findLibtorch = (folder: string, environment: Environment, say: (lin
   const active = python === undefined ? undefined : torchOf(python, environment)
   if (active !== undefined) return describe(active, environment)
   const installed = join(folder, "torch")
-  if (missingPart(installed) !== undefined) {
-    // of an installation that was broken off; pip would not replace it
-    rmSync(folder, { recursive: true, force: true })
-    install(folder, python, environment, say)
-  }
+  if (missingPart(installed) !== undefined) install(folder, python, environment, say)
   return describe(installed, environment)
 }
 
@@ -50,7 +47,18 @@ const missingPart = (root: string): string | undefined =>
 
 const describe = (root: string, environment: Environment): Libtorch => {
   const missing = missingPart(root)
-  if (missing !== undefined) throw new SetupFailure("not-a-libtorch", `${root} is no libtorch: it lacks ${missing}`)
+  if (missing !== undefined) {
+    throw new SetupFailure(
+      "not-a-libtorch",
+      `${root} is no libtorch: it lacks ${missing}. Set LIBTORCH to a folder with lib/ and include/, as a Python's site-packages/torch is`
+    )
+  }
+  if (root.includes(":")) {
+    throw new SetupFailure(
+      "not-a-libtorch",
+      `${root} cannot be linked to, as there is a colon in its path. Set LIBTORCH to a link to it that has none`
+    )
+  }
   const version = headerVersion(root)
   checkVersion(root, version)
   const hasCuda = existsSync(join(root, "lib/libtorch_cuda.so"))
@@ -107,8 +115,9 @@ const cudaHeaders = (root: string, { CUDA_HOME }: Environment): ReadonlyArray<st
 const findPython = ({ PATH }: Environment): string | undefined =>
   ["python3", "python"].find((name) => spawnSync(name, ["-c", ""], { env: { ...process.env, PATH } }).status === 0)
 
+// a folder named torch where the command is run is none of Python's
 const FIND_TORCH =
-  "import importlib.util as u; s = u.find_spec('torch'); print(s.submodule_search_locations[0] if s else '')"
+  "import sys; sys.path[:] = filter(None, sys.path); import importlib.util as u; s = u.find_spec('torch'); print(s.submodule_search_locations[0] if s else '')"
 
 const torchOf = (python: string, { PATH }: Environment): string | undefined => {
   const { stdout } = spawnSync(python, ["-c", FIND_TORCH], { encoding: "utf8", env: { ...process.env, PATH } })
@@ -130,7 +139,14 @@ const install = (
       "no torch was found and no Python to install one with: set LIBTORCH to a folder with lib/ and include/"
     )
   }
-  say(`no torch found; installing torch ${INSTALLED_TORCH} into ${folder}`)
+  const isWhole = () => missingPart(join(folder, "torch")) === undefined
+  fillWhole(folder, isWhole, (target) => {
+    say(`no torch found; installing torch ${INSTALLED_TORCH} into ${folder}`)
+    pipInstall(target, python, PATH)
+  })
+}
+
+const pipInstall = (target: string, python: string, PATH: string | undefined): void => {
   let refusal = ""
   for (const index of INDEXES) {
     const options = [
@@ -140,7 +156,7 @@ const install = (
       "0",
       "--disable-pip-version-check",
       "--target",
-      folder,
+      target,
       ...index
     ]
     const { status, stderr } = spawnSync(python, ["-m", "pip", "install", ...options, `torch==${INSTALLED_TORCH}`], {
@@ -150,5 +166,8 @@ const install = (
     if (status === 0) return
     refusal = stderr.trim().split("\n").at(-1) ?? ""
   }
-  throw new SetupFailure("pip-refused", `pip could not install torch ${INSTALLED_TORCH}: ${refusal}`)
+  throw new SetupFailure(
+    "pip-refused",
+    `pip could not install torch ${INSTALLED_TORCH}: ${refusal}. Set LIBTORCH to a folder with lib/ and include/, or install torch ${OLDEST_TORCH} or later into the active Python`
+  )
 }

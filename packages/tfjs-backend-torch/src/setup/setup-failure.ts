@@ -7,6 +7,8 @@ export type SetupFailureKind =
   | "header-mismatch"
   | "no-compiler"
   | "compile-failed"
+  | "does-not-load"
+  | "cannot-write"
 
 /** Why no addon could be built, and what to do about it. */
 export class SetupFailure extends Error {
@@ -17,4 +19,13 @@ export class SetupFailure extends Error {
     this.name = "SetupFailure"
     this.kind = kind
   }
+}
+
+/** What the system refused, as a folder that cannot be written to; nothing where the cause is another. */
+export const systemRefusal = (cause: unknown, folder: string): SetupFailure | undefined => {
+  if (!(cause instanceof Error) || !("syscall" in cause)) return undefined
+  return new SetupFailure(
+    "cannot-write",
+    `${cause.message}. Set-up writes into ${folder}: make it a folder that you may write to, with room in it`
+  )
 }

@@ -1,0 +1,44 @@
+import { accessSync, constants, mkdirSync, readdirSync, renameSync, rmSync } from "node:fs"
+import { basename, dirname, join } from "node:path"
+
+/** Makes a folder, or throws what the system says where it cannot be made or written to. */
+export const writable = (folder: string): string => {
+  mkdirSync(folder, { recursive: true })
+  accessSync(folder, constants.W_OK)
+  return folder
+}
+
+/**
+ * Fills a folder of this process's own and gives it its name when it is whole, so that neither one that is broken off nor
+ * another process at the same time leaves half of it there. What stood at that name goes, unless it `isWhole`.
+ */
+export const fillWhole = (folder: string, isWhole: () => boolean, fill: (unfinished: string) => void): void => {
+  writable(dirname(folder))
+  removeAbandoned(folder)
+  const unfinished = `${folder}.${process.pid}`
+  try {
+    fill(unfinished)
+    if (isWhole()) return
+    rmSync(folder, { recursive: true, force: true })
+    renameSync(unfinished, folder)
+  } finally {
+    rmSync(unfinished, { recursive: true, force: true })
+  }
+}
+
+/** Of processes that were killed. */
+const removeAbandoned = (folder: string): void => {
+  const [parent, name] = [dirname(folder), `${basename(folder)}.`]
+  for (const entry of readdirSync(parent).filter((other) => other.startsWith(name))) {
+    const pid = Number(entry.slice(name.length))
+    if (Number.isInteger(pid) && !isAlive(pid)) rmSync(join(parent, entry), { recursive: true, force: true })
+  }
+}
+
+const isAlive = (pid: number): boolean => {
+  try {
+    return process.kill(pid, 0)
+  } catch (cause) {
+    return (cause as { readonly code?: string }).code === "EPERM"
+  }
+}
