@@ -1,11 +1,14 @@
 import { Effect } from "effect"
 import { beforeAll, describe, expect, it } from "vitest"
 import { ModelRuntime } from "./model-runtime.ts"
+import { GATED_MLP } from "./kernels/names.ts"
+import { tapeRules } from "./kernels/tape-rules.ts"
 import { float32Backends } from "./testing/backends.ts"
 import { customGradient } from "./ops/custom-gradient.ts"
 import { linear, linears } from "./ops/linear.ts"
 import { addRmsNorm, rmsNorm } from "./ops/norms.ts"
 import { expectClose, finiteDifferences, gradientsOf, leavesNothing, noise, type Op } from "./testing/tensors.ts"
+import { forEachSaved } from "./tape-reach.ts"
 import { tf, type Tensor, type Tensor1D, type Tensor2D } from "./tf.ts"
 
 interface Engine {
@@ -163,6 +166,27 @@ describe.for(float32Backends.filter(({ isThere }) => isThere))(
         slopeOf((at) => rmsNorm(addRmsNorm(at, x, weight, 1e-5).sum, weight, 1e-5), x)
         Reflect.deleteProperty(tf.engine(), "runKernel")
         expect(made).toEqual([1, 1])
+      })
+    })
+
+    it("keeps of a gated MLP what the asked-for gradients read, of its outputs too", () => {
+      leavesNothing(() => {
+        const inputs = { x: tf.ones([5, 8]), gate: tf.ones([256, 8]), up: tf.zeros([256, 8]), down: tf.ones([8, 256]) }
+        const outputs = [tf.zeros([5, 8]), tf.zeros([5, 512]), tf.zeros([5, 256])]
+        const [, slopes, gated] = outputs
+        const readFor = (...asked: ReadonlyArray<string>) => {
+          const read: Array<Tensor> = []
+          forEachSaved({ kernel: GATED_MLP, inputs, outputs }, tapeRules, new Set(asked), (tensor, isRead) => {
+            if (isRead) read.push(tensor)
+          })
+          return read
+        }
+        const { down, gate, up, x } = inputs
+        expect(readFor("x")).toEqual([gate, up, down, slopes])
+        expect(readFor("gate")).toEqual([x, down, slopes])
+        expect(readFor("down")).toEqual([gated])
+        expect(readFor("gate", "down")).toEqual([x, down, slopes, gated])
+        tf.dispose([...Object.values(inputs), ...outputs])
       })
     })
 

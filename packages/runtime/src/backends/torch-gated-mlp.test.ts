@@ -92,7 +92,7 @@ describe.skipIf(!hasCuda())("a gated MLP in kernels of its own, on CUDA", () => 
     }
   })
 
-  it("makes no gradient that nobody asks for, and takes no other's way for those it is asked for", ({ skip }) => {
+  it("gives each gradient that is asked for alone as it gives them all", ({ skip }) => {
     skip(!isThere, "this device or CUDA has no such kernels")
     const [tokens, width, mlpWidth] = [300, 64, 512]
     leavesNothing(() => {
