@@ -45,7 +45,6 @@ export const completionJob = (
     const skipSpecialTokens = request.skip_special_tokens ?? true
     const addSpecialTokens = request.add_special_tokens ?? true
     const prompts = yield* promptsOf(model, request.prompt, { addSpecialTokens, skipSpecialTokens })
-    const seed = seedOf(request)
     const samplingFor = yield* samplingOf(model, request)
     const requests = yield* Effect.forEach(prompts, ({ ids }) =>
       Effect.gen(function* () {
@@ -53,7 +52,8 @@ export const completionJob = (
         return {
           promptIds: ids,
           samples,
-          seed,
+          // one that nobody chose is each prompt's own: equal prompts are to have answers that differ
+          seed: seedOf(request),
           sampling: yield* samplingFor(room),
           stopInSpecialTokens: !skipSpecialTokens,
           topLogProbs: request.logprobs ?? 0,

@@ -138,6 +138,15 @@ describe("/v1/completions", () => {
     expect(one!.seed).not.toBe(two!.seed)
   })
 
+  it("draws one for each prompt: equal prompts in one request are no copies, unless a seed says so", async () => {
+    const seedsOf = async (more: object) => {
+      await served.client.completions.create({ ...BASE, prompt: ["x", "x", "x"], ...more })
+      return served.generator.requests.slice(-3).map(({ seed }) => seed)
+    }
+    expect(new Set(await seedsOf({})).size).toBe(3)
+    expect(await seedsOf({ seed: 7 })).toEqual([7, 7, 7])
+  })
+
   it("takes seeds of 64 bits, equal ones for equal ones", async () => {
     const seeds = [2 ** 62, 2 ** 62, -(2 ** 62) - 2 ** 40, 2 ** 53 + 4]
     for (const seed of seeds) await served.client.completions.create({ ...BASE, seed })
