@@ -3,7 +3,7 @@ import { Effect, Schema } from "effect"
 import { badField, RequestRefused } from "../shell/request-refused.ts"
 import { chatFormat } from "./chat-format.ts"
 import { checkStream, streamUsageOf } from "./stream-options.ts"
-import { decodeRequest, type Refusals } from "./decode-request.ts"
+import { decodeRequest, isObject, type Refusals } from "./decode-request.ts"
 import { MOST_TOP_LOG_PROBS, sharedFields } from "./fields.ts"
 import type { Job } from "./job.ts"
 import { badMessages, readMessages } from "./messages.ts"
@@ -22,9 +22,8 @@ const ChatRequest = Schema.Struct({
   max_completion_tokens: Schema.optionalKey(PositiveInt),
   logprobs: Schema.optionalKey(Schema.Boolean),
   top_logprobs: Schema.optionalKey(Schema.Int.check(Schema.isBetween({ minimum: 0, maximum: MOST_TOP_LOG_PROBS }))),
-  response_format: Schema.optionalKey(
-    Schema.Struct({ type: Schema.String, json_schema: Schema.optionalKey(Schema.Unknown) })
-  ),
+  // what formats other than text have beside their type is not read: none of them is made here
+  response_format: Schema.optionalKey(Schema.Unknown),
   modalities: Schema.optionalKey(Schema.Array(Schema.Literal("text"))),
   // what may be long is read in a loop of its own
   chat_template_kwargs: Schema.optionalKey(Schema.Unknown),
@@ -104,14 +103,20 @@ const checkCombinations = (request: ChatRequest) => {
   if (most !== undefined && mostBefore !== undefined && most !== mostBefore) {
     return Effect.fail(badField("max_tokens", `${mostBefore} is not max_completion_tokens, ${most}; give one of them`))
   }
-  if ((request.response_format?.type ?? "text") !== "text") {
-    const reason = `${request.response_format!.type} is not supported: answers are free text; check them, or ask for tokens with allowed_token_ids`
-    return Effect.fail(badField("response_format", reason, "unsupported_parameter"))
-  }
   if ((request.top_logprobs ?? 0) > 0 && request.logprobs !== true) {
     return Effect.fail(badField("top_logprobs", "needs logprobs to be true"))
   }
-  return checkStream(request)
+  return Effect.andThen(checkFormat(request.response_format), checkStream(request))
+}
+
+const TextFormat = Schema.Struct({ type: Schema.Literal("text") })
+
+const checkFormat = (format: unknown): Effect.Effect<unknown, RequestRefused> => {
+  if (format === undefined) return Effect.void
+  const type = isObject(format) ? format["type"] : undefined
+  if (typeof type !== "string" || type === "text") return decodeRequest(TextFormat, {}, format, "response_format")
+  const reason = `${type.slice(0, 200)} is not supported: answers are free text; check them, or ask for tokens with allowed_token_ids`
+  return Effect.fail(badField("response_format", reason, "unsupported_parameter"))
 }
 
 /** OpenAI's newer name for the system is that to templates which do not know it. */

@@ -128,6 +128,11 @@ describe("/v1/chat/completions", () => {
     [{ tool_choice: "required" }, "tool_choice"],
     [{ response_format: { type: "json_object" } }, "response_format", "unsupported_parameter"],
     [{ response_format: { type: "json_schema", json_schema: {} } }, "response_format", "unsupported_parameter"],
+    // as instructor's mode JSON_SCHEMA asks
+    [{ response_format: { type: "json_object", schema: {} } }, "response_format", "unsupported_parameter"],
+    [{ response_format: {} }, "response_format.type"],
+    [{ response_format: "text" }, "response_format"],
+    [{ response_format: { type: "text", schema: {} } }, "response_format.schema", "unknown_parameter"],
     [{ prompt: "x" }, "prompt", "unknown_parameter"]
   ])("refuses %j", async (fields, param, code?: string) => {
     const answer = await served.post("/v1/chat/completions", { ...BASE, ...fields })
