@@ -147,6 +147,29 @@ describe("/v1/chat/completions", () => {
     await expect(asked).rejects.toThrow("use /v1/chat/completions")
   })
 
+  it("is all that a language model has: those who ask for rewards are told", async () => {
+    for (const path of ["/v1/rewards", "/v1/values"]) {
+      const { status, text } = await served.post(path, { input: "a" })
+      expect([status, JSON.parse(text).error.message]).toEqual([404, expect.stringContaining("serve a reward model")])
+    }
+  })
+
+  it("takes the one format that its answers have", async () => {
+    for (const format of [null, { type: "text" }]) {
+      expect((await served.post("/v1/chat/completions", { ...BASE, response_format: format })).status).toBe(200)
+    }
+  })
+
+  it("asks proxies neither to hold a stream back nor to compress it, for which they would", async () => {
+    const { response } = await served.client.chat.completions.create({ ...BASE, stream: true }).withResponse()
+    expect(Object.fromEntries(response.headers)).toMatchObject({
+      "content-type": "text/event-stream; charset=utf-8",
+      "cache-control": "no-cache, no-transform",
+      "x-accel-buffering": "no"
+    })
+    await response.body?.cancel()
+  })
+
   it("hands the template the variables that it reads", async () => {
     const chatTemplate = "{{ messages[0].content }}{% if enable_thinking is false %}!{% endif %}"
     const { close, generator, post } = await serveScripted({}, byteTokenizer({ specials: [], chatTemplate }))

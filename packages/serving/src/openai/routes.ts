@@ -6,8 +6,8 @@ import type { Admission } from "../shell/admission.ts"
 import { jsonBody } from "../shell/json-body.ts"
 import type { Limits } from "../shell/limits.ts"
 import type { MetricsPage } from "../shell/metrics.ts"
-import { RequestRefused } from "../shell/request-refused.ts"
-import type { Route } from "../shell/route.ts"
+import type { RequestRefused } from "../shell/request-refused.ts"
+import { notHere, type Route } from "../shell/route.ts"
 import { checkRun } from "../weights/weights-routes.ts"
 import { answerJob } from "./answer-job.ts"
 import { chatJob } from "./chat-request.ts"
@@ -33,15 +33,12 @@ export const openaiRoutes = (options: OpenAIOptions): ReadonlyArray<Route> => [
   { method: "GET", path: "/v1/models/*", handle: (_, name) => oneModel(options.models, name) },
   { method: "POST", path: "/v1/completions", handle: (request) => complete(options, request, completionJob) },
   { method: "POST", path: "/v1/chat/completions", handle: (request) => complete(options, request, chatJob) },
-  { method: "POST", path: "/v1/responses", handle: () => Effect.fail(NO_RESPONSES) }
+  // newer clients ask there unless they are told otherwise
+  notHere("/v1/responses", "OpenAI's Responses API is not served here: have the client use /v1/chat/completions"),
+  ...["/v1/rewards", "/v1/values"].map((path) =>
+    notHere(path, "this server has a language model, which scores nothing: serve a reward model for that")
+  )
 ]
-
-/** Newer clients ask there unless they are told otherwise. */
-const NO_RESPONSES = new RequestRefused({
-  status: 404,
-  reason: "OpenAI's Responses API is not served here: have the client use /v1/chat/completions",
-  code: "unknown_url"
-})
 
 /** @param maxResponses most that the request may ask for */
 type ReadJob = (models: ServedModels, body: unknown, maxResponses: number) => Effect.Effect<Job, RequestRefused>

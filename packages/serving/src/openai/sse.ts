@@ -14,8 +14,8 @@ export const eventStream = (events: Stream.Stream<Event>): HttpServerResponse.Ht
     ),
     {
       contentType: "text/event-stream; charset=utf-8",
-      // proxies must pass every event on at once
-      headers: { "cache-control": "no-cache", "x-accel-buffering": "no" }
+      // proxies must pass every event on at once, and so may not compress them together
+      headers: { "cache-control": "no-cache, no-transform", "x-accel-buffering": "no" }
     }
   )
 

@@ -11,7 +11,7 @@ import type { Limits } from "../shell/limits.ts"
 import { type MetricsPage, totalMetric } from "../shell/metrics.ts"
 import { jsonAnswer } from "../shell/pieces.ts"
 import { RequestRefused } from "../shell/request-refused.ts"
-import type { Route } from "../shell/route.ts"
+import { notHere, type Route } from "../shell/route.ts"
 import { type AskedRewards, type AskedRow, rewardRequest } from "./reward-request.ts"
 import type { ServedReward } from "./served-reward.ts"
 
@@ -37,7 +37,10 @@ export const rewardRoutes = (options: RewardRoutesOptions): ReadonlyArray<Route>
       Effect.as(modelNamed([options.served], name), HttpServerResponse.jsonUnsafe(description(options.served)))
   },
   { method: "POST", path: "/v1/rewards", handle: (request) => answered(options, request, rewardOf) },
-  { method: "POST", path: "/v1/values", handle: (request) => answered(options, request, valuesOf) }
+  { method: "POST", path: "/v1/values", handle: (request) => answered(options, request, valuesOf) },
+  ...["/v1/completions", "/v1/chat/completions", "/v1/responses"].map((path) =>
+    notHere(path, "this server has a reward model, which writes nothing: ask /v1/rewards")
+  )
 ]
 
 /** What a row is answered with. */

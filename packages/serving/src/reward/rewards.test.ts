@@ -171,7 +171,13 @@ describe("/v1/rewards", () => {
     expect((await post("/v1/rewards", { model: "other", input: "a" })).status).toBe(404)
     const models = (await (await fetch(`${url}/v1/models`)).json()) as { readonly data: ReadonlyArray<unknown> }
     expect(models.data[0]).toMatchObject({ id: "tiny-rm", max_model_len: 96, attributes: ["good", "long"] })
-    expect((await fetch(`${url}/v1/completions`, { method: "POST" })).status).toBe(404)
+  })
+
+  it("is named to clients that ask for texts", async () => {
+    for (const path of ["/v1/completions", "/v1/chat/completions", "/v1/responses"]) {
+      const { error, status } = await post(path, { prompt: "a" })
+      expect([status, error.message]).toEqual([404, expect.stringContaining("ask /v1/rewards")])
+    }
   })
 
   it("answers 64 clients at once what each would get alone, and keeps nothing", async () => {

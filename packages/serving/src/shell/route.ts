@@ -1,4 +1,4 @@
-import type { Effect, Scope } from "effect"
+import { Effect, type Scope } from "effect"
 import type { HttpServerRequest, HttpServerResponse } from "effect/http"
 import { RequestRefused } from "./request-refused.ts"
 
@@ -16,6 +16,13 @@ export interface Route {
     rest: string
   ) => Effect.Effect<HttpServerResponse.HttpServerResponse, RequestRefused, Scope.Scope>
 }
+
+/** A path that clients know from other servers: 404, with the reason. */
+export const notHere = (path: string, reason: string): Route => ({
+  method: "POST",
+  path,
+  handle: () => Effect.fail(new RequestRefused({ status: 404, reason, code: "unknown_url" }))
+})
 
 export interface Matched {
   readonly route: Route
