@@ -44,9 +44,26 @@ export const loadTensorflow = (): string => {
       "neither @tensorflow/tfjs-node-gpu nor @tensorflow/tfjs-node is installed; npm run setup:tensorflow compiles their binding"
     )
   }
-  const record = JSON.parse(readFileSync(TENSORFLOW_RECORD, "utf8")) as TensorflowBinding
-  registerCompiled(record)
-  return `TensorFlow ${record.version}`
+  return registerCompiled(TENSORFLOW_RECORD)
+}
+
+/**
+ * Loads the binding that setup wrote down.
+ *
+ * @returns what was loaded, in words
+ * @throws in one line where it is gone or does not load
+ */
+export const registerCompiled = (record: string): string => {
+  try {
+    const compiled = JSON.parse(readFileSync(record, "utf8")) as TensorflowBinding
+    register(compiled)
+    return `TensorFlow ${compiled.version}`
+  } catch (cause) {
+    const reason = String((cause as Error).message)
+      .replaceAll(/\s+/g, " ")
+      .slice(0, 300)
+    throw new Error(`what setup compiled does not load (${reason}); run: npm run setup:tensorflow`, { cause })
+  }
 }
 
 const isInstalled = (name: string): boolean => {
@@ -65,7 +82,7 @@ const restoreNodeUtil = (): void => {
   util.isArray = Array.isArray
 }
 
-const registerCompiled = ({ binding, package: folder }: TensorflowBinding): void => {
+const register = ({ binding, package: folder }: TensorflowBinding): void => {
   if (tf.findBackendFactory("tensorflow") != null) return
   require(join(folder, "dist/register_all_kernels.js"))
   const { NodeJSKernelBackend } = require(join(folder, "dist/nodejs_kernel_backend.js"))
