@@ -49,12 +49,14 @@ describe("/v1/chat/completions", () => {
       { type: "text", text: "a" },
       { type: "text", text: "b" }
     ] as const
+    // as Mistral's client sends answers back
+    const off = { prefix: false }
     await served.client.chat.completions.create({
       model: "tiny",
       messages: [
         { role: "system", content: "s" },
         { role: "user", content: [...content] },
-        { role: "assistant", content: "c", refusal: null, tool_calls: [] },
+        { role: "assistant", content: "c", refusal: null, tool_calls: [], ...off },
         { role: "user", content: "d" }
       ]
     })

@@ -35,8 +35,9 @@ const readMessage = (value: unknown, place: string): Message | RequestRefused =>
   return badField(`${place}.content[${wrong}]`, 'must be { "type": "text", "text": … }: the model reads text')
 }
 
+/** Not what is off: Mistral's client says `prefix: false` of every answer that it sends back. */
 const isSaid = (message: Readonly<Record<string, unknown>>, field: string): boolean =>
-  message[field] !== null && !SILENT.has(field) && asks(message[field])
+  message[field] !== null && message[field] !== false && !SILENT.has(field) && asks(message[field])
 
 const textOf = (part: unknown): string | undefined =>
   isObject(part) && part["type"] === "text" && typeof part["text"] === "string" ? part["text"] : undefined

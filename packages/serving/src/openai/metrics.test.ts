@@ -25,6 +25,7 @@ it("has what the generator has done as counters, and what it is doing as gauges"
   const read = (name: string) => metricValue(page.text(), `plumbline_${name}`)
   const totals = () => ["prompt_tokens_cached", "draft_tokens", "draft_tokens_accepted"].map((n) => read(`${n}_total`))
   expect(totals()).toEqual([0, 0, 0])
+  expect(page.text()).toMatch(/^plumbline_prompt_tokens_total 0\n(.*\n)*plumbline_generation_tokens_total 0$/m)
   Object.assign(load, { cachedTokens: 16, draftedTokens: 9, acceptedTokens: 7, running: 1 })
   // looking does not count again
   expect(totals()).toEqual([16, 9, 7])

@@ -13,7 +13,7 @@ import { answerJob } from "./answer-job.ts"
 import { chatJob } from "./chat-request.ts"
 import { completionJob } from "./completion-request.ts"
 import type { Job } from "./job.ts"
-import { loadGauges, loadTotals, memoryGauges } from "./metrics.ts"
+import { loadGauges, loadTotals, memoryGauges, openaiMetrics } from "./metrics.ts"
 import { modelNamed, type ServedModel, type ServedModels } from "./served-model.ts"
 
 export interface OpenAIOptions {
@@ -88,9 +88,11 @@ const oneModel = (models: ServedModels, name: string) =>
 /** Shows on the metrics page what the generator and its backend hold. */
 export const watchGenerator = (
   { generator }: { readonly generator: Pick<ServedModel["generator"], "load"> },
-  { watch, watchTotal }: MetricsPage,
+  { add, watch, watchTotal }: MetricsPage,
   memory: () => MemoryReport
 ): void => {
+  // a total that is not there until it has grown hides from a scraper how much it grew first
+  for (const total of [openaiMetrics.promptTokens, openaiMetrics.generatedTokens]) add(total, 0)
   const load = () => Effect.runSync(generator.load)
   for (const field of Object.keys(loadGauges) as ReadonlyArray<keyof typeof loadGauges>) {
     watch(loadGauges[field], () => load()[field])

@@ -127,7 +127,13 @@ const scoredTokens = totalMetric("plumbline_scored_tokens_total", "tokens of row
 const rowsWaiting = Metric.gauge("plumbline_scorer_rows_waiting", { description: "rows that wait for their batch" })
 
 /** Shows on the metrics page what the scorer and its backend hold. */
-export const watchScorer = ({ scorer }: ServedReward, { watch }: MetricsPage, memory: () => MemoryReport): void => {
+export const watchScorer = (
+  { scorer }: ServedReward,
+  { add, watch }: MetricsPage,
+  memory: () => MemoryReport
+): void => {
+  // scrapers are to see it from 0 on
+  add(scoredTokens, 0)
   watch(rowsWaiting, scorer.waiting)
   watch(memoryGauges.tensors, () => memory().tensors)
   watch(memoryGauges.bytes, () => memory().bytes)

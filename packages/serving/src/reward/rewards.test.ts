@@ -90,6 +90,10 @@ const expected = async (...rows: ReadonlyArray<Int32Array>) =>
     reward: good! - 0.5 * long!
   }))
 
+it("counts tokens from 0 on", async () => {
+  expect(await (await fetch(`${url}/metrics`)).text()).toContain("plumbline_scored_tokens_total 0\n")
+})
+
 describe("/v1/rewards", () => {
   it("scores texts, chats, ids and responses, one and many, each as it is alone", async () => {
     const chat = [{ role: "user", content: "hi" }]
