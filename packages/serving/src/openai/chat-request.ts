@@ -4,7 +4,7 @@ import { badField, RequestRefused } from "../shell/request-refused.ts"
 import { chatFormat } from "./chat-format.ts"
 import { checkStream, streamUsageOf } from "./stream-options.ts"
 import { decodeRequest, isObject, type Refusals } from "./decode-request.ts"
-import { MOST_TOP_LOG_PROBS, sharedFields } from "./fields.ts"
+import { FREE_TEXT, MOST_TOP_LOG_PROBS, sharedFields, sharedRefusals } from "./fields.ts"
 import type { Job } from "./job.ts"
 import { badMessages, readMessages } from "./messages.ts"
 import { roomFor } from "./prompts.ts"
@@ -41,9 +41,12 @@ type ChatRequest = typeof ChatRequest.Type
 const NO_TOOLS = "tool calls are not supported: answers are text; put the tools into the messages"
 
 const REFUSALS: Refusals = {
+  ...sharedRefusals,
   tools: NO_TOOLS,
   functions: NO_TOOLS,
   function_call: NO_TOOLS,
+  prompt_logprobs: "a prompt is scored by /v1/completions, with echo and logprobs",
+  chat_template: "chats are rendered by the model's own template; send other prompts to /v1/completions",
   audio: "answers are text",
   prediction: "predicted outputs are not supported",
   reasoning_effort: "the model has no setting for it",
@@ -115,7 +118,7 @@ const checkFormat = (format: unknown): Effect.Effect<unknown, RequestRefused> =>
   if (format === undefined) return Effect.void
   const type = isObject(format) ? format["type"] : undefined
   if (typeof type !== "string" || type === "text") return decodeRequest(TextFormat, {}, format, "response_format")
-  const reason = `${type.slice(0, 200)} is not supported: answers are free text; check them, or ask for tokens with allowed_token_ids`
+  const reason = `${type.slice(0, 200)} is not supported: ${FREE_TEXT}`
   return Effect.fail(badField("response_format", reason, "unsupported_parameter"))
 }
 

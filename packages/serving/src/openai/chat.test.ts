@@ -128,6 +128,8 @@ describe("/v1/chat/completions", () => {
     [{ logprobs: 3 }, "logprobs"],
     [{ tools: [{ type: "function", function: { name: "f" } }] }, "tools", "unsupported_parameter"],
     [{ tool_choice: "required" }, "tool_choice"],
+    [{ chat_template: "{{ messages }}" }, "chat_template", "unsupported_parameter"],
+    [{ guided_json: {} }, "guided_json", "unsupported_parameter"],
     [{ response_format: { type: "json_object" } }, "response_format", "unsupported_parameter"],
     [{ response_format: { type: "json_schema", json_schema: {} } }, "response_format", "unsupported_parameter"],
     // as instructor's mode JSON_SCHEMA asks

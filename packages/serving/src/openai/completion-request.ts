@@ -2,7 +2,7 @@ import { Effect, Schema } from "effect"
 import { badField, type RequestRefused } from "../shell/request-refused.ts"
 import { completionFormat } from "./completion-format.ts"
 import { decodeRequest, type Refusals } from "./decode-request.ts"
-import { MOST_TOP_LOG_PROBS, sharedFields } from "./fields.ts"
+import { MOST_TOP_LOG_PROBS, sharedFields, sharedRefusals } from "./fields.ts"
 import type { Job } from "./job.ts"
 import { promptCount, promptsOf, roomFor } from "./prompts.ts"
 import { checkResponses, samplingOf, seedOf } from "./sampling.ts"
@@ -26,6 +26,8 @@ type CompletionRequest = typeof CompletionRequest.Type
 const DEFAULT_MAX_TOKENS = 16
 
 const REFUSALS: Refusals = {
+  ...sharedRefusals,
+  prompt_logprobs: "a prompt's scores are given with echo and logprobs; max_tokens 0 asks for nothing else",
   suffix: "filling a gap between prompt and suffix is not supported: models here continue texts"
 }
 

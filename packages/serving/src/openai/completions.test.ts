@@ -415,6 +415,9 @@ describe("/v1/completions", () => {
     [{ logprobs: 21 }, 400, "logprobs"],
     [{ logprobs: true }, 400, "logprobs"],
     [{ suffix: "b" }, 400, "suffix", "unsupported_parameter"],
+    // TRL's client of vLLM
+    [{ prompt_logprobs: 5 }, 400, "prompt_logprobs", "unsupported_parameter"],
+    [{ structured_outputs: { regex: "a+" } }, 400, "structured_outputs", "unsupported_parameter"],
     [{ best_of: 2, n: 3 }, 400, "best_of"],
     [{ best_of: 2, stream: true }, 400, "best_of"],
     [{ best_of: 65 }, 400, "best_of"],

@@ -1,5 +1,5 @@
 import { Schema } from "effect"
-import { isObject } from "./decode-request.ts"
+import { isObject, type Refusals } from "./decode-request.ts"
 
 const optional = Schema.optionalKey
 const between = (minimum: number, maximum: number) => Schema.Finite.check(Schema.isBetween({ minimum, maximum }))
@@ -80,6 +80,18 @@ export const sharedFields = {
   ...settledFields,
   ...accountFields
 } as const
+
+export const FREE_TEXT = "answers are free text; check them, or ask for tokens with allowed_token_ids"
+const NOT_GUIDED = `is not supported: ${FREE_TEXT}`
+
+/** Fields of vLLM, by its old and its new names, that clients set to have answers of a form. */
+export const sharedRefusals: Refusals = {
+  structured_outputs: NOT_GUIDED,
+  guided_json: NOT_GUIDED,
+  guided_regex: NOT_GUIDED,
+  guided_choice: NOT_GUIDED,
+  guided_grammar: NOT_GUIDED
+}
 
 const Shared = Schema.Struct(sharedFields)
 export type SharedRequest = typeof Shared.Type
