@@ -308,6 +308,12 @@ describe("/v1/completions", () => {
     })
   })
 
+  it("echoes half a character, where a client has cut one in two, as what the model read", async () => {
+    const asked = { prompt: "a\ud83d", echo: true, max_tokens: 0, logprobs: 0 }
+    const { text } = await served.post("/v1/completions", asked)
+    expect(JSON.parse(text).choices[0]).toMatchObject({ text: "a\ufffd", logprobs: { text_offset: [0, 1, 1, 1] } })
+  })
+
   it("streams several prompts and samples at once, echoing each", async () => {
     const says = (request: { readonly promptIds: Int32Array }, sample: number) => [...request.promptIds, 48 + sample]
     await using({ says }, async ({ client }) => {

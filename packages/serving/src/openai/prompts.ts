@@ -69,9 +69,11 @@ const isIds = (value: unknown): value is Ids =>
 /** Its special tokens are those that the text spells out, so they have their places in it; what is put before it has none. */
 const textPrompt = (
   { tokenizer, tokenizerThread: { part, prompt } }: ServedModel,
-  text: string,
+  given: string,
   { addSpecialTokens }: PromptOptions
 ) => {
+  // half of a character, where a client has cut one, is U+FFFD to tokenizers: strict clients could not read it back
+  const text = given.toWellFormed()
   const added = addSpecialTokens ? addedBefore(tokenizer, text) : 0
   return (addSpecialTokens ? prompt(text) : part(text)).pipe(
     Effect.mapError((error) => badMessages("prompt", error)),
