@@ -1,5 +1,6 @@
 import { spawnSync } from "node:child_process"
 import {
+  copyFileSync,
   existsSync,
   mkdirSync,
   mkdtempSync,
@@ -7,6 +8,7 @@ import {
   readdirSync,
   renameSync,
   rmSync,
+  symlinkSync,
   writeFileSync
 } from "node:fs"
 import { tmpdir } from "node:os"
@@ -52,6 +54,42 @@ describe.skipIf(process.platform !== "linux" || process.arch !== "x64")("a bundl
     expect(existsSync(join(cache, app, "tokenizer-worker.js"))).toBe(true)
     expect(run(["--version"]).stdout).toBe(`${version}\n`)
     expect(readdirSync(cache)).toHaveLength(3)
+  })
+
+  it("runs by a link, and where a process of its number was killed while it unpacked", () => {
+    const link = join(place, "plumb")
+    symlinkSync(join(folder, "run.sh"), link)
+    const cache = join(place, "another cache")
+    // exec keeps the number of the shell that leaves the part behind
+    const leave = 'for part in node app; do mkdir -p "$0/plumbline/part-$$-$part/.torch"; done; exec sh "$1" --version'
+    const env = { PATH: "/usr/bin:/bin", HOME: place, XDG_CACHE_HOME: cache }
+    const { status, stderr, stdout } = spawnSync("/bin/sh", ["-c", leave, cache, link], { env, encoding: "utf8" })
+    expect({ status, stderr, stdout }).toEqual({ status: 0, stderr: "", stdout: `${version}\n` })
+    expect(readdirSync(join(cache, "plumbline"))).toHaveLength(3)
+  })
+
+  it("says that it is not whole", () => {
+    const half = join(place, "half")
+    mkdirSync(half)
+    copyFileSync(join(folder, "run.sh"), join(half, "run.sh"))
+    const env = { PATH: "/usr/bin:/bin", HOME: place }
+    const { status, stderr } = spawnSync("/bin/sh", [join(half, "run.sh"), "--version"], { env, encoding: "utf8" })
+    expect([status, stderr]).toEqual([1, `run.sh: ${half} should hold one node-*; copy the whole bundle there anew\n`])
+  })
+
+  it("takes no folder named torch for Python's, and names its own set-up", () => {
+    const bin = join(place, "bin")
+    for (const made of [bin, join(place, "torch")]) mkdirSync(made)
+    // -S: whatever is installed there, it is a Python without torch
+    writeFileSync(join(bin, "python3"), '#!/bin/sh\nPATH=/usr/bin:/bin exec python3 -S "$@"\n', { mode: 0o755 })
+    const { status, stderr } = run(["score", "--model", "none", "--text", "a", "--backend", "torch"], {
+      PATH: `${bin}:/usr/bin:/bin`
+    })
+    rmSync(join(place, "torch"), { recursive: true })
+    expect([status, stderr]).toEqual([
+      1,
+      "error: backend torch cannot be used here: the torch addon is not built; run: sh run.sh setup\nhint: --backend wasm on --device cpu needs nothing but npm ci\n"
+    ])
   })
 
   it("trains on WebAssembly", () => {

@@ -37,15 +37,16 @@ const BANNER = `import { createRequire as __createRequire } from "node:module"; 
 
 /**
  * Modules find their assets relative to themselves. In a bundle all are one file, so each is told the place it had:
- * its path in the repository, below the bundle's folder, where the assets lie too.
+ * its path in the repository, below the bundle's folder, where the assets lie too. What they say of npm is said of the bundle's script.
  */
 const originalPlaces = (root: string): Plugin => ({
   name: "original places",
   setup: ({ onLoad }) => {
     onLoad({ filter: /\.[cm]?[jt]s$/ }, async ({ path }) => {
       const text = await readFile(path, "utf8")
+      const spoken = text.replaceAll("npm run setup:torch", "sh run.sh setup")
       const place = relative(root, path).split(sep).join("/")
-      const contents = text.includes("import.meta.") ? placedModule(text, place) : placedCommonJs(text, place)
+      const contents = spoken.includes("import.meta.") ? placedModule(spoken, place) : placedCommonJs(spoken, place)
       return contents === text ? undefined : { contents, loader: extname(path).endsWith("ts") ? "ts" : "js" }
     })
   }

@@ -14,7 +14,8 @@ fail() {
 }
 
 [ "$(uname -sm)" = "Linux x86_64" ] || fail "this bundle is for Linux x86_64, not for $(uname -sm)"
-here=$(cd "$(dirname "$0")" && pwd -P)
+self=$(readlink -f "$0")
+here=$(dirname "$self")
 
 if [ "${1:-}" = run ]; then
   fail "a recipe imports Plumbline's packages, which this bundle does not hold apart: run it from the repository" 2
@@ -23,7 +24,8 @@ fi
 cache=${XDG_CACHE_HOME:-${HOME:-/tmp}/.cache}/plumbline
 if ! mkdir -p "$cache" 2>/dev/null || [ ! -w "$cache" ]; then
   cache=${TMPDIR:-/tmp}/plumbline-$(id -u)
-  mkdir -p "$cache"
+  mkdir -p "$cache" || fail "neither the home folder nor ${TMPDIR:-/tmp} can be written to; set XDG_CACHE_HOME to a folder that can"
+  [ -O "$cache" ] || fail "$cache belongs to somebody else; set XDG_CACHE_HOME to a folder of your own"
 fi
 
 # Writes what a compressed file holds to standard output.
@@ -42,8 +44,14 @@ unpacked() {
   esac
 }
 
-packed_node=$(ls "$here"/node-*)
-packed_app=$(ls "$here"/app-*)
+# The one archive of that name.
+packed() {
+  set -- "$here/$1"-*
+  [ $# -eq 1 ] && [ -f "$1" ] || fail "$here should hold one ${1##*/}; copy the whole bundle there anew"
+  echo "$1"
+}
+packed_node=$(packed node)
+packed_app=$(packed app)
 node_name=$(basename "${packed_node%.*}")
 app_name=$(basename "${packed_app%.tar.*}")
 node=$cache/$node_name/node
@@ -54,23 +62,29 @@ settle() {
   mv -T "$1" "$2" 2>/dev/null || [ -d "$2" ] || fail "cannot write $2"
   rm -rf "$1"
 }
+own_part() {
+  # a process of this number may have been killed here
+  rm -rf "$cache/part-$$-$1"
+  mkdir "$cache/part-$$-$1" || fail "cannot write $cache"
+  echo "$cache/part-$$-$1"
+}
 if [ ! -x "$node" ]; then
-  part=$cache/part-$$-node
-  mkdir -p "$part"
+  part=$(own_part node)
   unpacked "$packed_node" >"$part/node"
   chmod +x "$part/node"
   settle "$part" "$cache/$node_name"
 fi
 torch=$cache/torch
 if [ ! -d "$app" ]; then
-  part=$cache/part-$$-app
-  mkdir -p "$part" "$torch"
+  part=$(own_part app)
+  mkdir -p "$torch"
   unpacked "$packed_app" | tar -xf - -C "$part"
   ln -s ../torch "$part/.torch"
   settle "$part" "$app"
 fi
 
-find_torch='import importlib.util as u; s = u.find_spec("torch"); print(s.submodule_search_locations[0] if s else "")'
+# a folder named torch where the command is run is none of Python's
+find_torch='import sys; sys.path[:] = filter(None, sys.path); import importlib.util as u; s = u.find_spec("torch"); print(s.submodule_search_locations[0] if s else "")'
 torch_folder() {
   if [ -n "${LIBTORCH:-}" ]; then
     echo "$LIBTORCH"
