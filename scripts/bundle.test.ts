@@ -75,6 +75,14 @@ describe.skipIf(process.platform !== "linux" || process.arch !== "x64")("a bundl
     const env = { PATH: "/usr/bin:/bin", HOME: place }
     const { status, stderr } = spawnSync("/bin/sh", [join(half, "run.sh"), "--version"], { env, encoding: "utf8" })
     expect([status, stderr]).toEqual([1, `run.sh: ${half} should hold one node-*; copy the whole bundle there anew\n`])
+    for (const name of ["node-v24.gz", "app-0.tar.gz"]) writeFileSync(join(half, name), "cut")
+    const unpacking = spawnSync("/bin/sh", [join(half, "run.sh"), "--version"], {
+      env: { ...env, XDG_CACHE_HOME: half },
+      encoding: "utf8"
+    })
+    expect(unpacking.status).toBe(1)
+    expect(unpacking.stderr).toContain(`run.sh: cannot unpack ${half}/node-v24.gz into ${half}/plumbline\n`)
+    expect(readdirSync(join(half, "plumbline"))).toEqual([])
   })
 
   it("takes no folder named torch for Python's, and names its own set-up", () => {

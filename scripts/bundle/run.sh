@@ -68,9 +68,11 @@ own_part() {
   mkdir "$cache/part-$$-$1" || fail "cannot write $cache"
   echo "$cache/part-$$-$1"
 }
+trap 'rm -rf "$cache/part-$$-"*' EXIT
+trap 'exit 130' HUP INT TERM
 if [ ! -x "$node" ]; then
   part=$(own_part node)
-  unpacked "$packed_node" >"$part/node"
+  unpacked "$packed_node" >"$part/node" || fail "cannot unpack $packed_node into $cache"
   chmod +x "$part/node"
   settle "$part" "$cache/$node_name"
 fi
@@ -78,10 +80,11 @@ torch=$cache/torch
 if [ ! -d "$app" ]; then
   part=$(own_part app)
   mkdir -p "$torch"
-  unpacked "$packed_app" | tar -xf - -C "$part"
+  unpacked "$packed_app" | tar -xf - -C "$part" || fail "cannot unpack $packed_app into $cache"
   ln -s ../torch "$part/.torch"
   settle "$part" "$app"
 fi
+trap - EXIT HUP INT TERM
 
 # a folder named torch where the command is run is none of Python's
 find_torch='import sys; sys.path[:] = filter(None, sys.path); import importlib.util as u; s = u.find_spec("torch"); print(s.submodule_search_locations[0] if s else "")'
