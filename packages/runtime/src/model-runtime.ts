@@ -3,7 +3,7 @@ import { replaceBackwardPass } from "./backward-pass.ts"
 import type { BatchInvariance } from "./batch-invariant.ts"
 import { registerCpuFallbacks } from "./kernels/fallback.ts"
 import { cpuMemory, silenceNodeBanner } from "./backends/cpu.ts"
-import { loadTensorflow } from "./backends/tensorflow.ts"
+import { loadTensorflow, tensorflowFailure } from "./backends/tensorflow.ts"
 import {
   batchInvariance,
   describeTorch,
@@ -114,7 +114,7 @@ export class ModelRuntime extends Context.Service<ModelRuntime, ModelRuntimeShap
         precision: "float32",
         description: `${loaded} through TensorFlow.js, float32`,
         memory: () => ({ ...measured(), reservedBytes: undefined }),
-        failureOf: () => undefined
+        failureOf: tensorflowFailure
       })
     })
   )

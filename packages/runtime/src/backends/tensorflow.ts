@@ -1,6 +1,7 @@
 import { existsSync, readFileSync } from "node:fs"
 import { createRequire } from "node:module"
 import { join } from "node:path"
+import { OutOfMemory } from "../device-failure.ts"
 import { tf } from "../tf.ts"
 
 /** Where `npm run setup:tensorflow` puts what it makes. */
@@ -89,3 +90,22 @@ const register = ({ binding, package: folder }: TensorflowBinding): void => {
   const native = require(binding)
   tf.registerBackend("tensorflow", () => new NodeJSKernelBackend(native, "@tensorflow/tfjs-node"), 3)
 }
+
+/** What TensorFlow refuses for want of memory: its status 8, which names the tensor. */
+export const tensorflowFailure = (cause: unknown): OutOfMemory | undefined => {
+  if (!(cause instanceof Error) || !/^Invalid TF_Status: 8$/m.test(cause.message)) return undefined
+  const [, shape, type] = /tensor with shape\[([\d,]*)\] and type (\w+)/.exec(cause.message) ?? []
+  const size = BYTES[type ?? ""]
+  return new OutOfMemory({
+    operator: /kernels\/(\w+)\.js/.exec(cause.stack ?? "")?.[1] ?? "an operation of TensorFlow",
+    shapes: shape === undefined ? "" : `${type}[${shape}]`,
+    bytesAsked: shape === undefined || size === undefined ? null : elements(shape) * size,
+    bytesFree: null
+  })
+}
+
+/** Of an element, by TensorFlow's name of its type. */
+const BYTES: Readonly<Record<string, number>> = { float: 4, int32: 4, int64: 8, bool: 1, double: 8, complex64: 8 }
+
+const elements = (shape: string): number =>
+  shape.split(",").reduce((product, length) => product * (length === "" ? 1 : Number(length)), 1)
