@@ -250,7 +250,7 @@ export const ADDON_RECORD = join(ADDON_FOLDER, "addon.json")
 /** The addon of this process's environment (`PLUMBLINE_TORCH_ADDON`), else the one that setup:torch built last. */
 export const addonPath = (): string | undefined => {
   const explicit = process.env["PLUMBLINE_TORCH_ADDON"]
-  if (explicit !== undefined) return explicit
+  if (explicit !== undefined && explicit !== "") return explicit
   const path = recordedPath()
   return path !== undefined && existsSync(path) ? path : undefined
 }

@@ -1,7 +1,8 @@
 import { mkdirSync, mkdtempSync, rmSync, symlinkSync, writeFileSync } from "node:fs"
 import { tmpdir } from "node:os"
 import { join } from "node:path"
-import { afterAll, beforeAll, expect, it } from "vitest"
+import { afterAll, beforeAll, expect, it, vi } from "vitest"
+import { addonPath } from "./addon.ts"
 import { digestOfSources } from "./native-sources.ts"
 import { openAddon, TorchUnavailable } from "./open-addon.ts"
 
@@ -72,4 +73,15 @@ it("refuses an addon of other sources, and one that found another torch than its
   )
   const good = { torchVersion, libraryVersion: torchVersion, sources }
   expect(openAddon(pretended("good", good), join(folder, "sources"))).toMatchObject(good)
+})
+
+it("takes an empty PLUMBLINE_TORCH_ADDON for none", () => {
+  try {
+    vi.stubEnv("PLUMBLINE_TORCH_ADDON", undefined)
+    const built = addonPath()
+    vi.stubEnv("PLUMBLINE_TORCH_ADDON", "")
+    expect(addonPath()).toBe(built)
+  } finally {
+    vi.unstubAllEnvs()
+  }
 })

@@ -18,7 +18,7 @@ export const findTensorflow = (folder: string, say: (line: string) => void): str
   if (active !== "") return checked(active)
   const installed = join(folder, "tensorflow")
   const isWhole = () => missingPart(installed) === undefined
-  if (!isWhole()) fillWhole(folder, isWhole, (target) => install(target, folder, python, say))
+  fillWhole(folder, isWhole, (target) => install(target, folder, python, say))
   return checked(installed)
 }
 

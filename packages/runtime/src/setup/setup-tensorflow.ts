@@ -18,7 +18,6 @@ const say = (line: string) => process.stderr.write(`setup:tensorflow: ${line}\n`
 const unpack = (name: string, version: string): string => {
   const folder = join(TENSORFLOW_FOLDER, "node_modules", name)
   const isWhole = () => existsSync(join(folder, "package.json"))
-  if (isWhole()) return folder
   fillWhole(folder, isWhole, (target) => {
     mkdirSync(target)
     const pack = ["pack", "--loglevel=error", `${name}@${version}`]

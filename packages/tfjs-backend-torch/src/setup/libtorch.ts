@@ -38,7 +38,8 @@ export const findLibtorch = (folder: string, environment: Environment, say: (lin
   const active = python === undefined ? undefined : torchOf(python, environment)
   if (active !== undefined) return describe(active, environment)
   const installed = join(folder, "torch")
-  if (missingPart(installed) !== undefined) install(folder, python, environment, say)
+  const isWhole = () => missingPart(installed) === undefined
+  fillWhole(folder, isWhole, (target) => install(target, folder, python, environment, say))
   return describe(installed, environment)
 }
 
@@ -128,6 +129,7 @@ const torchOf = (python: string, { PATH }: Environment): string | undefined => {
 const INDEXES = [["--index-url", "https://download.pytorch.org/whl/cpu"], []]
 
 const install = (
+  target: string,
   folder: string,
   python: string | undefined,
   { PATH }: Environment,
@@ -139,14 +141,7 @@ const install = (
       "no torch was found and no Python to install one with: set LIBTORCH to a folder with lib/ and include/"
     )
   }
-  const isWhole = () => missingPart(join(folder, "torch")) === undefined
-  fillWhole(folder, isWhole, (target) => {
-    say(`no torch found; installing torch ${INSTALLED_TORCH} into ${folder}`)
-    pipInstall(target, python, PATH)
-  })
-}
-
-const pipInstall = (target: string, python: string, PATH: string | undefined): void => {
+  say(`no torch found; installing torch ${INSTALLED_TORCH} into ${folder}`)
   let refusal = ""
   for (const index of INDEXES) {
     const options = [

@@ -53,6 +53,9 @@ it("removes what killed processes left, not what others are filling", () => {
   for (const name of [`python.${dead}`, `python.${process.ppid}`, "python.old"]) mkdirSync(join(parent, name))
   fillWhole(folder, isWhole, (unfinished) => put(unfinished, "ours"))
   expect(readdirSync(parent)).toEqual(["python", `python.${process.ppid}`, "python.old"])
+  mkdirSync(join(parent, `python.${dead}`))
+  fillWhole(folder, isWhole, () => expect.unreachable("it is whole"))
+  expect(readdirSync(parent)).toEqual(["python", `python.${process.ppid}`, "python.old"])
 })
 
 it("says which folder the system refuses", () => {

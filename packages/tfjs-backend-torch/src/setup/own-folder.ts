@@ -1,4 +1,4 @@
-import { accessSync, constants, mkdirSync, readdirSync, renameSync, rmSync } from "node:fs"
+import { accessSync, constants, existsSync, mkdirSync, readdirSync, renameSync, rmSync } from "node:fs"
 import { basename, dirname, join } from "node:path"
 
 /** Makes a folder, or throws what the system says where it cannot be made or written to. */
@@ -9,12 +9,13 @@ export const writable = (folder: string): string => {
 }
 
 /**
- * Fills a folder of this process's own and gives it its name when it is whole, so that neither one that is broken off nor
- * another process at the same time leaves half of it there. What stood at that name goes, unless it `isWhole`.
+ * Fills a folder, unless it `isWhole`: one of this process's own, which gets the name when it is done, so that neither a
+ * process that is broken off nor another at the same time leaves half of it there.
  */
 export const fillWhole = (folder: string, isWhole: () => boolean, fill: (unfinished: string) => void): void => {
-  writable(dirname(folder))
   removeAbandoned(folder)
+  if (isWhole()) return
+  writable(dirname(folder))
   const unfinished = `${folder}.${process.pid}`
   try {
     fill(unfinished)
@@ -29,6 +30,7 @@ export const fillWhole = (folder: string, isWhole: () => boolean, fill: (unfinis
 /** Of processes that were killed. */
 const removeAbandoned = (folder: string): void => {
   const [parent, name] = [dirname(folder), `${basename(folder)}.`]
+  if (!existsSync(parent)) return
   for (const entry of readdirSync(parent).filter((other) => other.startsWith(name))) {
     const pid = Number(entry.slice(name.length))
     if (Number.isInteger(pid) && !isAlive(pid)) rmSync(join(parent, entry), { recursive: true, force: true })
