@@ -12,7 +12,7 @@ import {
   writeFileSync
 } from "node:fs"
 import { tmpdir } from "node:os"
-import { join } from "node:path"
+import { dirname, join } from "node:path"
 import { afterAll, beforeAll, describe, expect, it } from "vitest"
 import { makeBundle } from "./bundle/make-bundle.ts"
 
@@ -117,6 +117,28 @@ describe.skipIf(process.platform !== "linux" || process.arch !== "x64")("a bundl
     expect(second.stderr).toContain("could not be built")
     expect(second.stderr).not.toContain("not-a-libtorch")
     expect(run(["setup"], { LIBTORCH: libtorch })).toMatchObject({ status: 1 })
+  })
+
+  it("tries again where the build was killed", () => {
+    const libtorch = join(place, "pretended-libtorch")
+    const version = ["MAJOR 2", "MINOR 13", "PATCH 0"].map((part) => `#define TORCH_VERSION_${part}\n`).join("")
+    const files = {
+      "include/ATen/ATen.h": "",
+      "include/torch/version.h": version,
+      "lib/libtorch_cpu.so": "",
+      "lib/libc10.so": ""
+    }
+    for (const [name, text] of Object.entries(files)) {
+      mkdirSync(dirname(join(libtorch, name)), { recursive: true })
+      writeFileSync(join(libtorch, name), text)
+    }
+    const compiler = join(place, "killing-compiler")
+    writeFileSync(compiler, '#!/bin/sh\n[ "$1" = --version ] || kill -9 $PPID\n', { mode: 0o755 })
+    for (const round of ["first", "second"]) {
+      const { stderr } = run(["bench", "train", "--nothing"], { LIBTORCH: libtorch, CXX: compiler })
+      expect(stderr, round).toContain("compiling the addon")
+      expect(stderr, round).toContain("unknown option --nothing")
+    }
   })
 
   it("refuses recipes, which import packages", () => {

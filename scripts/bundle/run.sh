@@ -113,13 +113,16 @@ build_addon() {
       return 0
     fi
   fi
-  if "$node" "$app/setup-torch.js" >&2; then
+  status=0
+  "$node" "$app/setup-torch.js" >&2 || status=$?
+  if [ "$status" -eq 0 ]; then
     echo "$stamp" >"$torch/built"
     rm -f "$torch/failed"
-  else
+  elif [ "$status" -lt 128 ]; then
+    # one that was killed may be built another time
     echo "$stamp" >"$torch/failed"
-    return 1
   fi
+  return "$status"
 }
 
 if [ "${1:-}" = setup ]; then
