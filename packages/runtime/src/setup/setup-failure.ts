@@ -1,3 +1,4 @@
+import { shortened } from "@plumbline/tfjs-backend-torch/setup"
 import { spawnSync } from "node:child_process"
 
 /** Why there is no TensorFlow backend now, and what to do about it. */
@@ -17,5 +18,5 @@ export const run = (command: string, args: ReadonlyArray<string>, what: string, 
 /** The cause, which npm says first, compilers and Python last. */
 const causeIn = (output: string): string => {
   const lines = output.trim().split("\n")
-  return (lines[0]!.startsWith("npm error") ? lines.slice(0, 4) : lines.slice(-5)).join("\n")
+  return (lines[0]!.startsWith("npm error") ? lines.slice(0, 4) : lines.slice(-5)).map(shortened).join("\n")
 }

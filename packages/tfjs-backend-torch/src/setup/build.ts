@@ -6,7 +6,7 @@ import { dirname, join } from "node:path"
 import { digestOfSources } from "../native-sources.ts"
 import type { Libtorch } from "./libtorch.ts"
 import { writable } from "./own-folder.ts"
-import { SetupFailure } from "./setup-failure.ts"
+import { SetupFailure, shortened } from "./setup-failure.ts"
 
 /** Version of Node-API the addon is compiled for. */
 const NODE_API = 9
@@ -56,8 +56,8 @@ const run = (compiler: string, args: ReadonlyArray<string>): void => {
 
 const firstErrors = (output: string): string => {
   const lines = output.trim().split("\n")
-  const errors = lines.filter((line) => /error|undefined|cannot/i.test(line))
-  return (errors.length > 0 ? errors : lines).slice(0, 5).join("\n")
+  const errors = lines.filter((line) => /error|undefined|cannot|failed/i.test(line))
+  return (errors.length > 0 ? errors : lines).slice(0, 5).map(shortened).join("\n")
 }
 
 /**

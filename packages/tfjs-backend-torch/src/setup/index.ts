@@ -1,2 +1,2 @@
 export { fillWhole, writable } from "./own-folder.ts"
-export { systemRefusal } from "./setup-failure.ts"
+export { shortened, systemRefusal } from "./setup-failure.ts"

@@ -127,6 +127,17 @@ describe("setup:torch", () => {
     })
   })
 
+  it("leaves room on a screen for what else it says", () => {
+    const path = join(folder, "bin")
+    mkdirSync(path)
+    // as where pip finds no room for each of 10,000 files
+    const python = `#!/bin/sh\ncase "$*" in *pip*) echo "${"no space left; ".repeat(1000)}" >&2; exit 1;; esac\n`
+    writeFileSync(join(path, "python3"), python, { mode: 0o755 })
+    const { message } = failure(() => find({ PATH: path }))
+    expect(message).toMatch(/: no space left; .*….*Set LIBTORCH/)
+    expect(message.length).toBeLessThan(600)
+  })
+
   it("says which compiler does not run, and what a compiler that fails said first", () => {
     pretend("2.11.0")
     place("sources/addon.cc", "int main() { return missing; }")

@@ -2,7 +2,7 @@ import { spawnSync } from "node:child_process"
 import { existsSync, readdirSync, readFileSync } from "node:fs"
 import { join, resolve } from "node:path"
 import { fillWhole } from "./own-folder.ts"
-import { SetupFailure } from "./setup-failure.ts"
+import { SetupFailure, shortened } from "./setup-failure.ts"
 
 /** A libtorch on this machine. */
 export interface Libtorch {
@@ -159,7 +159,7 @@ const install = (
       env: { ...process.env, PATH }
     })
     if (status === 0) return
-    refusal = stderr.trim().split("\n").at(-1) ?? ""
+    refusal = shortened(stderr.trim().split("\n").at(-1) ?? "")
   }
   throw new SetupFailure(
     "pip-refused",

@@ -29,3 +29,6 @@ export const systemRefusal = (cause: unknown, folder: string): SetupFailure | un
     `${cause.message}. Set-up writes into ${folder}: make it a folder that you may write to, with room in it`
   )
 }
+
+/** A line of another program's, which may name thousands of files, so that it leaves room for others on a screen. */
+export const shortened = (line: string): string => (line.length > 300 ? `${line.slice(0, 300)}…` : line)
