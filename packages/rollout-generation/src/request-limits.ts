@@ -1,6 +1,7 @@
 import { GenerationRefused } from "./errors.ts"
 import type { GeneratorLimits } from "./generator-shape.ts"
 import type { GenerationRequest } from "./request.ts"
+import { unsoundSampling } from "./sampling/unsound-sampling.ts"
 
 /** Most tokens of each response to a request: by the request and by what the context has left, which may be nothing. */
 export const roomOf = (
@@ -9,8 +10,11 @@ export const roomOf = (
 ): number => Math.min(sampling.maxNewTokens, contextTokens - promptIds.length)
 
 /** Why no generator of these limits can ever do a request, wherever it computes; undefined where one can. */
-export const unfitRequest = (request: GenerationRequest, limits: GeneratorLimits): GenerationRefused | undefined =>
-  firstFault(checks, request, limits)
+export const unfitRequest = (request: GenerationRequest, limits: GeneratorLimits): GenerationRefused | undefined => {
+  // the checks count on it
+  const unsound = unsoundSampling(request.sampling)
+  return unsound === undefined ? firstFault(checks, request, limits) : new GenerationRefused({ ...unsound })
+}
 
 export type Check<Limits> = readonly [
   field: string,
@@ -48,6 +52,8 @@ const checks: ReadonlyArray<Check<GeneratorLimits>> = [
   [
     "promptIds",
     ({ promptIds }, { contextTokens, vocabulary }) => {
+      // who asks may come from JavaScript
+      if (!(promptIds instanceof Int32Array)) return "is no Int32Array"
       if (promptIds.length === 0) return "has no tokens"
       if (promptIds.length > contextTokens) return `has ${promptIds.length} tokens, the context holds ${contextTokens}`
       return outside(promptIds, vocabulary)
@@ -77,7 +83,15 @@ const checks: ReadonlyArray<Check<GeneratorLimits>> = [
     ({ sampling: { maxNewTokens, minNewTokens } }) =>
       minNewTokens > maxNewTokens ? `is ${minNewTokens}, above maxNewTokens ${maxNewTokens}` : undefined
   ],
-  ["stopIds", ({ sampling }, { vocabulary }) => outside(sampling.stopIds, vocabulary)],
+  [
+    "stopIds",
+    ({ sampling: { allowedTokens, minNewTokens, stopIds } }, { vocabulary }) => {
+      if (allowedTokens === undefined && minNewTokens > 0 && new Set(stopIds).size >= vocabulary) {
+        return "are all the tokens there are, which minNewTokens forbids at first"
+      }
+      return outside(stopIds, vocabulary)
+    }
+  ],
   ["logitBias", ({ sampling }, { vocabulary }) => outside(Object.keys(sampling.logitBias).map(Number), vocabulary)],
   [
     "allowedTokens",

@@ -170,11 +170,18 @@ describe("a full queue", () => {
   )
 })
 
+/** A request whose options no schema has seen. */
+const odd = (sampling: object): GenerationRequest => {
+  const what = request(prompt(4, 1), 1)
+  return { ...what, sampling: { ...what.sampling, ...sampling } }
+}
+
 const refused: ReadonlyArray<readonly [field: string, GenerationRequest, EngineOptions?]> = [
   ["promptIds", request(Int32Array.of(), 1)],
   ["promptIds", request(prompt(65, 1), 1)],
   ["promptIds", request(Int32Array.of(1, 32), 1)],
   ["promptIds", request(Int32Array.of(-1), 1)],
+  ["promptIds", request([1, 2.5] as unknown as Int32Array, 1)],
   ["samples", request(prompt(4, 1), 1, {}, { samples: 0 })],
   ["samples", request(prompt(4, 1), 1, {}, { samples: 1.5 })],
   ["samples", request(prompt(4, 1), 1, {}, { samples: 1e9 })],
@@ -188,7 +195,21 @@ const refused: ReadonlyArray<readonly [field: string, GenerationRequest, EngineO
   ["stopStrings", request(prompt(4, 1), 1, { stopStrings: ["a"] })],
   ["logitBias", request(prompt(4, 1), 1, { logitBias: { 99: 1 } })],
   ["allowedTokens", request(prompt(4, 1), 1, { allowedTokens: [40] })],
-  ["allowedTokens", request(prompt(4, 1), 1, { allowedTokens: [2], stopIds: [2], minNewTokens: 1 })]
+  ["allowedTokens", request(prompt(4, 1), 1, { allowedTokens: [2], stopIds: [2], minNewTokens: 1 })],
+  ["stopIds", request(prompt(4, 1), 1, { stopIds: Array.from({ length: 32 }, (_, id) => id), minNewTokens: 1 })],
+  // without an end
+  ["maxNewTokens", odd({ maxNewTokens: NaN })],
+  ["maxNewTokens", odd({ maxNewTokens: 2.5 })],
+  ["minNewTokens", odd({ minNewTokens: NaN })],
+  ["temperature", odd({ temperature: NaN })],
+  ["topK", odd({ topK: 1.5 })],
+  ["topP", odd({ topP: 0 })],
+  ["minP", odd({ minP: 2 })],
+  ["repetitionPenalty", odd({ repetitionPenalty: 0 })],
+  ["logitBias", odd({ logitBias: { 1: NaN } })],
+  ["stopIds", odd({ stopIds: undefined })],
+  ["topk", odd({ topk: 1 })],
+  ["sampling", { ...request(prompt(4, 1), 1), sampling: undefined as never }]
 ]
 
 describe("a request that can never be done", () => {
