@@ -20,9 +20,15 @@ export interface EpisodeOptions {
 
 /** Several responses of a policy in one text, with other people's tokens between them. */
 export interface Episode {
-  /** The next response, to all tokens so far. Rejects with a GenerationError; what was before stays. */
+  /**
+   * The next response, to all tokens so far. Rejects with a GenerationError, or the reason of `signal`; what was before stays.
+   * With a TypeError where the one before is still being written: what it is a response to would not be what it stands behind.
+   */
   readonly respond: (sampling?: SamplingOptions) => Promise<GeneratedResponse>
-  /** Appends tokens that are not the policy's own: an observation, a tool's output, the next question. */
+  /**
+   * Appends tokens that are not the policy's own: an observation, a tool's output, the next question. They are copied.
+   * @throws TypeError where they are no Int32Array, or a response is being written
+   */
   readonly insert: (ids: Int32Array) => void
   /** Tokens so far. */
   readonly length: () => number
@@ -32,12 +38,17 @@ export interface Episode {
 /**
  * What agent loops are written with: plain asynchronous functions that alternate `respond` and `insert`. Episodes run side
  * by side, with Promise.all, share the generator's steps.
+ * @throws InvalidSeed; TypeError where `promptIds` is no Int32Array
  */
 export const openEpisode = (generator: GeneratorShape, options: EpisodeOptions): Episode => {
   const { deadlineSeconds, promptIds, seed, signal } = options
-  const parts: Array<TranscriptPart> = [{ kind: "inserted", ids: promptIds }]
+  const parts: Array<TranscriptPart> = [{ kind: "inserted", ids: copyOf(promptIds) }]
   const { uint32 } = philoxStream(seed, "turns")
   let turns = 0
+  let isWriting = false
+  const mustNotWrite = (): void => {
+    if (isWriting) throw new TypeError("a response of the episode is being written, and nothing may come between")
+  }
   const requestOf = (sampling: SamplingOptions): GenerationRequest => ({
     promptIds: transcriptOf(parts).ids,
     seed: uint32(turns++),
@@ -46,14 +57,32 @@ export const openEpisode = (generator: GeneratorShape, options: EpisodeOptions):
   })
   return {
     respond: async (sampling = options.sampling) => {
-      const generated = generator.generate([requestOf(sampling)])
-      const [group] = await Effect.runPromise(generated, signal === undefined ? {} : { signal })
-      const response = group!.responses[0]!
-      parts.push({ kind: "sampled", response })
-      return response
+      mustNotWrite()
+      isWriting = true
+      try {
+        const generated = generator.generate([requestOf(sampling)])
+        const [group] = await Effect.runPromise(generated, signal === undefined ? {} : { signal })
+        const response = group!.responses[0]!
+        parts.push({ kind: "sampled", response })
+        return response
+      } catch (error) {
+        throw signal?.aborted === true ? signal.reason : error
+      } finally {
+        isWriting = false
+      }
     },
-    insert: (ids) => void parts.push({ kind: "inserted", ids }),
+    insert: (ids) => {
+      mustNotWrite()
+      parts.push({ kind: "inserted", ids: copyOf(ids) })
+    },
     length: () => transcriptOf(parts).ids.length,
     transcript: () => transcriptOf([...parts])
   }
+}
+
+/** The transcript is what was put in, whatever becomes of the array that it was in. */
+const copyOf = (ids: Int32Array): Int32Array => {
+  // an agent may be written in JavaScript, and numbers that are no ids would become some
+  if (!(ids instanceof Int32Array)) throw new TypeError("tokens of an episode are an Int32Array")
+  return ids.slice()
 }
