@@ -41,9 +41,14 @@ const MOST_ALTERNATIVES = 100
 
 const isCount = (value: number, least: number): boolean => Number.isSafeInteger(value) && value >= least
 
+// who asks may come from JavaScript
+const notIds = (ids: ReadonlyArray<number>, vocabulary: number): string | undefined =>
+  Array.isArray(ids) ? outside(ids, vocabulary) : "is no list of token ids"
+
 const outside = (ids: Iterable<number>, vocabulary: number): string | undefined => {
   for (const id of ids) {
-    if (!(id >= 0 && id < vocabulary)) return `has token id ${id}, outside the vocabulary of ${vocabulary}`
+    if (!(Number.isInteger(id) && id >= 0 && id < vocabulary))
+      return `has token id ${id}, outside the vocabulary of ${vocabulary}`
   }
   return undefined
 }
@@ -52,7 +57,6 @@ const checks: ReadonlyArray<Check<GeneratorLimits>> = [
   [
     "promptIds",
     ({ promptIds }, { contextTokens, vocabulary }) => {
-      // who asks may come from JavaScript
       if (!(promptIds instanceof Int32Array)) return "is no Int32Array"
       if (promptIds.length === 0) return "has no tokens"
       if (promptIds.length > contextTokens) return `has ${promptIds.length} tokens, the context holds ${contextTokens}`
@@ -86,22 +90,33 @@ const checks: ReadonlyArray<Check<GeneratorLimits>> = [
   [
     "stopIds",
     ({ sampling: { allowedTokens, minNewTokens, stopIds } }, { vocabulary }) => {
-      if (allowedTokens === undefined && minNewTokens > 0 && new Set(stopIds).size >= vocabulary) {
-        return "are all the tokens there are, which minNewTokens forbids at first"
-      }
-      return outside(stopIds, vocabulary)
+      const fault = notIds(stopIds, vocabulary)
+      if (fault !== undefined || allowedTokens !== undefined || minNewTokens === 0) return fault
+      return stopIds.length >= vocabulary && new Set(stopIds).size === vocabulary
+        ? "are all the tokens there are, which minNewTokens forbids at first"
+        : undefined
     }
   ],
-  ["logitBias", ({ sampling }, { vocabulary }) => outside(Object.keys(sampling.logitBias).map(Number), vocabulary)],
+  [
+    "logitBias",
+    ({ sampling: { logitBias } }, { vocabulary }) => {
+      if (typeof logitBias !== "object" || logitBias === null) return "is no record of token ids"
+      const wrong = Object.keys(logitBias).find((id) => !Number.isFinite(logitBias[id]))
+      if (wrong !== undefined) return `adds ${logitBias[wrong]} to token id ${wrong}`
+      return outside(Object.keys(logitBias).map(Number), vocabulary)
+    }
+  ],
   [
     "allowedTokens",
     ({ sampling: { allowedTokens, minNewTokens, stopIds } }, { vocabulary }) => {
       if (allowedTokens === undefined) return undefined
+      const fault = notIds(allowedTokens, vocabulary)
+      if (fault !== undefined) return fault
+      if (allowedTokens.length === 0) return "is an empty list"
       const ending = new Set(stopIds)
-      if (minNewTokens > 0 && allowedTokens.every((id) => ending.has(id))) {
-        return "are all stop tokens, which minNewTokens forbids at first"
-      }
-      return outside(allowedTokens, vocabulary)
+      return minNewTokens > 0 && allowedTokens.every((id) => ending.has(id))
+        ? "are all stop tokens, which minNewTokens forbids at first"
+        : undefined
     }
   ]
 ]

@@ -207,7 +207,13 @@ const refused: ReadonlyArray<readonly [field: string, GenerationRequest, EngineO
   ["minP", odd({ minP: 2 })],
   ["repetitionPenalty", odd({ repetitionPenalty: 0 })],
   ["logitBias", odd({ logitBias: { 1: NaN } })],
+  ["logitBias", odd({ logitBias: { "1.5": 1 } })],
+  ["logitBias", odd({ logitBias: null })],
   ["stopIds", odd({ stopIds: undefined })],
+  ["stopIds", odd({ stopIds: [1.5] })],
+  ["stopStrings", odd({ stopStrings: [""] })],
+  ["allowedTokens", odd({ allowedTokens: [] })],
+  ["allowedTokens", odd({ allowedTokens: [1.5] })],
   ["topk", odd({ topk: 1 })],
   ["sampling", { ...request(prompt(4, 1), 1), sampling: undefined as never }]
 ]
