@@ -157,6 +157,11 @@ describe("tools", () => {
     ["throw what has no text", () => Promise.reject(Object.create(null) as Error), "it threw what has no text"],
     ["throw errors without a text", () => Promise.reject(new TypeError()), "TypeError"],
     [
+      "throw errors whose name is no text",
+      () => Promise.reject(Object.assign(new Error(), { name: Symbol("odd") as unknown as string })),
+      "Symbol(odd)"
+    ],
+    [
       "throw errors whose text throws",
       () => Promise.reject(Object.defineProperty(new Error(), "message", { get: () => reject() })),
       "it threw what has no text"

@@ -18,7 +18,11 @@ const FORM = '<tool_call>{"name": …, "arguments": {…}}</tool_call>'
  * that is not closed is none: it was not finished.
  */
 export const taggedCalls = (text: string): ReadonlyArray<ToolCall | MalformedCall> =>
-  Array.from(text.matchAll(/<tool_call>([^]*?)<\/tool_call>/g), ([, body]) => callOf(body!))
+  // behind the last end nothing is closed, and each beginning would be followed to the end of the text
+  Array.from(text.slice(0, text.lastIndexOf(END) + END.length).matchAll(CALL), ([, body]) => callOf(body!))
+
+const END = "</tool_call>"
+const CALL = /<tool_call>([^]*?)<\/tool_call>/g
 
 const callOf = (body: string): ToolCall | MalformedCall => {
   try {

@@ -141,7 +141,7 @@ const beginning = (text: string, most: number): { readonly text: string; readonl
 
 const reasonOf = (error: unknown): string => {
   try {
-    return error instanceof Error ? String(error.message) || error.name : String(error)
+    return error instanceof Error ? String(error.message) || String(error.name) : String(error)
   } catch {
     return "it threw what has no text"
   }
