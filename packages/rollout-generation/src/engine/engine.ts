@@ -3,6 +3,7 @@ import type { SteppedModel } from "@plumbline/models"
 import { canRankLogits, canRecordSteps, computesOnItsOwn } from "@plumbline/runtime"
 import type { GeneratorLoad } from "../generator-shape.ts"
 import type { GenerationRequest } from "../request.ts"
+import { checkOptions } from "./check-options.ts"
 import { type RequestLimits } from "./check-request.ts"
 import type { Group, GroupListener } from "./group.ts"
 import { pagePool } from "./page-pool.ts"
@@ -66,9 +67,11 @@ export interface Engine {
  * Over the weights of models that are one, or adapters on one base: every step sees them as they are then. Where a
  * model's have changed, its responses go on from the tokens they have, whose keys and values are computed again; so a
  * token's log-prob is that of its own version. A step may hold rows of all models, which share pages and places.
+ * @throws RangeError where an option counts nothing
  */
 export const makeEngine = (models: EngineModels, options: EngineOptions): Engine => {
   const [model] = models
+  checkOptions(options)
   if (models.some(({ config }) => config !== model.config)) throw new TypeError("models of one engine share their base")
   const { maxBatchTokens = 2048, maxRows = 64, pageSize = 16, prefixCaching = false, tokenizer } = options
   const pages = Math.ceil((options.cacheTokens ?? defaultCacheTokens(model, maxRows, pageSize)) / pageSize)

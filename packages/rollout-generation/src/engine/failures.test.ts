@@ -97,6 +97,28 @@ describe("a cache that does not fit", () => {
   )
 })
 
+describe("an engine", () => {
+  it.live.each([
+    { maxRows: 0 },
+    { maxRows: 1.5 },
+    { maxBatchTokens: NaN },
+    { pageSize: 2.5 },
+    { cacheTokens: NaN },
+    { queueRequests: 0 },
+    { queueRequests: NaN },
+    { queueRequests: Infinity },
+    { draftRows: -1 }
+  ])("does not begin with what counts nothing: %o", (options) =>
+    withModel((model) =>
+      Effect.gen(function* () {
+        const [name] = Object.keys(options)
+        const cause = yield* Effect.flip(Effect.sandbox(Layer.build(Generator.layerModel(model, options))))
+        expect(String(Cause.squash(cause))).toMatch(`RangeError: an engine's ${name} is`)
+      }).pipe(Effect.scoped)
+    )
+  )
+})
+
 describe("a request that goes wrong", () => {
   it.live("by its deadline carries what was finished, and frees the rest", () =>
     withModel((model) =>
