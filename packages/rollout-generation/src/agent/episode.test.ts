@@ -34,12 +34,17 @@ describe("an episode", () => {
     expect([...episode.transcript().lossMask]).toEqual([0, 0, 1, 1, 0, 1, 1])
   })
 
-  it("goes on after a response that failed", async () => {
-    const episode = newEpisode({}, { failsAt: 1 })
+  it("goes on after a response that failed, with the stream that it had", async () => {
+    const generator = scriptedGenerator({ says: () => [7, 8], failsAt: 1, vocabulary: 100, contextTokens: 100 })
+    const episode = openEpisode(generator, { promptIds: Int32Array.of(1, 2), seed: 1, sampling: samplingOptions() })
     await expect(episode.respond()).rejects.toMatchObject({ _tag: "GeneratorFailed" })
     episode.insert(Int32Array.of(4))
     await episode.respond(samplingOptions({ maxNewTokens: 1 }))
     expect([...episode.transcript().ids]).toEqual([1, 2, 4, 7])
+    await episode.respond(samplingOptions({ maxNewTokens: 1 }))
+    const [failed, first, second] = generator.requests.map(({ seed }) => seed)
+    expect(first).toBe(failed)
+    expect(second).not.toBe(first)
   })
 
   it.each(["before", "while"])("rejects with the reason of its signal: aborted %s it responds", async (when) => {

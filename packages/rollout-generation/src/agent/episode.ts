@@ -8,7 +8,7 @@ import { type Transcript, type TranscriptPart, transcriptOf } from "./transcript
 export interface EpisodeOptions {
   /** [T] int32, 1 ≤ T: what the policy sees before its first response */
   readonly promptIds: Int32Array
-  /** Response i draws from a stream of (seed, i). */
+  /** Response i draws from a stream of (seed, i), however many failed before it. */
   readonly seed: number
   /** Of every response, unless it is told otherwise. */
   readonly sampling: SamplingOptions
@@ -44,14 +44,13 @@ export const openEpisode = (generator: GeneratorShape, options: EpisodeOptions):
   const { deadlineSeconds, promptIds, seed, signal } = options
   const parts: Array<TranscriptPart> = [{ kind: "inserted", ids: copyOf(promptIds) }]
   const { uint32 } = philoxStream(seed, "turns")
-  let turns = 0
   let isWriting = false
   const mustNotWrite = (): void => {
     if (isWriting) throw new TypeError("a response of the episode is being written, and nothing may come between")
   }
   const requestOf = (sampling: SamplingOptions): GenerationRequest => ({
     promptIds: transcriptOf(parts).ids,
-    seed: uint32(turns++),
+    seed: uint32(parts.filter(({ kind }) => kind === "sampled").length),
     sampling,
     ...(deadlineSeconds === undefined ? {} : { deadlineSeconds })
   })
