@@ -2,7 +2,7 @@ import type { SamplingOptions } from "./sampling/options.ts"
 
 /** A prompt to continue, `samples` times. Token ids in, token ids out: nothing on the way is tokenized. */
 export interface GenerationRequest {
-  /** [T] int32, 1 ≤ T */
+  /** [T] int32, 1 ≤ T; a generator of this process copies them when it is asked */
   readonly promptIds: Int32Array
   /** Responses to the prompt, which is computed once for all of them; 1 when absent. */
   readonly samples?: number

@@ -152,7 +152,7 @@ const generateAll = Effect.fnUntraced(function* (
   }
   const finished: Array<FinishedResponse> = []
   return yield* Effect.forEach(
-    requests,
+    requests.map(ownCopy),
     (request, index) => attempt(request, finished, index, (onEvent) => work(request, onEvent)),
     { concurrency: "unbounded" }
   )
@@ -162,13 +162,20 @@ const streamOne = (limits: RequestLimits, work: Work, request: GenerationRequest
   Stream.callback<GenerationEvent, GenerationError>((queue) => {
     const refused = refusal(request, limits)
     if (refused !== undefined) return Effect.fail(refused)
-    return attempt(request, [], 0, (onEvent) =>
-      work(request, (event) => {
+    const own = ownCopy(request)
+    return attempt(own, [], 0, (onEvent) =>
+      work(own, (event) => {
         Queue.offerUnsafe(queue, event)
         onEvent(event)
       })
     ).pipe(Effect.andThen(Queue.end(queue)))
   })
+
+/** Whoever asks may fill the array with the next prompt while this one waits or is written. */
+const ownCopy = (request: GenerationRequest): GenerationRequest => ({
+  ...request,
+  promptIds: request.promptIds.slice()
+})
 
 /** Runs one request within its deadline; failures carry what was finished by then. */
 const attempt = (

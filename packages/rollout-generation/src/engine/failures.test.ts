@@ -175,6 +175,29 @@ const poisoned = (model: CausalLM, id: number): CausalLM => ({
     })
 })
 
+describe("a prompt whose array is filled anew", () => {
+  it.live("while its responses wait and are written is answered as it was", () =>
+    withModel((model) =>
+      Effect.gen(function* () {
+        const { generate, load, stream } = yield* Generator
+        const what = request(prompt(9, 1), 1, endless, { samples: 3 })
+        const [expected] = yield* generate([what])
+        const ids = what.promptIds.slice()
+        const again = { ...what, promptIds: ids }
+        const both = yield* Effect.forkChild(
+          Effect.all([generate([again]), Stream.runCollect(stream(again))], { concurrency: 2 })
+        )
+        while ((yield* load).finishedResponses < 4) yield* Effect.yieldNow
+        ids.fill(3)
+        const [[group], events] = yield* Fiber.join(both)
+        expect(group).toEqual(expected)
+        const streamed = events.flatMap((event) => (event._tag === "Finished" ? [event.response] : []))
+        expect(streamed).toEqual(expected!.responses)
+      }).pipe(Effect.provide(Generator.layerModel(model, { maxRows: 1 })))
+    )
+  )
+})
+
 describe("a full queue", () => {
   it.live("makes callers wait, and serves them all", () =>
     withModel((model) =>
