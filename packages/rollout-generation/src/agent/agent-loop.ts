@@ -1,8 +1,8 @@
-import { type TokenizerShape, type TokenizerThread, tokenizerThread } from "@plumbline/data"
-import { Effect, Exit, Scope } from "effect"
+import type { TokenizerShape, TokenizerThread } from "@plumbline/data"
 import type { GeneratorShape } from "../generator-shape.ts"
 import type { GeneratedResponse } from "../request.ts"
 import { type EpisodeOptions, openEpisode } from "./episode.ts"
+import { withSharedThread } from "./shared-thread.ts"
 import type { Tool, ToolOutcome } from "./tool.ts"
 import { type MalformedCall, outcomeText, taggedCalls, type ToolCall } from "./tool-calls.ts"
 import type { Transcript } from "./transcript.ts"
@@ -10,7 +10,7 @@ import { chatTurns, type TurnFormat } from "./turn-format.ts"
 
 export interface AgentOptions extends EpisodeOptions {
   readonly tokenizer: TokenizerShape
-  /** Tokenizes long outputs while others go on; one of the loop's own, begun with the first long one, when absent. */
+  /** Tokenizes long outputs while others go on; when absent, one of all loops over this tokenizer, begun with the first long one. */
   readonly tokenizerThread?: TokenizerThread
   readonly tools: ReadonlyArray<Tool>
   /** Responses at most; 8 when absent. */
@@ -50,15 +50,12 @@ export interface AgentResult {
  * that are no number from 1
  */
 export const agentLoop = async (generator: GeneratorShape, options: AgentOptions): Promise<AgentResult> => {
-  const { format, signal, tokenizer, tokenizerThread: shared } = options
-  const scope = Scope.makeUnsafe()
+  const { format, signal, tokenizer, tokenizerThread } = options
+  const over = (thread: TokenizerThread) => play(generator, options, format ?? chatTurns(tokenizer, thread))
   try {
-    const thread = () => shared ?? Effect.runSync(Scope.provide(tokenizerThread(tokenizer), scope))
-    return await play(generator, options, format ?? chatTurns(tokenizer, thread()))
+    return await (tokenizerThread === undefined ? withSharedThread(tokenizer, over) : over(tokenizerThread))
   } catch (error) {
     throw signal?.aborted === true ? signal.reason : error
-  } finally {
-    await Effect.runPromise(Scope.close(scope, Exit.void))
   }
 }
 

@@ -247,6 +247,24 @@ describe("tools", () => {
     expect(Math.max(...waits)).toBeLessThan(400)
   })
 
+  it("of many agents are tokenized on one thread, which ends with the last of them", async () => {
+    let begun = 0
+    const count = () => begun++
+    process.on("worker", count)
+    const together = async (agents: number) => {
+      const tools = [saying("long ".repeat(5_000), Infinity)]
+      const all = Array.from({ length: agents }, () =>
+        play([call("say", {}), "."], { tools }, { contextTokens: 100_000 })
+      )
+      return (await Promise.all(all)).map(({ end }) => end)
+    }
+    expect(await together(4)).toEqual(["answered", "answered", "answered", "answered"])
+    expect(begun).toBe(1)
+    await together(1)
+    expect(begun).toBe(2)
+    process.off("worker", count)
+  })
+
   it("whose words are being tokenized end with the loop that called them", async () => {
     const left = new AbortController()
     const spaces = trainByteLevelBpe(["a b"], {
