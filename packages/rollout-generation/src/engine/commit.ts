@@ -1,5 +1,5 @@
 import { countAhead, finishRow, type Group, isScored, knownTokens, type SampleRow, tellScores } from "./group.ts"
-import type { TokenLogProb } from "../request.ts"
+import type { StopMatch, TokenLogProb } from "../request.ts"
 import type { Scheduler } from "./scheduler.ts"
 import type { Flight, StepResult } from "./step.ts"
 
@@ -49,28 +49,36 @@ export const commitStep = (scheduler: Scheduler, { passes, plan }: Flight): Comm
 type Taken = Map<SampleRow, number>
 
 const takeTokens = (scheduler: Scheduler, result: StepResult, version: number, taken: Taken): void => {
-  const broken = new Set<Group>()
+  const broken = new Map<Group, string>()
   result.drawn.forEach(({ after, drafted, row }, i) => {
-    // a row that ended while the host was a step behind
-    if (row.group.gone || row.state !== "running") return
+    // a row that ended while the host was a step behind, or is about to
+    if (row.group.gone || broken.has(row.group) || row.state !== "running") return
     // a draft that was not drawn, and what stands behind it
     if (drafted > 0 && (taken.get(row) !== drafted || row.ids.at(-1) !== after)) return
     if (result.ids[i]! < 0) {
-      broken.add(row.group)
+      broken.set(row.group, `the logits of weights version ${version} are not finite`)
       return
     }
     taken.set(row, drafted + 1)
     // keys and values of a draft that was drawn are in the cache
     if (drafted > 0) row.held += 1
-    takeToken(scheduler, row, result, i, version)
+    const fault = takeToken(scheduler, row, result, i, version)
+    if (fault !== undefined) broken.set(row.group, fault)
   })
-  for (const group of broken) {
+  for (const [group, reason] of broken) {
     scheduler.drop(group)
-    group.listener.onFailed(`the logits of weights version ${version} are not finite`)
+    group.listener.onFailed(reason)
   }
 }
 
-const takeToken = (scheduler: Scheduler, row: SampleRow, result: StepResult, i: number, version: number): void => {
+/** @returns why the response cannot go on, where it cannot */
+const takeToken = (
+  scheduler: Scheduler,
+  row: SampleRow,
+  result: StepResult,
+  i: number,
+  version: number
+): string | undefined => {
   const { group } = row
   const token = {
     _tag: "Token",
@@ -89,10 +97,26 @@ const takeToken = (scheduler: Scheduler, row: SampleRow, result: StepResult, i: 
   row.topLogProbs.push(token.topLogProbs)
   group.listener.onEvent?.(token)
   const last = row.ids.length >= group.room
-  const stop = row.rules.accept(token.id, last)
-  if (stop === undefined && !last) return
-  finishRow(row, stop)
+  const ended = accepted(row, token.id, last)
+  if ("fault" in ended) return ended.fault
+  if (ended.stop === undefined && !last) return undefined
+  finishRow(row, ended.stop)
   scheduler.settle(row)
+  return undefined
+}
+
+/** Stop strings are found with a tokenizer that may be anybody's, and know other ids than the model. */
+const accepted = (
+  { rules }: SampleRow,
+  id: number,
+  last: boolean
+): { readonly stop: StopMatch | undefined } | { readonly fault: string } => {
+  try {
+    return { stop: rules.accept(id, last) }
+  } catch (error) {
+    const reason = error instanceof Error ? error.message : String(error)
+    return { fault: `the tokenizer cannot read token ${id}: ${reason}` }
+  }
 }
 
 const NONE: ReadonlyArray<TokenLogProb> = []

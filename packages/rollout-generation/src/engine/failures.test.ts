@@ -151,6 +151,34 @@ describe("a request that goes wrong", () => {
   )
 })
 
+describe("a tokenizer that throws", () => {
+  it.live("fails the request that it was asked for, and no other", () =>
+    withModel((model) =>
+      Effect.gen(function* () {
+        const { generate, load } = yield* Generator
+        const [broken, whole] = yield* Effect.all(
+          [
+            failureOf(generate([request(prompt(4, 1), 1, { stopStrings: ["a"], allowedTokens: [7] }, { samples: 2 })])),
+            generate([request(prompt(4, 2), 2)])
+          ],
+          { concurrency: 2 }
+        )
+        expect(broken).toMatchObject({
+          _tag: "GeneratorFailed",
+          reason: "the tokenizer cannot read token 7: no such id",
+          finished: []
+        })
+        expect(whole[0]!.responses[0]!.responseIds).toHaveLength(12)
+        expect(yield* load).toMatchObject({ running: 0, waiting: 0, cacheUse: 0 })
+      }).pipe(Effect.provide(Generator.layerModel(model, { tokenizer: { decode: unknownId } })))
+    )
+  )
+})
+
+const unknownId = (): never => {
+  throw new Error("no such id")
+}
+
 /** The same model, that takes at least so many milliseconds a step. */
 const slowed = (model: CausalLM, milliseconds: number): CausalLM => ({
   ...model,
