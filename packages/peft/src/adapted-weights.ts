@@ -23,10 +23,14 @@ export const replacedWeights = (
     tensor,
     linear: (x, name) => (isTouched(name) ? linear(x, ...layer(name)) : base.linear(x, name)),
     linears: (x, names) => (names.some(isTouched) ? linears(x, names.map(layer)) : base.linears(x, names)),
-    gatedMlp: (x, names, activation) =>
-      Object.values(names).some(isTouched) ? undefined : base.gatedMlp?.(x, names, activation)
+    gatedMlp: plainGatedMlp(base, isTouched)
   }
 }
+
+/** The base's, for MLPs none of whose layers is touched. */
+const plainGatedMlp = (base: Weights, isTouched: (name: string) => boolean): Weights["gatedMlp"] =>
+  base.gatedMlp &&
+  ((x, names, activation) => (Object.values(names).some(isTouched) ? undefined : base.gatedMlp!(x, names, activation)))
 
 /** The adapted layers of a model by name, and how to reach what they are in the base. */
 export interface AdaptedLayers {
@@ -64,8 +68,7 @@ export const adaptedWeights = (base: Weights, adapted: AdaptedLayers, dropout: D
     },
     linear: (x, name) => (layers.has(name) ? many(x, [name])[0]! : base.linear(x, name)),
     linears: many,
-    gatedMlp: (x, names, activation) =>
-      Object.values(names).some((name) => layers.has(name)) ? undefined : base.gatedMlp?.(x, names, activation),
+    gatedMlp: plainGatedMlp(base, (name) => layers.has(name)),
     forTokens: dropout && ((tokens) => adaptedWeights(base, adapted, dropout.at(tokens)))
   }
 }

@@ -73,11 +73,11 @@ export const parameterWeights = (
     linear: (x, name) => linear(x, ...layer(name)),
     linears: (x, names) => linears(x, names.map(layer)),
     gatedMlp: (x, names, activation) => {
-      const modules = [names.gate, names.up, names.down] as const
       // looked at before they are needed
       const mlpWidth = parameters.get(`${names.gate}.weight`)?.shape[0] ?? 0
-      const isBiased = modules.some((name) => parameters.has(`${name}.bias`))
-      if (isBiased || !fusesGatedMlp([...x.shape, mlpWidth])) return undefined
+      if (!fusesGatedMlp([...x.shape, mlpWidth])) return undefined
+      const modules = [names.gate, names.up, names.down] as const
+      if (modules.some((name) => parameters.has(`${name}.bias`))) return undefined
       const [gate, up, down] = modules.map((name) => layer(name)[0]) as [Tensor2D, Tensor2D, Tensor2D]
       return gatedMlp(x, { gate, up, down }, activation)
     },

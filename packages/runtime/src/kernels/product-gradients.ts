@@ -33,18 +33,30 @@ const linear: Gradient = {
   })
 }
 
+/** Of linear layers on one input, of what reaches each: that of the input, and those of the weights, which are one product where all are asked for. */
+const onOneInput = (
+  dys: ReadonlyArray<Tensor>,
+  x: Tensor,
+  weights: ReadonlyArray<Tensor>,
+  isTrained: (layer: number) => boolean
+) => {
+  const whole = weights.every((_, i) => isTrained(i))
+    ? fused<Array<Tensor>>(LINEARS_WEIGHT_GRADIENTS, [...dys, x])
+    : undefined
+  const ofInput = (...sum: ReadonlyArray<Tensor>): Tensor => fused(LINEARS_INPUT_GRADIENT, [...dys, ...weights, ...sum])
+  return {
+    ofInput: addable(ofInput, ofInput),
+    ofWeight: (layer: number) => whole?.[layer] ?? product(dys[layer]!, x, true)
+  }
+}
+
 const linears: Gradient = {
   saveAllInputs: true,
   gradients: (dys, [x, ...weights], attrs) => {
-    const trained = weights.every((_, i) => isAsked(attrs, String(i + 1)))
-    const whole = trained ? fused<Array<Tensor>>(LINEARS_WEIGHT_GRADIENTS, [...dys, x!]) : undefined
-    const ofInput = (...sum: ReadonlyArray<Tensor>): Tensor =>
-      fused(LINEARS_INPUT_GRADIENT, [...dys, ...weights, ...sum])
+    const { ofInput, ofWeight } = onOneInput(dys, x!, weights, (i) => isAsked(attrs, String(i + 1)))
     // inputs of a list are named by their places; the first one is x
-    const gradients: Record<string, () => Tensor> = { 0: addable(ofInput, ofInput) }
-    for (let i = 0; i < weights.length; i++) {
-      gradients[i + 1] = whole === undefined ? () => product(dys[i]!, x!, true) : () => whole[i]!
-    }
+    const gradients: Record<string, () => Tensor> = { 0: ofInput }
+    for (let i = 0; i < weights.length; i++) gradients[i + 1] = () => ofWeight(i)
     return gradients
   }
 }
@@ -54,18 +66,12 @@ const gatedMlp: Gradient = {
   outputsToSave: [false, true, true],
   reads: [true, false, false],
   gradients: ([dy], [x, gate, up, down, slopes, gated], attrs) => {
-    const inner = ["x", "gate", "up"].some((input) => isAsked(attrs, input))
-    const dys = inner ? fused<Array<Tensor>>(GATED_MLP_GRADIENT, { dy: dy!, down: down!, slopes: slopes! }) : []
-    const trained = isAsked(attrs, "gate") && isAsked(attrs, "up")
-    const whole = trained ? fused<Array<Tensor>>(LINEARS_WEIGHT_GRADIENTS, [...dys, x!]) : undefined
-    const ofInput = (...sum: ReadonlyArray<Tensor>): Tensor =>
-      fused(LINEARS_INPUT_GRADIENT, [...dys, gate!, up!, ...sum])
-    return {
-      x: addable(ofInput, ofInput),
-      gate: () => whole?.[0] ?? product(dys[0]!, x!, true),
-      up: () => whole?.[1] ?? product(dys[1]!, x!, true),
-      down: () => product(dy!, gated!, true)
-    }
+    const ofDown = { down: () => product(dy!, gated!, true) }
+    if (!["x", "gate", "up"].some((input) => isAsked(attrs, input))) return ofDown
+    const dys = fused<Array<Tensor>>(GATED_MLP_GRADIENT, { dy: dy!, down: down!, slopes: slopes! })
+    const isTrained = (layer: number) => isAsked(attrs, layer === 0 ? "gate" : "up")
+    const { ofInput, ofWeight } = onOneInput(dys, x!, [gate!, up!], isTrained)
+    return { x: ofInput, gate: () => ofWeight(0), up: () => ofWeight(1), ...ofDown }
   }
 }
 

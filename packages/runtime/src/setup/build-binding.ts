@@ -1,4 +1,4 @@
-import { writable } from "@plumbline/tfjs-backend-torch/setup"
+import { loadedFrom, writable } from "@plumbline/tfjs-backend-torch/setup"
 import { spawnSync } from "node:child_process"
 import { createHash } from "node:crypto"
 import { existsSync, renameSync, rmSync } from "node:fs"
@@ -24,9 +24,7 @@ export const buildBinding = ({ compiler, folder, say, source, tensorflow, versio
   const headers = createRequire(import.meta.url)("node-api-headers").include_dir as string
   const includes = [source, headers, join(tensorflow, "include")].map((include) => `-I${include}`)
   const files = ["tfjs_backend.cc", "tfjs_binding.cc"].map((file) => join(source, "binding", file))
-  // the library that it was built against, whatever LD_LIBRARY_PATH says; as two words, since a path may have commas
-  const path = ["-Wl,--disable-new-dtags", "-Xlinker", "-rpath", "-Xlinker", tensorflow]
-  const libraries = [`-L${tensorflow}`, ...LIBRARIES.map((name) => `-l:${name}`), ...path]
+  const libraries = [`-L${tensorflow}`, ...LIBRARIES.map((name) => `-l:${name}`), ...loadedFrom(tensorflow)]
   const flags = ["-std=c++17", "-O2", "-fPIC", "-shared", "-DNAPI_VERSION=8", ...includes, ...files, ...libraries]
   const key = createHash("sha256")
     .update([version, process.versions.modules, ...flags].join("\0"))

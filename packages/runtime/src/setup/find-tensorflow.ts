@@ -1,4 +1,4 @@
-import { fillWhole } from "@plumbline/tfjs-backend-torch/setup"
+import { fillWhole, folderOfPackage } from "@plumbline/tfjs-backend-torch/setup"
 import { spawnSync } from "node:child_process"
 import { existsSync, readdirSync } from "node:fs"
 import { dirname, join, resolve } from "node:path"
@@ -14,17 +14,14 @@ export const findTensorflow = (folder: string, say: (line: string) => void): str
   // the binding looks there whatever folder it is run in
   if (named) return checked(resolve(named))
   const python = ["python3", "python"].find((name) => spawnSync(name, ["-c", ""]).status === 0)
-  const active = python === undefined ? "" : run(python, ["-c", FIND], "asking Python for TensorFlow")
+  const active =
+    python === undefined ? "" : run(python, ["-c", folderOfPackage("tensorflow")], "asking Python for TensorFlow")
   if (active !== "") return checked(active)
   const installed = join(folder, "tensorflow")
   const isWhole = () => missingPart(installed) === undefined
   fillWhole(folder, isWhole, (target) => install(target, folder, python, say))
   return checked(installed)
 }
-
-// a folder named tensorflow where the command is run is none of Python's
-const FIND =
-  "import sys; sys.path[:] = filter(None, sys.path); import importlib.util as u; s = u.find_spec('tensorflow'); print(s.submodule_search_locations[0] if s else '')"
 
 const ELSEWHERE = "Set LIBTENSORFLOW to a folder with them, as a Python's site-packages/tensorflow is"
 

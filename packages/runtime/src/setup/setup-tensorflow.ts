@@ -1,5 +1,5 @@
-import { fillWhole, systemRefusal } from "@plumbline/tfjs-backend-torch/setup"
-import { existsSync, mkdirSync, readFileSync, renameSync, writeFileSync } from "node:fs"
+import { fillWhole, systemRefusal, writeRecord } from "@plumbline/tfjs-backend-torch/setup"
+import { existsSync, mkdirSync } from "node:fs"
 import { join } from "node:path"
 import { TENSORFLOW_FOLDER, TENSORFLOW_RECORD, type TensorflowBinding } from "../backends/tensorflow.ts"
 import { buildBinding } from "./build-binding.ts"
@@ -27,14 +27,6 @@ const unpack = (name: string, version: string): string => {
   return folder
 }
 
-const record = (binding: TensorflowBinding): void => {
-  const text = `${JSON.stringify(binding, null, 2)}\n`
-  if (existsSync(TENSORFLOW_RECORD) && readFileSync(TENSORFLOW_RECORD, "utf8") === text) return
-  const unfinished = `${TENSORFLOW_RECORD}.${process.pid}`
-  writeFileSync(unfinished, text)
-  renameSync(unfinished, TENSORFLOW_RECORD)
-}
-
 try {
   if (process.platform !== "linux") throw new SetupFailure(`only Linux is supported, not ${process.platform}`)
   const tensorflow = findTensorflow(join(TENSORFLOW_FOLDER, "python"), say)
@@ -43,11 +35,8 @@ try {
   const version = versionOf(tensorflow)
   const compiler = process.env["CXX"] ?? "g++"
   const folder = join(TENSORFLOW_FOLDER, "build")
-  record({
-    binding: buildBinding({ source, tensorflow, version, folder, compiler, say }),
-    package: source,
-    version
-  })
+  const binding = buildBinding({ source, tensorflow, version, folder, compiler, say })
+  writeRecord(TENSORFLOW_RECORD, { binding, package: source, version } satisfies TensorflowBinding)
   say(`TensorFlow ${version} is ready (${tensorflow})`)
 } catch (cause) {
   const failure = cause instanceof SetupFailure ? cause : systemRefusal(cause, TENSORFLOW_FOLDER)

@@ -19,7 +19,7 @@ const [silu, siluBackward, gelu, geluBackward, relu, square, mulScalar] = [
   aten("mul.Scalar")
 ]
 
-type GateFunction = "silu" | "gelu" | "gelu_tanh"
+export type GateFunction = "silu" | "gelu" | "gelu_tanh"
 
 const gates: Readonly<Record<GateFunction, (x: Handle) => Handle>> = {
   silu: (x) => silu(x),

@@ -8,23 +8,18 @@ import { BFLOAT16 } from "../scalar-type.ts"
 import { launch } from "./cuda/kernels.ts"
 import { shapeOf } from "./cuda/launches.ts"
 import { TILE_THREADS } from "./cuda/tile-product.ts"
-import { isDense } from "../handle-facts.ts"
 import { joinWeights } from "./linears.ts"
 import { gatedFewRows, product } from "./product.ts"
-import { activation, cast, emptyOf } from "./storage.ts"
+import type { GateFunction } from "./elementwise.ts"
+import { cast, dense, emptyOf } from "./storage.ts"
 
 // A gated MLP whose activation is made of the sums of the products before and behind it, before these go to memory: gate and up,
 // and the gradient of what the activation gave, are never read. `TorchBackend.fusesGatedMlp` says for which calls.
 
-const [narrow, contiguous] = [aten("narrow"), aten("contiguous")]
+const narrow = aten("narrow")
 
 /** As copy engines read it: bfloat16 in memory order. */
-const rowsOf = (x: TensorInfo, scope: KernelScope): Handle => {
-  const rows = cast(activation(x, scope), BFLOAT16)
-  return isDense(rows) ? rows : contiguous(rows)
-}
-
-type GateFunction = "silu" | "gelu" | "gelu_tanh"
+const rowsOf = (x: TensorInfo, scope: KernelScope): Handle => cast(dense(x, scope), BFLOAT16)
 
 interface Gated {
   readonly activation: GateFunction

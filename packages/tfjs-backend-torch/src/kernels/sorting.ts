@@ -30,7 +30,7 @@ const [indexSelect, argsort, scatterMin, arange, full, reshape, zeros, scatterAd
   aten("zeros"),
   aten("scatter_add")
 ]
-const [ge, clampMax, isNotNan] = [aten("ge.Scalar"), aten("clamp_max"), (x: Handle) => aten("eq.Tensor")(x, x)]
+const [ge, clampMax, eq] = [aten("ge.Scalar"), aten("clamp_max"), aten("eq.Tensor")]
 const [indexAdd, lt, where, gt] = [aten("index_add"), aten("lt.Scalar"), aten("where.ScalarOther"), aten("gt.Scalar")]
 
 /** Equal values in the order of their places, which a stable sort gives and `topk` does not. */
@@ -78,7 +78,7 @@ const cumulative =
 const comparable = (x: Handle, dtype: DataType): Handle => {
   if (dtype !== "float32") return x
   const wide = addScalar(to(x, FLOAT32), 0)
-  return viewAs(contiguous(where(isNotNan(wide), wide, Number.NaN)), INT32)
+  return viewAs(contiguous(where(eq(wide, wide), wide, Number.NaN)), INT32)
 }
 
 /** Values in the order of their first occurrence; ATen gives them sorted. */

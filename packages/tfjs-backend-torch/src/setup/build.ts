@@ -5,6 +5,7 @@ import { createRequire } from "node:module"
 import { dirname, join } from "node:path"
 import { digestOfSources } from "../native-sources.ts"
 import type { Libtorch } from "./libtorch.ts"
+import { loadedFrom } from "./linked-folder.ts"
 import { writable } from "./own-folder.ts"
 import { SetupFailure, shortened } from "./setup-failure.ts"
 
@@ -128,10 +129,5 @@ const linkerFlags = ({ cudaHeaders, root }: Libtorch): ReadonlyArray<string> => 
   ...(cudaHeaders.length > 0 ? ["-ltorch_cuda", "-lc10_cuda"] : []),
   "-ltorch_cpu",
   "-lc10",
-  // the library that it was built against, whatever LD_LIBRARY_PATH says; as two words, since a path may have commas
-  "-Wl,--disable-new-dtags",
-  "-Xlinker",
-  "-rpath",
-  "-Xlinker",
-  join(root, "lib")
+  ...loadedFrom(join(root, "lib"))
 ]

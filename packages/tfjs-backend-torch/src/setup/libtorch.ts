@@ -2,6 +2,7 @@ import { spawnSync } from "node:child_process"
 import { existsSync, readdirSync, readFileSync } from "node:fs"
 import { join, resolve } from "node:path"
 import { fillWhole } from "./own-folder.ts"
+import { folderOfPackage } from "./python-package.ts"
 import { SetupFailure, shortened } from "./setup-failure.ts"
 
 /** A libtorch on this machine. */
@@ -116,12 +117,11 @@ const cudaHeaders = (root: string, { CUDA_HOME }: Environment): ReadonlyArray<st
 const findPython = ({ PATH }: Environment): string | undefined =>
   ["python3", "python"].find((name) => spawnSync(name, ["-c", ""], { env: { ...process.env, PATH } }).status === 0)
 
-// a folder named torch where the command is run is none of Python's
-const FIND_TORCH =
-  "import sys; sys.path[:] = filter(None, sys.path); import importlib.util as u; s = u.find_spec('torch'); print(s.submodule_search_locations[0] if s else '')"
-
 const torchOf = (python: string, { PATH }: Environment): string | undefined => {
-  const { stdout } = spawnSync(python, ["-c", FIND_TORCH], { encoding: "utf8", env: { ...process.env, PATH } })
+  const { stdout } = spawnSync(python, ["-c", folderOfPackage("torch")], {
+    encoding: "utf8",
+    env: { ...process.env, PATH }
+  })
   return stdout.trim() === "" ? undefined : stdout.trim()
 }
 

@@ -1,4 +1,14 @@
-import { accessSync, constants, existsSync, mkdirSync, readdirSync, renameSync, rmSync } from "node:fs"
+import {
+  accessSync,
+  constants,
+  existsSync,
+  mkdirSync,
+  readdirSync,
+  readFileSync,
+  renameSync,
+  rmSync,
+  writeFileSync
+} from "node:fs"
 import { basename, dirname, join } from "node:path"
 
 /** Makes a folder, or throws what the system says where it cannot be made or written to. */
@@ -25,6 +35,15 @@ export const fillWhole = (folder: string, isWhole: () => boolean, fill: (unfinis
   } finally {
     rmSync(unfinished, { recursive: true, force: true })
   }
+}
+
+/** Writes down what set-up made, as JSON: whole, and only where that is not what is there. */
+export const writeRecord = (file: string, made: object): void => {
+  const text = `${JSON.stringify(made, null, 2)}\n`
+  if (existsSync(file) && readFileSync(file, "utf8") === text) return
+  const unfinished = `${file}.${process.pid}`
+  writeFileSync(unfinished, text)
+  renameSync(unfinished, file)
 }
 
 /** Of processes that were killed. */

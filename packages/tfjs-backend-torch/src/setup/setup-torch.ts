@@ -1,21 +1,14 @@
-import { existsSync, readFileSync, renameSync, writeFileSync } from "node:fs"
 import { join } from "node:path"
 import { ADDON_FOLDER, ADDON_RECORD } from "../addon.ts"
 import { NATIVE_SOURCES } from "../native-sources.ts"
 import { buildAddon } from "./build.ts"
 import { findLibtorch } from "./libtorch.ts"
+import { writeRecord } from "./own-folder.ts"
 import { SetupFailure, systemRefusal } from "./setup-failure.ts"
 
 // npm run setup:torch – finds a libtorch and builds the addon against it. LIBTORCH, CXX and CUDA_HOME are read.
 
 const say = (line: string) => process.stderr.write(`setup:torch: ${line}\n`)
-
-const record = (text: string): void => {
-  if (existsSync(ADDON_RECORD) && readFileSync(ADDON_RECORD, "utf8") === text) return
-  const unfinished = `${ADDON_RECORD}.${process.pid}`
-  writeFileSync(unfinished, text)
-  renameSync(unfinished, ADDON_RECORD)
-}
 
 try {
   if (process.platform !== "linux")
@@ -23,7 +16,7 @@ try {
   const libtorch = findLibtorch(join(ADDON_FOLDER, "python"), process.env, say)
   const compiler = process.env["CXX"] ?? "g++"
   const path = buildAddon({ libtorch, sources: NATIVE_SOURCES, folder: join(ADDON_FOLDER, "build"), compiler, say })
-  record(`${JSON.stringify({ path, torch: libtorch.version }, null, 2)}\n`)
+  writeRecord(ADDON_RECORD, { path, torch: libtorch.version })
   if (libtorch.hasCuda && libtorch.cudaHeaders.length === 0) {
     say("this torch has CUDA, but the CUDA toolkit's headers were not found (CUDA_HOME): the addon is for the CPU only")
   }
