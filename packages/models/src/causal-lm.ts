@@ -12,6 +12,7 @@ import {
 } from "@plumbline/runtime"
 import type { DecoderConfig, JsonObject } from "./config/decoder-config.ts"
 import { decoder } from "./decoder/decoder.ts"
+import { knownRows } from "./decoder/key-value-cache.ts"
 import { outputMatrixName } from "./decoder/parameter-table.ts"
 import { isRecordable, replayStep } from "./decoder/recorded-step.ts"
 import { parameterWeights } from "./decoder/weights.ts"
@@ -83,10 +84,7 @@ export const causalLM = (parts: CausalLMParts): CausalLM => {
     prefix: parts.prefix && { length: parts.prefix.length, fill: body.fillPrefix },
     step: (rows, cache, index) =>
       tf.tidy(() => {
-        if (!isRecordable(config, rows, index)) {
-          if (rows.drawn !== undefined) throw new TypeError("tokens on the device are for recorded steps only")
-          return linear(body.step(rows, cache, index), outputMatrix())
-        }
+        if (!isRecordable(config, rows, index)) return linear(body.step(knownRows(rows), cache, index), outputMatrix())
         const read = [...parameters.values(), ...variables]
         return replayStep(rows, cache, weights, read, (numbers, shape) =>
           linear(body.recordedStep(numbers, shape, cache), outputMatrix())

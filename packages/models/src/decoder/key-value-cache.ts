@@ -52,7 +52,7 @@ export interface CachedRows extends TokenRows {
   readonly width: number
   /** [R] tokens before the new ones, whose keys and values the pages have */
   readonly held: Int32Array
-  /** Tokens that are known on the device alone, and stand for those in `tokens`; in steps that are recorded only. */
+  /** Tokens that are known on the device alone, and stand for those in `tokens`. */
   readonly drawn?: DrawnTokens | undefined
 }
 
@@ -61,6 +61,13 @@ export interface DrawnTokens {
   /** [M] int32 */
   readonly ids: Tensor1D
   readonly source: Int32Array
+}
+
+/** Rows whose tokens the host knows: waits for the device where it does not. What could not be drawn (−1) is token 0. */
+export const knownRows = ({ drawn, ...rows }: CachedRows): CachedRows => {
+  if (drawn === undefined) return rows
+  const ids = drawn.ids.dataSync()
+  return { ...rows, tokens: drawn.source.map((from) => Math.max(0, ids[from]!)) }
 }
 
 /** Keys, already turned, and values: [N, K, d] each. */

@@ -4,7 +4,9 @@ import { stepsBothWays } from "@plumbline/models/testing"
 import { bfloat16Backends, float32Backends } from "@plumbline/runtime/testing"
 import { Effect } from "effect"
 import { describe } from "vitest"
-import { prompt } from "../testing/index.ts"
+import { Generator } from "../generator.ts"
+import { onEveryBackend } from "../testing/backends.ts"
+import { prompt, request } from "../testing/index.ts"
 import { oddModels, titleOf } from "../testing/odd-models.ts"
 
 /** How far a number of the logits, which are around 3, may be from the other: libtorch's own products differ with their rows. */
@@ -37,3 +39,21 @@ for (const { gap, isThere, layer, precision } of onCpu) {
     )
   })
 }
+
+onEveryBackend("a step that is begun before the last one is read", (layer) => {
+  it.live.each(oddModels.map((table) => [titleOf(table), table] as const))(
+    "is one for every family, whether its steps are recorded or not: %s",
+    ([, table]) =>
+      Effect.gen(function* () {
+        const model = createModel(table, 7, { trainable: false })
+        const requests = [3, 1, 17].map((length, i) => request(prompt(length, i), i))
+        const written = (goAhead: boolean) =>
+          Effect.flatMap(Generator, ({ generate }) => generate(requests)).pipe(
+            Effect.provide(Generator.layerModel(model, { goAhead, draftRows: 0 })),
+            Effect.map((groups) => groups.map(({ responses }) => [...responses[0]!.responseIds]))
+          )
+        expect(yield* written(true)).toEqual(yield* written(false))
+        model.dispose()
+      }).pipe(Effect.provide(layer))
+  )
+})

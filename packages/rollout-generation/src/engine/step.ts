@@ -1,13 +1,5 @@
 import { type CachedRows, type SteppedModel, copyPages, type DrawnTokens, type KeyValueCache } from "@plumbline/models"
-import {
-  canRecordSteps,
-  type HostNumbers,
-  readLater,
-  sampleTokens,
-  type Tensor1D,
-  type Tensor2D,
-  tf
-} from "@plumbline/runtime"
+import { type HostNumbers, readLater, sampleTokens, type Tensor1D, type Tensor2D, tf } from "@plumbline/runtime"
 import type { TokenLogProb } from "../request.ts"
 import { type Draw, knownTokens, placesBefore, type PrefixRow, type Row, tokenAt } from "./group.ts"
 import { rankLogits } from "./rank-logits.ts"
@@ -113,7 +105,7 @@ const launchPass = (
   fed: ReadonlyArray<Fed>,
   before: Pass | undefined
 ): Pass => {
-  const rows = before === undefined ? newTokens(fed) : withUnread(newTokens(fed), unreadTokens(fed, before))
+  const rows = { ...newTokens(fed), drawn: before && unreadTokens(fed, before) }
   const wanted = wantedLogits(fed, rows)
   let pass: Pass | undefined
   // tidy looks for tensors in all that it is given back, row by row and number by number
@@ -133,13 +125,6 @@ const launchPass = (
     pass = { model, version, drawn, ids, read }
   })
   return pass!
-}
-
-/** A step that cannot be recorded takes its tokens from the host. */
-const withUnread = (rows: CachedRows, drawn: DrawnTokens): CachedRows => {
-  if (canRecordSteps()) return { ...rows, drawn }
-  const ids = drawn.ids.dataSync()
-  return { ...rows, tokens: drawn.source.map((from) => Math.max(0, ids[from]!)) }
 }
 
 const unreadTokens = (fed: ReadonlyArray<Fed>, { drawn, ids }: Pass): DrawnTokens => {
