@@ -61,7 +61,8 @@ export const logProbSuite = (): void => {
     logProbCase(3, 5, 2, { temperature: 0.7, softCap: 1.5 }),
     // Around the number of tokens whose logits exist at one time.
     ...[1, 255, 256, 257].map((count) => logProbCase(count, 37, 6)),
-    logProbCase(40, 1030, 9, { softCap: 4 })
+    logProbCase(40, 1030, 9, { softCap: 4 }),
+    logProbCase(2, 30_001, 2, { temperature: 0.7, softCap: 3 })
   ])
 
   describe.each(literals)("tokenLogProbs $options", ({ correct, entropy, hidden, logProbs, options, weight }) => {

@@ -2,6 +2,7 @@ import type { Handle } from "../addon.ts"
 import { aten, atenAll, atenInPlace } from "../aten.ts"
 import type { KernelScope } from "../kernel.ts"
 import { FLOAT32 } from "../scalar-type.ts"
+import { HELD_THREADS, heldParts } from "./cuda/held-logits.ts"
 import { launch, packWidth } from "./cuda/kernels.ts"
 import { cast, isHostReal, wide } from "./storage.ts"
 import { typeOf } from "../handle-facts.ts"
@@ -98,10 +99,27 @@ export const logitStatistics = (
   if (T === undefined) return { probabilities: composedStatistics(rows, lines, options) }
   const { macros, numbers } = rowsOf(rows, options, scope)
   const args = [logits, targets, ...lines, ...numbers, options.temperature, options.softCap]
-  const { withSlopes } = options
-  const list = { blocks: count, threads: THREADS, macros: { ...macros, WITH_SLOPES: withSlopes ? 1 : 0 }, args }
-  launch("logitStatistics", list, scope)
-  return withSlopes ? { slopes: logits } : {}
+  const withSlopes = options.withSlopes ? 1 : 0
+  const held = heldRows(rows, macros.W, scope)
+  if (held === undefined) {
+    launch(
+      "logitStatistics",
+      { blocks: count, threads: THREADS, macros: { ...macros, WITH_SLOPES: withSlopes }, args },
+      scope
+    )
+  } else {
+    const { bytes: ROOM, parts: PARTS } = held
+    const all = { ...macros, WITH_SLOPES: withSlopes, PARTS, ROOM }
+    launch("heldLogits", { blocks: count * PARTS, threads: HELD_THREADS, macros: all, args }, scope)
+  }
+  return options.withSlopes ? { slopes: logits } : {}
+}
+
+/** How blocks of a cluster hold a row, where there are clusters and it is not too long; whether slopes are asked for or not, so that the statistics have the same bits. */
+const heldRows = ({ logits }: Rows, W: number, { backend }: KernelScope) => {
+  if (backend.cuda!.capability < 90) return undefined
+  const width = backend.addon.shape(logits)[1]!
+  return heldParts(Math.ceil(width / W), W * (typeOf(logits) === FLOAT32 ? 4 : 2))
 }
 
 /** Whether one pass of our own makes statistics and slopes on the CPU, while a row is at hand. */

@@ -13,6 +13,7 @@ import {
 } from "./experts.ts"
 import { FEW_ROWS } from "./few-rows.ts"
 import { GATED_PRODUCT, GATED_SLOPES } from "./gated-product.ts"
+import { HELD_LOGITS } from "./held-logits.ts"
 import { ALLOW_LOGITS, EDIT_LOGITS } from "./logit-edits.ts"
 import { LOGIT_SLOPES, LOGIT_STATISTICS } from "./logits.ts"
 import { UNFOLD_NF4 } from "./nf4.ts"
@@ -28,12 +29,14 @@ import { THIN_PRODUCT } from "./thin-product.ts"
 import { TILE_SHARED_BYTES } from "./tile-product.ts"
 import { typeOf } from "../../handle-facts.ts"
 
+export type Macros = Readonly<Record<string, string | number>>
+
 interface Source {
   readonly text: string
   /** See Addon.kernelCompile. */
   readonly signature: string
   /** Of shared memory that it is given beside what it declares; 0 when absent. */
-  readonly sharedBytes?: number
+  readonly sharedBytes?: number | ((macros: Macros) => number)
 }
 
 /** The kernels by the names of their functions. All call `awaitOthers` before they touch what another may write. */
@@ -55,6 +58,7 @@ export const SOURCES = {
   gatedGradient: { text: GATED_GRADIENT, signature: "ssppliii" },
   gatedProduct: { text: GATED_PRODUCT, signature: "tttttiii", sharedBytes: TILE_SHARED_BYTES },
   gatedSlopes: { text: GATED_SLOPES, signature: "ttttiii", sharedBytes: TILE_SHARED_BYTES },
+  heldLogits: { text: HELD_LOGITS, signature: "spppppiiff", sharedBytes: ({ ROOM }) => Number(ROOM) },
   logitSlopes: { text: LOGIT_SLOPES, signature: "spppiiff" },
   logitStatistics: { text: LOGIT_STATISTICS, signature: "spppppiiff" },
   pagedDecode: { text: PAGED_DECODE, signature: "pppppppiiiiiiff" },
@@ -73,8 +77,6 @@ export const SOURCES = {
   unfoldNf4: { text: UNFOLD_NF4, signature: "ppppfl" }
 } as const satisfies Record<string, Source>
 
-export type Macros = Readonly<Record<string, string | number>>
-
 /** What is compiled. */
 export const sourceOf = (name: keyof typeof SOURCES, macros: Macros): string => {
   const defines = Object.entries(macros).map(([macro, value]) => `#define ${macro} ${value}`)
@@ -91,7 +93,8 @@ const kernelOf = (name: keyof typeof SOURCES, macros: Macros, scope: KernelScope
   const { capability } = scope.backend.cuda!
   const early = capability >= 90
   const { sharedBytes = 0, signature }: Source = SOURCES[name]
-  const made = scope.backend.cuda!.addon.kernelCompile(sourceOf(name, macros), name, signature, early, sharedBytes)
+  const room = typeof sharedBytes === "number" ? sharedBytes : sharedBytes(macros)
+  const made = scope.backend.cuda!.addon.kernelCompile(sourceOf(name, macros), name, signature, early, room)
   compiled.set(key, made)
   return made
 }
