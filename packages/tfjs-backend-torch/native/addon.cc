@@ -53,6 +53,7 @@ static void KeepMemory() {
 static Napi::Object Initialise(Napi::Env env, Napi::Object exports) {
   using namespace plumbline;
   KeepMemory();
+  ForgetUnusableNnpack();
   CountHostMemory();
   FreeTableAtEnd(env);
   ShareMailbox(env, exports);

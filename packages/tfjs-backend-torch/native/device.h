@@ -4,6 +4,8 @@
 #include <ATen/Context.h>
 #include <ATen/Parallel.h>
 #include <ATen/Version.h>
+#include <ATen/ops/_nnpack_available.h>
+#include <c10/util/Logging.h>
 #include <napi.h>
 
 #include <string>
@@ -20,6 +22,14 @@ inline std::string LibraryVersion() {
   if (found == std::string::npos) return "";
   const auto from = found + name.size();
   return text.substr(from, text.find_first_of(", \n", from) - from);
+}
+
+/** Where NNPACK does not know the processor, libtorch would say so on standard error at each convolution it might be for. */
+inline void ForgetUnusableNnpack() {
+  const auto level = FLAGS_caffe2_log_level;
+  FLAGS_caffe2_log_level = 2;  // errors, no warnings
+  if (!at::_nnpack_available()) at::globalContext().setUserEnabledNNPACK(false);
+  FLAGS_caffe2_log_level = level;
 }
 
 inline Napi::Value SetSeed(const Napi::CallbackInfo& info) {

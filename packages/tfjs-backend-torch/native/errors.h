@@ -124,7 +124,7 @@ Napi::Value Guarded(Napi::Env env, Body body) {
     SettleDisposals(env);
     return body();
   } catch (const Napi::Error& error) {
-    error.ThrowAsJavaScriptException();
+    Throw(env, "argument", error.Message());
   } catch (const ArgumentError& error) {
     Throw(env, "argument", error.what());
   } catch (const PeerError& error) {

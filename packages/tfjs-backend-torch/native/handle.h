@@ -6,6 +6,7 @@
 
 #include <algorithm>
 #include <deque>
+#include <unordered_map>
 #include <vector>
 
 #include "errors.h"
@@ -25,17 +26,14 @@ struct Slot {
 struct Table {
   std::deque<Slot> slots;
   std::vector<uint32_t> free;
+  /** Bytes that the garbage collector counts of memory whose own tensor was freed, while views of it are left. */
+  std::unordered_map<const void*, int64_t> left;
 };
 
 /** Never destroyed: what is still in it is freed before the process ends, while devices still answer. */
 inline Table& TableOf() {
   static thread_local auto* table = new Table;
   return *table;
-}
-
-inline void FreeTableAtEnd(napi_env env) {
-  napi_add_env_cleanup_hook(
-      env, [](void*) { TableOf() = Table{}; }, nullptr);
 }
 
 /**
@@ -60,9 +58,15 @@ struct Ledger {
   int64_t untold = 0;
 };
 
+/** Of a thread, as the garbage collector is that is told. */
 inline Ledger& LedgerOf() {
-  static Ledger ledger;
+  static thread_local Ledger ledger;
   return ledger;
+}
+
+inline void FreeTableAtEnd(napi_env env) {
+  napi_add_env_cleanup_hook(
+      env, [](void*) { TableOf() = Table{}; }, nullptr);
 }
 
 /**
@@ -70,7 +74,7 @@ inline Ledger& LedgerOf() {
  * a prompt's activations, freed by hand, would set off a collection every layer or two. Device memory counts for a 1024th, or
  * those of a training step would do so every few operators. What has no memory of its own, a view or the tensor that an
  * operator wrote into, counts nothing: the transposed output matrix of a language model would set off a whole collection at
- * every token.
+ * every token. Memory that outlives its own tensor in views counts until the last of them is freed.
  */
 inline void Tell(Napi::Env env, int64_t bytes) {
   LedgerOf().told += bytes;
@@ -88,7 +92,8 @@ inline bool HasOwnMemory(const at::Tensor& tensor, size_t references) {
 }
 
 inline Slot& NewSlot(uint64_t* place) {
-  auto& [slots, free] = TableOf();
+  auto& slots = TableOf().slots;
+  auto& free = TableOf().free;
   if (free.empty()) {
     if (slots.size() >= kSlots) throw ArgumentError("there are too many tensors");
     *place = slots.size();
@@ -146,12 +151,29 @@ inline double HandleOf(napi_env env, napi_value value) {
 
 inline at::Tensor& TensorOf(napi_env env, napi_value value) { return TensorOf(HandleOf(env, value)); }
 
+/** What the garbage collector counts less once the slot's tensor is freed. */
+inline int64_t NoLongerCounted(const Slot& slot) {
+  const auto& tensor = slot.tensor;
+  if (!tensor.has_storage()) return slot.told;
+  auto& left = TableOf().left;
+  const void* memory = tensor.storage().unsafeGetStorageImpl();
+  if (tensor.use_count() > 1 || tensor.storage().use_count() > 1) {
+    if (slot.told > 0) left[memory] += slot.told;
+    return 0;
+  }
+  const auto found = left.empty() ? left.end() : left.find(memory);
+  if (found == left.end()) return slot.told;
+  const auto bytes = slot.told + found->second;
+  left.erase(found);
+  return bytes;
+}
+
 /** Frees the handle's tensor, if that is still there. */
 inline void Release(Napi::Env env, double handle) {
   uint64_t place = 0;
   auto* slot = SlotOf(handle, &place);
   if (slot == nullptr) return;
-  Tell(env, -slot->told);
+  Tell(env, -NoLongerCounted(*slot));
   LedgerOf().handles -= 1;
   LedgerOf().bytes -= slot->bytes;
   slot->tensor.reset();

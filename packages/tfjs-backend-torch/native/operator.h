@@ -74,6 +74,9 @@ inline Parameter ParameterOf(const c10::Argument& argument) {
   return {KindOfType(type), optional, std::move(fallback), argument.name()};
 }
 
+/** Beyond it a double skips whole numbers. */
+constexpr double kMostWhole = 9007199254740991;
+
 inline double NumberOf(napi_env env, napi_value value, const Parameter& parameter) {
   double number = 0;
   if (napi_get_value_double(env, value, &number) == napi_ok) return number;
@@ -82,12 +85,21 @@ inline double NumberOf(napi_env env, napi_value value, const Parameter& paramete
   throw ArgumentError("argument " + parameter.name + " must be a number");
 }
 
+/** A size, an axis, a count: what is none of these would become some number or other. */
+inline int64_t WholeNumberOf(napi_env env, napi_value value, const Parameter& parameter) {
+  const double number = NumberOf(env, value, parameter);
+  if (std::nearbyint(number) == number && std::fabs(number) <= kMostWhole) return static_cast<int64_t>(number);
+  std::ostringstream text;
+  text << "argument " << parameter.name << " must be a whole number, but is " << number;
+  throw ArgumentError(text.str());
+}
+
 /** A whole number is an int scalar, as in Python `2` is; −0, fractions and what no int64 holds are floats. */
 inline at::Scalar ScalarOf(napi_env env, napi_value value, const Parameter& parameter) {
   bool flag = false;
   if (napi_get_value_bool(env, value, &flag) == napi_ok) return at::Scalar(flag);
   const double number = NumberOf(env, value, parameter);
-  const bool whole = std::nearbyint(number) == number && std::fabs(number) < 9.0e15 && !(number == 0 && std::signbit(number));
+  const bool whole = std::nearbyint(number) == number && std::fabs(number) < kMostWhole && !(number == 0 && std::signbit(number));
   return whole ? at::Scalar(static_cast<int64_t>(number)) : at::Scalar(number);
 }
 
@@ -128,14 +140,14 @@ inline c10::IValue Argument(Napi::Env env, napi_value value, const Parameter& pa
   const auto number = [&](napi_value element) { return NumberOf(env, element, parameter); };
   switch (parameter.kind) {
     case Kind::Tensor: return TensorOf(env, value);
-    case Kind::Int: return static_cast<int64_t>(number(value));
+    case Kind::Int: return WholeNumberOf(env, value, parameter);
     case Kind::Float: return number(value);
     case Kind::Bool: return number(value) != 0;
     case Kind::Text: return Napi::Value(env, value).As<Napi::String>().Utf8Value();
     case Kind::Scalar: return ScalarOf(env, value, parameter);
     case Kind::Device: return c10::Device(Napi::Value(env, value).As<Napi::String>().Utf8Value());
     case Kind::Ints:
-      return ListOf<int64_t>(env, value, parameter, [&](napi_value e) { return static_cast<int64_t>(number(e)); });
+      return ListOf<int64_t>(env, value, parameter, [&](napi_value e) { return WholeNumberOf(env, e, parameter); });
     case Kind::Floats: return ListOf<double>(env, value, parameter, number);
     case Kind::Bools: return ListOf<bool>(env, value, parameter, [&](napi_value e) { return number(e) != 0; });
     case Kind::Tensors:

@@ -44,7 +44,7 @@ struct Recording {
 };
 
 inline Recording*& CurrentRecording() {
-  static Recording* current = nullptr;
+  static thread_local Recording* current = nullptr;
   return current;
 }
 

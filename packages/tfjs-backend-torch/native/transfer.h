@@ -96,7 +96,7 @@ inline Napi::Value FromHost(const Napi::CallbackInfo& info) {
     const c10::Device device(info[3].As<Napi::String>().Utf8Value());
     const auto blob = Blob(HostArrayOf(info.Env(), info[0]), ShapeOf(info[1]), type);
     // a constant of what is recorded
-    return Wrap(info.Env(), Made(Upload(blob, device, type)));
+    return Wrap(info.Env(), Made(Upload(blob, device, type)), 2);
   });
 }
 
@@ -108,7 +108,7 @@ inline Napi::Value ToDevice(const Napi::CallbackInfo& info) {
     CallsOf().uploads += 1;
     const auto type = static_cast<at::ScalarType>(info[1].As<Napi::Number>().Int32Value());
     const c10::Device device(info[2].As<Napi::String>().Utf8Value());
-    return Wrap(info.Env(), Made(Upload(TensorOf(info.Env(), info[0]), device, type)));
+    return Wrap(info.Env(), Made(Upload(TensorOf(info.Env(), info[0]), device, type)), 2);
   });
 }
 
@@ -124,7 +124,7 @@ inline Napi::Value Empty(const Napi::CallbackInfo& info) {
     CallsOf().views += 1;
     const Stopwatch stopwatch;
     try {
-      return Wrap(info.Env(), TracedMemory(Made(at::empty(shape, at::TensorOptions().dtype(type).device(device)))));
+      return Wrap(info.Env(), TracedMemory(Made(at::empty(shape, at::TensorOptions().dtype(type).device(device)))), 2);
     } catch (...) {
       std::ostringstream text;
       text << type << at::IntArrayRef(shape);
