@@ -12,7 +12,7 @@ import { aten, inScope, temporary } from "./aten.ts"
 import type { TorchBackend } from "./backend.ts"
 import { hasHostKernel, runOnHost } from "./host-kernels.ts"
 import { typeOf } from "./handle-facts.ts"
-import { FLOAT32, StringsStayOnHost } from "./scalar-type.ts"
+import { ComplexNumbers, FLOAT32, StringsStayOnHost } from "./scalar-type.ts"
 
 export const BACKEND = "torch"
 
@@ -31,6 +31,12 @@ export class KernelScope {
   /** The input's handle, in its shape, on the device. */
   of(tensor: TensorInfo): Handle {
     return this.backend.handle(tensor)
+  }
+
+  /** The same in real numbers of a scalar type. */
+  numbers(tensor: TensorInfo, type: number): Handle {
+    if (tensor.dtype === "complex64") throw new ComplexNumbers(tensor.shape)
+    return to(this.of(tensor), type)
   }
 
   /** The same, in float32 where its numbers are stored narrower: for operators that take no mixture of both. */

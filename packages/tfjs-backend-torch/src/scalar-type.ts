@@ -19,6 +19,19 @@ export const STORAGE_TYPES: Readonly<Record<Storage, number>> = {
   float16: FLOAT16
 }
 
+/** ATen would drop the imaginary parts. */
+export class ComplexNumbers extends Error {
+  override readonly name = "ComplexNumbers"
+  readonly shape: ReadonlyArray<number>
+
+  constructor(shape: ReadonlyArray<number>) {
+    super(
+      `real numbers are needed where a tensor of shape [${shape}] has complex ones; tf.real, tf.imag, tf.abs give such`
+    )
+    this.shape = shape
+  }
+}
+
 /** libtorch has nothing for strings. */
 export class StringsStayOnHost extends Error {
   override readonly name = "StringsStayOnHost"
@@ -33,6 +46,12 @@ export const scalarTypeOf = (dtype: DataType): number => {
   const type = { float32: FLOAT32, int32: INT32, bool: BOOL, complex64: COMPLEX64 }[dtype as "float32"]
   if (type === undefined) throw new StringsStayOnHost()
   return type
+}
+
+/** A number as a tensor of the dtype stores it, by JavaScript's conversions; ATen refuses one that the dtype has not. */
+export const stored = (value: number, dtype: DataType): number => {
+  if (dtype === "int32") return value | 0
+  return dtype === "bool" ? Number(Boolean(value)) : Math.fround(value)
 }
 
 /** Whether a tensor of scalar type `type` is a valid value of `dtype`: float32 may be stored narrower. */

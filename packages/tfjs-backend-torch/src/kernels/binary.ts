@@ -70,9 +70,8 @@ const realDiv: Kernel = (operands: Operands, _, scope) => {
 }
 
 const prelu: Kernel = ({ alpha, x }: { readonly alpha: TensorInfo; readonly x: TensorInfo }, _, scope) => {
-  const value = scope.of(x)
-  const result = where(ge(value, 0), value, mul(value, scope.of(alpha)))
-  return scope.out(to(result, FLOAT32), "float32", x.shape)
+  const [value, slope] = [scope.numbers(x, FLOAT32), scope.numbers(alpha, FLOAT32)]
+  return scope.out(where(ge(value, 0), value, mul(value, slope)), "float32", shapeOf({ a: x, b: alpha }))
 }
 
 const addN: Kernel = (tensors: ReadonlyArray<TensorInfo>, _, scope) => {

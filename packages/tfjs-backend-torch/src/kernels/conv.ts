@@ -1,7 +1,7 @@
 import { backend_util, type TensorInfo } from "@tensorflow/tfjs-core"
 import type { Handle } from "../addon.ts"
 import { aten, atenAll } from "../aten.ts"
-import type { Kernel, Kernels, KernelScope } from "../kernel.ts"
+import { type Kernel, type Kernels, type KernelScope, sizeOf } from "../kernel.ts"
 import { type Ending, withEnding } from "./activation.ts"
 import { window2d, window3d, type Window } from "./window.ts"
 
@@ -93,8 +93,13 @@ const forward = (x: Handle, filter: Handle, layout: Layout): Handle => {
   return convolution(padded, filterView(filter), null, strides, none, dilations, false, none, groups)
 }
 
-/** Gradients of the input and of the filter, in ATen's layout; only the one asked for. */
+/** What tfjs's kernel gives; nothing where no window fits, which ATen refuses. */
+const convolved = (x: Handle, filter: Handle, layout: Layout & { readonly shape: ReadonlyArray<number> }): Handle =>
+  sizeOf(layout.shape) === 0 ? newZeros(x, layout.shape) : layout.imageBack(forward(x, filter, layout))
+
+/** Gradients of the input and of the filter, in tfjs's layout; only the one asked for, in whose place zeros are given. */
 const backward = (dy: Handle, x: Handle, filter: Handle, layout: Layout, mask: [boolean, boolean]): Handle => {
+  if (layout.outputs.includes(0)) return mask[0] ? x : filter
   const { dilations, paddings, strides } = layout.window
   const padded = pad(layout.image(x, layout.inChannels), paddings, 0)
   const none = strides.map(() => 0)
@@ -160,7 +165,7 @@ const conv2d =
   (depthwise: boolean): Kernel =>
   ({ filter, x }: ConvInputs, attrs: Conv2DAttributes, scope) => {
     const layout = layout2d(attrs, x.shape, filter.shape, depthwise)
-    return scope.out(layout.imageBack(forward(scope.wide(x), scope.wide(filter), layout)), x.dtype, layout.shape)
+    return scope.out(convolved(scope.wide(x), scope.wide(filter), layout), x.dtype, layout.shape)
   }
 
 /** With NCHW images a bias or a slope of rank 1 belongs to the channels, which are not the last axis there. */
@@ -179,7 +184,7 @@ const fusedConv2d =
   (inputs: ConvInputs, attrs: Conv2DAttributes & Ending, scope) => {
     const { filter, x } = inputs
     const layout = layout2d(attrs, x.shape, filter.shape, depthwise)
-    const result = layout.imageBack(forward(scope.wide(x), scope.wide(filter), layout))
+    const result = convolved(scope.wide(x), scope.wide(filter), layout)
     const bias = perChannel(inputs.bias, attrs.dataFormat, scope)
     const slopes = perChannel(inputs.preluActivationWeights, attrs.dataFormat, scope)
     return scope.out(withEnding(result, bias, slopes, attrs), x.dtype, layout.shape)
@@ -224,7 +229,7 @@ const layout3d = (
 
 const conv3d: Kernel = ({ filter, x }: ConvInputs, attrs: Conv3DAttributes, scope) => {
   const layout = layout3d(attrs, x.shape, filter.shape)
-  return scope.out(layout.imageBack(forward(scope.wide(x), scope.wide(filter), layout)), x.dtype, layout.shape)
+  return scope.out(convolved(scope.wide(x), scope.wide(filter), layout), x.dtype, layout.shape)
 }
 
 const conv3dInputGradient: Kernel = (

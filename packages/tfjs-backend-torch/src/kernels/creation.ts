@@ -1,7 +1,7 @@
 import { type DataType, type TensorInfo, util } from "@tensorflow/tfjs-core"
 import { aten } from "../aten.ts"
 import { keepsUniform, type Kernel, type Kernels, type KernelScope, sizeOf } from "../kernel.ts"
-import { FLOAT32, scalarTypeOf } from "../scalar-type.ts"
+import { FLOAT32, scalarTypeOf, stored } from "../scalar-type.ts"
 
 const [full, zerosLike, fullLike, softmax, multinomialOf, diagEmbed, reshape] = [
   aten("full"),
@@ -30,9 +30,11 @@ const fill: Kernel = (_, { dtype, shape, value }: Fill, scope) => {
       scope
     )
   }
-  // ATen refuses numbers too large for float32, which are infinite there.
-  const number = type === "float32" ? Math.fround(value as number) : value
-  return scope.out(full(shape, number, scalarTypeOf(type), undefined, scope.backend.device), type, shape)
+  return scope.out(
+    full(shape, stored(value as number, type), scalarTypeOf(type), undefined, scope.backend.device),
+    type,
+    shape
+  )
 }
 
 const hosted = (
@@ -68,7 +70,9 @@ interface LinSpace {
 }
 
 const linSpace: Kernel = (_, { num, start, stop }: LinSpace, scope) => {
-  const values = Float32Array.from({ length: num }, (__, i) => start + (i * (stop - start)) / (num - 1))
+  const values = Float32Array.from({ length: num }, (__, i) =>
+    i === 0 ? start : start + (i * (stop - start)) / (num - 1)
+  )
   return hosted(values, [num], "float32", scope)
 }
 

@@ -4,13 +4,12 @@ import { aten } from "../aten.ts"
 import type { Kernel, Kernels, KernelScope } from "../kernel.ts"
 import { FLOAT32, INT64 } from "../scalar-type.ts"
 
-const [indexSelect, indexAdd, mul, add, sub, to, newZeros, flip] = [
+const [indexSelect, indexAdd, mul, add, sub, newZeros, flip] = [
   aten("index_select"),
   aten("index_add"),
   aten("mul.Tensor"),
   aten("add.Tensor"),
   aten("sub.Tensor"),
-  aten("to.dtype"),
   aten("new_zeros"),
   aten("flip")
 ]
@@ -76,7 +75,11 @@ const shrink = (dy: Handle, axis: number, length: number, { above, below, rest, 
 const resizeBilinear: Kernel = ({ images }: { readonly images: TensorInfo }, attrs: Resize, scope) => {
   const [batch, height, width, channels] = images.shape as [number, number, number, number]
   const [newHeight, newWidth] = attrs.size
-  const columns = stretch(to(scope.of(images), FLOAT32), COLUMN_AXIS, blend(width, newWidth, COLUMN_AXIS, attrs, scope))
+  const columns = stretch(
+    scope.numbers(images, FLOAT32),
+    COLUMN_AXIS,
+    blend(width, newWidth, COLUMN_AXIS, attrs, scope)
+  )
   const rows = stretch(columns, ROW_AXIS, blend(height, newHeight, ROW_AXIS, attrs, scope))
   return scope.out(rows, "float32", [batch, newHeight, newWidth, channels])
 }

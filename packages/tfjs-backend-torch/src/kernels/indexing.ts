@@ -1,4 +1,4 @@
-import { backend_util, slice_util, type DataType, type TensorInfo, util } from "@tensorflow/tfjs-core"
+import { backend_util, slice_util, type DataType, type TensorInfo, upcastType, util } from "@tensorflow/tfjs-core"
 import type { Handle } from "../addon.ts"
 import { aten } from "../aten.ts"
 import { type Kernel, type Kernels, type KernelScope, sizeOf } from "../kernel.ts"
@@ -186,7 +186,7 @@ const select: Kernel = ({ condition, e, t }: Record<"condition" | "e" | "t", Ten
   const flags = to(scope.of(condition), BOOL)
   const rows = condition.shape.length === 1 && rank > 1
   const chosen = rows ? reshape(flags, [condition.shape[0]!, ...Array.from({ length: rank - 1 }, () => 1)]) : flags
-  return scope.out(where(chosen, scope.of(t), scope.of(e)), t.dtype === e.dtype ? t.dtype : "float32")
+  return scope.out(where(chosen, scope.of(t), scope.of(e)), upcastType(t.dtype, e.dtype))
 }
 
 interface OneHot {

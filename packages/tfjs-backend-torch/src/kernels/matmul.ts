@@ -1,9 +1,9 @@
-import { backend_util, broadcast_util, type TensorInfo, util } from "@tensorflow/tfjs-core"
+import { backend_util, broadcast_util, type DataType, type TensorInfo, upcastType, util } from "@tensorflow/tfjs-core"
 import type { Handle } from "../addon.ts"
 import { aten } from "../aten.ts"
 import type { Kernel, Kernels, KernelScope } from "../kernel.ts"
 import { stackProduct } from "../fused/matrix-product.ts"
-import { FLOAT64 } from "../scalar-type.ts"
+import { FLOAT64, scalarTypeOf } from "../scalar-type.ts"
 import { type Ending, withEnding } from "./activation.ts"
 import { typeOf } from "../handle-facts.ts"
 
@@ -18,6 +18,9 @@ export interface Transposed {
 }
 
 const [matmul, transpose, to, einsumOf] = [aten("matmul"), aten("transpose.int"), aten("to.dtype"), aten("einsum")]
+
+/** Whole numbers below 2⁵³ are exact in float64, for which every device has a product. */
+const isWhole = (dtype: DataType): boolean => dtype === "int32" || dtype === "bool"
 
 /** [outer, inner] of an operand, as the product reads it. */
 const matrixShape = (shape: ReadonlyArray<number>, transposed: boolean): [number, number] => {
@@ -53,8 +56,7 @@ const product = (operands: Operands, { transposeA, transposeB }: Transposed, sco
     return transposed ? transpose(handle, -2, -1) : handle
   }
   const [a, b] = [oriented(operands.a, transposeA), oriented(operands.b, transposeB)]
-  // Whole numbers below 2⁵³ are exact in float64, for which every device has a product.
-  if (operands.a.dtype !== "float32") return matmul(to(a, FLOAT64), to(b, FLOAT64))
+  if (isWhole(operands.a.dtype)) return matmul(to(a, FLOAT64), to(b, FLOAT64))
   return stackProduct(...sameStorage(a, b), scope)
 }
 
@@ -80,9 +82,10 @@ const einsum: Kernel = (inputs: Record<string, TensorInfo>, { equation }: { read
   const { allDims, idDims, summedDims } = backend_util.decodeEinsumEquation(equation, tensors.length)
   backend_util.checkEinsumDimSizes(allDims.length, idDims, tensors as never)
   backend_util.getEinsumComputePath(summedDims, idDims)
-  const exact = tensors[0]!.dtype !== "float32"
-  const handles = tensors.map((tensor) => (exact ? to(scope.of(tensor), FLOAT64) : scope.wide(tensor)))
-  return scope.out(einsumOf(equation, handles), tensors[0]!.dtype)
+  const dtype = tensors.map((tensor) => tensor.dtype).reduce(upcastType)
+  const type = isWhole(dtype) ? FLOAT64 : scalarTypeOf(dtype)
+  const handles = tensors.map((tensor) => to(scope.of(tensor), type))
+  return scope.out(einsumOf(equation, handles), dtype)
 }
 
 export const matmulKernels: Kernels = { BatchMatMul: batchMatMul, Einsum: einsum, _FusedMatMul: fusedMatMul }

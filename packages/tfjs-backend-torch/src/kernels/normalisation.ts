@@ -1,4 +1,4 @@
-import { type TensorInfo, util } from "@tensorflow/tfjs-core"
+import { backend_util, type TensorInfo, util } from "@tensorflow/tfjs-core"
 import type { Handle } from "../addon.ts"
 import { aten } from "../aten.ts"
 import type { Kernel, Kernels } from "../kernel.ts"
@@ -60,6 +60,11 @@ const fusedBatchNorm: Kernel = (
       tensor == null || tensor.shape.length === mean.shape.length,
       () => `Batch normalization gradient requires mean and ${name} to have equal ranks.`
     )
+  }
+  for (const tensor of [mean, variance, offset, scale]) {
+    if (tensor == null) continue
+    const shape = backend_util.assertAndGetBroadcastShape(x.shape, tensor.shape)
+    util.assertShapesMatch(shape, x.shape, "Batch normalization takes statistics of no more than its input:")
   }
   const inverse = rsqrt(addScalar(scope.of(variance), varianceEpsilon))
   const factor = scale == null ? inverse : mul(inverse, scope.of(scale))

@@ -1,16 +1,15 @@
 import { backend_util, type TensorInfo, util } from "@tensorflow/tfjs-core"
 import type { Handle } from "../addon.ts"
 import { aten, atenAll } from "../aten.ts"
-import { type Kernel, type Kernels, sizeOf } from "../kernel.ts"
-import { FLOAT32, INT32 } from "../scalar-type.ts"
+import { type Kernel, type Kernels, type KernelScope, sizeOf } from "../kernel.ts"
+import { FLOAT32, FLOAT64, INT32 } from "../scalar-type.ts"
 import { type Window, window2d, window3d } from "./window.ts"
 
 const newZeros = aten("new_zeros")
 const [where, isnan, fullLike, clampMin] = [aten("where.self"), aten("isnan"), aten("full_like"), aten("clamp_min")]
-const [permute, pad, to, div, onesLike, mul, add] = [
+const [permute, pad, div, onesLike, mul, add] = [
   aten("permute"),
   aten("constant_pad_nd"),
-  aten("to.dtype"),
   aten("div.Tensor"),
   aten("ones_like"),
   aten("mul.Scalar"),
@@ -59,25 +58,32 @@ interface PoolAttributes {
   readonly dataFormat?: "NDHWC" | "NCDHW"
 }
 
-type MakePooling = (shape: ReadonlyArray<number>, attrs: PoolAttributes) => Pooling
+/** @param slopes shape of the outputs in a gradient, which tfjs does not tell how their number was rounded */
+type MakePooling = (shape: ReadonlyArray<number>, attrs: PoolAttributes, slopes?: ReadonlyArray<number>) => Pooling
 
-const pooling2d: MakePooling = (shape, { dimRoundingMode, filterSize, pad: padding, strides }) => {
+const pooling2d: MakePooling = (shape, { dimRoundingMode, filterSize, pad: padding, strides }, slopes) => {
   const info = backend_util.computePool2DInfo(shape as never, filterSize, strides, 1, padding, dimRoundingMode)
-  return { dimensions: two, window: window2d(info), shape: info.outShape }
+  const [, outHeight, outWidth] = (slopes ?? info.outShape) as [number, number, number]
+  return { dimensions: two, window: window2d({ ...info, outHeight, outWidth }), shape: slopes ?? info.outShape }
 }
 
-const pooling3d: MakePooling = (shape, { dataFormat, dimRoundingMode, filterSize, pad: padding, strides }) => {
+const pooling3d: MakePooling = (shape, { dataFormat, dimRoundingMode, filterSize, pad: padding, strides }, slopes) => {
   const sizes = [filterSize, strides] as unknown as [number, number]
   const info = backend_util.computePool3DInfo(shape as never, ...sizes, 1, padding, dimRoundingMode, dataFormat)
-  return { dimensions: three, window: window3d(info), shape: info.outShape }
+  const [, outDepth, outHeight, outWidth] = (slopes ?? info.outShape) as [number, number, number, number]
+  const window = window3d({ ...info, outDepth, outHeight, outWidth })
+  return { dimensions: three, window, shape: slopes ?? info.outShape }
 }
+
+/** What ATen pools: it has no pools of whole numbers, which float64 holds. */
+const numbers = (x: TensorInfo, scope: KernelScope): Handle => scope.numbers(x, x.dtype === "int32" ? FLOAT64 : FLOAT32)
 
 const zeros = ({ sizes }: Window) => sizes.map(() => 0)
 
 /** NaN never wins, nor does the padding. */
 const maxima = (x: Handle, { dimensions, window }: Pooling) => {
-  const numbers = where(isnan(x), fullLike(x, -Infinity), x)
-  const padded = pad(permute(numbers, dimensions.toFirst), window.paddings, -Infinity)
+  const known = where(isnan(x), fullLike(x, -Infinity), x)
+  const padded = pad(permute(known, dimensions.toFirst), window.paddings, -Infinity)
   const [values, places] = dimensions.max(padded, window.sizes, window.strides, zeros(window), window.dilations) as [
     Handle,
     Handle
@@ -94,14 +100,17 @@ const maxPool =
   ({ x }: { readonly x: TensorInfo }, attrs: PoolAttributes, scope) => {
     const pooling = make(x.shape, attrs)
     if (isIdentity(pooling, x)) return scope.share(x)
-    const { values } = maxima(to(scope.of(x), FLOAT32), pooling)
+    const image = numbers(x, scope)
+    if (sizeOf(pooling.shape) === 0) return scope.out(newZeros(image, pooling.shape), x.dtype, pooling.shape)
+    const { values } = maxima(image, pooling)
     return scope.out(permute(values, pooling.dimensions.toLast), x.dtype, pooling.shape)
   }
 
 const maxPoolGradient =
   (make: MakePooling): Kernel =>
   ({ dy, input }: Record<"dy" | "input", TensorInfo>, attrs: PoolAttributes, scope) => {
-    const pooling = make(input.shape, attrs)
+    const pooling = make(input.shape, attrs, dy.shape)
+    if (sizeOf(dy.shape) === 0) return scope.out(newZeros(scope.of(dy), input.shape), dy.dtype, input.shape)
     const { dimensions, window } = pooling
     const { padded, places } = maxima(scope.wide(input), pooling)
     const slopes = permute(scope.wide(dy), dimensions.toFirst)
@@ -129,7 +138,7 @@ const averagePool =
   ({ x }: { readonly x: TensorInfo }, attrs: PoolAttributes, scope) => {
     const pooling = make(x.shape, attrs)
     if (isIdentity(pooling, x)) return scope.share(x)
-    const image = permute(to(scope.of(x), FLOAT32), pooling.dimensions.toFirst)
+    const image = permute(numbers(x, scope), pooling.dimensions.toFirst)
     if (sizeOf(pooling.shape) === 0) return scope.out(newZeros(image, pooling.shape), x.dtype, pooling.shape)
     const means = div(sums(image, pooling), clampMin(sums(onesLike(image), pooling), 1))
     return scope.out(permute(means, pooling.dimensions.toLast), x.dtype, pooling.shape)
@@ -139,7 +148,8 @@ const averagePool =
 const averagePoolGradient =
   (make: MakePooling): Kernel =>
   ({ dy, input }: Record<"dy" | "input", TensorInfo>, attrs: PoolAttributes, scope) => {
-    const pooling = make(input.shape, attrs)
+    const pooling = make(input.shape, attrs, dy.shape)
+    if (sizeOf(dy.shape) === 0) return scope.out(newZeros(scope.of(dy), input.shape), dy.dtype, input.shape)
     const { dimensions, window } = pooling
     const image = pad(permute(scope.wide(input), dimensions.toFirst), window.paddings, 0)
     const geometry = [window.sizes, window.strides, zeros(window), false, true, sizeOf(window.sizes)]
@@ -154,7 +164,12 @@ const maxPoolWithArgmax: Kernel = (
   scope
 ) => {
   const pooling = pooling2d(x.shape, attrs)
-  const { places, values } = maxima(to(scope.of(x), FLOAT32), pooling)
+  const image = numbers(x, scope)
+  if (sizeOf(pooling.shape) === 0)
+    return (["float32", "int32"] as const).map((dtype) =>
+      scope.out(newZeros(image, pooling.shape), dtype, pooling.shape)
+    )
+  const { places, values } = maxima(image, pooling)
   const [batch, height, width, channels] = x.shape as [number, number, number, number]
   const [left, right, top] = pooling.window.paddings as [number, number, number]
   const padded = width + left + right
@@ -162,8 +177,8 @@ const maxPoolWithArgmax: Kernel = (
   const column = aten("sub.Scalar")(aten("remainder.Scalar")(places, padded), left)
   const channel = aten("reshape")(aten("arange")(channels, INT32, undefined, scope.backend.device), [1, channels, 1, 1])
   const flat = add(mul(add(mul(row, width), column), channels), channel)
-  const image = aten("reshape")(aten("arange")(batch, INT32, undefined, scope.backend.device), [batch, 1, 1, 1])
-  const index = attrs.includeBatchInIndex ? add(flat, mul(image, height * width * channels)) : flat
+  const first = aten("reshape")(aten("arange")(batch, INT32, undefined, scope.backend.device), [batch, 1, 1, 1])
+  const index = attrs.includeBatchInIndex ? add(flat, mul(first, height * width * channels)) : flat
   return [
     scope.out(permute(values, two.toLast), x.dtype, pooling.shape),
     scope.out(permute(index, two.toLast), "int32", pooling.shape)

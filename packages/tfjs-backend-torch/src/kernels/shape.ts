@@ -2,7 +2,7 @@ import { backend_util, type TensorInfo, util } from "@tensorflow/tfjs-core"
 import type { Handle } from "../addon.ts"
 import { aten, atenAll } from "../aten.ts"
 import { type Kernel, type Kernels, sizeOf } from "../kernel.ts"
-import { INT64 } from "../scalar-type.ts"
+import { INT64, stored } from "../scalar-type.ts"
 
 interface One {
   readonly x: TensorInfo
@@ -68,7 +68,7 @@ const padV2: Kernel = (
   { constantValue, paddings }: { readonly constantValue: number; readonly paddings: Paddings },
   scope
 ) => {
-  const value = x.dtype === "float32" ? Math.fround(constantValue) : constantValue
+  const value = stored(constantValue, x.dtype)
   return scope.out(pad(scope.of(x), flatPaddings(paddings), value), x.dtype, paddedShape(x.shape, paddings))
 }
 

@@ -2,7 +2,7 @@ import { type DataType, type TensorInfo, upcastType, util } from "@tensorflow/tf
 import type { Handle } from "../addon.ts"
 import { aten, atenAll } from "../aten.ts"
 import { type Kernel, type Kernels, sizeOf } from "../kernel.ts"
-import { FLOAT32, INT32, INT64 } from "../scalar-type.ts"
+import { FLOAT32, INT32, INT64, scalarTypeOf } from "../scalar-type.ts"
 
 interface One {
   readonly x: TensorInfo
@@ -61,17 +61,19 @@ interface Cumulative {
 const cumulative =
   (scan: typeof cumsumOf, first: number): Kernel =>
   ({ x }: One, { axis, exclusive, reverse }: Cumulative, scope) => {
-    if (x.shape.length === 0) return scope.share(x)
-    const place = util.parseAxisParam(axis, x.shape)[0]!
+    // a number is a list of one
+    const list = x.shape.length === 0 ? [1] : x.shape
+    const place = util.parseAxisParam(axis, list)[0]!
     const dtype = upcastType(x.dtype, "int32")
-    const length = x.shape[place]!
-    const forward = reverse ? flip(scope.of(x), [place]) : scope.of(x)
+    const length = list[place]!
+    const value = reshape(scope.of(x), list)
+    const forward = reverse ? flip(value, [place]) : value
     const shifted =
       exclusive && length > 0
         ? cat([fullLike(narrow(forward, place, 0, 1), first), narrow(forward, place, 0, length - 1)], place)
         : forward
-    const result = scan(shifted, place, dtype === "int32" ? INT32 : FLOAT32)
-    return scope.out(reverse ? flip(result, [place]) : result, dtype, x.shape)
+    const result = scan(shifted, place, scalarTypeOf(dtype))
+    return scope.out(reshape(reverse ? flip(result, [place]) : result, x.shape), dtype, x.shape)
   }
 
 /** Floats by their bits, so that NaN equals itself, once all of them are one; adding 0 makes −0 the same as 0. */
@@ -113,8 +115,7 @@ const bincount: Kernel = (
   scope
 ) => {
   if (sizeOf(x.shape) > 0 && scope.backend.indexRange(x)[0] < 0) throw new Error("Input x must be non-negative!")
-  const rows = x.shape.length === 2 ? x.shape[0]! : 1
-  const columns = sizeOf(x.shape) / rows
+  const [rows, columns] = (x.shape.length === 2 ? x.shape : [1, sizeOf(x.shape)]) as [number, number]
   const values = reshape(to(scope.of(x), INT64), [rows, columns])
   const places = where(lt(values, size), values, size)
   const type = weights.dtype === "int32" ? INT32 : FLOAT32

@@ -52,12 +52,12 @@ const clipByValue: Kernel = (
   const clipped =
     x.dtype === "float32"
       ? clamp(scope.of(x), ...limits.map((limit) => Math.fround(limit)))
-      : clamp(to(scope.of(x), FLOAT64), ...limits)
+      : clamp(scope.numbers(x, FLOAT64), ...limits)
   return scope.out(clipped, x.dtype, x.shape)
 }
 
 const leaky: Kernel = ({ x }: Unary, { alpha }: { readonly alpha: number }, scope) =>
-  scope.out(leakyRelu(to(scope.of(x), scalarTypeOf("float32")), alpha), "float32", x.shape)
+  scope.out(leakyRelu(scope.numbers(x, FLOAT32), alpha), "float32", x.shape)
 
 /** dy where y ≥ 0, else dy·(y + 1). */
 const eluGrad: Kernel = ({ dy, y }: { readonly dy: TensorInfo; readonly y: TensorInfo }, _, scope) => {
@@ -69,7 +69,7 @@ const cast: Kernel = ({ x }: Unary, { dtype }: { readonly dtype: DataType }, sco
   if (x.dtype === dtype) return scope.share(x)
   const value = x.dtype === "complex64" ? real(scope.of(x)) : scope.of(x)
   // JavaScript's conversion, which tfjs follows, makes NaN 0.
-  const numbers = x.dtype === "float32" && dtype === "int32" ? nanToNum(value, 0, 2 ** 31 - 128, -(2 ** 31)) : value
+  const numbers = dtype === "int32" ? nanToNum(value, 0, 2 ** 31 - 128, -(2 ** 31)) : value
   return scope.out(to(numbers, scalarTypeOf(dtype), false, true), dtype, x.shape)
 }
 

@@ -6,13 +6,12 @@ import { BOOL, FLOAT32, INT64 } from "../scalar-type.ts"
 
 // Where an output pixel comes from is worked out on the host, where other backends do it, too; pixels move on the device.
 
-const [indexSelect, reshape, where, mul, add, to] = [
+const [indexSelect, reshape, where, mul, add] = [
   aten("index_select"),
   aten("reshape"),
   aten("where.self"),
   aten("mul.Tensor"),
-  aten("add.Tensor"),
-  aten("to.dtype")
+  aten("add.Tensor")
 ]
 
 type ImageShape = readonly [batch: number, height: number, width: number, channels: number]
@@ -103,7 +102,7 @@ const warped = (
   const sample = samples[method]
   if (sample === undefined) throw new Error(`Images are sampled "nearest" or "bilinear", but not "${method}"`)
   const shape = image.shape as unknown as ImageShape
-  const pixels = reshape(to(scope.of(image), FLOAT32), [sizeOf(shape.slice(0, 3)), shape[3]])
+  const pixels = reshape(scope.numbers(image, FLOAT32), [sizeOf(shape.slice(0, 3)), shape[3]])
   return sample(pixels, places, shape, scope.upload(Float32Array.from(fill), [1, fill.length], FLOAT32), scope)
 }
 
