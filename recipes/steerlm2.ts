@@ -107,7 +107,7 @@ const weighedRows = Effect.fnUntraced(function* (
 ) {
   const [steered, plain] = [yield* opened(model), yield* opened(base)]
   const label = labelIds(tokenizer, GRADES, BEST)
-  const ids = pairs.map(({ prompt }) => Int32Array.of(...tokenizePrompt(tokenizer, prompt), ...label))
+  const ids = pairs.map(({ prompt }) => Int32Array.from([...tokenizePrompt(tokenizer, prompt), ...label]))
   const sampling = samplingOptions({ maxNewTokens, stopIds: [...tokenizer.stopIds] })
   const groups = yield* Effect.flatMap(Generator, ({ generate }) =>
     generate(promptRequests(ids, { seed, samples, sampling }))

@@ -285,12 +285,12 @@ describe.skipIf(!hasGolden)("plumb with a model", () => {
     expect(score.stderr).toMatch(/unknown\.jsonl, line 1: token id 99999 is outside the vocabulary of \d+/)
     const long = write(
       "long.jsonl",
-      `{"text":"a"}\n${JSON.stringify({ input_ids: Array.from({ length: 100_000 }, () => 5) })}\n`
+      `{"text":"a"}\n${JSON.stringify({ input_ids: Array.from({ length: 200_000 }, () => 5) })}\n`
     )
     const generate = await plumb(["generate", "--model", model, "--input", long, ...WASM])
     expect(generate.code).toBe(1)
     expect(generate.stderr).toMatch(
-      /long\.jsonl, line 2: has 100000 tokens, and the model's context leaves room for \d+/
+      /long\.jsonl, line 2: has 200000 tokens, and the model's context leaves room for \d+/
     )
   })
 

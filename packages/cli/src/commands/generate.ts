@@ -86,7 +86,7 @@ const generateAll = Effect.fnUntraced(function* (options: Options, records: Read
   const { model, tokenizer } = yield* openModel(options)
   const label = yield* steering(options, tokenizer)
   const prompts = yield* Effect.forEach(records, (record) =>
-    Effect.map(promptIds(tokenizer, record), (ids) => Int32Array.of(...ids, ...label))
+    Effect.map(promptIds(tokenizer, record), (ids) => Int32Array.from([...ids, ...label]))
   )
   yield* checkRows(model, records, prompts, 1)
   const results = yield* openResults(options, prompts)

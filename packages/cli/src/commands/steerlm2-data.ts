@@ -112,7 +112,7 @@ const prepare = Effect.fnUntraced(function* (
   const { model, tokenizer } = weighers.policy
   const ids = yield* attempt(() =>
     prompts.map(({ grades, prompt }) =>
-      Int32Array.of(...tokenizePrompt(tokenizer, prompt), ...labelIds(tokenizer, weighers.names, grades))
+      Int32Array.from([...tokenizePrompt(tokenizer, prompt), ...labelIds(tokenizer, weighers.names, grades)])
     )
   )
   yield* checkRows(model, records, ids, 1)

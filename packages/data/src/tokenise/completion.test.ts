@@ -214,4 +214,12 @@ describe("withBos", () => {
     expect(plain.bosId).toBeUndefined()
     expect(withBos(plain, row)).toBe(row)
   })
+
+  it("puts it in front of a row with more tokens than a function takes arguments", () => {
+    const length = 200_000
+    const [, tokenizer] = TOKENIZERS[0]!
+    const opened = withBos(tokenizer, { ids: new Int32Array(length), lossMask: new Uint8Array(length).fill(1) })
+    expect([opened.ids.length, opened.lossMask.length]).toEqual([length + 1, length + 1])
+    expect([...opened.lossMask.subarray(0, 2)]).toEqual([0, 1])
+  })
 })

@@ -128,7 +128,7 @@ export const tokenizeSteps = (
 export const withBos = ({ bosId }: TokenizerShape, row: TokenizedRow): TokenizedRow =>
   bosId === undefined || row.ids[0] === bosId
     ? row
-    : { ids: concat(Int32Array.of(bosId), row.ids), lossMask: Uint8Array.of(0, ...row.lossMask) }
+    : { ids: concat(Int32Array.of(bosId), row.ids), lossMask: Uint8Array.from([0, ...row.lossMask]) }
 
 export const tokenizeUnpaired = (tokenizer: TokenizerShape, record: UnpairedRecord): TokenizedRow =>
   tokenizeCompletion(tokenizer, record.prompt, record.completion)

@@ -82,10 +82,10 @@ export const streamReader = (request: GenerationRequest, options: KnownServer): 
     const part = gatherPart(withinRoom(choice, request, options), request, known, own.parts.length === 0, version)
     if (done.has(choice.index)) throw new AnswerUnusable(`it goes on with response ${choice.index} after its end`)
     check(part, own.tokens, request, options)
-    const events: Array<GenerationEvent> = []
-    if (part.prompt !== undefined && !promptSeen) events.push({ _tag: "Prompt", prompt: part.prompt })
+    const opening: ReadonlyArray<GenerationEvent> =
+      part.prompt === undefined || promptSeen ? [] : [{ _tag: "Prompt", prompt: part.prompt }]
     promptSeen ||= part.prompt !== undefined
-    events.push(...tokenEvents(choice.index, part, own.tokens))
+    const events = [...opening, ...tokenEvents(choice.index, part, own.tokens)]
     received.set(choice.index, own)
     own.parts.push(part)
     own.tokens += part.ids.length

@@ -186,6 +186,17 @@ describe("remoteGenerator", () => {
     })
   })
 
+  it("reads a part of a stream with more tokens than a function takes arguments", async () => {
+    const maxNewTokens = 200_000
+    const [ids, logProbs] = [7, -1].map((one) => Array.from({ length: maxNewTokens }, () => one))
+    const whole = choice({ token_ids: ids, logprobs: { token_logprobs: logProbs }, finish_reason: "length" })
+    const { baseUrl } = await serve([{ body: `data: ${JSON.stringify({ choices: [whole] })}\n\n` }])
+    const generator = await generatorOf({ baseUrl, contextTokens: 2 * maxNewTokens })
+    const row = { ...ROW, sampling: samplingOptions({ maxNewTokens }) }
+    const events = await Effect.runPromise(Stream.runCollect(generator.stream(row)))
+    expect(events.map(({ _tag }) => _tag)).toHaveLength(maxNewTokens + 1)
+  })
+
   it("reads a stream, and notices where it breaks off", async () => {
     const event = (fields: object) => `data: ${JSON.stringify({ choices: [choice(fields)] })}\n\n`
     const part = (id: number) => ({ token_ids: [id], logprobs: { token_logprobs: [-id] }, prompt_token_ids: null })
