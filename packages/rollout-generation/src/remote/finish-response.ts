@@ -42,23 +42,31 @@ const checkWishes = (
   { sampling: { allowedTokens, minNewTokens, stopIds, stopStrings } }: GenerationRequest
 ): void => {
   const allowed = allowedTokens === undefined ? undefined : new Set(allowedTokens)
-  const strange = allowed === undefined ? undefined : ids.find((id) => !allowed.has(id))
-  if (strange !== undefined) throw new AnswerUnusable(`it returned token id ${strange}, which allowedTokens has not`)
+  const foreign = allowed === undefined ? undefined : ids.find((id) => !allowed.has(id))
+  if (foreign !== undefined) throw new AnswerUnusable(`it returned token id ${foreign}, which allowedTokens has not`)
+  const ending = new Set(stopIds)
+  const passed = ids.slice(0, -1).find((id) => ending.has(id))
+  if (passed !== undefined) throw new AnswerUnusable(`it went on after token id ${passed}, one of the stopIds`)
   if (stop === undefined) return
   const least = Math.min(minNewTokens, room)
   if (ids.length < least) {
     throw new AnswerUnusable(`it stopped after ${ids.length} tokens where minNewTokens was ${least}`)
   }
-  if (stop.kind === "id" && stopIds.length === 0) {
-    throw new AnswerUnusable(`it stopped at token id ${stop.id}, where there were no stopIds`)
-  }
-  if (stop.kind === "id" ? stop.id === ids.at(-1) : stopStrings.includes(stop.text)) return
-  throw new AnswerUnusable(
-    stop.kind === "id"
-      ? `it stopped at token id ${stop.id} and leaves it out; set tokenIdFields to what makes this server return it`
-      : `it was stopped by ${JSON.stringify(stop.text)}, which is none of the stopStrings`
-  )
+  const strange = stop.kind === "id" ? strangeId(stop.id, ids, stopIds) : strangeString(stop.text, stopStrings)
+  if (strange !== undefined) throw new AnswerUnusable(strange)
 }
+
+const strangeId = (id: number, ids: ReadonlyArray<number>, stopIds: ReadonlyArray<number>): string | undefined => {
+  if (id !== ids.at(-1)) {
+    return `it stopped at token id ${id} and leaves it out; set tokenIdFields to what makes this server return it`
+  }
+  return stopIds.includes(id)
+    ? undefined
+    : `it stopped at token id ${id}, none of the stopIds: its own end token must be one of them, and come back`
+}
+
+const strangeString = (text: string, stopStrings: ReadonlyArray<string>): string | undefined =>
+  stopStrings.includes(text) ? undefined : `it was stopped by ${JSON.stringify(text)}, which is none of the stopStrings`
 
 /** What the server says stopped it; one that says nothing stopped at its EOS. */
 const stopOf = (choice: Choice, ids: ReadonlyArray<number>): StopMatch | undefined => {

@@ -29,9 +29,24 @@ describe("a remote generator over servers with ways of their own", () => {
     const short = await one([ok(choice())], wish({ minNewTokens: 3 }), options)
     expect(short.error!.message).toMatch(/stopped after 2 tokens where minNewTokens was 3/)
     const endless = await one([ok(choice())], wish({ stopIds: [] }))
-    expect(endless.error!.message).toMatch(/stopped at token id 5, where there were no stopIds/)
+    expect(endless.error!.message).toMatch(/stopped at token id 5, none of the stopIds/)
+    const late = await one([ok(choice({ token_ids: [5, 5] }))], wish({}), options)
+    expect(late.error!.message).toMatch(/went on after token id 5, one of the stopIds/)
     const fit = await one([ok(choice())], wish({ allowedTokens: [5, 7], minNewTokens: 2 }), options)
     expect(fit.group!.responses[0]!.responseIds).toEqual(Int32Array.of(7, 5))
+  })
+
+  it("never takes a response for stopped that ends without a stop token, by servers that end at their own EOS or keep it", async () => {
+    const sampling = samplingOptions({ maxNewTokens: 8, stopIds: [6] })
+    const own = await one([ok(choice())], { sampling })
+    expect(own.error!.message).toMatch(/stopped at token id 5, none of the stopIds: its own end token/)
+    // who says nothing of what stopped it, where a stop string may have
+    const silent = await one([ok(choice())], { sampling: samplingOptions({ ...sampling, stopStrings: ["b"] }) })
+    expect(silent.error!.message).toMatch(/stopped at token id 5, none of the stopIds/)
+    const named = await one([ok(choice({ stop_reason: "b" }))], {
+      sampling: samplingOptions({ ...sampling, stopStrings: ["b"] })
+    })
+    expect(named.group!.responses[0]!.stop).toEqual({ kind: "string", text: "b" })
   })
 
   it.each([["whole"], ["stream"]])("repeats the words of an error that comes as %s with success", async (way) => {

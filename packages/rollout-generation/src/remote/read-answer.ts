@@ -47,8 +47,8 @@ export const readGroup = (completion: Completion, request: GenerationRequest, op
   const gathered = choices.map((choice) =>
     gather(choice, request, known, promptLogProbs ? promptIds.length : 0, version)
   )
-  const responses = choices.map((choice, i) => finish(choice, gathered[i]!, request, options))
   for (const one of gathered) check(one, 0, request, options)
+  const responses = choices.map((choice, i) => finish(choice, gathered[i]!, request, options))
   return { promptIds, responses, prompt: gathered[0]!.prompt }
 }
 
