@@ -1,3 +1,10 @@
+import { execFile } from "node:child_process"
+import { mkdtemp, readFile, writeFile } from "node:fs/promises"
+import { createRequire } from "node:module"
+import { tmpdir } from "node:os"
+import { join } from "node:path"
+import { pathToFileURL } from "node:url"
+import { promisify } from "node:util"
 import * as tf from "@tensorflow/tfjs-core"
 import { beforeAll, describe, expect, it, vi } from "vitest"
 import { addonPath, loadAddon } from "./addon.ts"
@@ -63,6 +70,28 @@ describe.skipIf(addonPath() === undefined)("kernels that run on the host", () =>
       handles,
       ids
     ])
+  })
+
+  it("are those of the program's copy of tfjs, with no warning of kernels that are there already", async () => {
+    const core = pathToFileURL(createRequire(import.meta.url).resolve("@tensorflow/tfjs-core")).href
+    const register = pathToFileURL(`${import.meta.dirname}/register.ts`).href
+    // another file is another copy, as in a project that links this package
+    const copy = `${await mkdtemp(join(tmpdir(), "copy-"))}/cpu.cjs`
+    const cpu = createRequire(import.meta.url).resolve("@tensorflow/tfjs-backend-cpu")
+    const text = (await readFile(cpu, "utf8")).replaceAll(
+      /require\('([^'.][^']*)'\)/g,
+      (_, name: string) => `require(${JSON.stringify(createRequire(cpu).resolve(name))})`
+    )
+    await writeFile(copy, text)
+    const program = `
+      const tf = await import("${core}")
+      const { registerTorchBackend } = await import("${register}")
+      await import("${pathToFileURL(copy).href}")
+      registerTorchBackend({ device: "cpu" })
+      await tf.setBackend("torch")
+      console.log(tf.string.stringSplit(tf.tensor1d(["a b"]), tf.scalar(" ")).values.dataSync().join("-"))`
+    const run = promisify(execFile)(process.execPath, ["--input-type=module", "-e", program])
+    expect(await run).toEqual({ stdout: "a-b\n", stderr: "" })
   })
 
   it("say so where neither libtorch nor tfjs has something for strings", () => {

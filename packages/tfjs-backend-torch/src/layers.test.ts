@@ -1,3 +1,5 @@
+// oxlint-disable-next-line import/no-unassigned-import -- registers the backend that is compared with
+import "@tensorflow/tfjs-backend-cpu"
 import * as tf from "@tensorflow/tfjs-core"
 import {
   initializers,

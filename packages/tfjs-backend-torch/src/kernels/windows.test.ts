@@ -1,5 +1,6 @@
 import * as tf from "@tensorflow/tfjs-core"
-import { version_layers as layersVersion } from "@tensorflow/tfjs-layers"
+// oxlint-disable-next-line import/no-unassigned-import -- registers tfjs-core's gradients
+import "@tensorflow/tfjs-layers"
 import { beforeAll, describe, expect, it } from "vitest"
 import { addonPath } from "../addon.ts"
 import { registerTorchBackend } from "../register.ts"
@@ -10,8 +11,6 @@ const ramp = (...shape: Array<number>) => tf.reshape(tf.range(0, tf.util.sizeFro
 describe.skipIf(addonPath() === undefined)("sliding windows", () => {
   beforeAll(async () => {
     registerTorchBackend({ device: "cpu" })
-    // tfjs-layers brings tfjs-core's gradients
-    expect(layersVersion).toBe(tf.version_core)
     await tf.setBackend("torch")
   })
 
