@@ -53,7 +53,7 @@ export { nf4Bytes, type Nf4Values, packNf4, unpackNf4 } from "./ops/nf4-values.t
 export { takeGradients, type TakeGradient } from "./backward-pass.ts"
 export { narrowed } from "./ops/narrowed.ts"
 export { addRmsNorm, layerNorm, rmsNorm } from "./ops/norms.ts"
-export { type AdamwItem, type AdamwStep, adamwUpdate, normOf, normParts } from "./ops/optimizer.ts"
+export { type AdamwItem, type AdamwStep, adamwUpdate, type GradientScale, normOf, normParts } from "./ops/optimizer.ts"
 export {
   pagedAttention,
   type PagedAttentionOptions,

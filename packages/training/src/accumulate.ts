@@ -2,6 +2,7 @@ import {
   alone,
   normOf,
   type ProcessesShape,
+  readLater,
   type TakeGradient,
   takeGradients,
   tf,
@@ -19,9 +20,8 @@ import { dealt, type Turn } from "./processes/own-share.ts"
 import { gradientSum, ownNormParts } from "./processes/gradient-sum.ts"
 import { countOf, LOSS, metricsOf, type MicroBatchRecord, observedOf } from "./step-metrics.ts"
 
-export interface StepResult {
-  /** By variable name, as `gradientSum` leaves them; the caller disposes. */
-  readonly gradients: NamedTensorMap
+/** What a step came to. */
+export interface StepNumbers {
   /** Means over the global batch: `loss`, `grad_norm` and the objective's own. */
   readonly metrics: Readonly<Record<string, number>>
   /** Origins of the data whose loss is not finite. */
@@ -30,6 +30,17 @@ export interface StepResult {
   readonly memory: Memory
   /** What each micro-batch's loss showed, in their order. */
   readonly observed: ReadonlyArray<Observed>
+}
+
+export interface StepResult extends StepNumbers {
+  /** By variable name, as `gradientSum` leaves them; the caller disposes. */
+  readonly gradients: NamedTensorMap
+}
+
+/** A step whose gradients the device may still be at work on. */
+export interface BegunStep extends Pick<StepResult, "gradients"> {
+  /** Waits for what the step came to, once. Where several processes share it, all call this. @throws ObjectiveInvalid */
+  readonly read: () => StepNumbers
 }
 
 /** What a step is made with besides its data. */
@@ -50,8 +61,24 @@ export const accumulate = <M extends Trainable, B extends MicroBatch>(
   objective: Objective<M, B>,
   models: M,
   microBatches: ReadonlyArray<B>,
-  { balance, memory: before = {}, processes = alone }: StepSetting<M> = {}
+  setting: StepSetting<M> = {}
 ): StepResult => {
+  const { gradients, read } = beginStep(objective, models, microBatches, setting)
+  try {
+    return { gradients, ...read() }
+  } catch (cause) {
+    tf.dispose(gradients)
+    throw cause
+  }
+}
+
+/** The same, before it waits for the device. */
+export const beginStep = <M extends Trainable, B extends MicroBatch>(
+  objective: Objective<M, B>,
+  models: M,
+  microBatches: ReadonlyArray<B>,
+  { balance, memory: before = {}, processes = alone }: StepSetting<M> = {}
+): BegunStep => {
   const counted = totalCounts(objective, microBatches)
   const counts = balance?.counted(counted) ?? counted
   const { ordered, own, turns } = dealt(microBatches, processes)
@@ -76,11 +103,14 @@ export const accumulate = <M extends Trainable, B extends MicroBatch>(
       const learns = learnt.length > 0
       const summed = learns ? sum.finish() : {}
       const norm = learns ? ownNormParts(summed, variables, processes) : undefined
-      const { norms, ...read } = readTogether(inOwnOrder(own, records), norm, ordered, processes)
-      const { brokenOrigins, metrics } = metricsOf(read.records, read.values, counts)
-      const gradNorm = learns ? { grad_norm: normOf(norms) } : {}
-      const observed = observedOf(read.records, read.values)
-      return { gradients: summed, metrics: { ...metrics, ...gradNorm }, brokenOrigins, observed, memory }
+      const together = readTogether(inOwnOrder(own, records), norm, ordered, processes)
+      const read = () => {
+        const { norms, records: all, values } = together()
+        const { brokenOrigins, metrics } = metricsOf(all, values, counts)
+        const gradNorm = learns ? { grad_norm: normOf(norms) } : {}
+        return { metrics: { ...metrics, ...gradNorm }, brokenOrigins, observed: observedOf(all, values), memory }
+      }
+      return { gradients: summed, read }
     })
   } catch (cause) {
     sum.dispose()
@@ -102,25 +132,28 @@ const keepRecord = (records: Records, { isOwn, part }: Turn<MicroBatch>, found: 
 const inOwnOrder = (own: ReadonlyArray<MicroBatch>, records: Records): ReadonlyArray<MicroBatchRecord> =>
   own.map((batch) => records.get(batch)!)
 
-/** What this process's micro-batches and the norm of its gradients came to, and everyone's, in the micro-batches' order. */
+/** Queues the read of what this process's micro-batches and the norm of its gradients came to. @returns waits for it, and for everyone's, in the micro-batches' order */
 const readTogether = (
   records: ReadonlyArray<MicroBatchRecord>,
   norm: Tensor1D | undefined,
   ordered: <A>(byProcess: ReadonlyArray<ReadonlyArray<A>>) => ReadonlyArray<A>,
   { exchange }: ProcessesShape
 ) => {
-  const all = readOnce([...(norm === undefined ? [] : [norm]), ...records.map(({ values }) => values)])
-  let offset = norm?.size ?? 0
-  const own = records.map(({ layout, observed, origins, values: { size } }) => {
-    const values = all.subarray(offset, (offset += size))
-    return { layout, observed, origins, values }
-  })
-  const everyone = exchange({ norm: all.subarray(0, norm?.size ?? 0), own })
-  const inTurn = ordered(everyone.map((each) => each.own))
-  return {
-    norms: joined(everyone.map((each) => each.norm)),
-    records: inTurn,
-    values: joined(inTurn.map(({ values }) => values))
+  const read = readOnce([...(norm === undefined ? [] : [norm]), ...records.map(({ values }) => values)])
+  return () => {
+    const all = read()
+    let offset = norm?.size ?? 0
+    const own = records.map(({ layout, observed, origins, values: { size } }) => {
+      const values = all.subarray(offset, (offset += size))
+      return { layout, observed, origins, values }
+    })
+    const everyone = exchange({ norm: all.subarray(0, norm?.size ?? 0), own })
+    const inTurn = ordered(everyone.map((each) => each.own))
+    return {
+      norms: joined(everyone.map((each) => each.norm)),
+      records: inTurn,
+      values: joined(inTurn.map(({ values }) => values))
+    }
   }
 }
 
@@ -132,7 +165,7 @@ export const evaluate = <M extends Trainable, B extends MicroBatch>(
   models: M,
   microBatches: ReadonlyArray<B>,
   { memory = {}, processes = alone }: Omit<StepSetting<M>, "balance"> = {}
-): Omit<StepResult, "gradients" | "memory" | "observed"> => {
+): Omit<StepNumbers, "memory" | "observed"> => {
   const { ordered, own, turns } = dealt(microBatches, processes)
   const { shared } = couple(objective, models, microBatches, memory, false, { turns: turns(), processes })
   return withRecords((records) => {
@@ -141,19 +174,20 @@ export const evaluate = <M extends Trainable, B extends MicroBatch>(
       const loss = () => objective.loss(models, batch, shared[microBatches.indexOf(batch)])
       keepRecord(records, turn, recordOf(batch, loss))
     }
-    const read = readTogether(inOwnOrder(own, records), undefined, ordered, processes)
+    const read = readTogether(inOwnOrder(own, records), undefined, ordered, processes)()
     return metricsOf(read.records, read.values, totalCounts(objective, microBatches))
   })
 }
 
 /** Whatever tensors `body` makes are freed but the gradients it returns, the records too, also where it throws. */
-const withRecords = <R extends Pick<StepResult, "metrics"> & Partial<Pick<StepResult, "gradients">>>(
-  body: (records: Records) => R
-): R => {
+const withRecords = <R extends BegunStep | Pick<StepNumbers, "metrics">>(body: (records: Records) => R): R => {
   const records: Records = new Map()
   let result: R | undefined
   try {
-    tf.tidy(() => (result = body(records)).gradients ?? {})
+    tf.tidy(() => {
+      result = body(records)
+      return "gradients" in result ? result.gradients : {}
+    })
     return result!
   } finally {
     for (const { values } of records.values()) values.dispose()
@@ -234,10 +268,11 @@ const recordOf = (batch: MicroBatch, loss: () => LossSums): MicroBatchRecord =>
     tf.tidy(() => flatten(loss()))
   )
 
-/** The values of all tensors end to end, in the one host read of a step, which waits for the device. */
-const readOnce = (tensors: ReadonlyArray<Tensor1D>): Float32Array => {
-  if (tensors.length === 0) return new Float32Array(0)
-  const all = tf.tidy(() => tf.concat([...tensors]).dataSync() as Float32Array)
-  tf.dispose([...tensors])
-  return all
+/** Queues the one host read of a step, of all tensors, and frees them. @returns their values end to end, for which it waits */
+const readOnce = (tensors: ReadonlyArray<Tensor1D>): (() => Float32Array) => {
+  if (tensors.length === 0) return () => new Float32Array(0)
+  const all = tf.concat([...tensors])
+  const read = readLater([all])
+  tf.dispose([all, ...tensors])
+  return () => read()[0] as Float32Array
 }

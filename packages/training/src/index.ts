@@ -1,6 +1,7 @@
 export { recipe, type Recipe, type RecipeServices } from "./recipe.ts"
 export { type Invocation, RunContext, type RunContextShape, stage } from "./run-context.ts"
-export { accumulate, evaluate, type StepResult } from "./accumulate.ts"
+export { accumulate, type BegunStep, beginStep, evaluate, type StepNumbers, type StepResult } from "./accumulate.ts"
+export { type AppliedStep, applyStep } from "./apply-step.ts"
 export { agreeWithSampler } from "./agree-with-sampler.ts"
 export type { Algorithm, Attachment, Evaluation, Expected, HeldOut, StepSeen, Trainable } from "./algorithm.ts"
 export { atFirst, offText, type Precision, shortNumber } from "./at-first.ts"

@@ -12,6 +12,7 @@ import {
   adamwUpdate,
   type AdamwItem,
   alone,
+  type GradientScale,
   joinParts,
   type ProcessesShape,
   tf,
@@ -40,9 +41,10 @@ export interface Optimizer {
    *
    * @param gradients     by variable name, as `gradientSum` leaves them; a parameter without one is left alone
    * @param learningRate  rate of this step
-   * @param gradientScale factor on every gradient (clipping)
+   * @param gradientScale factor on every gradient (clipping); a function is called once all else is ready, and where it returns
+   *   undefined there is no step
    */
-  readonly apply: (gradients: NamedTensorMap, learningRate: number, gradientScale: number) => void
+  readonly apply: (gradients: NamedTensorMap, learningRate: number, gradientScale: GradientScale) => void
   /** Steps applied so far. */
   readonly steps: () => number
   /** Whole tensors. Where several processes have parts of them, all ask for the values, in this order; the first gets them. */
@@ -130,7 +132,6 @@ export const adamw = (
   return {
     weights,
     apply: (gradients, learningRate, gradientScale) => {
-      steps += 1
       const updated = slots.filter(({ variable }) => gradients[variable.name] !== undefined)
       const kept = updated.map(({ variable }) => weights.partOf(variable))
       const parts = updated.map(
@@ -144,7 +145,14 @@ export const adamw = (
         weightDecay,
         rate
       }))
-      adamwUpdate(items, { learningRate, beta1, beta2, epsilon, step: steps, gradientScale })
+      let scale: number | undefined
+      const scaled = () => (scale = typeof gradientScale === "number" ? gradientScale : gradientScale())
+      adamwUpdate(items, { learningRate, beta1, beta2, epsilon, step: steps + 1, gradientScale: scaled })
+      if (scale === undefined) {
+        parts.forEach((part, i) => kept[i] === undefined && part?.dispose())
+        return
+      }
+      steps += 1
       parts.forEach((part, i) => {
         const { variable } = updated[i]!
         if (part === undefined || isShard(variable)) return

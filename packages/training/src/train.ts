@@ -1,6 +1,7 @@
-import { computing, OutOfMemory, Processes, type ProcessesShape, tf, type NamedTensorMap } from "@plumbline/runtime"
+import { computing, OutOfMemory, Processes, type ProcessesShape } from "@plumbline/runtime"
 import { Clock, Effect, Stream } from "effect"
-import { accumulate, evaluate, type StepResult } from "./accumulate.ts"
+import { beginStep, evaluate } from "./accumulate.ts"
+import { applyStep } from "./apply-step.ts"
 import { type Balance, balanceOf, balanceWeight } from "./balance.ts"
 import type { Algorithm, Attachment, Evaluation, Trainable } from "./algorithm.ts"
 import {
@@ -15,7 +16,7 @@ import { CheckpointUnusable, ExperienceEnded, NonFiniteStep, OptionsInvalid, Ste
 import { checkFinite, firstNotFinite } from "./finite-weights.ts"
 import { objectiveStep } from "./objective-check.ts"
 import type { Memory, MicroBatch } from "./objective.ts"
-import { adamw, clipScale, type Optimizer } from "./optimizer.ts"
+import { adamw, type Optimizer } from "./optimizer.ts"
 import type { LoopOptions } from "./options.ts"
 import { planLoop } from "./plan-loop.ts"
 import { checkSharding } from "./processes/check-sharding.ts"
@@ -174,10 +175,15 @@ const oneStep = Effect.fnUntraced(function* <M extends Trainable, B extends Micr
   const { afterStep, objective } = loop.algorithm
   const { balance, processes } = loop
   yield* sameExperience(step, microBatches)
-  const result = yield* objectiveStep(() =>
-    accumulate(objective, loop.models, microBatches, { memory: state.memory, balance, processes })
-  )
-  yield* applyStep(loop, step, result, learningRate)
+  const result = yield* objectiveStep(() => {
+    const begun = beginStep(objective, loop.models, microBatches, { memory: state.memory, balance, processes })
+    return applyStep(loop.optimizer, begun, learningRate, loop.options.maxGradNorm)
+  })
+  if (result.broken !== undefined) {
+    const [metric, value] = result.broken
+    const weight = firstNotFinite(loop.models, processes)
+    return yield* new NonFiniteStep({ step, metric, value, rows: [...result.brokenOrigins], weight })
+  }
   const told = afterStep === undefined ? undefined : yield* afterStep(step, loop.models, result)
   const tokens = microBatches.reduce((total, batch) => total + batch.tokens, 0)
   const now = yield* Clock.currentTimeMillis
@@ -212,28 +218,6 @@ const agreed = ({ exchange }: ProcessesShape, own: { readonly stop: boolean; rea
   const all = exchange(own)
   return { stop: all.some(({ stop }) => stop), timeUp: all.some(({ timeUp }) => timeUp) }
 }
-
-const applyStep = Effect.fnUntraced(function* <M extends Trainable, B extends MicroBatch, E, R>(
-  loop: Loop<M, B, E, R>,
-  step: number,
-  { brokenOrigins, gradients, metrics }: StepResult,
-  learningRate: number
-) {
-  const broken = Object.entries(metrics).find(([, value]) => !Number.isFinite(value))
-  try {
-    // experience that has nothing to learn from moves no weight, not even by momentum
-    if (broken === undefined && Object.keys(gradients).length > 0) {
-      loop.optimizer.apply(gradients, learningRate, clipScale(metrics["grad_norm"]!, loop.options.maxGradNorm))
-    }
-  } finally {
-    tf.dispose(gradients as NamedTensorMap)
-  }
-  if (broken !== undefined) {
-    const weight = firstNotFinite(loop.models, loop.processes)
-    const rows = [...brokenOrigins]
-    return yield* new NonFiniteStep({ step, metric: broken[0], value: broken[1], rows, weight })
-  }
-})
 
 const heldOutMetrics = Effect.fnUntraced(function* <M extends Trainable, B extends MicroBatch, E, R>(
   { algorithm, evaluation, heldOut, models, processes }: Loop<M, B, E, R>,

@@ -5,11 +5,11 @@ import { Reward, type RewardRule } from "@plumbline/reward-model"
 import { Generator, samplingOptions } from "@plumbline/rollout-generation"
 import { philoxStream, tf } from "@plumbline/runtime"
 import {
-  accumulate,
   adamw,
   agreeWithSampler,
   type Algorithm,
-  clipScale,
+  applyStep,
+  beginStep,
   type Dataset,
   type MicroBatch
 } from "@plumbline/training"
@@ -133,10 +133,7 @@ const timedSteps = Effect.fnUntraced(function* <B extends MicroBatch, E, R>(
     Stream.runForEach(
       Effect.fnUntraced(function* (microBatches) {
         const updating = performance.now()
-        const result = accumulate(algorithm.objective, models, microBatches)
-        const norm = result.metrics["grad_norm"]!
-        optimizer.apply(result.gradients, LEARNING_RATE, clipScale(norm, 1))
-        tf.dispose(result.gradients)
+        const result = applyStep(optimizer, beginStep(algorithm.objective, models, microBatches), LEARNING_RATE, 1)
         settle(policy)
         const ended = performance.now()
         const told = yield* algorithm.afterStep!(steps.length + 1, models, result)

@@ -1,8 +1,8 @@
 import { dpo, negativeLogLikelihood, preferenceObjective, responseLogProbs } from "@plumbline/algorithms"
 import { type CausalLM, flopsPerToken, freeze } from "@plumbline/models"
 import { adaptNew, lora } from "@plumbline/peft"
-import { type ProcessesShape, tf } from "@plumbline/runtime"
-import { accumulate, adamw, clipScale, type MicroBatch, type Objective, shareWork } from "@plumbline/training"
+import type { ProcessesShape } from "@plumbline/runtime"
+import { adamw, applyStep, beginStep, type MicroBatch, type Objective, shareWork } from "@plumbline/training"
 import { type BatchNumbers, randomDemonstrations, randomPairs } from "./random-batches.ts"
 import { randomModel, randomQuantisedModel } from "./random-model.ts"
 import type { Shape } from "./shapes.ts"
@@ -50,10 +50,8 @@ const optimizerSteps = <B extends MicroBatch>(
   optimizer.weights.divide()
   return {
     step: () => {
-      const { gradients, metrics } = accumulate(objective, models, microBatches(), { processes })
-      optimizer.apply(gradients, LEARNING_RATE, clipScale(metrics["grad_norm"]!, MOST_GRADIENT_NORM))
-      tf.dispose(gradients)
-      return metrics["loss"]!
+      const begun = beginStep(objective, models, microBatches(), { processes })
+      return applyStep(optimizer, begun, LEARNING_RATE, MOST_GRADIENT_NORM).metrics["loss"]!
     },
     dispose: optimizer.dispose
   }

@@ -37,6 +37,12 @@ export interface AdamwItem {
   readonly rate?: number | undefined
 }
 
+/**
+ * Factor on every gradient, as global-norm clipping needs it; or what is asked for it once all else is ready, since it may have to
+ * wait for the device. Undefined where nothing is to be updated.
+ */
+export type GradientScale = number | (() => number | undefined)
+
 export interface AdamwStep {
   readonly learningRate: number
   readonly beta1: number
@@ -44,8 +50,7 @@ export interface AdamwStep {
   readonly epsilon: number
   /** Number of this step, from 1. */
   readonly step: number
-  /** Factor on every gradient, as global-norm clipping needs it. */
-  readonly gradientScale: number
+  readonly gradientScale: GradientScale
 }
 
 /**
@@ -58,11 +63,19 @@ export interface AdamwStep {
  */
 export const adamwUpdate = (items: ReadonlyArray<AdamwItem>, step: AdamwStep): void => {
   if (items.length > 0 && hasKernel(ADAMW_ALL)) return updateTogether(items, step)
+  const { gradientScale: given } = step
+  const gradientScale = typeof given === "number" ? given : given()
+  if (gradientScale === undefined) return
   const update = hasKernel(ADAMW) ? fusedUpdate : composedAdamwUpdate
-  for (const item of items) update(item, step)
+  for (const item of items) update(item, { ...step, gradientScale })
 }
 
-const fusedUpdate = (item: AdamwItem, step: AdamwStep): void => {
+/** The same with the factor. */
+interface ScaledStep extends AdamwStep {
+  readonly gradientScale: number
+}
+
+const fusedUpdate = (item: AdamwItem, step: ScaledStep): void => {
   const { firstMoment, gradient, parameter, secondMoment } = item
   const { beta1, beta2, epsilon, gradientScale } = step
   const inputs = { parameter, gradient, firstMoment, secondMoment }
@@ -80,7 +93,7 @@ const updateTogether = (items: ReadonlyArray<AdamwItem>, step: AdamwStep): void 
     beta1,
     beta2,
     epsilon,
-    gradientScale,
+    gradientScale: typeof gradientScale === "number" ? () => gradientScale : gradientScale,
     denominatorScale: each[0]!.denominatorScale,
     decays: each.map(({ decay }) => decay),
     stepSizes: each.map(({ stepSize }) => stepSize)
@@ -100,7 +113,7 @@ const factors = ({ rate = 1, weightDecay }: AdamwItem, { beta1, beta2, learningR
   denominatorScale: 1 / Math.sqrt(1 - beta2 ** step)
 })
 
-export const composedAdamwUpdate = (item: AdamwItem, step: AdamwStep): void => {
+export const composedAdamwUpdate = (item: AdamwItem, step: ScaledStep): void => {
   const { firstMoment, gradient, parameter, secondMoment } = item
   const { decay, denominatorScale, stepSize } = factors(item, step)
   tf.tidy(() => {

@@ -48,13 +48,18 @@ interface AdamwAttributes {
   readonly beta1: number
   readonly beta2: number
   readonly epsilon: number
-  readonly gradientScale: number
+  /** Factor on every gradient, asked for when all else is ready; undefined where nothing is to be updated. */
+  readonly gradientScale: () => number | undefined
   /** 1 / √(1 − β₂ᵗ) */
   readonly denominatorScale: number
   /** 1 − learning rate · weight decay, of each parameter */
   readonly decays: ReadonlyArray<number>
   /** learning rate / (1 − β₁ᵗ), of each parameter */
   readonly stepSizes: ReadonlyArray<number>
+}
+
+interface ScaledAttributes extends Omit<AdamwAttributes, "gradientScale"> {
+  readonly gradientScale: number
 }
 
 /** A step so late that ATen's own bias corrections are 1: the caller's factors hold them. */
@@ -100,12 +105,16 @@ export const adamw: Kernel = (inputs: ReadonlyArray<TensorInfo>, attrs: AdamwAtt
     }
   })
   const onCuda = items.filter(({ gradient }) => cudaStorage([gradient], scope) !== undefined)
-  cudaAdamw(onCuda, attrs, scope)
   const onHost = items.filter((item) => isHostItem(item, scope))
-  if (onHost.length > 0) hostAdamw(onHost, attrs, scope)
+  const launches = cudaItems(onCuda, scope)
+  const gradientScale = attrs.gradientScale()
+  if (gradientScale === undefined) return []
+  const scaled = { ...attrs, gradientScale }
+  cudaAdamw(onCuda, launches, scaled, scope)
+  if (onHost.length > 0) hostAdamw(onHost, scaled, scope)
   const done = onCuda.length + onHost.length
   const others = done === items.length ? [] : items.filter((item) => !onCuda.includes(item) && !onHost.includes(item))
-  for (const part of parts(others)) scope.nested(() => atenAdamw(part, attrs, scope))
+  for (const part of parts(others)) scope.nested(() => atenAdamw(part, scaled, scope))
   for (const tensor of tensors) scope.backend.forgetValues(tensor)
   if (!anyShared) return []
   return tensors.map((tensor, i) =>
@@ -136,7 +145,7 @@ const parts = (items: ReadonlyArray<Item>): ReadonlyArray<ReadonlyArray<Item>> =
 }
 
 /** One pass of ATen's fused AdamW. With c = `denominatorScale`: s·m / (c·√v + ε) = (s/c)·m / (√v + ε/c). */
-const atenAdamw = (items: ReadonlyArray<Item>, attrs: AdamwAttributes, scope: KernelScope): void => {
+const atenAdamw = (items: ReadonlyArray<Item>, attrs: ScaledAttributes, scope: KernelScope): void => {
   const { beta1, beta2, denominatorScale, epsilon, gradientScale } = attrs
   const { decay, stepSize } = items[0]!
   const exact = items.map(({ gradient }) => wide(gradient))
@@ -156,7 +165,7 @@ const isHostItem = ({ copy, gradient, updated }: Item, scope: KernelScope): bool
 
 const isNarrowCopy = (copy: Handle): boolean => typeOf(copy) === BFLOAT16 && isDense(copy)
 
-const hostAdamw = (items: ReadonlyArray<Item>, attrs: AdamwAttributes, scope: KernelScope): void => {
+const hostAdamw = (items: ReadonlyArray<Item>, attrs: ScaledAttributes, scope: KernelScope): void => {
   const { beta1, beta2, denominatorScale, epsilon, gradientScale } = attrs
   const [parameters, firsts, seconds] = ([0, 1, 2] as const).map((i) => items.map(({ updated }) => updated[i]))
   scope.backend.addon.adamw(
@@ -175,9 +184,9 @@ const hostAdamw = (items: ReadonlyArray<Item>, attrs: AdamwAttributes, scope: Ke
   )
 }
 
-const cudaAdamw = (items: ReadonlyArray<Item>, attrs: AdamwAttributes, scope: KernelScope): void => {
-  const { beta1, beta2, denominatorScale, epsilon, gradientScale } = attrs
-  const each = items.map(({ copy, decay, gradient, shape, stepSize, updated }) => {
+/** What the kernel is told of each. */
+const cudaItems = (items: ReadonlyArray<Item>, scope: KernelScope) =>
+  items.map(({ copy, decay, gradient, shape, stepSize, updated }) => {
     const size = sizeOf(shape)
     // 16 bytes of float32 a thread: with 32, neighbours' accesses leave gaps and each sector is written in two halves; a part of
     // what lies side by side begins with a row
@@ -187,6 +196,13 @@ const cudaAdamw = (items: ReadonlyArray<Item>, attrs: AdamwAttributes, scope: Ke
     const members = [updated[0], gradient, updated[1], updated[2], narrow, size / W, decay, stepSize]
     return { macros: { T: cudaStorage([gradient], scope)!, W }, blocks, members }
   })
+
+const cudaAdamw = (
+  items: ReadonlyArray<Item>,
+  each: ReturnType<typeof cudaItems>,
+  { beta1, beta2, denominatorScale, epsilon, gradientScale }: ScaledAttributes,
+  scope: KernelScope
+): void => {
   // 1 − β of a float32 has four digits
   const factors = [beta2, 1 - beta1, 1 - beta2, epsilon, denominatorScale, gradientScale]
   launchEach("adamw", THREADS, each, () => factors, scope)

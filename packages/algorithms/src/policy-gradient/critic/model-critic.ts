@@ -1,7 +1,7 @@
 import { collate, type CollateOptions, type TokenizedRow } from "@plumbline/data"
 import { openTensors, restoreWeights, saveModel, type ScalarModel, writeTensors } from "@plumbline/models"
 import { Processes, type ProcessesShape, tf } from "@plumbline/runtime"
-import { accumulate, adamw, clipScale, makeFolder, type Optimizer } from "@plumbline/training"
+import { adamw, applyStep, beginStep, makeFolder, type Optimizer } from "@plumbline/training"
 import { Effect, Fiber, type Scope, Semaphore } from "effect"
 import { readFileSync, writeFileSync } from "node:fs"
 import { join } from "node:path"
@@ -120,20 +120,11 @@ const oneStep = (
   batches: ReadonlyArray<ReturnType<typeof valueBatch>>,
   { learningRate, maxGradNorm, processes }: Learning
 ): Readonly<Record<string, number>> => {
-  const { brokenOrigins, gradients, metrics } = accumulate(objective, { critic }, batches, { processes })
-  try {
-    const broken = Object.entries(metrics).find(([, value]) => !Number.isFinite(value))
-    if (broken !== undefined) {
-      const rows = brokenOrigins.length === 0 ? "" : ` (${brokenOrigins.slice(0, 3).join("; ")})`
-      throw new Error(`${broken[0]} of a step is ${broken[1]}${rows}; it was not applied`)
-    }
-    if (batches.length > 0) {
-      optimizer.apply(gradients, learningRate, clipScale(metrics["grad_norm"]!, maxGradNorm))
-    }
-    return metrics
-  } finally {
-    tf.dispose(gradients)
-  }
+  const begun = beginStep(objective, { critic }, batches, { processes })
+  const { broken, brokenOrigins, metrics } = applyStep(optimizer, begun, learningRate, maxGradNorm)
+  if (broken === undefined) return metrics
+  const rows = brokenOrigins.length === 0 ? "" : ` (${brokenOrigins.slice(0, 3).join("; ")})`
+  throw new Error(`${broken[0]} of a step is ${broken[1]}${rows}; it was not applied`)
 }
 
 const save = (model: ScalarModel, optimizer: Optimizer, folder: string, { extraFiles }: CriticOptions) =>
