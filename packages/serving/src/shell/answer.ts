@@ -3,7 +3,7 @@ import { PULSE_HEADER } from "@plumbline/rollout-generation"
 import { Cause, Effect, type Scope } from "effect"
 import { HttpBody, HttpServerRequest, HttpServerResponse } from "effect/http"
 import { randomUUID } from "node:crypto"
-import type { ServerResponse } from "node:http"
+import type { IncomingMessage, ServerResponse } from "node:http"
 import type { Access } from "./access.ts"
 import { type AllowedOrigins, crossOriginHeaders, isPreflight, preflightAnswer } from "./cross-origin.ts"
 import type { Limits } from "./limits.ts"
@@ -83,14 +83,19 @@ const admit = (
   request: HttpServerRequest.HttpServerRequest,
   draining: boolean
 ): RequestRefused | undefined => {
-  const { headers } = request
-  if (headers["host"] === undefined && NodeHttpServerRequest.toIncomingMessage(request).httpVersion !== "1.0") {
-    return new RequestRefused({ status: 400, reason: "an HTTP/1.1 request has a Host header; this one has none" })
-  }
-  const refused = route?.open === true ? undefined : access(headers)
+  const misaddressed = hostFault(NodeHttpServerRequest.toIncomingMessage(request))
+  if (misaddressed !== undefined) return new RequestRefused({ status: 400, reason: misaddressed })
+  const refused = route?.open === true ? undefined : access(request.headers)
   if (refused !== undefined) return refused
   if (!draining || route?.drains === true) return undefined
   return shuttingDown()
+}
+
+/** Of several hosts Node shows the first, and who stands before the server may have looked at another (RFC 9112, 3.2). */
+const hostFault = ({ headersDistinct, httpVersion }: IncomingMessage): string | undefined => {
+  const { length } = headersDistinct["host"] ?? []
+  if (length > 1) return `a request has one Host header; this one has ${length}`
+  return length === 0 && httpVersion !== "1.0" ? "an HTTP/1.1 request has a Host header; this one has none" : undefined
 }
 
 const watched = (made: HttpServerResponse.HttpServerResponse, watch: UnreadWatch) =>

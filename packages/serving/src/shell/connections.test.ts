@@ -116,7 +116,10 @@ describe("connections", () => {
   it.each([
     ["a chunk of no length", `${CHUNKED}\r\n`, "no length\r\n", 400],
     ["a method for proxies", "CONNECT example.org:443 HTTP/1.1\r\nhost: example.org\r\n\r\n", "", 405],
-    ["an expectation", `${POST}expect: a-miracle\r\n\r\n`, "{}", 417]
+    ["an expectation", `${POST}expect: a-miracle\r\n\r\n`, "{}", 417],
+    ["a request without a host", "GET /health HTTP/1.1\r\nconnection: close\r\n\r\n", "", 400],
+    ["two hosts", `${POST}host: example.org\r\nconnection: close\r\n\r\n`, "{}", 400],
+    ["two hosts on an open page", "GET /health HTTP/1.1\r\nhost: a\r\nhost: a\r\nconnection: close\r\n\r\n", "", 400]
   ])("refuses with a reason %s", async (_, first, then, expected) => {
     const { url } = await start()
     const { body, status } = await rawRequest(url, first, then)
