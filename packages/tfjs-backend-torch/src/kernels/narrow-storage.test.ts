@@ -19,7 +19,7 @@ describe.skipIf(addonPath() === undefined)("kernels on numbers of 16 bits beside
   it.each([
     ["bfloat16", BFLOAT16],
     ["float16", FLOAT16]
-  ] as const)("take %s in convolutions, pools, einsum and scatters", (_, type) => {
+  ] as const)("take %s in convolutions, pools, einsum, scatters and complex numbers", (_, type) => {
     const to = aten("to.dtype")
     registerTorchKernel("TestNarrow", ({ x }, __, scope) => scope.out(to(scope.of(x), type), "float32", x.shape))
     tf.tidy(() => {
@@ -37,6 +37,8 @@ describe.skipIf(addonPath() === undefined)("kernels on numbers of 16 bits beside
       expect(values(run("Conv2DBackpropInput", { dy: rows, filter: narrow(filter) }, slopes))).toEqual([1, 2, 10, 20])
       const vector = tf.tensor1d([1, 2, 3])
       expect(values(tf.einsum("i,i->", narrow(vector), vector))).toEqual([14])
+      // |3 + 4i|
+      expect(values(tf.abs(tf.complex(narrow(tf.tensor1d([3])), tf.tensor1d([4]))))).toEqual([5])
       const places = tf.tensor2d([2, 0, 2], [3, 1], "int32")
       expect(values(tf.scatterND(places, narrow(vector), [3]))).toEqual([2, 0, 4])
     })

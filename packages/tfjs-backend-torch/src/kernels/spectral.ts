@@ -5,7 +5,7 @@ import type { Kernel, Kernels } from "../kernel.ts"
 const [complexOf, real, imag, abs] = [aten("complex"), aten("real"), aten("imag"), aten("abs")]
 
 const complex: Kernel = (inputs: Record<"real" | "imag", TensorInfo>, _, scope) =>
-  scope.out(complexOf(scope.of(inputs.real), scope.of(inputs.imag)), "complex64", inputs.real.shape)
+  scope.out(complexOf(scope.wide(inputs.real), scope.wide(inputs.imag)), "complex64", inputs.real.shape)
 
 type OneInput = Record<"input", TensorInfo>
 
