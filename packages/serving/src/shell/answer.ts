@@ -92,8 +92,11 @@ const admit = (
 }
 
 /** Of several hosts Node shows the first, and who stands before the server may have looked at another (RFC 9112, 3.2). */
-const hostFault = ({ headersDistinct, httpVersion }: IncomingMessage): string | undefined => {
-  const { length } = headersDistinct["host"] ?? []
+const hostFault = ({
+  httpVersion,
+  rawHeaders
+}: Pick<IncomingMessage, "httpVersion" | "rawHeaders">): string | undefined => {
+  const { length } = rawHeaders.filter((text, i) => i % 2 === 0 && text.toLowerCase() === "host")
   if (length > 1) return `a request has one Host header; this one has ${length}`
   return length === 0 && httpVersion !== "1.0" ? "an HTTP/1.1 request has a Host header; this one has none" : undefined
 }
