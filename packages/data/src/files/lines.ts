@@ -2,6 +2,7 @@ import { createReadStream } from "node:fs"
 import type { Readable } from "node:stream"
 import { pipeline } from "node:stream"
 import { createGunzip } from "node:zlib"
+import { MalformedRecord } from "../errors.ts"
 
 export interface Line {
   /** From 1; blank lines count. */
@@ -13,15 +14,24 @@ const NEWLINE = 0x0a
 
 /**
  * The lines of a UTF-8 text file that hold something; `.gz` is decompressed. CRLF, a byte-order mark and a last line
- * without a newline are all fine. Throws a TypeError where the bytes are not UTF-8.
+ * without a newline are all fine. Throws a MalformedRecord where a line is not UTF-8.
  */
 export async function* readLines(file: string, gzip: boolean): AsyncGenerator<Line> {
-  const decoder = new TextDecoder("utf-8", { fatal: true })
   let number = 0
   for await (const bytes of byteLines(openText(file, gzip))) {
     number += 1
-    const text = decoder.decode(bytes).trim() // of CR and byte-order mark too
+    const text = decoded(bytes, file, number).trim() // of CR and byte-order mark too
     if (text !== "") yield { number, text }
+  }
+}
+
+const decoder = new TextDecoder("utf-8", { fatal: true })
+
+const decoded = (bytes: Buffer, file: string, line: number): string => {
+  try {
+    return decoder.decode(bytes)
+  } catch {
+    throw new MalformedRecord({ file, line, field: "", reason: "not text in UTF-8" })
   }
 }
 

@@ -95,9 +95,11 @@ describe("JSON lines", () => {
     expect(await failure(file("none.json", "[]"))).toMatchObject({ _tag: "EmptyDataset" })
   })
 
-  it("refuse bytes that are not UTF-8", async () => {
-    expect(await failure(file("latin.jsonl", Buffer.from('{"a":"\xe9"}', "latin1")))).toMatchObject({
-      _tag: "UnsupportedFile"
+  it.each(["latin.jsonl", "latin.json"])("name the line of bytes that are not UTF-8, of %s", async (name) => {
+    expect(await failure(file(name, Buffer.from('{"a":"x"}\n\n{"a":"\xe9"}\n', "latin1")))).toMatchObject({
+      _tag: "MalformedRecord",
+      line: 3,
+      reason: "not text in UTF-8"
     })
   })
 
