@@ -3,7 +3,7 @@ import type { Handle } from "../addon.ts"
 import { aten, atenAll, atenInPlace, atenOwned } from "../aten.ts"
 import { type Kernel, type KernelScope, sizeOf } from "../kernel.ts"
 import { BFLOAT16, FLOAT32, FLOAT64 } from "../scalar-type.ts"
-import { cudaStorage, launchEach, spread, THREADS } from "./cuda/kernels.ts"
+import { cudaStorage, prepareEach, spread, THREADS } from "./cuda/kernels.ts"
 import { cudaNorm } from "./cuda/launches.ts"
 import { dense, isHostReal, renewCopy, wide } from "./storage.ts"
 import { isDense, typeOf } from "../handle-facts.ts"
@@ -106,11 +106,11 @@ export const adamw: Kernel = (inputs: ReadonlyArray<TensorInfo>, attrs: AdamwAtt
   })
   const onCuda = items.filter(({ gradient }) => cudaStorage([gradient], scope) !== undefined)
   const onHost = items.filter((item) => isHostItem(item, scope))
-  const launches = cudaItems(onCuda, scope)
+  const cudaAdamw = prepareCudaAdamw(onCuda, scope)
   const gradientScale = attrs.gradientScale()
   if (gradientScale === undefined) return []
   const scaled = { ...attrs, gradientScale }
-  cudaAdamw(onCuda, launches, scaled, scope)
+  cudaAdamw(scaled)
   if (onHost.length > 0) hostAdamw(onHost, scaled, scope)
   const done = onCuda.length + onHost.length
   const others = done === items.length ? [] : items.filter((item) => !onCuda.includes(item) && !onHost.includes(item))
@@ -184,9 +184,9 @@ const hostAdamw = (items: ReadonlyArray<Item>, attrs: ScaledAttributes, scope: K
   )
 }
 
-/** What the kernel is told of each. */
-const cudaItems = (items: ReadonlyArray<Item>, scope: KernelScope) =>
-  items.map(({ copy, decay, gradient, shape, stepSize, updated }) => {
+/** All of it but the factor on the gradients: what it returns launches it. */
+const prepareCudaAdamw = (items: ReadonlyArray<Item>, scope: KernelScope): ((attrs: ScaledAttributes) => void) => {
+  const each = items.map(({ copy, decay, gradient, shape, stepSize, updated }) => {
     const size = sizeOf(shape)
     // 16 bytes of float32 a thread: with 32, neighbours' accesses leave gaps and each sector is written in two halves; a part of
     // what lies side by side begins with a row
@@ -196,16 +196,17 @@ const cudaItems = (items: ReadonlyArray<Item>, scope: KernelScope) =>
     const members = [updated[0], gradient, updated[1], updated[2], narrow, size / W, decay, stepSize]
     return { macros: { T: cudaStorage([gradient], scope)!, W }, blocks, members }
   })
+  const launch = prepareEach("adamw", THREADS, each, scope)
+  return ({ beta1, beta2, denominatorScale, epsilon, gradientScale }) => {
+    // 1 − β of a float32 has four digits
+    const factors = [beta2, 1 - beta1, 1 - beta2, epsilon, denominatorScale, gradientScale]
+    launch(() => factors)
+    renewOthers(items, scope)
+  }
+}
 
-const cudaAdamw = (
-  items: ReadonlyArray<Item>,
-  each: ReturnType<typeof cudaItems>,
-  { beta1, beta2, denominatorScale, epsilon, gradientScale }: ScaledAttributes,
-  scope: KernelScope
-): void => {
-  // 1 − β of a float32 has four digits
-  const factors = [beta2, 1 - beta1, 1 - beta2, epsilon, denominatorScale, gradientScale]
-  launchEach("adamw", THREADS, each, () => factors, scope)
+/** The copies that the kernel does not write. */
+const renewOthers = (items: ReadonlyArray<Item>, scope: KernelScope): void => {
   for (const { copy, updated } of items) {
     if (copy !== undefined && typeOf(copy) !== BFLOAT16) renewCopy(copy, updated[0], scope)
   }

@@ -126,21 +126,26 @@ interface Item {
 /**
  * One kernel over many tensors, in as few launches as their storage and the room for arguments allow. Its first arguments
  * are the items and their number; those that follow may depend on how many blocks there were in launches before.
+ *
+ * @returns launches it, with those that follow
  */
-export const launchEach = (
+export const prepareEach = (
   name: keyof typeof SOURCES,
   threads: number,
   items: ReadonlyArray<Item>,
-  args: (blocksBefore: number) => ReadonlyArray<Handle | number>,
   scope: KernelScope
-): void => {
-  let before = 0
-  for (const { macros, part } of parts(items)) {
+): ((args: (blocksBefore: number) => ReadonlyArray<Handle | number>) => void) => {
+  const launches = parts(items).map(({ macros, part }) => {
     let end = 0
     const rows = part.flatMap(({ blocks, members }) => [...members, (end += blocks)])
-    const given = [Float64Array.from(rows), part.length, ...args(before)]
-    launch(name, { blocks: end, threads, macros: { ...macros, MOST_ITEMS }, args: given }, scope)
-    before += end
+    return { blocks: end, macros: { ...macros, MOST_ITEMS }, given: [Float64Array.from(rows), part.length] }
+  })
+  return (args) => {
+    let before = 0
+    for (const { blocks, given, macros } of launches) {
+      launch(name, { blocks, threads, macros, args: [...given, ...args(before)] }, scope)
+      before += blocks
+    }
   }
 }
 

@@ -4,7 +4,7 @@ import type { KernelScope } from "../../kernel.ts"
 import { sizeOf } from "../../kernel.ts"
 import { FLOAT32, FLOAT64 } from "../../scalar-type.ts"
 import { emptyOf } from "../storage.ts"
-import { cudaStorage, launch, launchEach, packWidth, spread } from "./kernels.ts"
+import { cudaStorage, launch, packWidth, prepareEach, spread } from "./kernels.ts"
 import { typeOf } from "../../handle-facts.ts"
 
 // Our CUDA kernels on handles that lie in memory order; T is the storage macro of their numbers.
@@ -209,7 +209,7 @@ export const cudaNorm = (
   const total = items.reduce((sum, { blocks }) => sum + blocks, 0)
   const sums = emptyOf([total], FLOAT64, scope)
   const out = emptyOf([2], FLOAT32, scope)
-  launchEach("squares", SUM_THREADS, items, (before) => [sums, before], scope)
+  prepareEach("squares", SUM_THREADS, items, scope)((before) => [sums, before])
   launch("root", { blocks: 1, threads: 1024, macros: { T: "float", W: 1 }, args: [sums, out, total] }, scope)
   return out
 }

@@ -87,7 +87,7 @@ __device__ inline State nothing() { return {-3.4e38f, 0.f, 0.f, 2147483647}; }
 /** The same relative to a larger logit. */
 __device__ inline State relativeTo(float most, State state, Scale scale) {
   if (state.sum == 0.f) return {most, 0.f, 0.f, state.pack};
-  const float shift = above(state.most, above(most, 0.f, scale), scale), factor = power(shift);
+  const float shift = above(state.most, 0.f, scale) - above(most, 0.f, scale), factor = power(shift);
   return {most, factor * state.sum, factor * fmaf(shift, state.sum, state.product), state.pack};
 }
 /** With a thread's next packs of a row of \`width\`; what lies beyond its end counts as nothing. */
@@ -116,7 +116,9 @@ template <int N> __device__ inline void include(State& state, const Stored (&pac
   for (int k = 0; k < N; k++) {
     #pragma unroll
     for (int j = 0; j < W; j++) {
-      const float x = above(z[k].v[j], base, scale), e = power(x);
+      const float x = above(z[k].v[j], base, scale);
+      // a soft cap brings back what is far below
+      const float e = N > 1 || i + j < width ? power(x) : 0.f;
       state.sum += e;
       state.product = fmaf(e, x, state.product);
     }
