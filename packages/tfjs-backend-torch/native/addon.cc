@@ -99,6 +99,7 @@ static Napi::Object Initialise(Napi::Env env, Napi::Object exports) {
   add("recordReset", RecordReset);
   add("isShared", IsShared);
   add("dispose", Dispose);
+  add("collected", Collected);
   add("seed", SetSeed);
   add("threads", SetThreads);
   add("deterministic", SetDeterministic);

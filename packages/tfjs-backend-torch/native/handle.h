@@ -69,22 +69,35 @@ inline void FreeTableAtEnd(napi_env env) {
       env, [](void*) { TableOf() = Table{}; }, nullptr);
 }
 
+/** The part of device memory that the garbage collector counts: more than 64 MiB of it set off a collection, 16 GiB of a card. */
+constexpr int64_t kDeviceShare = 256;
+
+/** Each telling costs more than an operator, so there is one for 16 MiB, or a quarter of what there is. */
+inline int64_t LeastTold() { return std::max<int64_t>(16 << 20, LedgerOf().told / 4); }
+
+inline void TellAll(Napi::Env env) {
+  Napi::MemoryManagement::AdjustExternalMemory(env, LedgerOf().untold);
+  LedgerOf().untold = 0;
+}
+
 /**
- * Tells the garbage collector, in steps of 16 MiB, or a quarter of what there is: each telling costs more than an operator, and
- * a prompt's activations, freed by hand, would set off a collection every layer or two. Device memory counts for a 1024th, or
- * those of a training step would do so every few operators. What has no memory of its own, a view or the tensor that an
- * operator wrote into, counts nothing: the transposed output matrix of a language model would set off a whole collection at
- * every token. Memory that outlives its own tensor in views counts until the last of them is freed.
+ * Tells the garbage collector of memory that was taken or freed by hand. Of the latter it hears once three quarters of what it
+ * knows of are gone: a training step takes and frees the same gigabytes each time, and each time they would be new to it and
+ * reason for a collection. What has no memory of its own, a view or the tensor that an operator wrote into, counts nothing: the
+ * transposed output matrix of a language model would set off a whole collection at every token. Memory that outlives its own
+ * tensor in views counts until the last of them is freed.
  */
 inline void Tell(Napi::Env env, int64_t bytes) {
-  LedgerOf().told += bytes;
-  auto& untold = LedgerOf().untold;
-  untold += bytes;
-  const int64_t step = std::max<int64_t>(16 << 20, LedgerOf().told / 4);
-  if (untold > step || untold < -step) {
-    Napi::MemoryManagement::AdjustExternalMemory(env, untold);
-    untold = 0;
-  }
+  auto& ledger = LedgerOf();
+  ledger.told += bytes;
+  ledger.untold += bytes;
+  const int64_t known = ledger.told - ledger.untold;
+  if (ledger.untold > LeastTold() || -ledger.untold > std::max(LeastTold(), known / 4 * 3)) TellAll(env);
+}
+
+/** The same of what was freed as it found nothing that leads there: it hears of that soon, as what it asked for. */
+inline void TellOfCollected(Napi::Env env) {
+  if (-LedgerOf().untold > LeastTold()) TellAll(env);
 }
 
 inline bool HasOwnMemory(const at::Tensor& tensor, size_t references) {
@@ -111,7 +124,7 @@ inline double NewHandle(Napi::Env env, at::Tensor tensor, size_t references = 1)
   auto& slot = NewSlot(&place);
   slot.generation = slot.generation % (kGenerations - 1) + 1;
   slot.bytes = static_cast<int64_t>(tensor.nbytes());
-  slot.told = !HasOwnMemory(tensor, references) ? 0 : tensor.is_cpu() ? slot.bytes : slot.bytes / 1024;
+  slot.told = !HasOwnMemory(tensor, references) ? 0 : tensor.is_cpu() ? slot.bytes : slot.bytes / kDeviceShare;
   slot.tensor = std::move(tensor);
   LedgerOf().handles += 1;
   LedgerOf().bytes += slot.bytes;

@@ -207,4 +207,13 @@ inline Napi::Value Dispose(const Napi::CallbackInfo& info) {
   });
 }
 
+/** collected(): the garbage collector found nothing that leads to what was disposed of last. */
+inline Napi::Value Collected(const Napi::CallbackInfo& info) {
+  CurrentActivity() = {"collected", ""};
+  return Guarded(info.Env(), [&]() -> Napi::Value {
+    TellOfCollected(info.Env());
+    return info.Env().Undefined();
+  });
+}
+
 }  // namespace plumbline

@@ -178,6 +178,20 @@ describe.skipIf(addonPath() === undefined)("the torch addon", () => {
     expect([besideMuch, Math.round(toldOf40() / 40)]).toEqual([0, 1])
   })
 
+  it("tells it of what it found soon, and of what was freed by hand once little is left", () => {
+    const MiB = 1 << 20
+    const take = (size: number) => call("aten::zeros", "", [(size * MiB) / 4] as never, FLOAT32 as never) as Handle
+    const { toldBytes } = addon.handleStatistics()
+    const [first, second, third] = [take(100), take(100), take(100)]
+    const told = () => Math.round((addon.handleStatistics().toldBytes - toldBytes) / MiB)
+    const after = (body: () => void) => (body(), told())
+    expect(told()).toBe(300)
+    expect(after(() => addon.dispose([first]))).toBe(300)
+    expect(after(() => addon.collected())).toBe(200)
+    expect(after(() => addon.dispose([second]))).toBe(200)
+    expect(after(() => addon.dispose([third]))).toBe(0)
+  })
+
   it("reports the allocator's bytes: of shared memory once, of temporaries at the peak, of what is freed none", () => {
     const zeros = (size: number) => call("aten::zeros", "", [size] as never, FLOAT32 as never) as Handle
     const { allocated: before } = addon.hostMemory(true)

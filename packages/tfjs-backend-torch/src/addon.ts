@@ -130,9 +130,9 @@ export interface HandleStatistics {
   readonly handles: number
   /** What the handles show; memory that several show counts for each. */
   readonly bytes: number
-  /** What the garbage collector is to count: the memory of tensors on the host, a 1024th of it on a device, no views. */
+  /** What the garbage collector is to count: the memory of tensors on the host, a 256th of it on a device, no views. */
   readonly collectableBytes: number
-  /** What it has been told of those, in steps. */
+  /** What it has been told of those, in steps; of what was disposed of, late. */
   readonly toldBytes: number
 }
 
@@ -189,6 +189,8 @@ export interface Addon extends CpuKernels, Partial<CudaAddon> {
   readonly recordReplay: (recording: object) => boolean
   readonly recordReset: (recording: object) => void
   readonly dispose: (handles: ReadonlyArray<Handle>) => void
+  /** Tells the garbage collector that what was disposed of last was what it had found: it has to hear of that soon. */
+  readonly collected: () => void
   /** How many handles follow that are to be disposed before whatever is called next; see `free`. */
   readonly disposals: Float64Array
   readonly seed: (seed: number) => void

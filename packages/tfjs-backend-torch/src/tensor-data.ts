@@ -1,5 +1,5 @@
 import { type DataId, DataStorage, type DataType, engine, type KernelBackend } from "@tensorflow/tfjs-core"
-import type { Handle } from "./addon.ts"
+import { type Handle, loadAddon } from "./addon.ts"
 import { free } from "./free.ts"
 import type { IndexRange } from "./host-values.ts"
 
@@ -95,7 +95,10 @@ export class TensorStore {
 
   constructor(backend: KernelBackend) {
     this.moved = new DataStorage<TensorData>(backend, engine() as never)
-    this.collected = new FinalizationRegistry((memory) => this.release(memory))
+    this.collected = new FinalizationRegistry((memory) => {
+      this.release(memory)
+      loadAddon().collected()
+    })
   }
 
   get size(): number {

@@ -60,18 +60,18 @@ heldLogits(T* logits, const int* targets, float* logProbs, float* entropy, float
   // nobody ends while others may still read its state
   clusterArrive();
 
-  const float normalizer = normalizerOf(state, scale);
 #if WITH_SLOPES
+  const Norm norm = normOf(state, scale);
   #pragma unroll 4
   for (int i = threadIdx.x * W; i < end - begin; i += blockDim.x * W) {
-    store(part + i, packSlopes(wide(held[i / W]), begin + i, target, normalizer, 1.f, scale));
+    store(part + i, packSlopes(wide(held[i / W]), begin + i, target, norm, 1.f, scale));
   }
 #endif
   if (threadIdx.x == 0) {
     const T* values = (const T*)held - begin;
     if (rank == 0) {
       entropy[line] = entropyOf(state);
-      logNormalizer[line] = LN2 * normalizer;
+      logNormalizer[line] = logNormalizerOf(state, scale);
     }
     if (target >= begin && target < end) logProbs[line] = logProbOf(wide(values[target]), state, scale);
     // without a number among them nobody has the largest

@@ -3,18 +3,23 @@
  * there is a soft cap.
  */
 export const SCALE = `
+constexpr float LN2 = 0.693147181f, LOG2E = 1.44269504f;
 struct Scale { float log2, inverse, cap; };
 __device__ inline Scale scaleOf(float temperature, float cap) {
   const float inverse = 1.f / temperature;
-  return {1.44269504f * inverse, inverse, cap};
+  return {LOG2E * inverse, inverse, cap};
 }
-/** How many powers of two a raw logit is above \`base\`, in one rounding where there is no cap. */
-__device__ inline float above(float raw, float base, Scale scale) {
+__device__ inline float capped(float raw, Scale scale) {
 #if CAP
-  raw = scale.cap * tanhf(raw / scale.cap);
+  return scale.cap * tanhf(raw / scale.cap);
+#else
+  return raw;
 #endif
-  return fmaf(raw, scale.log2, -base);
 }
+/** A raw logit in powers of two, rounded once and everywhere alike: what differences are to that must not have another rounding. */
+__device__ inline float baseOf(float raw, Scale scale) { return __fmul_rn(capped(raw, scale), scale.log2); }
+/** How many powers of two a raw logit is above \`base\`, in one rounding where there is no cap. */
+__device__ inline float above(float raw, float base, Scale scale) { return fmaf(capped(raw, scale), scale.log2, -base); }
 /** Of the capped logit over the temperature by the raw one. */
 __device__ inline float slopeOf(float raw, Scale scale) {
 #if CAP
@@ -29,7 +34,8 @@ __device__ inline float power(float x) {
   asm("ex2.approx.ftz.f32 %0, %1;" : "=f"(y) : "f"(x));
   return y;
 }
-constexpr float LN2 = 0.693147181f;
+/** What makes probabilities of a row's logits: \`share\` · 2^x, with x powers of two above \`base\`. */
+struct Norm { float base, share; };
 `
 
 /**
@@ -58,15 +64,13 @@ template <typename Use> __device__ inline void eachPack(const T* row, int width,
 }
 `
 
-/**
- * The gradients of factor · log-prob of the target by the logits of a pack that begins at place i of its row, of which the
- * normalizer is a power of two.
- */
+/** The gradients of factor · log-prob of the target by the logits of a pack that begins at place i of its row. */
 export const PACK_SLOPES = `
-__device__ inline Pack<W> packSlopes(Pack<W> z, int i, int target, float normalizer, float factor, Scale scale) {
+__device__ inline Pack<W> packSlopes(Pack<W> z, int i, int target, Norm norm, float factor, Scale scale) {
   Pack<W> slopes;
+  const float share = -factor * norm.share;
   #pragma unroll
-  for (int j = 0; j < W; j++) slopes.v[j] = -factor * slopeOf(z.v[j], scale) * power(above(z.v[j], normalizer, scale));
+  for (int j = 0; j < W; j++) slopes.v[j] = share * slopeOf(z.v[j], scale) * power(above(z.v[j], norm.base, scale));
   if ((unsigned)(target - i) < W) {
     #pragma unroll
     for (int j = 0; j < W; j++) {
@@ -87,7 +91,7 @@ __device__ inline State nothing() { return {-3.4e38f, 0.f, 0.f, 2147483647}; }
 /** The same relative to a larger logit. */
 __device__ inline State relativeTo(float most, State state, Scale scale) {
   if (state.sum == 0.f) return {most, 0.f, 0.f, state.pack};
-  const float shift = above(state.most, 0.f, scale) - above(most, 0.f, scale), factor = power(shift);
+  const float shift = baseOf(state.most, scale) - baseOf(most, scale), factor = power(shift);
   return {most, factor * state.sum, factor * fmaf(shift, state.sum, state.product), state.pack};
 }
 /** With a thread's next packs of a row of \`width\`; what lies beyond its end counts as nothing. */
@@ -111,7 +115,7 @@ template <int N> __device__ inline void include(State& state, const Stored (&pac
   }
   if (most > state.most) state = relativeTo(most, state, scale);
   state.pack = first;
-  const float base = above(most, 0.f, scale);
+  const float base = baseOf(most, scale);
   #pragma unroll
   for (int k = 0; k < N; k++) {
     #pragma unroll
@@ -151,12 +155,17 @@ __device__ inline State mergedBlock(State state, Scale scale) {
   if (threadIdx.x >= 32) return state;
   return mergedLanes(threadIdx.x < (blockDim.x >> 5) ? parts[threadIdx.x] : nothing(), scale);
 }
-/** The log-prob of a token by its raw logit, the entropy in nats, and the normalizer as a power of two. */
+/** The log-prob of a token by its raw logit, the entropy and the log of the normalizer, in nats. */
 __device__ inline float logProbOf(float raw, State state, Scale scale) {
-  return LN2 * (above(raw, above(state.most, 0.f, scale), scale) - log2f(state.sum));
+  return LN2 * (above(raw, baseOf(state.most, scale), scale) - log2f(state.sum));
 }
 __device__ inline float entropyOf(State state) { return LN2 * (log2f(state.sum) - state.product / state.sum); }
-__device__ inline float normalizerOf(State state, Scale scale) { return above(state.most, 0.f, scale) + log2f(state.sum); }
+/** The base's rounding, which the sum has in it, is some 10⁻³ of large logits: the largest logit itself has none. */
+__device__ inline float logNormalizerOf(State state, Scale scale) {
+  const float rounding = above(state.most, baseOf(state.most, scale), scale);
+  return fmaf(capped(state.most, scale), scale.inverse, LN2 * (log2f(state.sum) - rounding));
+}
+__device__ inline Norm normOf(State state, Scale scale) { return {baseOf(state.most, scale), 1.f / state.sum}; }
 /** Where the largest logit is, in the pack that begins at \`first\` of a row up to \`end\`. */
 __device__ inline int winnerOf(State state, const T* row, int first, int end) {
   while (first < end && wide(row[first]) != state.most) first++;

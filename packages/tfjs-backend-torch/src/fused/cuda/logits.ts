@@ -8,10 +8,10 @@ import { SCALE, EACH_PACK, PACK_SLOPES, ROW_STATE } from "./logit-parts.ts"
  */
 const SLOPES = `${SCALE}${EACH_PACK}${PACK_SLOPES}
 /** From the row's end on: what was read last is in the cache. */
-__device__ inline void turnToSlopes(T* row, int width, int target, float normalizer, float factor, Scale scale) {
+__device__ inline void turnToSlopes(T* row, int width, int target, Norm norm, float factor, Scale scale) {
   eachPack(row, width, true, [=](const auto& packs, int i, int step) {
     for (const auto& raw : packs) {
-      store(row + i, packSlopes(wide(raw), i, target, normalizer, factor, scale));
+      store(row + i, packSlopes(wide(raw), i, target, norm, factor, scale));
       i += step;
     }
   });
@@ -28,14 +28,14 @@ logitStatistics(T* logits, const int* targets, float* logProbs, float* entropy, 
   const Scale scale = scaleOf(temperature, cap);
   State state = nothing();
   eachPack(row, width, false, [&](const auto& packs, int i, int step) { include(state, packs, i, step, width, scale); });
-  __shared__ float shared;
+  __shared__ Norm shared;
   state = mergedBlock(state, scale);
   if (threadIdx.x == 0) {
     logProbs[blockIdx.x] = logProbOf(wide(row[target]), state, scale);
     entropy[blockIdx.x] = entropyOf(state);
     correct[blockIdx.x] = winnerOf(state, row, state.pack, width) == target ? 1.f : 0.f;
-    shared = normalizerOf(state, scale);
-    logNormalizer[blockIdx.x] = LN2 * shared;
+    shared = normOf(state, scale);
+    logNormalizer[blockIdx.x] = logNormalizerOf(state, scale);
   }
 #if WITH_SLOPES
   __syncthreads();
@@ -49,6 +49,8 @@ extern "C" __global__ void logitSlopes(T* logits, const int* targets, const floa
                                        int width, int step, float temperature, float cap) {
   awaitOthers();
   const float factor = factors == nullptr ? 1.f : factors[blockIdx.x];
-  turnToSlopes(logits + (long long)blockIdx.x * step, width, targets[blockIdx.x], logNormalizer[blockIdx.x] / LN2, factor,
-               scaleOf(temperature, cap));
+  // in powers of two a large normalizer is rounded again, by what the share makes good
+  const float normalizer = logNormalizer[blockIdx.x], base = __fmul_rn(normalizer, LOG2E);
+  const Norm norm = {base, power(fmaf(-normalizer, LOG2E, base))};
+  turnToSlopes(logits + (long long)blockIdx.x * step, width, targets[blockIdx.x], norm, factor, scaleOf(temperature, cap));
 }`
