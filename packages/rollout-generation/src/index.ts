@@ -34,7 +34,7 @@ export {
   type FinishedCall
 } from "./agent/agent-loop.ts"
 export { type Episode, type EpisodeOptions, openEpisode } from "./agent/episode.ts"
-export { runAgent } from "./agent/run-agent.ts"
+export { type AgentError, runAgent } from "./agent/run-agent.ts"
 export { tool, type Tool, type ToolOptions, type ToolOutcome } from "./agent/tool.ts"
 export { type MalformedCall, taggedCalls, type ToolCall, toolInstructions } from "./agent/tool-calls.ts"
 export { type Transcript, type TranscriptPart, transcriptOf } from "./agent/transcript.ts"

@@ -66,12 +66,14 @@ it.live("an episode that is interrupted ends its tool and frees its rows", () =>
   }).pipe(Effect.provide(ModelRuntime.layerWasm))
 )
 
-it.live("what the generator refuses is a typed failure", () =>
+it.live("what the generator refuses, and a seed that is none, is a typed failure", () =>
   Effect.gen(function* () {
     const model = newModel()
     const long = { ...echoing(() => ""), promptIds: prompt(401, 1) }
     const error = yield* Effect.flip(runAgent(long)).pipe(Effect.provide(Generator.layerModel(model)))
     expect(error).toMatchObject({ _tag: "GenerationRefused", field: "promptIds" })
+    const odd = runAgent({ ...echoing(() => ""), seed: -1 }).pipe(Effect.provide(Generator.layerModel(model)))
+    expect(yield* Effect.flip(odd)).toMatchObject({ _tag: "InvalidSeed", seed: -1 })
     model.dispose()
   }).pipe(Effect.provide(ModelRuntime.layerWasm))
 )

@@ -19,6 +19,11 @@ export interface AgentOptions extends EpisodeOptions {
   readonly findCalls?: (text: string) => ReadonlyArray<ToolCall | MalformedCall>
   /** `chatTurns(tokenizer, tokenizerThread)` when absent. */
   readonly format?: TurnFormat
+  /**
+   * Told of each turn when its tools have answered: what is kept of an episode of which a later turn fails. `soFar` gives the
+   * transcript up to the turn's response; what the tools answered is put in afterwards.
+   */
+  readonly onTurn?: (turn: AgentTurn, soFar: () => Transcript) => void
 }
 
 export interface AgentTurn {
@@ -46,8 +51,8 @@ export interface AgentResult {
 /**
  * Lets a policy respond and call tools until it has an answer. Calls of one response run side by side; their outputs go
  * in together, in the order of the calls. Tools that fail, take too long or do not exist are told to the policy.
- * Rejects with a GenerationError, or the reason of `signal`. @throws RangeError for two tools of one name, or turns
- * that are no number from 1
+ * Rejects with a GenerationError, or the reason of `signal`; `onTurn` was told of the turns before. @throws InvalidSeed;
+ * RangeError for two tools of one name, or turns that are no number from 1
  */
 export const agentLoop = async (generator: GeneratorShape, options: AgentOptions): Promise<AgentResult> => {
   const { format, signal, tokenizer, tokenizerThread } = options
@@ -60,7 +65,7 @@ export const agentLoop = async (generator: GeneratorShape, options: AgentOptions
 }
 
 const play = async (generator: GeneratorShape, options: AgentOptions, format: TurnFormat): Promise<AgentResult> => {
-  const { findCalls = taggedCalls, maxTurns = 8, signal, tokenizer } = options
+  const { findCalls = taggedCalls, maxTurns = 8, onTurn, signal, tokenizer } = options
   if (!(Number.isInteger(maxTurns) && maxTurns > 0)) throw new RangeError(`maxTurns is ${maxTurns}, not 1 or more`)
   const tools = toolsByName(options.tools)
   const episode = openEpisode(generator, options)
@@ -72,7 +77,9 @@ const play = async (generator: GeneratorShape, options: AgentOptions, format: Tu
     const asked = response.finishReason === "length" ? [] : findCalls(text)
     const isLast = asked.length === 0 || turns.length + 1 >= maxTurns
     const outcomes = isLast ? [] : await Promise.all(asked.map((call) => callTool(tools, call, signal)))
-    turns.push({ response, text, calls: outcomes.map((outcome, i) => ({ call: asked[i]!, outcome })) })
+    const turn = { response, text, calls: outcomes.map((outcome, i) => ({ call: asked[i]!, outcome })) }
+    turns.push(turn)
+    onTurn?.(turn, episode.transcript)
     if (response.finishReason === "length") return result("length")
     if (isLast) return result(asked.length === 0 ? "answered" : "turns")
     const ids = await format.afterCalls(response, outcomes.map(outcomeText), signal)

@@ -107,6 +107,29 @@ describe("an agent", () => {
   })
 })
 
+it("an episode of which a later turn fails is kept up to there by whoever was told of its turns", async () => {
+  const says = [call("add", { a: 2, b: 3 }), call("add", { a: 5, b: 1 })]
+  const seen: Array<{ readonly outcomes: ReadonlyArray<unknown>; readonly tokens: number }> = []
+  const onTurn: AgentOptions["onTurn"] = ({ calls }, soFar) =>
+    seen.push({
+      outcomes: calls.map(({ outcome }) => outcome),
+      tokens: soFar().lossMask.filter((one) => one === 1).length
+    })
+  const ended = await play([...says, "."], { onTurn })
+  const lengths = [says[0]!.length + 1, says[0]!.length + says[1]!.length + 2]
+  const [five, six] = ["5", "6"].map((text) => [{ _tag: "Returned", text }])
+  const told = [
+    { outcomes: five, tokens: lengths[0] },
+    { outcomes: six, tokens: lengths[1] }
+  ]
+  expect(seen).toEqual([...told, { outcomes: [], tokens: lengths[1]! + 2 }])
+  expect(ended.turns).toHaveLength(3)
+  seen.length = 0
+  const failing = play([...says, "."], { onTurn }, { failsAt: 0, failsFrom: 2 })
+  await expect(failing).rejects.toMatchObject({ _tag: "GeneratorFailed", reason: "out of script" })
+  expect(seen).toEqual(told)
+})
+
 const reject = (): never => {
   throw new Error("no")
 }

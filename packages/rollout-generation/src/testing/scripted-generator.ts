@@ -11,6 +11,8 @@ export interface Script {
   readonly pause?: number
   /** Fails before the token at this place. */
   readonly failsAt?: number
+  /** How many requests come before the first that fails; 0 when absent. */
+  readonly failsFrom?: number
   readonly vocabulary: number
   readonly contextTokens: number
   /** Of each prompt. */
@@ -30,12 +32,13 @@ export const scriptedGenerator = (script: Script): Scripted => {
   let active = 0
   const stream = (request: GenerationRequest): Stream.Stream<GenerationEvent, GenerationError> =>
     Stream.suspend(() => {
+      const fails = requests.length >= (script.failsFrom ?? 0)
       requests.push(request)
       active++
       return Stream.fromIterable(eventsOf(script, request)).pipe(
         Stream.mapEffect((event): Effect.Effect<GenerationEvent, GenerationError> => {
           if (event._tag !== "Token") return Effect.succeed(event)
-          const failed = event.index === script.failsAt
+          const failed = fails && event.index === script.failsAt
           const told = failed
             ? Effect.fail(new GeneratorFailed({ reason: "out of script", finished: [] }))
             : Effect.succeed(event)
