@@ -132,7 +132,11 @@ const keepRecord = (records: Records, { isOwn, part }: Turn<MicroBatch>, found: 
 const inOwnOrder = (own: ReadonlyArray<MicroBatch>, records: Records): ReadonlyArray<MicroBatchRecord> =>
   own.map((batch) => records.get(batch)!)
 
-/** Queues the read of what this process's micro-batches and the norm of its gradients came to. @returns waits for it, and for everyone's, in the micro-batches' order */
+/**
+ * Queues the read of what this process's micro-batches and the norm of its gradients came to.
+ *
+ * @returns waits for it, and for everyone's, in the micro-batches' order
+ */
 const readTogether = (
   records: ReadonlyArray<MicroBatchRecord>,
   norm: Tensor1D | undefined,

@@ -115,7 +115,10 @@ export const logitStatistics = (
   return options.withSlopes ? { slopes: logits } : {}
 }
 
-/** How blocks of a cluster hold a row, where there are clusters and it is not too long; whether slopes are asked for or not, so that the statistics have the same bits. */
+/**
+ * How blocks of a cluster hold a row, where there are clusters and it is not too long; whether slopes are asked for or not, so
+ * that the statistics have the same bits.
+ */
 const heldRows = ({ logits }: Rows, W: number, { backend }: KernelScope) => {
   if (backend.cuda!.capability < 90) return undefined
   const width = backend.addon.shape(logits)[1]!

@@ -13,8 +13,9 @@ export const heldParts = (packs: number, packBytes: number) => {
 }
 
 /**
- * What `logitStatistics` makes of a row, and where macro WITH_SLOPES is 1 its slopes in place of it, by a cluster of macro PARTS blocks (compute capability
- * 9.0): each holds a part of the row in shared memory, so that it is read once. Macro ROOM is the bytes of a part.
+ * What `logitStatistics` makes of a row, and where macro WITH_SLOPES is 1 its slopes in place of it, by a cluster of macro
+ * PARTS blocks (compute capability 9.0): each holds a part of the row in shared memory, so that it is read once. Macro ROOM is
+ * the bytes of a part.
  */
 export const HELD_LOGITS = `${SCALE}${EACH_PACK}${PACK_SLOPES}${ROW_STATE}
 __device__ inline void clusterArrive() { asm volatile("barrier.cluster.arrive;" ::: "memory"); }
