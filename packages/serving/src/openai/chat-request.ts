@@ -12,6 +12,7 @@ import { checkResponses, samplingOf, seedOf } from "./sampling.ts"
 import { modelNamed, type ServedModel, type ServedModels } from "./served-model.ts"
 import { readVariables } from "./template-variables.ts"
 import { idWords, tokenWords } from "./token-text.ts"
+import { readTools, takesTools, type Tool } from "./tools.ts"
 
 const PositiveInt = Schema.Int.check(Schema.isGreaterThan(0))
 
@@ -32,19 +33,19 @@ const ChatRequest = Schema.Struct({
   add_generation_prompt: Schema.optionalKey(Schema.Literal(true)),
   continue_final_message: Schema.optionalKey(Schema.Literal(false)),
   add_special_tokens: Schema.optionalKey(Schema.Literal(false)),
-  // of no effect without tools
+  // their parameters may be long: they are read in a loop of their own
+  tools: Schema.optionalKey(Schema.Unknown),
   tool_choice: Schema.optionalKey(Schema.Literals(["none", "auto"])),
   parallel_tool_calls: Schema.optionalKey(Schema.Boolean)
 })
 type ChatRequest = typeof ChatRequest.Type
 
-const NO_TOOLS = "tool calls are not supported: answers are text; put the tools into the messages"
+const OLD_TOOLS = "is not supported: functions are given as tools"
 
 const REFUSALS: Refusals = {
   ...sharedRefusals,
-  tools: NO_TOOLS,
-  functions: NO_TOOLS,
-  function_call: NO_TOOLS,
+  functions: OLD_TOOLS,
+  function_call: OLD_TOOLS,
   prompt_logprobs: "a prompt is scored by /v1/completions, with echo and logprobs",
   chat_template: "chats are rendered by the model's own template; send other prompts to /v1/completions",
   audio: "answers are text",
@@ -66,7 +67,11 @@ export const chatJob = (
     yield* checkCombinations(request)
     const samples = request.n ?? 1
     yield* checkResponses("n", samples, maxResponses)
-    const promptIds = yield* renderMessages(model, yield* readMessages(request.messages), request.chat_template_kwargs)
+    const { chatTemplate } = model.tokenizer
+    const tools = readTools(chatTemplate, request.tool_choice === "none" ? undefined : request.tools)
+    if (tools instanceof RequestRefused) return yield* tools
+    const messages = yield* readMessages(request.messages, takesTools(chatTemplate))
+    const promptIds = yield* renderMessages(model, messages, tools, request.chat_template_kwargs)
     const asked = request.max_completion_tokens ?? request.max_tokens
     const fields = {
       prompt: "messages",
@@ -87,7 +92,8 @@ export const chatJob = (
       text,
       words: request.return_tokens_as_token_ids === true ? idWords : tokenWords(model.tokenizer),
       logProbs: request.logprobs ?? false,
-      tokenIds: request.return_token_ids ?? false
+      tokenIds: request.return_token_ids ?? false,
+      calls: tools.length > 0
     })
     const stopInSpecialTokens = !text.skipSpecialTokens
     const topLogProbs = request.top_logprobs ?? 0
@@ -132,12 +138,13 @@ const spokenTo = ({ chatTemplate }: TokenizerShape, messages: ReadonlyArray<Mess
 const renderMessages = Effect.fnUntraced(function* (
   { tokenizer, tokenizerThread }: ServedModel,
   messages: ReadonlyArray<Message>,
+  tools: ReadonlyArray<Tool>,
   kwargs: unknown
 ) {
   const variables = readVariables(tokenizer.chatTemplate, kwargs)
   if (variables instanceof RequestRefused) return yield* variables
   const ids = yield* tokenizerThread
-    .prompt(spokenTo(tokenizer, messages), variables)
+    .prompt(spokenTo(tokenizer, messages), tools.length > 0 ? { ...variables, tools } : variables)
     .pipe(Effect.mapError((error) => badMessages("messages", error)))
   if (ids.length > 0) return ids
   return yield* badField("messages", "the chat template makes an empty text of them")

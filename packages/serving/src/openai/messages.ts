@@ -3,21 +3,85 @@ import { Effect } from "effect"
 import { badField, RequestRefused } from "../shell/request-refused.ts"
 import { asks, isObject } from "./decode-request.ts"
 
+/** A message as templates read it that tell of tools: `arguments` is what the JSON of OpenAI's API says. */
+interface ToolMessage extends Message {
+  readonly tool_calls?: ReadonlyArray<{
+    readonly id?: string
+    readonly type: "function"
+    readonly function: { readonly name: string; readonly arguments: object }
+  }>
+  readonly tool_call_id?: string
+}
+
 /** Fields of a message beside its role and content that say nothing to a model; clients send answers back with them. */
 const SILENT: ReadonlySet<string> = new Set(["name", "refusal", "annotations"])
 
-/** The messages of a chat: `[{ role, content }]`, a content being a text or a list of `{ type: "text", text }`. */
-export const readMessages = (value: unknown): Effect.Effect<ReadonlyArray<Message>, RequestRefused> => {
+/**
+ * The messages of a chat: `[{ role, content }]`, a content being a text or a list of `{ type: "text", text }`.
+ *
+ * @param withTools whether the model's template takes calls of tools and what they gave
+ */
+export const readMessages = (
+  value: unknown,
+  withTools: boolean
+): Effect.Effect<ReadonlyArray<Message>, RequestRefused> => {
   if (!Array.isArray(value) || value.length === 0) {
     return Effect.fail(badField("messages", "must be a list of at least one message, { role, content }"))
   }
   const messages: Array<Message> = []
   for (const [i, one] of value.entries()) {
-    const read = readMessage(one, `messages[${i}]`)
+    const read = (withTools ? readToolMessage : readMessage)(one, `messages[${i}]`)
     if (read instanceof RequestRefused) return Effect.fail(read)
     messages.push(read)
   }
   return Effect.succeed(messages)
+}
+
+/** With calls there may be no content. */
+const readToolMessage = (value: unknown, place: string): ToolMessage | RequestRefused => {
+  if (!isObject(value)) return readMessage(value, place)
+  const { tool_call_id: answered, tool_calls: called, ...said } = value
+  const calls = value["role"] === "assistant" && Array.isArray(called) ? called : []
+  const id = value["role"] === "tool" && typeof answered === "string" ? answered : undefined
+  const other = {
+    ...(calls.length > 0 ? {} : { tool_calls: called }),
+    ...(id === undefined ? { tool_call_id: answered } : {})
+  }
+  const given = Object.entries(other).filter(([, field]) => field !== undefined)
+  const content = calls.length > 0 ? { content: said["content"] ?? "" } : {}
+  const message = readMessage({ ...said, ...content, ...Object.fromEntries(given) }, place)
+  if (message instanceof RequestRefused) return message
+  const read: Array<NonNullable<ToolMessage["tool_calls"]>[number]> = []
+  for (const [i, call] of calls.entries()) {
+    const one = readCall(call, `${place}.tool_calls[${i}]`)
+    if (one instanceof RequestRefused) return one
+    read.push(one)
+  }
+  return {
+    ...message,
+    ...(read.length > 0 ? { tool_calls: read } : {}),
+    ...(id === undefined ? {} : { tool_call_id: id })
+  }
+}
+
+const readCall = (value: unknown, place: string) => {
+  const { function: called, id, type = "function" } = isObject(value) ? value : {}
+  const { arguments: text, name } = isObject(called) ? called : {}
+  if (type !== "function" || typeof name !== "string" || typeof text !== "string") {
+    return badField(place, 'must be { "id": …, "type": "function", "function": { "name": …, "arguments": … } }')
+  }
+  const given = objectIn(text)
+  if (given === undefined) return badField(`${place}.function.arguments`, "must be the JSON of an object")
+  return { ...(typeof id === "string" ? { id } : {}), type, function: { name, arguments: given } } as const
+}
+
+const objectIn = (text: string): object | undefined => {
+  try {
+    const value: unknown = JSON.parse(text)
+    return isObject(value) ? value : undefined
+  } catch {
+    return undefined
+  }
 }
 
 const readMessage = (value: unknown, place: string): Message | RequestRefused => {

@@ -26,4 +26,5 @@ const FIELD = "chat_template_kwargs"
 
 const place = (name: string): string => `${FIELD}.${name.slice(0, 200)}`
 
-const reads = (template: string, name: string): boolean => new RegExp(`\\b${name}\\b`).test(template)
+/** Whether a variable of that name may be in a template. */
+export const reads = (template: string, name: string): boolean => new RegExp(`\\b${name}\\b`).test(template)

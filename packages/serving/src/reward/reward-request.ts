@@ -113,7 +113,7 @@ const readRow = (
 const recordOf = (place: string, row: typeof Row.Type): Effect.Effect<JudgedRecord, RequestRefused> =>
   Effect.gen(function* () {
     if (row.input_ids !== undefined) return { kind: "ids", ids: yield* idsOf(place, row.input_ids) }
-    const messages = row.messages === undefined ? undefined : yield* readMessages(row.messages)
+    const messages = row.messages === undefined ? undefined : yield* readMessages(row.messages, false)
     if (row.response !== undefined) {
       const prompt = messages ?? row.prompt
       if (prompt === undefined) return yield* badField(place, "has a response, and neither prompt nor messages")
