@@ -21,7 +21,7 @@ import {
 } from "@plumbline/data"
 import { llama, Policy } from "@plumbline/models"
 import { agentLoop, Generator, samplingOptions, tool } from "@plumbline/rollout-generation"
-import { runTraining, TrainingOptions } from "@plumbline/training"
+import { runTraining, trainingOptions } from "@plumbline/training"
 import { Console, Effect, Layer, Schema } from "effect"
 import { services } from "./services.ts"
 
@@ -55,7 +55,7 @@ const data = Layer.succeed(SupervisedData, {
 })
 
 const table = { family: llama, vocabulary: 259, width: 48, layers: 2, heads: 4, mlpWidth: 96, maxPositions: 160 }
-const options = Schema.decodeSync(TrainingOptions)({ maxSteps: 140, learningRate: 1e-2 })
+const options = trainingOptions({ maxSteps: 140, learningRate: 1e-2 })
 
 const sky = tool({
   name: "sky",

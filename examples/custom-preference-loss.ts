@@ -3,8 +3,8 @@ import { preference, PreferenceData, type PreferenceLoss, ReferenceLogProbs } fr
 import { byteTokenizer, Tokenizer } from "@plumbline/data"
 import { llama, Policy, ReferencePolicy } from "@plumbline/models"
 import { tf, type Tensor1D } from "@plumbline/runtime"
-import { runTraining, TrainingOptions } from "@plumbline/training"
-import { Effect, Schema } from "effect"
+import { runTraining, trainingOptions } from "@plumbline/training"
+import { Effect } from "effect"
 import { services } from "./services.ts"
 
 /** Squared hinge, L = max(0, 1 − β·h)², h = logRatio(chosen) − logRatio(rejected). @see https://arxiv.org/abs/2402.05749 */
@@ -15,7 +15,7 @@ const squaredHinge = ({ beta }: { readonly beta: number }): PreferenceLoss => ({
   perPair: ({ chosen, rejected }) => tf.square(tf.relu(tf.sub<Tensor1D>(1, tf.mul(beta, tf.sub(chosen, rejected)))))
 })
 
-const options = Schema.decodeSync(TrainingOptions)({ maxSteps: 40, learningRate: 1e-3, batchSize: 4 })
+const options = trainingOptions({ maxSteps: 40, learningRate: 1e-3, batchSize: 4 })
 const table = { family: llama, vocabulary: 257, width: 48, layers: 2, heads: 4, mlpWidth: 96, maxPositions: 32 }
 const { metrics } = await runTraining({ algorithm: preference(squaredHinge({ beta: 0.1 })), options }).pipe(
   Effect.provide(ReferenceLogProbs.layer),

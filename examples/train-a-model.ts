@@ -13,8 +13,8 @@ import { sft, SupervisedData } from "@plumbline/algorithms"
 import { batchSampler, byteTokenizer, tokenizeCompletion, tokenizePrompt } from "@plumbline/data"
 import { llama, loadCausalLM, Policy } from "@plumbline/models"
 import { Generator, promptRequests, samplingOptions } from "@plumbline/rollout-generation"
-import { runTraining, TrainingOptions } from "@plumbline/training"
-import { Console, Effect, Layer, Schema } from "effect"
+import { runTraining, trainingOptions } from "@plumbline/training"
+import { Console, Effect, Layer } from "effect"
 import { join } from "node:path"
 import { output, services } from "./services.ts"
 
@@ -37,7 +37,7 @@ const data = Layer.succeed(SupervisedData, {
 
 const table = { family: llama, vocabulary: 257, width: 48, layers: 2, heads: 4, mlpWidth: 96, maxPositions: 32 }
 const policy = Policy.layerNew(table, 0)
-const options = Schema.decodeSync(TrainingOptions)({ maxSteps: 120, learningRate: 5e-3 })
+const options = trainingOptions({ maxSteps: 120, learningRate: 5e-3 })
 
 const program = Effect.gen(function* () {
   const { metrics } = yield* runTraining({ algorithm: sft(), options, extraFiles: tokenizer.files })

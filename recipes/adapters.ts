@@ -32,7 +32,7 @@ import {
   RunContext,
   runTraining,
   stage,
-  TrainingOptions
+  trainingOptions
 } from "@plumbline/training"
 import { Console, Effect, Schema } from "effect"
 import { join } from "node:path"
@@ -84,7 +84,7 @@ export default recipe({
     const tokenizer = yield* loadTokenizer(model)
     const { adapter, learningRate: usual }: Method = methods[method]
     const asked = adapter(rank)
-    const options = Schema.decodeSync(TrainingOptions)({
+    const options = trainingOptions({
       seed,
       batchSize: 32,
       lrSchedule: "cosine",

@@ -40,7 +40,7 @@ import {
   RunContext,
   runTraining,
   stage,
-  TrainingOptions
+  trainingOptions
 } from "@plumbline/training"
 import { Console, Effect, Schema } from "effect"
 import { join } from "node:path"
@@ -107,7 +107,7 @@ const writtenRows = Effect.fnUntraced(function* (
 }, Effect.scoped)
 
 const training = ({ model, seed, stage: kind, steps }: Params, tokenizer: TokenizerShape, train: string) => {
-  const options = Schema.decodeSync(TrainingOptions)({
+  const options = trainingOptions({
     seed,
     batchSize: 32,
     lrSchedule: "cosine",

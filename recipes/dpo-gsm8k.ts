@@ -21,7 +21,7 @@ import {
   PositiveInt,
   recipe,
   runTraining,
-  TrainingOptions
+  trainingOptions
 } from "@plumbline/training"
 import { Effect, Schema } from "effect"
 import { join } from "node:path"
@@ -42,14 +42,14 @@ const Params = Schema.Struct({
 export default recipe({
   name: "dpo-gsm8k",
   params: Params,
-  run: Effect.fnUntraced(function* ({ beta, model, ...params }) {
+  run: Effect.fnUntraced(function* ({ beta, eval: heldOut, model, train, ...params }) {
     const tokenizer = yield* loadTokenizer(model)
-    const options = Schema.decodeSync(TrainingOptions)({ ...params, lrSchedule: "linear", warmupSteps: 10 })
-    const files = { ...options, train: params.train, eval: params.eval }
+    const options = trainingOptions({ ...params, lrSchedule: "linear", warmupSteps: 10 })
+    const files = { ...options, train, eval: heldOut }
     yield* runTraining({
       algorithm: preference(dpo({ beta })),
       options,
-      inputs: [join(model, "model.safetensors"), params.train, ...(params.eval === undefined ? [] : [params.eval])],
+      inputs: [join(model, "model.safetensors"), train, ...(heldOut === undefined ? [] : [heldOut])],
       extraFiles: tokenizer.files,
       highlights: ["rewards/accuracies", "rewards/margins"]
     }).pipe(

@@ -33,7 +33,7 @@ import {
   PositiveInt,
   recipe,
   runTraining,
-  TrainingOptions
+  trainingOptions
 } from "@plumbline/training"
 import { Effect, Layer, Schema } from "effect"
 
@@ -56,8 +56,17 @@ const Params = Schema.Struct({
 export default recipe({
   name: "grpo-gsm8k",
   params: Params,
-  run: Effect.fnUntraced(function* ({ klCoefficient, maxNewTokens, model, prompts, samples, ...params }) {
-    const options = Schema.decodeSync(TrainingOptions)({
+  run: Effect.fnUntraced(function* ({
+    eval: heldOut,
+    klCoefficient,
+    maxNewTokens,
+    model,
+    prompts,
+    samples,
+    train,
+    ...params
+  }) {
+    const options = trainingOptions({
       ...params,
       batchSize: prompts,
       overlong: "drop",
@@ -86,13 +95,13 @@ export default recipe({
       yield* runTraining({
         algorithm: { ...learning, evaluation: heldOutRewards({ samples: 1, sampling: greedy, seed: params.seed }) },
         options,
-        inputs: [params.train, ...(params.eval === undefined ? [] : [params.eval])],
+        inputs: [train, ...(heldOut === undefined ? [] : [heldOut])],
         extraFiles: files,
         highlights: ["reward", "completions/mean_length"]
       })
     }).pipe(
       Effect.provide([
-        PromptData.layerFiles({ ...options, train: params.train, eval: params.eval }),
+        PromptData.layerFiles({ ...options, train, eval: heldOut }),
         Generator.layerEngine({ maxRows: Math.min(512, prompts * samples) }),
         Reward.layerRules(numericAnswer()),
         ReferencePolicy.layerFrozen

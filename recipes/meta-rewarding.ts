@@ -39,7 +39,7 @@ import {
   RunContext,
   runTraining,
   stage,
-  TrainingOptions
+  trainingOptions
 } from "@plumbline/training"
 import { Console, Effect, Schema } from "effect"
 import { join } from "node:path"
@@ -87,7 +87,7 @@ export default recipe({
 })
 
 const teach = ({ model, seed, taughtSteps }: Params, tokenizer: TokenizerShape, train: string) => {
-  const options = Schema.decodeSync(TrainingOptions)({ ...SHARED, seed, maxSteps: taughtSteps, learningRate: 2e-3 })
+  const options = trainingOptions({ ...SHARED, seed, maxSteps: taughtSteps, learningRate: 2e-3 })
   return runTraining({ algorithm: sft(), options, inputs: [train], extraFiles: tokenizer.files }).pipe(
     Effect.provide(SupervisedData.layerFiles({ ...options, train })),
     Effect.provide([Policy.layerFromFolder(model), Tokenizer.layer(tokenizer)]),
@@ -101,7 +101,7 @@ const improve = (
   model: string,
   train: string
 ) => {
-  const options = Schema.decodeSync(TrainingOptions)({ ...SHARED, seed, maxSteps: steps, learningRate })
+  const options = trainingOptions({ ...SHARED, seed, maxSteps: steps, learningRate })
   const algorithm = metaRewarding(dpo({ beta: 0.1 }), {
     seed,
     samples: 4,

@@ -58,7 +58,7 @@ import {
   recipe,
   RunContext,
   stage,
-  TrainingOptions
+  trainingOptions
 } from "@plumbline/training"
 import { Effect, Schema } from "effect"
 import { join } from "node:path"
@@ -86,7 +86,7 @@ export default recipe({
     const tasks = smallTasks({ seed, demonstrations: 0, pairs, heldOut })
     const train = yield* writeJsonl(join(output, "data", "pairs.jsonl"), tasks.pairs.map(graded))
     const tokenizer = yield* loadTokenizer(model)
-    const options = Schema.decodeSync(TrainingOptions)({
+    const options = trainingOptions({
       seed,
       batchSize: 32,
       lrSchedule: "cosine",

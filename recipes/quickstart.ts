@@ -25,7 +25,7 @@ import {
   RunContext,
   runTraining,
   stage,
-  TrainingOptions
+  trainingOptions
 } from "@plumbline/training"
 import { Effect, Schema } from "effect"
 import { join } from "node:path"
@@ -44,8 +44,6 @@ const Params = Schema.Struct({
   dpoSteps: option(PositiveInt, 200, "optimizer steps of DPO"),
   beta: option(Schema.Finite.check(Schema.isGreaterThan(0)), 0.1, "DPO's pull toward the SFT model")
 })
-
-const trainingOptions = Schema.decodeSync(TrainingOptions)
 
 export default recipe({
   name: "quickstart",

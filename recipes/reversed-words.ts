@@ -50,7 +50,7 @@ import {
   RunContext,
   runTraining,
   stage,
-  TrainingOptions
+  trainingOptions
 } from "@plumbline/training"
 import { Console, Effect, Schema } from "effect"
 import { join } from "node:path"
@@ -84,7 +84,6 @@ const Params = Schema.Struct({
   rewardWeight: option(Schema.Finite, 1, "-1 turns every advantage around, to see that it is the reward that teaches")
 })
 
-const trainingOptions = Schema.decodeSync(TrainingOptions)
 export const sampling = samplingOptions({ maxNewTokens: 6, stopIds: [...tokenizer.stopIds] })
 
 export default recipe({

@@ -31,7 +31,7 @@ import {
   runTraining,
   Share,
   stage,
-  TrainingOptions
+  trainingOptions
 } from "@plumbline/training"
 import { Console, Effect, Schema } from "effect"
 import { join } from "node:path"
@@ -53,9 +53,9 @@ const Params = Schema.Struct({
 export default recipe({
   name: "rm-gsm8k",
   params: Params,
-  run: Effect.fnUntraced(function* ({ heldOut, layers, vocabSize, width, ...params }) {
+  run: Effect.fnUntraced(function* ({ heldOut, layers, train: pairs, vocabSize, width, ...params }) {
     const { output } = yield* RunContext
-    const split = byQuestion(yield* loadPreferences(params.train), heldOut, params.seed)
+    const split = byQuestion(yield* loadPreferences(pairs), heldOut, params.seed)
     const train = yield* writeJsonl(join(output, "data", "train.jsonl"), split.train)
     const evaluated = yield* writeJsonl(join(output, "data", "held-out.jsonl"), split.heldOut)
     const texts = split.train.flatMap(({ chosen, prompt, rejected }) => [prompt, chosen, rejected].map(String))
@@ -70,7 +70,7 @@ export default recipe({
       maxPositions: params.maxLength,
       settings: { eos_token_id: tokenizer.eosId, pad_token_id: tokenizer.padId }
     }
-    const options = Schema.decodeSync(TrainingOptions)({
+    const options = trainingOptions({
       ...params,
       overlong: "drop",
       lrSchedule: "cosine",

@@ -44,7 +44,7 @@ import {
   recipe,
   RunContext,
   stage,
-  TrainingOptions
+  trainingOptions
 } from "@plumbline/training"
 import { Console, Effect, Schema } from "effect"
 import { dirname, join } from "node:path"
@@ -78,7 +78,7 @@ export default recipe({
     const tasks = smallTasks({ seed, demonstrations: rows, pairs: rows, heldOut })
     const train = yield* writeJsonl(join(output, "data", "train.jsonl"), trainingRows(data, tasks, control, seed))
     const tokenizer = yield* loadTokenizer(model)
-    const options = Schema.decodeSync(TrainingOptions)({
+    const options = trainingOptions({
       seed,
       batchSize: 32,
       lrSchedule: "cosine",

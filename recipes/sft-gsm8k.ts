@@ -29,7 +29,7 @@ import {
   PositiveInt,
   recipe,
   runTraining,
-  TrainingOptions
+  trainingOptions
 } from "@plumbline/training"
 import { Effect, Schema } from "effect"
 
@@ -57,8 +57,8 @@ const Params = Schema.Struct({
 export default recipe({
   name: "sft-gsm8k",
   params: Params,
-  run: Effect.fnUntraced(function* ({ encoding, size, vocabSize, ...params }) {
-    const texts = (yield* loadSupervised(params.train)).map(textOf)
+  run: Effect.fnUntraced(function* ({ encoding, eval: heldOut, size, train, vocabSize, ...params }) {
+    const texts = (yield* loadSupervised(train)).map(textOf)
     const tokenizer =
       encoding === undefined
         ? trainByteLevelBpe(texts, { vocabSize, specials: CHATML_SPECIALS })
@@ -71,7 +71,7 @@ export default recipe({
       settings: { eos_token_id: tokenizer.eosId },
       ...SIZES[size]
     }
-    const options = Schema.decodeSync(TrainingOptions)({
+    const options = trainingOptions({
       ...params,
       lrSchedule: "cosine",
       warmupSteps: 20,
@@ -81,11 +81,11 @@ export default recipe({
     yield* runTraining({
       algorithm: sft(),
       options,
-      inputs: params.eval === undefined ? [params.train] : [params.train, params.eval],
+      inputs: heldOut === undefined ? [train] : [train, heldOut],
       extraFiles: tokenizer.files,
       highlights: ["mean_token_accuracy"]
     }).pipe(
-      Effect.provide(SupervisedData.layerFiles({ ...options, train: params.train, eval: params.eval })),
+      Effect.provide(SupervisedData.layerFiles({ ...options, train, eval: heldOut })),
       Effect.provide([Policy.layerNew(table, params.seed), Tokenizer.layer(tokenizer)])
     )
   })

@@ -37,7 +37,7 @@ import {
   RunContext,
   runTraining,
   stage,
-  TrainingOptions
+  trainingOptions
 } from "@plumbline/training"
 import { Console, Effect, Schema } from "effect"
 import { join } from "node:path"
@@ -78,7 +78,7 @@ export default recipe({
       yield* weighedRows(params, tokenizer, pairs).pipe(Effect.scoped)
     )
     const schedule = { lrSchedule: "cosine", warmupSteps: 5, adamBeta2: 0.98 } as const
-    const options = Schema.decodeSync(TrainingOptions)({
+    const options = trainingOptions({
       ...schedule,
       seed,
       batchSize: 16,

@@ -174,7 +174,12 @@ export default recipe({ name: "mine", params, run: ({ body }) => bodies[body]() 
       expect.stringMatching(/^ +at .*breaks\.ts:1:7/)
     ])
     write("lacks.ts", 'import "@plumbline/no-such-package"')
-    expect((await plumb(["run", "lacks.ts"], folder)).stderr).toContain("Cannot find package")
+    expect((await plumb(["run", "lacks.ts"], folder)).stderr).toMatch(/Cannot find package .*imported from .*lacks\.ts/)
+    write(
+      "mistypes.ts",
+      'import { trainingOptions } from "@plumbline/training"\ntrainingOptions({ learningRat: 1, maxSteps: -1 })'
+    )
+    expect((await plumb(["run", "mistypes.ts"], folder)).stderr).toMatch(/no excess .*"learningRat".*"maxSteps"/s)
   })
 
   it("names the file and the key that a configuration should not have", async () => {

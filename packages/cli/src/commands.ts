@@ -99,14 +99,14 @@ export const runCommands: ReadonlyArray<Command> = [
   },
   {
     name: "plan",
-    usage: "ALGORITHM …",
+    usage: "ALGORITHM|run RECIPE.ts …",
     summary: "what a run will take: steps, time, memory, disk; starts nothing",
     load: async () => (await import("./commands/plan.ts")).planCommand
   },
   {
     name: "bench",
-    usage: "train|dpo|generate|grpo [--shape NAME]",
-    summary: "how fast this machine trains",
+    usage: "train|dpo|adapters|generate|grpo|reward [--shape NAME]",
+    summary: "how fast this machine trains, generates and scores",
     load: async () => (await import("./commands/bench.ts")).benchCommand
   },
   {

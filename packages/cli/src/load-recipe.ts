@@ -46,7 +46,8 @@ export const loadRecipe = Effect.fn("loadRecipe")(function* (file: string) {
 const traceOf = (cause: unknown): string => {
   if (!(cause instanceof Error)) return String(cause)
   const lines = (cause.stack ?? cause.message).split("\n")
-  return lines.filter((text) => !/^\s*at /.test(text) || isUsersFrame(text)).join("\n")
+  // a frame has four spaces; schemas say with two at which field a value is wrong
+  return lines.filter((text) => !/^ {4}at /.test(text) || isUsersFrame(text)).join("\n")
 }
 
 const isRecipe = (value: unknown): value is AnyRecipe => {

@@ -18,7 +18,12 @@ export const resolveForRecipes = (): void => {
         return next(specifier, context)
       } catch (cause) {
         if ((cause as NodeJS.ErrnoException).code !== "ERR_MODULE_NOT_FOUND" || !OURS.test(specifier)) throw cause
-        return next(specifier, { ...context, parentURL: import.meta.url })
+        try {
+          return next(specifier, { ...context, parentURL: import.meta.url })
+        } catch {
+          // names the recipe as who wanted it
+          throw cause
+        }
       }
     }
   })

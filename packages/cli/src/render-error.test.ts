@@ -1,5 +1,5 @@
 import { DeviceLost } from "@plumbline/runtime"
-import { Cause } from "effect"
+import { Cause, Context, Effect, type Exit } from "effect"
 import { describe, expect, it } from "vitest"
 import { RecipeInvalid } from "./load-recipe.ts"
 import { renderFailure } from "./render-error.ts"
@@ -62,6 +62,21 @@ describe("renderFailure", () => {
       standardError:
         "error: code of yours threw RangeError: too many apples\n    at loss (file:///home/ann/my%20runs/apples.ts:3:4)\n"
     })
+  })
+
+  it("names the service that a recipe provides to nobody, and the recipe's line", () => {
+    class Harvest extends Context.Service<Harvest, number>()("orchard/Harvest") {}
+    const missing = (Effect.runSyncExit(Harvest as unknown as Effect.Effect<number>) as Exit.Failure<number, never>)
+      .cause
+    const at = (file: string) => `    at run (${file}:3:4)`
+    const from = (file: string) =>
+      Cause.annotate(missing, Context.make(Cause.StackTrace, { name: "run", stack: () => at(file), parent: undefined }))
+    expect(renderFailure(from("file:///home/ann/apples.ts"), false).standardError).toBe(
+      `error: code of yours needs the service orchard/Harvest, which it does not provide
+    at run (file:///home/ann/apples.ts:3:4)
+hint: Effect.provide(Harvest.layer…); the compiler finds what is missing before a run
+`
+    )
   })
 
   it("shows what a failure that is no Error holds", () => {

@@ -75,13 +75,31 @@ const SHOWN_FRAMES = 8
 
 const defect = (cause: Cause.Cause<unknown>, label: string): Rendered => {
   const error = Cause.squash(cause)
-  const frames = error instanceof Error ? usersFrames(error) : []
+  const thrown = error instanceof Error ? usersFrames(error.stack) : []
+  // those that called what threw, by Effect's account
+  const calling = usersFrames(Cause.pretty(cause))
   const text =
-    frames.length === 0
-      ? [`${label}: this is a bug in Plumbline, please report it`, Cause.pretty(cause)]
-      : [
-          `${label}: code of yours threw ${String(error)}`,
-          ...frames.slice(0, SHOWN_FRAMES).map((frame) => `    ${frame}`)
-        ]
+    thrown.length > 0
+      ? [`${label}: code of yours threw ${String(error)}`, ...shown(thrown)]
+      : calling.length === 0
+        ? [`${label}: this is a bug in Plumbline, please report it`, Cause.pretty(cause)]
+        : (unprovided(error, calling, label) ?? [
+            `${label}: a bug in Plumbline or in code of yours`,
+            Cause.pretty(cause)
+          ])
   return { exitCode: 1, standardOutput: "", standardError: `${text.join("\n")}\n` }
+}
+
+const shown = (frames: ReadonlyArray<string>) => frames.slice(0, SHOWN_FRAMES).map((frame) => `    ${frame}`)
+
+/** Of a service that a recipe gives to nobody, where its type was not checked. */
+const unprovided = (error: unknown, frames: ReadonlyArray<string>, label: string) => {
+  const [, key] = (error instanceof Error && /^Service not found: (\S+)/.exec(error.message)) || []
+  if (key === undefined) return undefined
+  const name = key.slice(key.lastIndexOf("/") + 1)
+  return [
+    `${label}: code of yours needs the service ${key}, which it does not provide`,
+    ...shown(frames),
+    `hint: Effect.provide(${name}.layer…); the compiler finds what is missing before a run`
+  ]
 }

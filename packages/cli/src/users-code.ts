@@ -11,10 +11,10 @@ const PACKAGES = existsSync(own) ? dirname(dirname(dirname(realpathSync(own)))) 
 const PLACE = /[\s(]((?:file:\/\/)?\/[^()]*):\d+:\d+\)?$/
 
 /**
- * Frames of an error's stack that are in neither Plumbline nor a package of others, the innermost first: a recipe's. Empty
+ * Frames of a stack that are in neither Plumbline nor a package of others, the innermost first: a recipe's. Empty
  * where nobody but Plumbline was at work.
  */
-export const usersFrames = ({ stack = "" }: Error): ReadonlyArray<string> =>
+export const usersFrames = (stack = ""): ReadonlyArray<string> =>
   stack
     .split("\n")
     .map((line) => line.trim())

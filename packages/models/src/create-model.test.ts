@@ -84,6 +84,8 @@ describe("createModel", () => {
   it("throws for numbers that make no model", () => {
     expect(() => createModel({ ...tinyTable, keyValueHeads: 3 }, 1)).toThrow("3 key heads do not divide 4 query heads")
     expect(() => createModel({ ...tinyTable, width: 0.5 }, 1)).toThrow("hidden_size")
+    // transformers opens no Llama of such a width
+    expect(() => createModel({ ...tinyTable, width: 18 }, 1)).toThrow("4 heads do not divide a width of 18")
   })
 })
 

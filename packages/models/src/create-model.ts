@@ -4,6 +4,7 @@ import { causalLM } from "./causal-lm.ts"
 import { decodeConfig } from "./config/decode-config.ts"
 import type { DecoderConfig, JsonObject } from "./config/decoder-config.ts"
 import { causalParameters } from "./decoder/parameter-table.ts"
+import { ConfigInvalid } from "./errors.ts"
 import type { Family } from "./families/family.ts"
 import { initialValues } from "./initial-values.ts"
 import type { CausalLM } from "./model.ts"
@@ -58,9 +59,12 @@ export const createModel = (
   return causalLM({ name, config, parameters: store.parameters, variables: store.variables(), dispose: store.dispose })
 }
 
+/** Where other models have a folder. */
+const NEW_MODEL = "<new model>"
+
 /** What `createModel` builds from the table, e.g. to count its parameters. Throws as it does. */
 export const decoderConfig = (table: DecoderTable): DecoderConfig => {
-  const { family, heads, width } = table
+  const { family, headWidth, heads, width } = table
   const source: JsonObject = {
     architectures: [family.architecture],
     ...family.defaults,
@@ -70,7 +74,7 @@ export const decoderConfig = (table: DecoderTable): DecoderConfig => {
     num_hidden_layers: table.layers,
     num_attention_heads: heads,
     num_key_value_heads: table.keyValueHeads ?? heads,
-    head_dim: table.headWidth ?? Math.floor(width / heads),
+    head_dim: headWidth ?? Math.floor(width / heads),
     intermediate_size: table.mlpWidth,
     max_position_embeddings: table.maxPositions,
     tie_word_embeddings: table.tiedEmbeddings ?? false,
@@ -78,5 +82,10 @@ export const decoderConfig = (table: DecoderTable): DecoderConfig => {
     dtype: "float32",
     ...table.settings
   }
-  return Result.getOrThrow(Effect.runSync(Effect.result(decodeConfig("<new model>", source, [family]))))
+  const config = Result.getOrThrow(Effect.runSync(Effect.result(decodeConfig(NEW_MODEL, source, [family]))))
+  if (headWidth === undefined && width % heads !== 0) {
+    const reason = `${heads} heads do not divide a width of ${width}`
+    throw new ConfigInvalid({ file: NEW_MODEL, field: "num_attention_heads", reason })
+  }
+  return config
 }

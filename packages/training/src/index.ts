@@ -44,7 +44,15 @@ export {
 export { Examination, type Examiner, type Finding, type FirstStep } from "./examination/examination.ts"
 export { adamw, type AdamwOptions, clipScale, type Optimizer } from "./optimizer.ts"
 export { needed, NonNegative, NonNegativeInt, option, optional, Positive, PositiveInt, Share } from "./option.ts"
-export { batchFields, memoryFields, optimizationFields, Overlong, runFields, TrainingOptions } from "./options.ts"
+export {
+  batchFields,
+  memoryFields,
+  optimizationFields,
+  Overlong,
+  runFields,
+  TrainingOptions,
+  trainingOptions
+} from "./options.ts"
 export { keptCheckpoints } from "./kept-checkpoints.ts"
 export { decideProgress } from "./progress-decision.ts"
 export {

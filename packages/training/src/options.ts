@@ -75,5 +75,9 @@ export const runFields = {
 export const TrainingOptions = Schema.Struct({ ...batchFields, ...optimizationFields, ...runFields })
 export type TrainingOptions = typeof TrainingOptions.Type
 
+/** Options with the defaults of what is absent. Throws SchemaError for a name that none has, or a value that none may have. */
+export const trainingOptions = (given: typeof TrainingOptions.Encoded): TrainingOptions =>
+  Schema.decodeSync(TrainingOptions, { errors: "all", onExcessProperty: "error" })(given)
+
 /** Options of the loop itself. */
 export type LoopOptions = Omit<TrainingOptions, keyof typeof batchFields>

@@ -12,9 +12,9 @@ import {
   MetricSink,
   RunJournal,
   train,
-  TrainingOptions
+  trainingOptions
 } from "@plumbline/training"
-import { Effect, Layer, Schema } from "effect"
+import { Effect, Layer } from "effect"
 import { mkdtempSync } from "node:fs"
 import { tmpdir } from "node:os"
 import { join } from "node:path"
@@ -116,7 +116,7 @@ export const runOnline = <B extends MicroBatch, E>(
 ): Effect.Effect<OnlineResult, unknown> => {
   const { folder = mkdtempSync(join(tmpdir(), "plumbline-online-")), judge, microBatchSize = 4, saveEvery = 0 } = rest
   const { served = (engine: GeneratorShape) => engine } = rest
-  const options = Schema.decodeSync(TrainingOptions)({
+  const options = trainingOptions({
     maxSteps: steps,
     learningRate,
     lrSchedule: "constant",
