@@ -100,7 +100,8 @@ export const decoder = (
       if (keysValues !== undefined) return writeHeads(cache, rows, keysValues)
       tf.tidy(() => {
         const attend = attendThroughCache({ scale, windows }, cache, rows)
-        const start = () => ({ x: states!(), angles: anglesOf(config, rows.positions) })
+        // a handle of its own: the first block lets go of what it is given, and these may be a variable
+        const start = () => ({ x: tf.clone(states!()), angles: anglesOf(config, rows.positions) })
         return forward(config, weights, start, { attend, run: taped })
       })
     },

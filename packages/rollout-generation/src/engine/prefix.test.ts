@@ -21,9 +21,14 @@ const keysValues: Kind = (numbers, { config: { headWidth, keyValueHeads } }, len
 }
 
 let made = 0
-const behind = (base: CausalLM, kind: Kind, length: number): CausalLM => {
+const behind = (base: CausalLM, kind: Kind, length: number, shape: ReadonlyArray<number> = [4096]): CausalLM => {
   const { normal } = philoxStream(7, "prefix")
-  const numbers = tf.variable(tf.tensor1d(Array.from({ length: 4096 }, (_, i) => normal(i))), true, `prefix${++made}`)
+  const count = shape.reduce((product, size) => product * size, 1)
+  const values = tf.tensor(
+    Array.from({ length: count }, (_, i) => normal(i)),
+    [...shape]
+  )
+  const numbers = tf.variable(values, true, `prefix${++made}`)
   return base.rebuilt({
     name: "behind",
     parameters: new Map([...base.parameters, ["numbers", numbers]]),
@@ -90,6 +95,21 @@ const suite = (within: number) => (layer: Layer) => {
       yield* check
       models.forEach(({ dispose }) => dispose())
     }).pipe(Effect.scoped, Effect.provide(layer))
+  )
+
+  it.live("leaves embeddings that are a variable as a whole where they are, for the next engine", () =>
+    Effect.gen(function* () {
+      const base = tinyModel(3)
+      const whole: Kind = (numbers, _, length) => embeddedPrefix(() => numbers as unknown as Tensor2D, length)
+      const model = behind(base, whole, 4, [4, base.config.width])
+      const written = Effect.gen(function* () {
+        const [generator] = yield* engineGenerators([model])
+        const [group] = yield* generator!.generate([request(prompt(5, 1), 1, { temperature: 0 })])
+        return [...group!.responses[0]!.responseIds]
+      }).pipe(Effect.scoped)
+      expect(yield* written).toEqual(yield* written)
+      expect(model.variables.map(({ isDisposed }) => isDisposed)).toEqual([false])
+    }).pipe(Effect.provide(layer))
   )
 
   it.live("takes its places from the context and from the cache", () =>
