@@ -65,9 +65,10 @@ const NEW_MODEL = "<new model>"
 /** What `createModel` builds from the table, e.g. to count its parameters. Throws as it does. */
 export const decoderConfig = (table: DecoderTable): DecoderConfig => {
   const { family, headWidth, heads, width } = table
+  const { rope_theta = 10_000, ...defaults } = family.defaults
   const source: JsonObject = {
     architectures: [family.architecture],
-    ...family.defaults,
+    ...defaults,
     model_type: family.modelType,
     vocab_size: table.vocabulary,
     hidden_size: width,
@@ -78,7 +79,7 @@ export const decoderConfig = (table: DecoderTable): DecoderConfig => {
     intermediate_size: table.mlpWidth,
     max_position_embeddings: table.maxPositions,
     tie_word_embeddings: table.tiedEmbeddings ?? false,
-    rope_parameters: { rope_type: "default", rope_theta: 10_000 },
+    rope_parameters: { rope_type: "default", rope_theta },
     dtype: "float32",
     ...table.settings
   }

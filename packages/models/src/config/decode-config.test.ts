@@ -101,6 +101,21 @@ describe("rotary parameters", () => {
     expect(second).toBeCloseTo(0.01, 8)
   })
 
+  it("of Mixtral default to θ = 10⁶", () => {
+    // default_theta of MixtralConfig; 10⁶^(−2/4)
+    const mixtral = { ...small, model_type: "mixtral", num_key_value_heads: 2 }
+    const linear = { rope_scaling: { type: "linear", factor: 4 } }
+    expect(frequencies(mixtral)[1]).toBeCloseTo(0.001, 9)
+    expect(frequencies({ ...mixtral, ...linear })[1]).toBeCloseTo(0.00025, 9)
+    expect(frequencies({ ...mixtral, rope_parameters: { rope_theta: 100 } })[1]).toBeCloseTo(0.1, 7)
+  })
+
+  it("of an odd number of features turn one more, where the head has it", () => {
+    const nemotron = { ...small, model_type: "nemotron", head_dim: 6, partial_rotary_factor: 0.5 }
+    // 3 of 6 features: 10⁴^0 and 10⁴^(−2/3)
+    expect(frequencies(nemotron)).toEqual([1, expect.closeTo(0.0021544, 6)])
+  })
+
   it.for([
     ["rope_parameters", { rope_parameters: { rope_type: "default", rope_theta: 100 } }],
     ["rope_theta beside them", { rope_theta: 100 }],
@@ -194,6 +209,9 @@ describe("faults", () => {
     [{ ...small, tie_word_embeddings: "no" }, "tie_word_embeddings"],
     [{ ...small, num_key_value_heads: 3 }, "num_key_value_heads"],
     [{ ...small, rope_parameters: { rope_theta: "x" } }, "rope_parameters.rope_theta"],
+    [{ ...small, head_dim: 3 }, "head_dim"],
+    [{ ...small, num_attention_heads: 32 }, "head_dim"],
+    [{ ...small, model_type: "nemotron", head_dim: 6, rope_scaling: { type: "yarn", factor: 2 } }, "head_dim"],
     [{ ...small, rope_scaling: { type: "linear" } }, "rope_scaling.factor"],
     [{ ...small, layer_types: ["full_attention"] }, "layer_types"],
     [

@@ -135,5 +135,14 @@ const decodeRope = Effect.fnUntraced(function* (
   }
   const fraction = parameters.partial_rotary_factor ?? 1
   if (fraction !== 1 && !family.partialRotary) return yield* unsupported("partial_rotary_factor", `${fraction}`, ["1"])
-  return type.rope(parameters, Math.floor(headWidth * fraction), config.max_position_embeddings)
+  const rotated = Math.floor(headWidth * fraction)
+  yield* refuseOdd(folder, rotated, headWidth, parameters.rope_type)
+  return type.rope(parameters, rotated, config.max_position_embeddings)
+})
+
+/** Features turn in pairs: an odd number of them takes one more of the head along, which transformers' YaRN does not. */
+const refuseOdd = Effect.fnUntraced(function* (folder: string, rotated: number, headWidth: number, type: string) {
+  if (headWidth >= 1 && (rotated % 2 === 0 || (rotated < headWidth && type !== "yarn"))) return
+  const few = headWidth < 1 ? "a head has no feature" : `${rotated} of ${headWidth} features of a head turn, in pairs`
+  return yield* new ConfigInvalid({ file: configFile(folder), field: "head_dim", reason: few })
 })

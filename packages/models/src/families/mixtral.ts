@@ -25,6 +25,7 @@ export const mixtral: Family = {
   defaults: {
     ...mistral.defaults,
     rms_norm_eps: 1e-5,
+    rope_theta: 1_000_000,
     sliding_window: null,
     num_local_experts: 8,
     num_experts_per_tok: 2,
