@@ -102,7 +102,7 @@ export const decoder = (
         const attend = attendThroughCache({ scale, windows }, cache, rows)
         // a handle of its own: the first block lets go of what it is given, and these may be a variable
         const start = () => ({ x: tf.clone(states!()), angles: anglesOf(config, rows.positions) })
-        return forward(config, weights, start, { attend, run: taped })
+        forward(config, weights, start, { attend, run: taped })
       })
     },
     recordedStep: (numbers, shape, cache) => {

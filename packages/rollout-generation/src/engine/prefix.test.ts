@@ -107,7 +107,9 @@ const suite = (within: number) => (layer: Layer) => {
         const [group] = yield* generator!.generate([request(prompt(5, 1), 1, { temperature: 0 })])
         return [...group!.responses[0]!.responseIds]
       }).pipe(Effect.scoped)
+      const before = tf.memory().numTensors
       expect(yield* written).toEqual(yield* written)
+      expect(tf.memory().numTensors).toBe(before)
       expect(model.variables.map(({ isDisposed }) => isDisposed)).toEqual([false])
     }).pipe(Effect.provide(layer))
   )
