@@ -1,4 +1,4 @@
-import { decoderParameters, type Model } from "@plumbline/models"
+import { decoderParameters, isOfExpert, type Model } from "@plumbline/models"
 import type { Tensor1D, Tensor2D } from "@plumbline/runtime"
 import { AdapterUnfit } from "./errors.ts"
 
@@ -27,6 +27,8 @@ export interface Selection {
   readonly exclude?: string | ReadonlyArray<string> | undefined
   /** Indices of the only blocks that are adapted. */
   readonly layers?: ReadonlyArray<number> | undefined
+  /** Of the experts of mixtures the only layers that are adapted, each as `layerOfExperts` names it; those of the targets when absent. */
+  readonly experts?: ReadonlySet<string> | undefined
 }
 
 export const ALL_LINEAR = "all-linear"
@@ -74,7 +76,8 @@ export const refuseUnmatched = (
   if (stray !== undefined) throw unfit(`no layer with an adapter is matched by the pattern "${stray}"`)
 }
 
-const matcher = (wanted: string | ReadonlyArray<string>): ((name: string) => boolean) => {
+/** Whether a name is meant by a pattern for whole names, or by ends of names. */
+export const matcher = (wanted: string | ReadonlyArray<string>): ((name: string) => boolean) => {
   if (typeof wanted === "string") {
     const pattern = wholePattern(wanted)
     return (name) => pattern.test(name)
@@ -88,12 +91,13 @@ export const endsIn = (name: string, end: string): boolean => name === end || na
 /** The linear layers that a selection names, where there is one. Throws AdapterUnfit where a part of it names none. */
 export const selectModules = (model: Adaptable, selection: Selection | undefined): ReadonlyArray<LinearModule> => {
   if (selection === undefined) return []
-  const { exclude, layers, targets } = selection
+  const { exclude, experts, layers, targets } = selection
   const modules = linearModules(model)
   refuseUnknown(model, modules, targets)
   const wanted = targets === ALL_LINEAR ? undefined : matcher(targets)
   const unwanted = exclude === undefined || exclude.length === 0 ? () => false : matcher(exclude)
   const selected = modules.filter((module) => {
+    if (experts !== undefined && isOfExpert(module.name)) return experts.has(layerOfExperts(module.name))
     const chosen = wanted === undefined ? !module.isHead : wanted(module.name)
     return chosen && !unwanted(module.name) && isInLayers(module, layers)
   })
@@ -101,6 +105,9 @@ export const selectModules = (model: Adaptable, selection: Selection | undefined
     throw unfit(`no linear layer of the model is ${described(targets)}; it has ${ends(modules)}`)
   return selected
 }
+
+/** A linear layer of all experts of a block: the name of one, or of a tensor of it, without the expert's number. */
+export const layerOfExperts = (name: string): string => name.replace(/(\.experts\.)\d+\.([^.]+).*$/, "$1$2")
 
 const isInLayers = ({ name }: LinearModule, layers: ReadonlyArray<number> | undefined): boolean =>
   layers === undefined || layers.some((layer) => name.split(".").includes(String(layer)))

@@ -118,7 +118,7 @@ const readers: Readonly<Record<string, Reader>> = {
     ),
   IA3: (fields, common) =>
     Effect.flatMap(Schema.decodeUnknownEffect(Ia3)(fields), ({ feedforward_modules: feedforward }) =>
-      made(() => ia3({ ...selected(common), feedforward: feedforward == null ? [] : [feedforward].flat() }))
+      made(() => ia3({ ...selected(common), feedforward: feedforward ?? [] }))
     ),
   VERA: (fields, common) =>
     Effect.flatMap(Schema.decodeUnknownEffect(Vera)(fields), ({ d_initial, r, vera_dropout }) =>

@@ -1,5 +1,5 @@
 import { describe, expect, it } from "@effect/vitest"
-import { type CausalLM, loadCausalLM, saveModel } from "@plumbline/models"
+import { type CausalLM, isOfExpert, loadCausalLM, saveModel } from "@plumbline/models"
 import { wholeRows } from "@plumbline/models/testing"
 import { ModelRuntime, tf } from "@plumbline/runtime"
 import { Effect } from "effect"
@@ -41,18 +41,46 @@ const scratch = <A, E, R>(body: (folder: string) => Effect.Effect<A, E, R>) =>
     (folder) => Effect.sync(() => rmSync(folder, { recursive: true }))
   )
 
-describe.for(["mixtral", "qwen3-moe", "qwen3-down"])("peft's adapter on the experts of %s", (name) => {
-  it.effect("gives peft's log-probs, merged too, and is written with a pair of matrices for each linear layer", () =>
+describe.for(["mixtral", "qwen3-moe", "qwen3-down", "qwen2-one-layer"])(
+  "peft's adapter on the experts of %s",
+  (name) => {
+    it.effect("gives peft's log-probs, merged too, and is written with a pair of matrices for each linear layer", () =>
+      Effect.gen(function* () {
+        const { base, expected, folder } = yield* opened(name)
+        const before = tf.memory().numTensors
+        const adapted = yield* loadAdapter(base, folder, { trainable: true })
+        const { adapter, model } = adapted
+        expect(tf.memory().numTensors - before).toBe(adapter.tensors.size)
+        expect(worst(logProbs(base, expected), expected.token_logprobs)).toBeGreaterThan(1e-2)
+        expect(worst(logProbs(model, expected), expected.token_logprobs)).toBeLessThanOrEqual(1e-5)
+        expect(worst(logProbs(merged(adapted), expected), expected.token_logprobs)).toBeLessThanOrEqual(1e-5)
+        expect([...adapter.tensors.keys()].some((stored) => /experts\.0\.\w+\.lora_A\.weight$/.test(stored))).toBe(true)
+        yield* scratch((written) =>
+          Effect.gen(function* () {
+            yield* saveModel(model, written)
+            const again = yield* loadAdapter(base, written, { trainable: false })
+            expect(logProbs(again.model, expected)).toEqual(logProbs(model, expected))
+          })
+        )
+      }).pipe(Effect.provide(ModelRuntime.layerWasm))
+    )
+  }
+)
+
+it.effect(
+  "peft's adapter on all linear layers of a mixture leaves the experts alone, which are none in transformers 5",
+  () =>
     Effect.gen(function* () {
-      const { base, expected, folder } = yield* opened(name)
-      const before = tf.memory().numTensors
+      const { base, expected, folder } = yield* opened("qwen2-moe")
       const adapted = yield* loadAdapter(base, folder, { trainable: true })
       const { adapter, model } = adapted
-      expect(tf.memory().numTensors - before).toBe(adapter.tensors.size)
+      const onMlps = [...adapter.layers.keys()].filter((name) => name.includes(".mlp."))
+      // the shared expert and its gate in layers 0 and 2, the MLP in layer 1
+      expect(onMlps).toHaveLength(4 + 3 + 4)
+      expect(onMlps.filter(isOfExpert)).toEqual([])
       expect(worst(logProbs(base, expected), expected.token_logprobs)).toBeGreaterThan(1e-2)
       expect(worst(logProbs(model, expected), expected.token_logprobs)).toBeLessThanOrEqual(1e-5)
       expect(worst(logProbs(merged(adapted), expected), expected.token_logprobs)).toBeLessThanOrEqual(1e-5)
-      expect([...adapter.tensors.keys()].some((stored) => /experts\.0\.\w+\.lora_A\.weight$/.test(stored))).toBe(true)
       yield* scratch((written) =>
         Effect.gen(function* () {
           yield* saveModel(model, written)
@@ -61,8 +89,7 @@ describe.for(["mixtral", "qwen3-moe", "qwen3-down"])("peft's adapter on the expe
         })
       )
     }).pipe(Effect.provide(ModelRuntime.layerWasm))
-  )
-})
+)
 
 it.effect("a target that is no part of a mixture is refused", () =>
   Effect.gen(function* () {

@@ -1,7 +1,15 @@
 import { describe, expect, it } from "@effect/vitest"
-import { type CausalLM, createModel, freeze, nemotron, saveModel } from "@plumbline/models"
+import {
+  type CausalLM,
+  createModel,
+  encodeSafetensors,
+  freeze,
+  nemotron,
+  readTensors,
+  saveModel
+} from "@plumbline/models"
 import { tinyModel, tinyTable, wholeRows } from "@plumbline/models/testing"
-import { ModelRuntime, tf } from "@plumbline/runtime"
+import { ModelRuntime, type Tensor, tf } from "@plumbline/runtime"
 import { Effect } from "effect"
 import { mkdtempSync, readFileSync, rmSync, writeFileSync } from "node:fs"
 import { tmpdir } from "node:os"
@@ -57,6 +65,57 @@ describe.for(methods)("%s", ([, make]) => {
         expect(logProbs(again.model)).toEqual(logProbs(model))
         expect(again.model.variables).toHaveLength(trainable ? model.variables.length : 0)
       }
+    })
+  )
+})
+
+/** Writes the file again with other tensors. */
+const withTensors = (folder: string, change: (tensors: Map<string, Tensor>) => void) =>
+  Effect.gen(function* () {
+    const file = join(folder, "adapter_model.safetensors")
+    const tensors = new Map(yield* readTensors(file))
+    change(tensors)
+    writeFileSync(
+      file,
+      encodeSafetensors(
+        [...tensors].map(([name, tensor]) => ({
+          name,
+          shape: tensor.shape,
+          values: tensor.dataSync() as Float32Array
+        }))
+      )
+    )
+  })
+
+describe("an adapter that PEFT wrote", () => {
+  inFolder("may bring a copy of the head that it is on, and no other matrix", (folder) =>
+    Effect.gen(function* () {
+      const base = freeze(tinyModel(5))
+      yield* saveModel(adaptNew(base, lora({ rank: 2, targets: ["lm_head"] }), 1).model, folder)
+      const stored = "base_model.model.lm_head.base_layer.weight"
+      const head = base.weights.tensor("lm_head.weight")
+      yield* withTensors(folder, (tensors) => tensors.set(stored, head))
+      const before = tf.memory().numTensors
+      const { adapter } = yield* loadAdapter(base, folder, { trainable: false })
+      expect(tf.memory().numTensors - before).toBe(2)
+      expect([...adapter.tensors.keys()].some((name) => name === stored)).toBe(false)
+      yield* withTensors(folder, (tensors) => tensors.set(stored, tf.mul(head, 1.1)))
+      expect(yield* refused(folder, base)).toContain(`it has no place for tensor ${stored}`)
+    })
+  )
+
+  inFolder("trains modules in full whose names end in the letters that it gives", (folder) =>
+    Effect.gen(function* () {
+      const base = freeze(tinyModel(5))
+      const norms = ["norm", "input_layernorm", "post_attention_layernorm"]
+      const { model } = adaptNew(base, lora({ rank: 2, trainedModules: norms }), 1)
+      disturb(model)
+      yield* saveModel(model, folder)
+      // as PEFT has it: one name for all of them
+      withConfig(folder, { modules_to_save: ["norm"] })
+      const again = yield* loadAdapter(base, folder, { trainable: true })
+      expect(logProbs(again.model)).toEqual(logProbs(model))
+      expect(again.model.variables).toHaveLength(model.variables.length)
     })
   )
 })

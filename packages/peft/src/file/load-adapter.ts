@@ -10,6 +10,7 @@ import { readMethod } from "./adapter-config.ts"
 import { checkBase } from "./check-base.ts"
 import { splitExperts } from "./fused-experts.ts"
 import { refuseMerged } from "./merged-adapters.ts"
+import { asStored, withoutCopies } from "./stored-parts.ts"
 
 export interface LoadAdapterOptions extends AdaptOptions {
   readonly trainable: boolean
@@ -37,22 +38,24 @@ export const loadAdapter = Effect.fn("loadAdapter")(function* <M extends Model>(
   const { name = base.name, trainable } = options
   const { fields, method } = yield* readMethod(folder, base.config)
   yield* checkBase(base, folder, fields)
-  const inFolder = (error: AdapterUnfit) => new AdapterUnfit({ adapter: folder, reason: error.message })
-  const placed = yield* Effect.mapError(
-    fitting(() => adapterTensors(method, base)),
-    inFolder
-  )
   const file = join(folder, WEIGHTS_FILE)
   if (!existsSync(file)) return yield* new AdapterInvalid({ file, reason: "there is no such file; it may be pickled" })
   yield* refuseMerged(base, folder)
-  const stored = splitExperts(yield* readTensors(file), base.config)
-  const problem = mismatch(placed, stored)
-  if (problem !== undefined) {
+  const split = splitExperts(yield* readTensors(file), base.config)
+  const own = asStored(method, base, split)
+  const stored = withoutCopies(own, base, split)
+  const unfit = (reason: string) => {
     tf.dispose([...stored.values()])
-    return yield* new AdapterUnfit({ adapter: folder, reason: `is no adapter of this model: ${problem}` })
+    return new AdapterUnfit({ adapter: folder, reason })
   }
+  const placed = yield* Effect.mapError(
+    fitting(() => adapterTensors(own, base)),
+    ({ message }) => unfit(message)
+  )
+  const problem = mismatch(placed, stored)
+  if (problem !== undefined) return yield* unfit(`is no adapter of this model: ${problem}`)
   const value = (tensor: PlacedTensor) => stored.get(tensor.name)!
-  const adapter = makeAdapter({ method, model: base, name, trainable, value })
+  const adapter = makeAdapter({ method: own, model: base, name, trainable, value })
   return adapt(base, adapter, options)
 })
 

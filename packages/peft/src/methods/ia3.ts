@@ -1,13 +1,13 @@
 import { type Tensor2D, tf } from "@plumbline/runtime"
 import { type AdapterMethod, type LinearAdapter, plainMethod } from "../method.ts"
-import { endsIn, type LinearModule, type Selection } from "../targets.ts"
+import { type LinearModule, matcher, type Selection } from "../targets.ts"
 
 export interface Ia3Options {
   /** Ends of names; keys, values and the MLP's last matrix when absent. */
   readonly targets?: Selection["targets"] | undefined
   readonly exclude?: Selection["exclude"]
-  /** Those of the targets whose input is scaled in place of their output. */
-  readonly feedforward?: ReadonlyArray<string> | undefined
+  /** Those of the targets whose input is scaled in place of their output: ends of names, or a pattern for whole ones. */
+  readonly feedforward?: string | ReadonlyArray<string> | undefined
   readonly trainedModules?: ReadonlyArray<string> | undefined
 }
 
@@ -25,7 +25,8 @@ export const ia3 = ({
   targets = TARGETS,
   trainedModules = []
 }: Ia3Options = {}): AdapterMethod => {
-  const isFeedforward = ({ name }: LinearModule) => feedforward.some((end) => endsIn(name, end))
+  const isNamed = matcher(feedforward)
+  const isFeedforward = ({ name }: LinearModule) => isNamed(name)
   return {
     ...plainMethod,
     config: { peft_type: "IA3", feedforward_modules: feedforward, fan_in_fan_out: false, init_ia3_weights: true },
