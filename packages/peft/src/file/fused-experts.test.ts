@@ -67,6 +67,41 @@ describe.for(["mixtral", "qwen3-moe", "qwen3-down", "qwen2-one-layer"])(
   }
 )
 
+/** What peft 0.21 puts together again to its log-probs: rank and alpha of the gates are twice those of either layer. */
+const written: ReadonlyArray<readonly [string, object]> = [
+  ["mixtral", { rank_pattern: { ".*\\.gate_up_proj": 16 }, alpha_pattern: { ".*\\.gate_up_proj": 24 } }],
+  [
+    "qwen3-moe",
+    {
+      rank_pattern: { ".*\\.gate_up_proj": 8, "mlp.experts.down_proj": 2 },
+      alpha_pattern: { ".*\\.gate_up_proj": 12 }
+    }
+  ],
+  ["qwen3-down", { rank_pattern: {}, alpha_pattern: {} }]
+]
+
+it.effect.each(written)("%s is written with targets of which peft makes the same", ([name, expectedFields]) =>
+  Effect.gen(function* () {
+    const { base, expected, folder } = yield* opened(name)
+    const fieldsIn = (of: string): Record<string, unknown> =>
+      JSON.parse(readFileSync(join(of, "adapter_config.json"), "utf8"))
+    yield* scratch((first) =>
+      scratch((second) =>
+        Effect.gen(function* () {
+          const { model } = yield* loadAdapter(base, folder, { trainable: true })
+          yield* saveModel(model, first)
+          const { target_modules, target_parameters } = fieldsIn(folder)
+          expect(fieldsIn(first)).toMatchObject({ target_modules, target_parameters, ...expectedFields })
+          const again = yield* loadAdapter(base, first, { trainable: true })
+          yield* saveModel(again.model, second)
+          expect(fieldsIn(second)).toEqual(fieldsIn(first))
+          expect(logProbs(again.model, expected)).toEqual(logProbs(model, expected))
+        })
+      )
+    )
+  }).pipe(Effect.provide(ModelRuntime.layerWasm))
+)
+
 it.effect(
   "peft's adapter on all linear layers of a mixture leaves the experts alone, which are none in transformers 5",
   () =>

@@ -13,11 +13,23 @@ const partsOf = ({ family: { mixtures } }: DecoderConfig): ReadonlyArray<Part> =
   if (mixtures === undefined) return []
   const { down, gate, up } = mixtures.names
   return [
-    { parameter: "mlp.experts.gate_up_proj", pattern: `experts\\.\\d+\\.(?:${escaped(gate)}|${escaped(up)})` },
+    { parameter: GATES, pattern: `experts\\.\\d+\\.(?:${escaped(gate)}|${escaped(up)})` },
     { parameter: "mlp.experts.down_proj", pattern: `experts\\.\\d+\\.${escaped(down)}` },
     { parameter: "mlp.gate.weight", pattern: "gate" }
   ]
 }
+
+/** PEFT's name of the parameter that holds the gates of all experts above what they gate. */
+const GATES = "mlp.experts.gate_up_proj"
+
+/** As PEFT writes a pattern for it. */
+const GATES_PATTERN = ".*\\.gate_up_proj"
+
+/**
+ * Field of ours: gates and what they gate have matrices A of their own in the file, which PEFT lays side by side, so that its
+ * rank of the parameter is twice theirs.
+ */
+const APART = "gates_apart"
 
 const isNamed = ({ parameter }: Part, target: string): boolean =>
   parameter === target || parameter.endsWith(`.${target}`) || target.endsWith(`.${parameter}`)
@@ -43,8 +55,53 @@ export const splitTargets = (fields: Fields, config: DecoderConfig): Fields | un
       ...modulePatterns(fields["target_modules"]),
       ...chosen.map(({ pattern }) => `.*\\.${pattern}`)
     ].join("|"),
-    rank_pattern: withParts(fields["rank_pattern"], chosen),
-    alpha_pattern: withParts(fields["alpha_pattern"], chosen)
+    rank_pattern: withParts(ofGates(fields, "rank_pattern", 1 / gatesTogether(fields)), chosen),
+    alpha_pattern: withParts(ofGates(fields, "alpha_pattern", 1 / alphaTogether(fields)), chosen)
+  }
+}
+
+/**
+ * The fields that say the same when the adapter is written with a pair of matrices for each linear layer of each expert, and
+ * from which PEFT puts these together again; none where there are no `target_parameters`.
+ *
+ * @param told as the adapter was read
+ */
+export const writtenTargets = (told: Fields, config: DecoderConfig): Fields => {
+  const targets = told["target_parameters"]
+  if (!Array.isArray(targets) || targets.length === 0) return {}
+  const fields = { target_modules: told["target_modules"] ?? null, target_parameters: targets }
+  const gates = partsOf(config).filter(({ parameter }) => parameter === GATES)
+  const hasGates = gates.some((part) => targets.some((target) => isNamed(part, String(target))))
+  if (!hasGates || told[APART] === true) {
+    const { rank_pattern: ranks = {}, alpha_pattern: alphas = {} } = told
+    return { ...fields, rank_pattern: ranks, alpha_pattern: alphas, ...(hasGates ? { [APART]: true } : {}) }
+  }
+  const once = { ...told, [APART]: true }
+  return {
+    ...fields,
+    rank_pattern: ofGates(told, "rank_pattern", gatesTogether(once)),
+    alpha_pattern: ofGates(told, "alpha_pattern", alphaTogether(once)),
+    [APART]: true
+  }
+}
+
+const gatesTogether = (fields: Fields): number => (fields[APART] === true ? 2 : 1)
+
+/** By which alpha grows, so that the scale stays: it is over the rank, or over its root. */
+const alphaTogether = (fields: Fields): number =>
+  fields["use_rslora"] === true ? Math.sqrt(gatesTogether(fields)) : gatesTogether(fields)
+
+const PLAIN = { rank_pattern: "r", alpha_pattern: "lora_alpha" } as const
+
+/** Numbers by pattern, that of the gates first and times `factor`. */
+const ofGates = (fields: Fields, name: keyof typeof PLAIN, factor: number): Fields => {
+  const numbers = (fields[name] ?? {}) as Fields
+  if (factor === 1) return numbers
+  const found = Object.entries(numbers).find(([each]) => endPattern(each).test(GATES))
+  const value = Number(found?.[1] ?? fields[PLAIN[name]]) * factor
+  return {
+    [GATES_PATTERN]: value,
+    ...Object.fromEntries(Object.entries(numbers).filter(([each]) => each !== GATES_PATTERN))
   }
 }
 

@@ -9,6 +9,7 @@ import { AdapterInvalid, AdapterUnfit } from "../errors.ts"
 import { readMethod } from "./adapter-config.ts"
 import { checkBase } from "./check-base.ts"
 import { splitExperts } from "./fused-experts.ts"
+import { writtenTargets } from "./fused-targets.ts"
 import { refuseMerged } from "./merged-adapters.ts"
 import { asStored, withoutCopies } from "./stored-parts.ts"
 
@@ -56,7 +57,8 @@ export const loadAdapter = Effect.fn("loadAdapter")(function* <M extends Model>(
   if (problem !== undefined) return yield* unfit(`is no adapter of this model: ${problem}`)
   const value = (tensor: PlacedTensor) => stored.get(tensor.name)!
   const adapter = makeAdapter({ method: own, model: base, name, trainable, value })
-  return adapt(base, adapter, options)
+  const configFields = { ...writtenTargets(fields, base.config), ...options.configFields }
+  return adapt(base, adapter, { ...options, configFields })
 })
 
 /** Why the tensors of a file are not those that the model needs. */
