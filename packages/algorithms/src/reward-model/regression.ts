@@ -21,7 +21,7 @@ export const attributeRegression: Algorithm<
   stepsPerEpoch: Effect.map(GradedData, ({ sampler }) => sampler.stepsPerEpoch),
   check: Effect.flatMap(GradedData, ({ attributes, units }) => {
     const ungraded = attributes.filter((_, k) => units.every(({ row }) => Number.isNaN(row.grades[k])))
-    const reason = `no row has a grade of ${ungraded.join(", ")}`
+    const reason = `no row has a grade of ${ungraded.join(", ")}; --attributes names those to learn`
     return ungraded.length === 0 ? Effect.void : Effect.fail(new DataUnfit({ algorithm: "regression", reason }))
   }),
   experience: (position) =>
