@@ -152,6 +152,13 @@ describe("rotary parameters", () => {
       rope_parameters: { ...rope, rope_theta: 500 ** 2, original_max_position_embeddings: 8192 }
     })
     expect(ramp[1]! * 500).toBeCloseTo(0.59389, 4)
+    // where the bounds cross, a wave of 3141.6 is above 8192/4 and below 8192/1: transformers divides first
+    const crossed = { ...rope, low_freq_factor: 4, high_freq_factor: 1, rope_theta: 500 ** 2 }
+    const [, divided] = frequencies({
+      ...small,
+      rope_parameters: { ...crossed, original_max_position_embeddings: 8192 }
+    })
+    expect(divided! * 500).toBeCloseTo(1 / 8, 6)
   })
 
   it("yarn's attention factor is 0.1·ln(factor) + 1", () => {

@@ -66,8 +66,8 @@ const llama3: RopeType = {
     const context = parameters.original_max_position_embeddings ?? maxPositions
     const scaled = (frequency: number): number => {
       const wavelength = (2 * Math.PI) / frequency
-      if (wavelength < context / high) return frequency
       if (wavelength > context / low) return frequency / factor
+      if (wavelength < context / high) return frequency
       const smooth = (context / wavelength - low) / (high - low)
       return ((1 - smooth) * frequency) / factor + smooth * frequency
     }
