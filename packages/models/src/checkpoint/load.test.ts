@@ -50,6 +50,15 @@ const editHeader = (file: string, edit: (header: Record<string, Entry>) => void)
   writeFileSync(file, Buffer.concat([prefix, text, bytes.subarray(8 + length)]))
 }
 
+/** Sets the bits of a float32 number of a tensor. */
+const setBits = (file: string, tensor: string, index: number, bits: number) => {
+  const bytes = readFileSync(file)
+  const length = Number(bytes.readBigUInt64LE(0))
+  const header = JSON.parse(bytes.toString("utf8", 8, 8 + length)) as Record<string, Entry>
+  bytes.writeUInt32LE(bits, 8 + length + header[tensor]!.data_offsets[0] + 4 * index)
+  writeFileSync(file, bytes)
+}
+
 const rename = (from: string, to: string) => (header: Record<string, Entry>) => {
   header[to] = header[from]!
   delete header[from]
@@ -99,6 +108,26 @@ describe("a tensor that is", () => {
     tag: "TensorShapeMismatch",
     message: `FOLDER: tensor ${query} has shape [8, 32], config.json implies [16, 16]`
   })
+  for (const [value, bits] of [
+    ["NaN", 0x7fc00000],
+    ["Infinity", 0x7f800000],
+    ["-Infinity", 0xff800000]
+  ] as const) {
+    onDamage(`${value} somewhere`, (_, weights) => setBits(weights, query, 5, bits), {
+      tag: "CheckpointInvalid",
+      message: `tensor ${query}: number 5 is ${value}: no model computes with that`
+    })
+  }
+  onWasm(
+    "as large as float32 goes, and is read",
+    Effect.gen(function* () {
+      const folder = yield* savedFolder()
+      setBits(join(folder, "model.safetensors"), query, 5, 0xff7fffff)
+      const model = yield* load(folder)
+      expect(model.parameters.get(query)!.dataSync()[5]).toBe(-3.4028234663852886e38)
+      model.dispose()
+    })
+  )
   onDamage(
     "of a type that is not read",
     (_, weights) => editHeader(weights, (header) => void (header[query]!.dtype = "I32")),

@@ -2,6 +2,7 @@ import { Effect } from "effect"
 import type { DecoderConfig } from "../config/decoder-config.ts"
 import type { ParameterSpec } from "../decoder/parameter.ts"
 import { CheckpointInvalid, type LoadError, TensorMissing, TensorShapeMismatch, TensorUnexpected } from "../errors.ts"
+import { readWeights } from "../safetensors/read-weights.ts"
 import { withSplitExperts } from "./fused-experts.ts"
 import { openWeights, shapeOf, type TensorPlaces } from "./weights-files.ts"
 
@@ -31,7 +32,7 @@ export const readParameters = Effect.fn("readParameters")(function* (
       yield* checkTensors(folder, specs, stored, unread)
       for (const spec of specs) {
         const { file, part, tensor } = stored.get(spec.name)!
-        take(spec, yield* file.read(tensor, part))
+        take(spec, yield* readWeights(file, tensor, part))
       }
     })
   )

@@ -161,6 +161,17 @@ describe("an adapter folder is refused", () => {
     })
   )
 
+  inFolder("where a value is no number", (folder) =>
+    Effect.gen(function* () {
+      const base = yield* saved(folder)
+      yield* withTensors(folder, (tensors) => {
+        const [name, tensor] = [...tensors][0]!
+        tensors.set(name, tf.mul(tensor, NaN))
+      })
+      expect(yield* refused(folder, base)).toMatch(/tensor \S+lora_[AB].weight holds what is no finite number$/)
+    })
+  )
+
   inFolder("where its configuration is none that is known", (folder) =>
     Effect.gen(function* () {
       const base = yield* saved(folder)

@@ -61,8 +61,10 @@ export const loadAdapter = Effect.fn("loadAdapter")(function* <M extends Model>(
   return adapt(base, adapter, { ...options, configFields })
 })
 
-/** Why the tensors of a file are not those that the model needs. */
+/** Why the tensors of a file are not those that the model needs. Not every kernel hands a NaN on. */
 const mismatch = (placed: ReadonlyArray<PlacedTensor>, stored: ReadonlyMap<string, Tensor>): string | undefined => {
+  const broken = [...stored].find(([, tensor]) => !tensor.dataSync().every(Number.isFinite))
+  if (broken !== undefined) return `tensor ${broken[0]} holds what is no finite number`
   for (const { name, shape } of placed) {
     const found = stored.get(name)
     if (found === undefined) return `tensor ${name} is missing`
