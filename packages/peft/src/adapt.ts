@@ -7,7 +7,7 @@ import { type Adapter, makeAdapter, newValues } from "./adapter.ts"
 import { architectureOf } from "./file/check-base.ts"
 import { rowDropout } from "./dropout.ts"
 import type { AdapterMethod } from "./method.ts"
-import { refuseUnmatched, type Selection, selectModules } from "./targets.ts"
+import { endsIn, moduleOf, refuseUnmatched, type Selection, selectModules } from "./targets.ts"
 
 export const CONFIG_FILE = "adapter_config.json"
 export const WEIGHTS_FILE = "adapter_model.safetensors"
@@ -110,14 +110,14 @@ const expertsOf = ({ config }: Model): number =>
 
 const contentsOf = (
   adapter: Adapter,
-  { config }: Model,
+  { config, parameters }: Model,
   { baseFolder, configFields }: AdaptOptions
 ): FolderContents => ({
   json: {
     [CONFIG_FILE]: {
       ...adapter.method.config,
       ...adapter.method.prefix?.fields(config),
-      ...selectionConfig(adapter.method),
+      ...selectionConfig(adapter.method, [...parameters.keys()].map(moduleOf)),
       auto_mapping: { base_model_class: architectureOf(config), parent_library: libraryOf(config) },
       task_type: TASKS.find(([ending]) => architectureOf(config).endsWith(ending))?.[1] ?? null,
       base_model_name_or_path: baseFolder ?? null,
@@ -139,13 +139,23 @@ const TASKS = [
 const libraryOf = ({ family: { modelType } }: DecoderConfig): string =>
   `transformers.models.${modelType}.modeling_${modelType}`
 
-const selectionConfig = ({ selection, trainedModules }: AdapterMethod): JsonObject => ({
+/** @param names of the model's modules */
+const selectionConfig = ({ selection, trainedModules }: AdapterMethod, names: ReadonlyArray<string>): JsonObject => ({
   ...(selection === undefined ? {} : targetFields(selection)),
   // PEFT's configurations of kinds without layers have no such field unless it is needed
   ...(selection === undefined && trainedModules.length === 0
     ? {}
-    : { modules_to_save: trainedModules.length === 0 ? null : trainedModules })
+    : { modules_to_save: trainedModules.length === 0 ? null : trainedModules.flatMap((end) => inLetters(end, names)) })
 })
+
+/**
+ * PEFT trains every module whose name ends in the letters of one to save, as `input_layernorm` does in those of `norm`: where
+ * that is more than is trained here, whole names are written.
+ */
+const inLetters = (end: string, names: ReadonlyArray<string>): ReadonlyArray<string> => {
+  const meant = [...new Set(names.filter((name) => endsIn(name, end)))]
+  return names.every((name) => endsIn(name, end) || !name.endsWith(end)) ? [end] : meant
+}
 
 const targetFields = ({ exclude, layers, targets }: Selection): JsonObject => ({
   target_modules: targets,

@@ -88,6 +88,9 @@ export const matcher = (wanted: string | ReadonlyArray<string>): ((name: string)
 /** Whether `end` is the module's name or its last parts. */
 export const endsIn = (name: string, end: string): boolean => name === end || name.endsWith(`.${end}`)
 
+/** The module that a parameter is of. */
+export const moduleOf = (parameter: string): string => parameter.slice(0, parameter.lastIndexOf("."))
+
 /** The linear layers that a selection names, where there is one. Throws AdapterUnfit where a part of it names none. */
 export const selectModules = (model: Adaptable, selection: Selection | undefined): ReadonlyArray<LinearModule> => {
   if (selection === undefined) return []

@@ -104,6 +104,23 @@ describe("an adapter that PEFT wrote", () => {
     })
   )
 
+  inFolder(
+    "names modules that are trained in full so that PEFT, which looks at their last letters, means the same",
+    (folder) =>
+      Effect.gen(function* () {
+        const base = freeze(tinyModel(5))
+        const trainedModules = ["norm", "lm_head", "1.input_layernorm"]
+        const { model } = adaptNew(base, lora({ rank: 2, trainedModules, targets: ["q_proj"] }), 1)
+        disturb(model)
+        yield* saveModel(model, folder)
+        const { modules_to_save: written } = JSON.parse(readFileSync(join(folder, "adapter_config.json"), "utf8"))
+        expect(written).toEqual(["model.norm", "lm_head", "1.input_layernorm"])
+        const again = yield* loadAdapter(base, folder, { trainable: true })
+        expect(logProbs(again.model)).toEqual(logProbs(model))
+        expect(again.model.variables).toHaveLength(model.variables.length)
+      })
+  )
+
   inFolder("trains modules in full whose names end in the letters that it gives", (folder) =>
     Effect.gen(function* () {
       const base = freeze(tinyModel(5))

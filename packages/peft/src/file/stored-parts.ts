@@ -2,7 +2,7 @@ import { isOfExpert, type Model } from "@plumbline/models"
 import { type Tensor, tf } from "@plumbline/runtime"
 import { modulePrefix } from "../adapter.ts"
 import type { AdapterMethod } from "../method.ts"
-import { endsIn, layerOfExperts } from "../targets.ts"
+import { endsIn, layerOfExperts, moduleOf } from "../targets.ts"
 
 type Tensors = ReadonlyMap<string, Tensor>
 
@@ -53,5 +53,3 @@ const isAlike = (a: Tensor, b: Tensor): boolean => {
   const [found, own] = [a.dataSync(), b.dataSync()]
   return found.every((value, i) => Math.abs(value - own[i]!) <= WITHIN * Math.abs(value))
 }
-
-const moduleOf = (parameter: string): string => parameter.slice(0, parameter.lastIndexOf("."))
