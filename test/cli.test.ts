@@ -177,9 +177,17 @@ export default recipe({ name: "mine", params, run: ({ body }) => bodies[body]() 
     expect((await plumb(["run", "lacks.ts"], folder)).stderr).toMatch(/Cannot find package .*imported from .*lacks\.ts/)
     write(
       "mistypes.ts",
-      'import { trainingOptions } from "@plumbline/training"\ntrainingOptions({ learningRat: 1, maxSteps: -1 })'
+      `import { recipe, trainingOptions } from "@plumbline/training"
+import { Schema } from "effect"
+const run = () => trainingOptions({ learningRat: 1, maxSteps: -1 })
+export default recipe({ name: "mistypes", params: Schema.Struct({ plain: Schema.Number }), run })`
     )
-    expect((await plumb(["run", "mistypes.ts"], folder)).stderr).toMatch(/no excess .*"learningRat".*"maxSteps"/s)
+    const mistyped = async (...args: ReadonlyArray<string>) =>
+      (await plumb(["run", "mistypes.ts", ...args, ...WASM], folder)).stderr
+    expect(await mistyped("--plain", "1")).toMatch(
+      /code of yours threw OptionsInvalid: trainingOptions: learningRat: .*; maxSteps: .*\n +at .*mistypes\.ts:3/
+    )
+    expect(await mistyped()).toContain("error: --plain is missing\n")
   })
 
   it("names the file and the key that a configuration should not have", async () => {

@@ -61,7 +61,7 @@ export const decodeOptions = <Options extends OptionSchema>(
     const field = String(path[0] ?? "")
     const flag = flags.find((candidate) => candidate.field === field)
     if (flag === undefined) return `${field}: ${message}`
-    if (!(field in values)) return `--${flag.name} is missing: ${flag.description}`
+    if (!(field in values)) return `--${flag.name} is missing${flag.description === "" ? "" : `: ${flag.description}`}`
     const place = field in given ? `--${flag.name}` : `${file}: ${field}`
     return `${place}: ${inside(path)}${allowed(flag, message)}; got ${written(values[field])}`
   })

@@ -1,4 +1,5 @@
-import { Schema } from "effect"
+import { Result, Schema, SchemaIssue } from "effect"
+import { OptionsInvalid } from "./errors.ts"
 import { NonNegative, NonNegativeInt, option, optional, Positive, PositiveInt, Share } from "./option.ts"
 import { ScheduleName } from "./schedule.ts"
 
@@ -75,9 +76,15 @@ export const runFields = {
 export const TrainingOptions = Schema.Struct({ ...batchFields, ...optimizationFields, ...runFields })
 export type TrainingOptions = typeof TrainingOptions.Type
 
-/** Options with the defaults of what is absent. Throws SchemaError for a name that none has, or a value that none may have. */
+const decode = Schema.decodeUnknownResult(TrainingOptions, { errors: "all", onExcessProperty: "error" })
+
+/** Options with the defaults of what is absent. Throws OptionsInvalid for a name that none has, or a value that none may have. */
 export const trainingOptions = (given: typeof TrainingOptions.Encoded): TrainingOptions =>
-  Schema.decodeSync(TrainingOptions, { errors: "all", onExcessProperty: "error" })(given)
+  Result.getOrThrowWith(decode(given), ({ issue }) => {
+    const { issues } = SchemaIssue.makeFormatterStandardSchemaV1()(issue)
+    const reason = issues.map(({ message, path = [] }) => `${path.map(String).join(".")}: ${message}`).join("; ")
+    return new OptionsInvalid({ option: "trainingOptions", reason })
+  })
 
 /** Options of the loop itself. */
 export type LoopOptions = Omit<TrainingOptions, keyof typeof batchFields>
