@@ -177,16 +177,19 @@ export default recipe({ name: "mine", params, run: ({ body }) => bodies[body]() 
     expect((await plumb(["run", "lacks.ts"], folder)).stderr).toMatch(/Cannot find package .*imported from .*lacks\.ts/)
     write(
       "mistypes.ts",
-      `import { recipe, trainingOptions } from "@plumbline/training"
+      `import { samplingOptions } from "@plumbline/rollout-generation"
+import { recipe, trainingOptions } from "@plumbline/training"
 import { Schema } from "effect"
-const run = () => trainingOptions({ learningRat: 1, maxSteps: -1 })
+const trained = () => trainingOptions({ learningRat: 1, maxSteps: -1 })
+const run = ({ plain }) => plain === 1 ? trained() : samplingOptions({ maxNewToken: 1 })
 export default recipe({ name: "mistypes", params: Schema.Struct({ plain: Schema.Number }), run })`
     )
     const mistyped = async (...args: ReadonlyArray<string>) =>
       (await plumb(["run", "mistypes.ts", ...args, ...WASM], folder)).stderr
     expect(await mistyped("--plain", "1")).toMatch(
-      /code of yours threw OptionsInvalid: trainingOptions: learningRat: .*; maxSteps: .*\n +at .*mistypes\.ts:3/
+      /code of yours threw OptionsInvalid: trainingOptions: learningRat: .*; maxSteps: .*\n +at .*mistypes\.ts:4/
     )
+    expect(await mistyped("--plain", "2")).toMatch(/code of yours threw .*"maxNewToken".*mistypes\.ts:5/s)
     expect(await mistyped()).toContain("error: --plain is missing\n")
   })
 

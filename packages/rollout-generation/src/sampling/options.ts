@@ -1,5 +1,5 @@
 import { NonNegative, NonNegativeInt, option, optional } from "@plumbline/data"
-import { Schema } from "effect"
+import { Result, Schema } from "effect"
 
 const TokenId = Schema.Int.check(Schema.isBetween({ minimum: 0, maximum: 2 ** 31 - 1 }))
 /** A share in (0, 1]. */
@@ -52,7 +52,12 @@ export const samplingFields = {
 export const SamplingOptions = Schema.Struct(samplingFields)
 export type SamplingOptions = typeof SamplingOptions.Type
 
-const decode = Schema.decodeUnknownSync(SamplingOptions, { onExcessProperty: "error", errors: "all" })
+const decode = Schema.decodeUnknownResult(SamplingOptions, { onExcessProperty: "error", errors: "all" })
 
 /** Sampling options of a program: what is left out has its default. Throws a SchemaError; see `SamplingOptions` for the rest. */
-export const samplingOptions = (given: Partial<typeof SamplingOptions.Encoded> = {}): SamplingOptions => decode(given)
+export const samplingOptions = (given: Partial<typeof SamplingOptions.Encoded> = {}): SamplingOptions =>
+  Result.getOrThrowWith(decode(given), (error) => {
+    // Effect's has none, and nobody could tell whose call it was
+    Error.captureStackTrace(error)
+    return error
+  })
