@@ -9,6 +9,7 @@ export {
   type TokenizedRow,
   type TokenRows
 } from "./rows.ts"
+export { issueText } from "./issue-text.ts"
 export { splitByCount, splitByTokens, type TokenBudget } from "./packing.ts"
 export { batchSampler, type BatchSampler, epochOrder, type SamplerOptions } from "./sampler.ts"
 export type {

@@ -36,7 +36,14 @@ export {
 export { type Episode, type EpisodeOptions, openEpisode } from "./agent/episode.ts"
 export { type AgentError, runAgent } from "./agent/run-agent.ts"
 export { tool, type Tool, type ToolOptions, type ToolOutcome } from "./agent/tool.ts"
-export { type MalformedCall, taggedCalls, type ToolCall, toolInstructions } from "./agent/tool-calls.ts"
+export {
+  CALL_MARKS,
+  callIn,
+  type MalformedCall,
+  taggedCalls,
+  type ToolCall,
+  toolInstructions
+} from "./agent/tool-calls.ts"
 export { type Transcript, type TranscriptPart, transcriptOf } from "./agent/transcript.ts"
 export { chatTurns, type TurnFormat } from "./agent/turn-format.ts"
 export { patientHttp } from "./remote/http-client.ts"

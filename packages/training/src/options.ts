@@ -1,4 +1,5 @@
-import { Result, Schema, SchemaIssue } from "effect"
+import { issueText } from "@plumbline/data"
+import { Result, Schema } from "effect"
 import { OptionsInvalid } from "./errors.ts"
 import { NonNegative, NonNegativeInt, option, optional, Positive, PositiveInt, Share } from "./option.ts"
 import { ScheduleName } from "./schedule.ts"
@@ -80,11 +81,10 @@ const decode = Schema.decodeUnknownResult(TrainingOptions, { errors: "all", onEx
 
 /** Options with the defaults of what is absent. Throws OptionsInvalid for a name that none has, or a value that none may have. */
 export const trainingOptions = (given: typeof TrainingOptions.Encoded): TrainingOptions =>
-  Result.getOrThrowWith(decode(given), ({ issue }) => {
-    const { issues } = SchemaIssue.makeFormatterStandardSchemaV1()(issue)
-    const reason = issues.map(({ message, path = [] }) => `${path.map(String).join(".")}: ${message}`).join("; ")
-    return new OptionsInvalid({ option: "trainingOptions", reason })
-  })
+  Result.getOrThrowWith(
+    decode(given),
+    ({ issue }) => new OptionsInvalid({ option: "trainingOptions", reason: issueText(issue) })
+  )
 
 /** Options of the loop itself. */
 export type LoopOptions = Omit<TrainingOptions, keyof typeof batchFields>

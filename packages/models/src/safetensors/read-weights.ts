@@ -17,8 +17,8 @@ export const readWeights = Effect.fnUntraced(function* (
 
 const EXPONENT = 0x7f800000
 
-/** The exponent of what is infinite or NaN has all bits set: one more reaches the sign. */
-const areFinite = ({ buffer, byteOffset, length }: Float32Array): boolean => {
+/** Whether none is infinite or NaN. The exponent of what is has all bits set: one more reaches the sign. */
+export const areFinite = ({ buffer, byteOffset, length }: Float32Array): boolean => {
   const bits = new Int32Array(buffer, byteOffset, length)
   let carried = 0
   for (let i = 0; i < length; i++) carried |= (bits[i]! & EXPONENT) + (1 << 23)

@@ -1,4 +1,4 @@
-import { type CheckpointInvalid, type Model, readTensors } from "@plumbline/models"
+import { areFinite, type CheckpointInvalid, type Model, readTensors } from "@plumbline/models"
 import { type Tensor, tf } from "@plumbline/runtime"
 import { Effect } from "effect"
 import { existsSync } from "node:fs"
@@ -63,7 +63,7 @@ export const loadAdapter = Effect.fn("loadAdapter")(function* <M extends Model>(
 
 /** Why the tensors of a file are not those that the model needs. Not every kernel hands a NaN on. */
 const mismatch = (placed: ReadonlyArray<PlacedTensor>, stored: ReadonlyMap<string, Tensor>): string | undefined => {
-  const broken = [...stored].find(([, tensor]) => !tensor.dataSync().every(Number.isFinite))
+  const broken = [...stored].find(([, tensor]) => !areFinite(tensor.dataSync() as Float32Array))
   if (broken !== undefined) return `tensor ${broken[0]} holds what is no finite number`
   for (const { name, shape } of placed) {
     const found = stored.get(name)

@@ -11,6 +11,9 @@ export interface MalformedCall {
   readonly malformed: string
 }
 
+/** What stands around a call that a Hermes or Qwen model writes. */
+export const CALL_MARKS = { open: "<tool_call>", close: "</tool_call>" } as const
+
 const FORM = '<tool_call>{"name": …, "arguments": {…}}</tool_call>'
 
 /**
@@ -19,12 +22,13 @@ const FORM = '<tool_call>{"name": …, "arguments": {…}}</tool_call>'
  */
 export const taggedCalls = (text: string): ReadonlyArray<ToolCall | MalformedCall> =>
   // behind the last end nothing is closed, and each beginning would be followed to the end of the text
-  Array.from(text.slice(0, text.lastIndexOf(END) + END.length).matchAll(CALL), ([, body]) => callOf(body!))
+  Array.from(text.slice(0, text.lastIndexOf(close) + close.length).matchAll(CALL), ([, body]) => callIn(body!))
 
-const END = "</tool_call>"
-const CALL = /<tool_call>([^]*?)<\/tool_call>/g
+const { close, open } = CALL_MARKS
+const CALL = new RegExp(`${open}([^]*?)${close}`, "g")
 
-const callOf = (body: string): ToolCall | MalformedCall => {
+/** The call that a text between the marks is. */
+export const callIn = (body: string): ToolCall | MalformedCall => {
   try {
     const { arguments: given = {}, name } = Object(JSON.parse(body)) as Partial<ToolCall>
     if (typeof name === "string") return { name, arguments: given }

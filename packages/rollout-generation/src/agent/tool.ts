@@ -1,4 +1,5 @@
-import { Result, Schema, SchemaIssue } from "effect"
+import { issueText } from "@plumbline/data"
+import { Result, Schema } from "effect"
 
 export interface ToolOptions<S extends Schema.ConstraintDecoder<unknown>> {
   readonly name: string
@@ -80,13 +81,6 @@ const jsonSchema = (input: Schema.Constraint): unknown => {
 
 /** What timers can wait. */
 const MOST_SECONDS = 2 ** 31 / 1000 - 1
-
-const format = SchemaIssue.makeFormatterStandardSchemaV1()
-
-const issueText = (issue: SchemaIssue.Issue): string =>
-  format(issue)
-    .issues.map(({ message, path = [] }) => (path.length === 0 ? message : `${path.map(String).join(".")}: ${message}`))
-    .join("; ")
 
 /** Runs `body` until the time is up or `outer` is aborted; then nobody waits for it any longer, whether it listens or not. */
 const within = (

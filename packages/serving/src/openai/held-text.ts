@@ -35,8 +35,13 @@ export const heldText = (
 const freeLength = (held: string, stop: string, passed: number): number => {
   const whole = held.indexOf(stop, Math.max(0, passed - stop.length + 1))
   if (whole >= 0) return whole
-  for (let length = Math.min(stop.length - 1, held.length); length > 0; length--) {
-    if (held.endsWith(stop.slice(0, length))) return held.length - length
+  return held.length - begun(held, stop)
+}
+
+/** How much of the end of a text may be the beginning of a mark. */
+export const begun = (text: string, mark: string): number => {
+  for (let length = Math.min(mark.length - 1, text.length); length > 0; length--) {
+    if (text.endsWith(mark.slice(0, length))) return length
   }
-  return held.length
+  return 0
 }

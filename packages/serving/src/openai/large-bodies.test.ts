@@ -50,10 +50,12 @@ const bodies: ReadonlyArray<readonly [name: string, kind: "chat" | "completion",
   ["parts", "chat", true, { messages: [{ role: "user", content: repeated(120_000, { type: "text", text: "" }) }] }]
 ]
 
-it.each(bodies)("reads %s in a time that grows as they do", (_, kind, taken, fields) => {
+it.each(bodies)("reads %s in about the time that it takes to write them down", (_, kind, taken, fields) => {
   const base = { prompt: "a", max_tokens: 5 }
   const body = kind === "chat" ? { messages: [{ role: "user", content: "a" }], ...fields } : { ...base, ...fields }
+  const since = performance.now()
   const parsed: unknown = JSON.parse(JSON.stringify(body))
+  const written = performance.now() - since
   const job = kind === "chat" ? chatJob : completionJob
   // at best: others work on the machine
   const times = [1, 2, 3].map(() => {
@@ -62,6 +64,6 @@ it.each(bodies)("reads %s in a time that grows as they do", (_, kind, taken, fie
     expect(Exit.isSuccess(read)).toBe(taken)
     return performance.now() - begun
   })
-  // a tenth of a second where nothing else runs; with each compared to each it was minutes
-  expect(Math.min(...times)).toBeLessThan(2000)
+  // some times as long on a busy machine; with each compared to each it was minutes
+  expect(Math.min(...times)).toBeLessThan(Math.max(150, 5 * written))
 })

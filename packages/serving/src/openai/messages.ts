@@ -3,13 +3,15 @@ import { Effect } from "effect"
 import { badField, RequestRefused } from "../shell/request-refused.ts"
 import { asks, isObject } from "./decode-request.ts"
 
-/** A message as templates read it that tell of tools: `arguments` is what the JSON of OpenAI's API says. */
+/** A call as templates read it: `arguments` is what the JSON of OpenAI's API says. */
+interface GivenCall {
+  readonly id?: string
+  readonly type: "function"
+  readonly function: { readonly name: string; readonly arguments: object }
+}
+
 interface ToolMessage extends Message {
-  readonly tool_calls?: ReadonlyArray<{
-    readonly id?: string
-    readonly type: "function"
-    readonly function: { readonly name: string; readonly arguments: object }
-  }>
+  readonly tool_calls?: ReadonlyArray<GivenCall>
   readonly tool_call_id?: string
 }
 
@@ -30,41 +32,24 @@ export const readMessages = (
   }
   const messages: Array<Message> = []
   for (const [i, one] of value.entries()) {
-    const read = (withTools ? readToolMessage : readMessage)(one, `messages[${i}]`)
+    const read = readMessage(one, `messages[${i}]`, withTools)
     if (read instanceof RequestRefused) return Effect.fail(read)
     messages.push(read)
   }
   return Effect.succeed(messages)
 }
 
-/** With calls there may be no content. */
-const readToolMessage = (value: unknown, place: string): ToolMessage | RequestRefused => {
-  if (!isObject(value)) return readMessage(value, place)
-  const { tool_call_id: answered, tool_calls: called, ...said } = value
-  const calls = value["role"] === "assistant" && Array.isArray(called) ? called : []
-  const id = value["role"] === "tool" && typeof answered === "string" ? answered : undefined
-  const other = {
-    ...(calls.length > 0 ? {} : { tool_calls: called }),
-    ...(id === undefined ? { tool_call_id: answered } : {})
+const readCalls = (called: ReadonlyArray<unknown>, place: string): ReadonlyArray<GivenCall> | RequestRefused => {
+  const calls: Array<GivenCall> = []
+  for (const [i, one] of called.entries()) {
+    const call = readCall(one, `${place}[${i}]`)
+    if (call instanceof RequestRefused) return call
+    calls.push(call)
   }
-  const given = Object.entries(other).filter(([, field]) => field !== undefined)
-  const content = calls.length > 0 ? { content: said["content"] ?? "" } : {}
-  const message = readMessage({ ...said, ...content, ...Object.fromEntries(given) }, place)
-  if (message instanceof RequestRefused) return message
-  const read: Array<NonNullable<ToolMessage["tool_calls"]>[number]> = []
-  for (const [i, call] of calls.entries()) {
-    const one = readCall(call, `${place}.tool_calls[${i}]`)
-    if (one instanceof RequestRefused) return one
-    read.push(one)
-  }
-  return {
-    ...message,
-    ...(read.length > 0 ? { tool_calls: read } : {}),
-    ...(id === undefined ? {} : { tool_call_id: id })
-  }
+  return calls
 }
 
-const readCall = (value: unknown, place: string) => {
+const readCall = (value: unknown, place: string): GivenCall | RequestRefused => {
   const { function: called, id, type = "function" } = isObject(value) ? value : {}
   const { arguments: text, name } = isObject(called) ? called : {}
   if (type !== "function" || typeof name !== "string" || typeof text !== "string") {
@@ -72,7 +57,7 @@ const readCall = (value: unknown, place: string) => {
   }
   const given = objectIn(text)
   if (given === undefined) return badField(`${place}.function.arguments`, "must be the JSON of an object")
-  return { ...(typeof id === "string" ? { id } : {}), type, function: { name, arguments: given } } as const
+  return { ...(typeof id === "string" ? { id } : {}), type, function: { name, arguments: given } }
 }
 
 const objectIn = (text: string): object | undefined => {
@@ -84,19 +69,37 @@ const objectIn = (text: string): object | undefined => {
   }
 }
 
-const readMessage = (value: unknown, place: string): Message | RequestRefused => {
+const readMessage = (value: unknown, place: string, withTools: boolean): ToolMessage | RequestRefused => {
   if (!isObject(value)) return badField(place, "must be an object, { role, content }")
-  const { content, role } = value
+  const { role } = value
+  const tools: ReturnType<typeof toolFields> = withTools ? toolFields(value) : {}
   for (const field in value) {
-    if (field === "role" || field === "content" || !isSaid(value, field)) continue
+    if (field === "role" || field === "content" || Object.hasOwn(tools, field) || !isSaid(value, field)) continue
     return badField(`${place}.${field.slice(0, 200)}`, "is not read: messages are texts", "unsupported_parameter")
   }
   if (typeof role !== "string" || role === "") return badField(`${place}.role`, "must be a text")
-  if (typeof content === "string") return { role, content }
-  if (!Array.isArray(content)) return badField(`${place}.content`, "must be a text or a list of text parts")
+  // whoever calls may say nothing
+  const said = tools.tool_calls === undefined ? value["content"] : (value["content"] ?? "")
+  const content = readContent(said, `${place}.content`)
+  if (content instanceof RequestRefused) return content
+  const { tool_calls: called, ...answered } = tools
+  if (called === undefined) return { role, content, ...answered }
+  const calls = readCalls(called, `${place}.tool_calls`)
+  return calls instanceof RequestRefused ? calls : { role, content, tool_calls: calls }
+}
+
+/** What a message says of tools: what the assistant calls, or which call it answers. */
+const toolFields = ({ role, tool_call_id: answered, tool_calls: called }: Readonly<Record<string, unknown>>) => ({
+  ...(role === "assistant" && Array.isArray(called) && called.length > 0 ? { tool_calls: called } : {}),
+  ...(role === "tool" && typeof answered === "string" ? { tool_call_id: answered } : {})
+})
+
+const readContent = (content: unknown, place: string): string | RequestRefused => {
+  if (typeof content === "string") return content
+  if (!Array.isArray(content)) return badField(place, "must be a text or a list of text parts")
   const wrong = content.findIndex((part) => textOf(part) === undefined)
-  if (wrong < 0) return { role, content: content.map(textOf).join("") }
-  return badField(`${place}.content[${wrong}]`, 'must be { "type": "text", "text": … }: the model reads text')
+  if (wrong < 0) return content.map(textOf).join("")
+  return badField(`${place}[${wrong}]`, 'must be { "type": "text", "text": … }: the model reads text')
 }
 
 /** Not what is off: Mistral's client says `prefix: false` of every answer that it sends back. */

@@ -1,5 +1,6 @@
-import { taggedCalls } from "@plumbline/rollout-generation"
+import { CALL_MARKS, callIn } from "@plumbline/rollout-generation"
 import { randomUUID } from "node:crypto"
+import { begun } from "./held-text.ts"
 
 /** A call as OpenAI's API has it: `arguments` is JSON. */
 export interface WrittenCall {
@@ -21,8 +22,7 @@ export interface ToolText {
   readonly finish: () => SplitText
 }
 
-const OPEN = "<tool_call>"
-const CLOSE = "</tool_call>"
+const { close: CLOSE, open: OPEN } = CALL_MARKS
 
 /**
  * Calls are written as Hermes and Qwen models do, `<tool_call>{"name": …, "arguments": {…}}</tool_call>`; what stands there and
@@ -62,12 +62,12 @@ export const toolText = (): ToolText => {
       body!.push(seen.slice(0, seen.length - tail.length))
       return [NOTHING, undefined]
     }
-    const written = OPEN + body!.join("") + seen.slice(0, at) + CLOSE
+    const written = body!.join("") + seen.slice(0, at)
     const call = callOf(written)
     const before = held
     ;[held, body] = ["", undefined]
     const rest = seen.slice(at + CLOSE.length)
-    if (call === undefined) return [{ content: text(before + written), calls: [] }, rest]
+    if (call === undefined) return [{ content: text(before + OPEN + written + CLOSE), calls: [] }, rest]
     behindCall = true
     return [{ content: "", calls: [call] }, rest]
   }
@@ -103,17 +103,9 @@ export const splitText = (whole: string): SplitText => {
 
 const NOTHING: SplitText = { content: "", calls: [] }
 
-/** How much of the end of a text may be the beginning of a mark. */
-const begun = (text: string, mark: string): number => {
-  for (let length = Math.min(mark.length - 1, text.length); length > 0; length--) {
-    if (text.endsWith(mark.slice(0, length))) return length
-  }
-  return 0
-}
-
-const callOf = (written: string): WrittenCall | undefined => {
-  const [call] = taggedCalls(written)
-  if (call === undefined || "malformed" in call) return undefined
+const callOf = (body: string): WrittenCall | undefined => {
+  const call = callIn(body)
+  if ("malformed" in call) return undefined
   const given = typeof call.arguments === "string" ? call.arguments : JSON.stringify(call.arguments)
   return {
     id: `call_${randomUUID().replaceAll("-", "")}`,

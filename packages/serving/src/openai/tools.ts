@@ -1,3 +1,4 @@
+import { CALL_MARKS } from "@plumbline/rollout-generation"
 import { Schema } from "effect"
 import { badField, type RequestRefused } from "../shell/request-refused.ts"
 import { isObject } from "./decode-request.ts"
@@ -15,7 +16,7 @@ const NO_TOOLS =
  * `<tool_call>` and `</tool_call>`: the form that `toolText` finds.
  */
 export const takesTools = (template: string | undefined): boolean =>
-  template !== undefined && reads(template, "tools") && template.includes("<tool_call>")
+  template !== undefined && reads(template, "tools") && template.includes(CALL_MARKS.open)
 
 const Tool = Schema.Struct({
   type: Schema.Literal("function"),

@@ -31,8 +31,10 @@ it.each([
       rows: [{ text: "a", fields: Object.fromEntries(repeated(200_000, 1).map((one, i) => [`a${i}`, one])) }]
     }
   ]
-] as const)("reads %s of megabytes in a time that grows as they do", (_, taken, fields) => {
+] as const)("reads %s of megabytes in about the time that it takes to write them down", (_, taken, fields) => {
+  const since = performance.now()
   const parsed: unknown = JSON.parse(JSON.stringify({ input: "a", ...fields }))
+  const written = performance.now() - since
   // at best: others work on the machine
   const times = [1, 2, 3].map(() => {
     const begun = performance.now()
@@ -41,6 +43,6 @@ it.each([
     if (Exit.isFailure(read)) expect(String(read.cause).length).toBeLessThan(5000)
     return performance.now() - begun
   })
-  // a tenth of a second where nothing else runs; with each compared to each it was minutes
-  expect(Math.min(...times)).toBeLessThan(2000)
+  // some times as long on a busy machine; with each compared to each it was minutes
+  expect(Math.min(...times)).toBeLessThan(Math.max(150, 5 * written))
 })
