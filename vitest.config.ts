@@ -5,6 +5,8 @@ const apart = [
   "packages/runtime/src/**/*.test.ts",
   "packages/tfjs-backend-torch/src/**/*.test.ts",
   "packages/models/src/checkpoint/load-quantised.test.ts",
+  "packages/models/src/decoder/recomputing-memory.test.ts",
+  "packages/training/src/long-run.test.ts",
   "scripts/*.test.ts",
   "test/**/*.test.ts"
 ]

@@ -17,7 +17,7 @@ const rows = collate([{ ids: new Int32Array(TOKENS), lossMask: new Uint8Array(TO
 const backward = (model: CausalLM) =>
   tf.tidy(() => void tf.variableGrads(() => tf.sum(model.tokenLogProbs(rows).logProbs), [...model.variables]))
 
-// A file of its own: the WebAssembly heap only grows, so its length after a step is the step's peak.
+// In a process of its own (vitest.config.ts): the WebAssembly heap only grows, so its length is the peak so far.
 it.effect("recomputing takes a fraction of the memory of keeping", () =>
   Effect.gen(function* () {
     const { memory } = yield* ModelRuntime
