@@ -54,9 +54,10 @@ export const mergeCommand: CommandRun = (argv) =>
       yield* readConfig(folder)
       const { files } = yield* loadTokenizer(folder)
       const base = yield* openBase(folder, adapter)
-      const adapted = yield* loadAdapter(base, adapter, { trainable: false })
+      const adapted = yield* Effect.acquireRelease(loadAdapter(base, adapter, { trainable: false }), ({ model }) =>
+        Effect.sync(model.dispose)
+      )
       const model = yield* living(Effect.sync(() => merged(adapted)))
-      adapted.model.dispose()
       const configFields = yield* mergedFields(base, adapter)
       yield* saveModel(model, output, { dtype, extraFiles: files, configFields })
     }).pipe(Effect.scoped, onMachine({ ...options, precision: "float32", batchInvariant: false, deterministic: false }))
