@@ -1,14 +1,13 @@
 import { configDefaults, defineConfig } from "vitest/config"
 
-/** Of what a process knows as a whole, such as the tensors alive in it, or of whole commands: each file has a process of its own. */
+/** Of what a process knows as a whole, such as the tensors alive in it: each file has a process of its own, as have those of commands. */
 const apart = [
   "packages/runtime/src/**/*.test.ts",
   "packages/tfjs-backend-torch/src/**/*.test.ts",
   "packages/models/src/checkpoint/load-quantised.test.ts",
   "packages/models/src/decoder/recomputing-memory.test.ts",
   "packages/training/src/long-run.test.ts",
-  "scripts/*.test.ts",
-  "test/**/*.test.ts"
+  "scripts/*.test.ts"
 ]
 
 export default defineConfig({
@@ -22,6 +21,15 @@ export default defineConfig({
     hookTimeout: 180_000,
     projects: [
       { extends: true, test: { name: "apart", include: apart } },
+      // commands that these run in their own process are loaded by Node, recipes too, as those are that they start
+      {
+        extends: true,
+        test: {
+          name: "commands",
+          include: ["test/**/*.test.ts"],
+          experimental: { viteModuleRunner: false, nodeLoader: false }
+        }
+      },
       {
         extends: true,
         // loading what they test took these longer than testing it

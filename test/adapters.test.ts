@@ -2,7 +2,8 @@ import { existsSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from "no
 import { tmpdir } from "node:os"
 import { join } from "node:path"
 import { afterAll, beforeAll, describe, expect, it } from "vitest"
-import { plumb, WASM } from "./plumb.ts"
+import { WASM } from "./plumb.ts"
+import { plumbHere } from "./plumb-here.ts"
 import { golden, hasGolden } from "./reference-files.ts"
 
 let folder: string
@@ -19,7 +20,7 @@ interface Expected {
 }
 
 const run = async (...args: ReadonlyArray<string>) => {
-  const { code, stderr, stdout } = await plumb([...args, ...WASM])
+  const { code, stderr, stdout } = await plumbHere([...args, ...WASM])
   expect(code, stderr).toBe(0)
   return stdout
 }
@@ -71,15 +72,24 @@ describe.skipIf(!hasGolden)("an adapter that peft wrote", () => {
       ["merge", ...again, "--output", join(folder, "twice")],
       ["score", ...again, "--text", "x"]
     ]) {
-      const { code, stderr } = await plumb([...command, ...WASM])
+      const { code, stderr } = await plumbHere([...command, ...WASM])
       expect([code, stderr]).toEqual([1, expect.stringContaining("merged into this model already")])
     }
     expect(existsSync(join(folder, "twice"))).toBe(false)
     const before = readFileSync(join(output, "model.safetensors"))
-    const onto = await plumb(["merge", "--model", llama, "--adapter", adapter, "--output", output, ...WASM])
+    const onto = await plumbHere(["merge", "--model", llama, "--adapter", adapter, "--output", output, ...WASM])
     expect([onto.code, onto.stderr]).toEqual([1, expect.stringContaining("it is there already; name another folder")])
     expect(readFileSync(join(output, "model.safetensors")).equals(before)).toBe(true)
-    const { code, stderr } = await plumb(["merge", "--model", llama, "--adapter", output, "--output", output, ...WASM])
+    const { code, stderr } = await plumbHere([
+      "merge",
+      "--model",
+      llama,
+      "--adapter",
+      output,
+      "--output",
+      output,
+      ...WASM
+    ])
     expect([code, stderr]).toEqual([1, expect.stringContaining("is read, and would be lost")])
   })
 
@@ -160,7 +170,7 @@ describe.skipIf(!hasGolden)("virtual tokens before every row", () => {
     if (command === "dpo") expect(steps[0]).toMatchObject({ loss: Math.fround(Math.LN2), "rewards/margins": 0 })
     const final = ["--model", llama, "--adapter", join(output, "final")]
     expect(worst(await ofBase(), await score(...final))).toBeGreaterThan(1e-3)
-    const merged = await plumb(["merge", ...final, "--output", join(output, "merged"), ...WASM])
+    const merged = await plumbHere(["merge", ...final, "--output", join(output, "merged"), ...WASM])
     expect([merged.code, existsSync(join(output, "merged"))]).toEqual([1, false])
     expect(merged.stderr).toContain("no weights say what they do: use it as an adapter")
   })
@@ -213,10 +223,10 @@ const refused: ReadonlyArray<readonly [string, number, string]> = [
 ]
 
 describe.skipIf(!hasGolden)("before the first step, with the reason and no run folder", () => {
-  it.concurrent.each(refused)("plumb sft %s is refused", async (flags, status, message) => {
+  it.each(refused)("plumb sft %s is refused", async (flags, status, message) => {
     const output = join(folder, "never")
     const files = ["--model", llama, "--train", preferences, "--output", output]
-    const { code, stderr } = await plumb(["sft", ...files, ...flags.split(" "), ...WASM])
+    const { code, stderr } = await plumbHere(["sft", ...files, ...flags.split(" "), ...WASM])
     expect(code, stderr).toBe(status)
     expect(stderr).toContain(message)
     expect(existsSync(output)).toBe(false)

@@ -1,5 +1,6 @@
 import { describe, expect, it } from "vitest"
 import { plumb } from "./plumb.ts"
+import { plumbHere } from "./plumb-here.ts"
 
 const small = ["--batch", "1", "--length", "8", "--steps", "2", "--warmup", "1", "--backend", "wasm"]
 
@@ -29,7 +30,7 @@ describe("plumb bench", () => {
 
   it("times a preference step against a given peak, in words", async () => {
     const options = ["--precompute-reference", "true", "--peak-tflops", "0.5"]
-    const { code, stderr, stdout } = await plumb(["bench", "dpo", ...small, ...options])
+    const { code, stderr, stdout } = await plumbHere(["bench", "dpo", ...small, ...options])
     expect([code, stderr]).toEqual([0, ""])
     expect(stdout).toMatch(/^loss +0\.6931 → /m)
     expect(stdout).toMatch(/^peak +500\.0 GFLOP\/s \(as --peak-tflops says\)/m)
@@ -37,7 +38,14 @@ describe("plumb bench", () => {
 
   it("times GRPO steps and says what they are made of; ratios are 1 and the sampler agrees", async () => {
     const work = "--prompts 2 --samples 2 --prompt-tokens 4 --max-new-tokens 4 --repeats 1"
-    const { code, stderr, stdout } = await plumb(["bench", "grpo", ...work.split(" "), "--backend", "wasm", "--json"])
+    const { code, stderr, stdout } = await plumbHere([
+      "bench",
+      "grpo",
+      ...work.split(" "),
+      "--backend",
+      "wasm",
+      "--json"
+    ])
     expect([code, stderr]).toEqual([0, ""])
     const { parts, ratio, sampler_gap, step_seconds } = JSON.parse(stdout) as {
       readonly parts: Readonly<Record<string, { readonly seconds: number }>>
@@ -54,7 +62,7 @@ describe("plumb bench", () => {
 
   it("times several adapters on one model, and a swap, as JSON", async () => {
     const work = "--adapters 2 --lora-rank 4 --batch 2 --prompt 4 --new-tokens 3 --repeats 1"
-    const { code, stderr, stdout } = await plumb([
+    const { code, stderr, stdout } = await plumbHere([
       "bench",
       "adapters",
       ...work.split(" "),
@@ -77,7 +85,7 @@ describe("plumb bench", () => {
 
   it("times scoring, at once and by clients of a server, as JSON", async () => {
     const work = ["--rows", "6", "--length", "8", "--repeats", "2", "--clients", "3", "--backend", "wasm"]
-    const { code, stderr, stdout } = await plumb(["bench", "reward", ...work, "--json"])
+    const { code, stderr, stdout } = await plumbHere(["bench", "reward", ...work, "--json"])
     expect([code, stderr]).toEqual([0, ""])
     const result = JSON.parse(stdout) as Record<string, unknown>
     expect(result).toMatchObject({
@@ -95,14 +103,14 @@ describe("plumb bench", () => {
     expect((result["served"] as { share_of_offline: number }).share_of_offline).toBeGreaterThan(0)
   })
 
-  it.concurrent.each([
+  it.each([
     [["bench"], "what to time comes first"],
     [["bench", "trian"], 'there is no bench "trian"; did you mean train?'],
     [["bench", "train", "--precompute-reference", "true"], "unknown option --precompute-reference"],
     [["bench", "train", "--shape", "llama-tinny"], "did you mean llama-tiny?"],
     [["bench", "train", "--length", "1"], "--length"]
   ])("%j is a usage error", async (args, problem) => {
-    const { code, stderr, stdout } = await plumb(args)
+    const { code, stderr, stdout } = await plumbHere(args)
     expect([code, stdout]).toEqual([2, ""])
     expect(stderr).toContain(problem)
   })

@@ -13,7 +13,8 @@ import {
 import { tmpdir } from "node:os"
 import { join } from "node:path"
 import { afterAll, beforeAll, describe, expect, it } from "vitest"
-import { plumb, startPlumb, WASM } from "./plumb.ts"
+import { type Finished, plumb, startPlumb, WASM } from "./plumb.ts"
+import { plumbHere } from "./plumb-here.ts"
 import { golden, hasGolden, root } from "./reference-files.ts"
 
 let folder: string
@@ -69,7 +70,7 @@ describe("plumb", () => {
     [["help", "ppo"], /^plumb ppo --model/],
     [["help", "doctor", "rloo"], /^plumb doctor rloo .*--accept/s]
   ])("shows the help that is asked for, also where it would refuse to run: %j", async (args, text) => {
-    const { code, stderr, stdout } = await plumb(args, folder)
+    const { code, stderr, stdout } = await plumbHere(args, folder)
     expect([code, stderr]).toEqual([0, ""])
     expect(stdout).toMatch(text)
   })
@@ -98,7 +99,7 @@ describe("plumb", () => {
     )
   })
 
-  it.concurrent.each([
+  it.each([
     [["dop"], 'unknown command "dop"; did you mean dpo?'],
     [["--modle"], "unknown option --modle: options follow a command"],
     [["dpo", "--lerning-rate", "1"], "unknown option --lerning-rate; did you mean --learning-rate?"],
@@ -108,7 +109,7 @@ describe("plumb", () => {
     [["score", "--model", "m"], "give one of --text TEXT and --input FILE"],
     [["run", "--output", "x"], "the recipe file comes first"]
   ])("refuses %j as bad usage", async (args, message) => {
-    const { code, stderr, stdout } = await plumb(args, folder)
+    const { code, stderr, stdout } = await plumbHere(args, folder)
     expect([code, stdout]).toEqual([2, ""])
     expect(stderr).toContain(message)
     expect(stderr).toMatch(/^hint: /m)
@@ -124,7 +125,7 @@ describe("plumb", () => {
     [["runs"], "no run store: there is no runs/plumbline.db and no plumbline.db"]
   ])("explains %j and leaves nothing behind", async (args, message) => {
     const before = readdirSync(folder)
-    const { code, stderr, stdout } = await plumb(args, folder)
+    const { code, stderr, stdout } = await plumbHere(args, folder)
     expect([code, stdout]).toEqual([1, ""])
     expect(stderr).toContain(`error: ${message}`)
     expect(readdirSync(folder)).toEqual(before)
@@ -149,32 +150,34 @@ const params = Schema.Struct({ body: Schema.Literals(Object.keys(bodies)) })
 export default recipe({ name: "mine", params, run: ({ body }) => bodies[body]() })
 `
     )
-    const said = async (body: string) => {
-      const { code, stderr, stdout } = await plumb(["run", file, "--body", body, ...WASM], folder)
+    const said = async (body: string, start = plumb) => {
+      const { code, stderr, stdout } = await start(["run", file, "--body", body, ...WASM], folder)
       return [code, `${stdout}${stderr}`] as const
     }
     expect(await said("well")).toEqual([0, expect.stringContaining("went well")])
-    for (const [body, message] of [
-      ["throws", "apples"],
-      ["rejects", "pears"],
-      ["forgets", "plums"],
-      ["late", "figs"]
+    for (const [body, message, start] of [
+      ["throws", "apples", plumbHere],
+      ["rejects", "pears", plumbHere],
+      ["forgets", "plums", plumb],
+      ["late", "figs", plumb]
     ] as const) {
-      expect(await said(body)).toEqual([
+      expect(await said(body, start)).toEqual([
         1,
         expect.stringContaining(`error: code of yours threw Error: ${message}\n    at `)
       ])
     }
-    expect(await said("nothing")).toEqual([1, expect.stringContaining("mine.ts: its run gives no Effect")])
+    expect(await said("nothing", plumbHere)).toEqual([1, expect.stringContaining("mine.ts: its run gives no Effect")])
     expect(await said("waits")).toEqual([1, expect.stringContaining("error: it waits for what can no longer come")])
     write("breaks.ts", 'throw new Error("cherries")')
-    const { stderr } = await plumb(["run", "breaks.ts"], folder)
+    const { stderr } = await plumbHere(["run", "breaks.ts"], folder)
     expect(stderr.trim().split("\n")).toEqual([
       "error: recipe breaks.ts: cannot be loaded: Error: cherries",
       expect.stringMatching(/^ +at .*breaks\.ts:1:7/)
     ])
     write("lacks.ts", 'import "@plumbline/no-such-package"')
-    expect((await plumb(["run", "lacks.ts"], folder)).stderr).toMatch(/Cannot find package .*imported from .*lacks\.ts/)
+    expect((await plumbHere(["run", "lacks.ts"], folder)).stderr).toMatch(
+      /Cannot find package .*imported from .*lacks\.ts/
+    )
     write(
       "mistypes.ts",
       `import { samplingOptions } from "@plumbline/rollout-generation"
@@ -185,7 +188,7 @@ const run = ({ plain }) => plain === 1 ? trained() : samplingOptions({ maxNewTok
 export default recipe({ name: "mistypes", params: Schema.Struct({ plain: Schema.Number }), run })`
     )
     const mistyped = async (...args: ReadonlyArray<string>) =>
-      (await plumb(["run", "mistypes.ts", ...args, ...WASM], folder)).stderr
+      (await plumbHere(["run", "mistypes.ts", ...args, ...WASM], folder)).stderr
     expect(await mistyped("--plain", "1")).toMatch(
       /code of yours threw OptionsInvalid: trainingOptions: learningRat: .*; maxSteps: .*\n +at .*mistypes\.ts:4/
     )
@@ -202,11 +205,11 @@ export default recipe({ name: "mistypes", params: Schema.Struct({ plain: Schema.
 
   it("reads a JSON configuration behind a byte order mark", async () => {
     const file = write("marked.json", '\uFEFF{"bta": 0.2}')
-    expect((await plumb(["dpo", "--config", file])).stderr).toContain('unknown key "bta"; did you mean beta?')
+    expect((await plumbHere(["dpo", "--config", file])).stderr).toContain('unknown key "bta"; did you mean beta?')
   })
 
   it("says of a name that no folder can have that nothing is there", async () => {
-    const { code, stderr } = await plumb(["resume", "x".repeat(300)])
+    const { code, stderr } = await plumbHere(["resume", "x".repeat(300)])
     expect(code).toBe(1)
     expect(stderr).toContain("there is no such folder")
   })
@@ -234,11 +237,12 @@ describe.skipIf(!hasGolden)("plumb with a model", () => {
     }>
   }
 
-  const ok = async (args: ReadonlyArray<string>, cwd = folder): Promise<string> => {
-    const { code, stderr, stdout } = await plumb(args, cwd)
+  const well = ({ code, stderr, stdout }: Finished): string => {
     expect(code, stderr).toBe(0)
     return stdout
   }
+  const ok = async (args: ReadonlyArray<string>, cwd = folder) => well(await plumbHere(args, cwd))
+  const okApart = async (args: ReadonlyArray<string>, cwd = folder) => well(await plumb(args, cwd))
 
   it("tokenizes texts and chats as transformers does", async () => {
     const { chat, tokenizer } = reference!
@@ -248,7 +252,7 @@ describe.skipIf(!hasGolden)("plumb with a model", () => {
         .map((row) => JSON.stringify(row))
         .join("\n")
     )
-    expect(jsonLines(await ok(["tokenize", "--model", model, "--input", input, "--json"]))).toEqual([
+    expect(jsonLines(await okApart(["tokenize", "--model", model, "--input", input, "--json"]))).toEqual([
       ...tokenizer.map(({ decoded, ids }) => ({ input_ids: ids, text: decoded })),
       { input_ids: chat.ids, text: chat.rendered }
     ])
@@ -262,7 +266,7 @@ describe.skipIf(!hasGolden)("plumb with a model", () => {
       "ids.jsonl",
       `${JSON.stringify({ input_ids })}\n{"text":"a"}\n${JSON.stringify({ input_ids })}\n`
     )
-    const rows = jsonLines(await ok(["score", "--model", model, "--input", input, "--json", ...WASM]))
+    const rows = jsonLines(await okApart(["score", "--model", model, "--input", input, "--json", ...WASM]))
     expect(rows.map((row) => row["input_ids"])).toEqual([input_ids, rows[1]!["input_ids"], input_ids])
     expect(rows[1]!["token_logprobs"]).toEqual([null])
     for (const row of [rows[0]!, rows[2]!]) {
@@ -286,7 +290,7 @@ describe.skipIf(!hasGolden)("plumb with a model", () => {
       "--max-new-tokens",
       String(greedy.continuation.length)
     ]
-    const [row] = jsonLines(await ok([...base, "--temperature", "0", "--json"]))
+    const [row] = jsonLines(await okApart([...base, "--temperature", "0", "--json"]))
     expect(row).toMatchObject({ prompt_ids: greedy.prompt, response_ids: greedy.continuation, finish_reason: "length" })
     expect(row!["logprobs"]).toHaveLength(greedy.continuation.length)
     const samples = await Promise.all(["1", "1", "2"].map((seed) => ok([...base, "--json", "--seed", seed])))
@@ -296,14 +300,14 @@ describe.skipIf(!hasGolden)("plumb with a model", () => {
 
   it("refuses ids outside the vocabulary and rows beyond the context", async () => {
     const unknown = write("unknown.jsonl", '{"input_ids":[1,99999]}\n')
-    const score = await plumb(["score", "--model", model, "--input", unknown, ...WASM])
+    const score = await plumbHere(["score", "--model", model, "--input", unknown, ...WASM])
     expect([score.code, score.stdout]).toEqual([1, ""])
     expect(score.stderr).toMatch(/unknown\.jsonl, line 1: token id 99999 is outside the vocabulary of \d+/)
     const long = write(
       "long.jsonl",
       `{"text":"a"}\n${JSON.stringify({ input_ids: Array.from({ length: 200_000 }, () => 5) })}\n`
     )
-    const generate = await plumb(["generate", "--model", model, "--input", long, ...WASM])
+    const generate = await plumbHere(["generate", "--model", model, "--input", long, ...WASM])
     expect(generate.code).toBe(1)
     expect(generate.stderr).toMatch(
       /long\.jsonl, line 2: has 200000 tokens, and the model's context leaves room for \d+/
@@ -330,7 +334,7 @@ describe.skipIf(!hasGolden)("plumb with a model", () => {
     let finished: string
     beforeAll(async () => {
       const config = write("dpo.yaml", "loss: [ipo]\nmaxSteps: 5\nsaveEvery: 1\n")
-      finished = await ok(dpo("made/a", "--config", config, "--max-steps", "2"))
+      finished = await okApart(dpo("made/a", "--config", config, "--max-steps", "2"))
     })
 
     it("says where the model is; the model can be used", async () => {
@@ -353,20 +357,20 @@ describe.skipIf(!hasGolden)("plumb with a model", () => {
     })
 
     it("is listed by runs, as a table and as JSON", async () => {
-      expect(await ok(["runs", "--folder", "made"])).toMatch(/^a +ipo +finished +2 +25 .* made\/a$/m)
+      expect(await okApart(["runs", "--folder", "made"])).toMatch(/^a +ipo +finished +2 +25 .* made\/a$/m)
       const [run] = jsonLines(await ok(["runs", "--store", "made/plumbline.db", "--json"]))
       expect(run).toMatchObject({ name: "a", algorithm: "ipo", status: "finished", last_step: 2, error: null })
     })
 
     it("is shown with its last metrics and charts", async () => {
-      const text = await ok(["show", "made/a"])
+      const text = await okApart(["show", "made/a"])
       expect(text).toMatch(/^status +finished at step 2$/m)
       expect(text).toMatch(/^checkpoints +step 1, step 2$/m)
       for (const name of ["loss", "learning_rate", "rewards/margins"])
         expect(text).toMatch(new RegExp(`^${name}: min `, "m"))
       const [run] = jsonLines(await ok(["show", "made/a", "--json"]))
       expect(run!["metrics"]).toMatchObject([{ step: 1, loss: 25 }, { step: 2 }])
-      const wrong = await plumb(["show", "made/a", "--metric", "los"], folder)
+      const wrong = await plumbHere(["show", "made/a", "--metric", "los"], folder)
       expect([wrong.code, wrong.stderr]).toEqual([
         2,
         expect.stringContaining('has no metric "los"; did you mean loss?')
@@ -375,7 +379,7 @@ describe.skipIf(!hasGolden)("plumb with a model", () => {
 
     it("is not overwritten by a second one", async () => {
       const before = readFileSync(join(folder, "made/a/run.json"))
-      const { code, stderr } = await plumb(dpo("made/a"), folder)
+      const { code, stderr } = await plumbHere(dpo("made/a"), folder)
       expect(code).toBe(1)
       expect(stderr).toContain('made/a already holds a run: continue it with "plumb resume made/a"')
       expect(readFileSync(join(folder, "made/a/run.json")).equals(before)).toBe(true)
@@ -387,14 +391,14 @@ describe.skipIf(!hasGolden)("plumb with a model", () => {
     })
 
     it("has nothing to resume, and says so", async () => {
-      expect(await ok(["resume", "made/a"])).toBe("made/a is finished; its model is in made/a/final\n")
+      expect(await okApart(["resume", "made/a"])).toBe("made/a is finished; its model is in made/a/final\n")
     })
 
     it("is not resumed by the folder that it is in, where it would start again", async () => {
-      const { code, stderr } = await plumb(["resume", "made"], folder)
+      const { code, stderr } = await plumbHere(["resume", "made"], folder)
       expect([code, stderr]).toEqual([1, expect.stringContaining("it has no run.json; made/a has one")])
       expect(readdirSync(join(folder, "made"))).not.toContain("run.json")
-      const file = await plumb(["resume", "dpo.yaml"], folder)
+      const file = await plumbHere(["resume", "dpo.yaml"], folder)
       expect([file.code, file.stderr]).toEqual([1, expect.stringContaining("it is a file, not a folder")])
     })
   })
@@ -403,7 +407,7 @@ describe.skipIf(!hasGolden)("plumb with a model", () => {
     const stopped = await ok(dpo("timed", "--max-steps", "3", "--max-seconds", "0.001"))
     expect(stopped).toMatch(/^stopped at step 1$/m)
     expect(stopped).toMatch(/^go on: +plumb resume timed$/m)
-    for (let turn = 0; turn < 2; turn++) await ok(["resume", join(folder, "timed")], tmpdir())
+    for (const goOn of [okApart, ok]) await goOn(["resume", join(folder, "timed")], tmpdir())
     expect(jsonLines(readFileSync(join(folder, "timed/metrics.jsonl"), "utf8")).map(({ step }) => step)).toEqual([
       1, 2, 3
     ])
@@ -414,7 +418,7 @@ describe.skipIf(!hasGolden)("plumb with a model", () => {
     await ok(dpo("blocked", "--max-steps", "3", "--max-seconds", "0.001"))
     rmSync(join(folder, "blocked/checkpoints"), { recursive: true })
     write("blocked/checkpoints", "")
-    const { code, stderr } = await plumb(["resume", "blocked"], folder)
+    const { code, stderr } = await plumbHere(["resume", "blocked"], folder)
     expect([code, stderr]).toEqual([1, expect.stringContaining("cannot write")])
     expect(stderr).toContain("the run goes on from its beginning, for it has no checkpoint yet: plumb resume blocked")
   })
@@ -455,7 +459,7 @@ describe.skipIf(!hasGolden)("plumb with a model", () => {
     write("bad.jsonl", '{"prompt":"a","chosen":"b","rejected":"c"}\n{"prompt":"a"}\n')
     const before = readdirSync(folder)
     const options = { model, train, output: "new/a", ...changed }
-    const { code, stderr } = await plumb(
+    const { code, stderr } = await plumbHere(
       ["dpo", ...Object.entries(options).flatMap(([name, value]) => [`--${name}`, value])],
       folder
     )
@@ -466,7 +470,7 @@ describe.skipIf(!hasGolden)("plumb with a model", () => {
   it("plans a run without starting it", async () => {
     const before = readdirSync(folder)
     const args = ["plan", ...dpo("planned", "--json")]
-    const [plan] = jsonLines(await ok(args))
+    const [plan] = jsonLines(await okApart(args))
     // 32 pairs, 4 a step
     expect(plan).toMatchObject({ rows: 32, steps: 8 })
     expect(plan!["seconds"]).toBeGreaterThan(0)
@@ -499,12 +503,12 @@ describe.skipIf(!hasGolden)("plumb with a model", () => {
 
   it("runs a recipe by its parameters, and resumes it from one of its stages", async () => {
     const recipe = join(root, "test/fixtures/recipes/two-stages.ts")
-    const text = await ok(["run", recipe, "--model", model, "--train", train, "--steps", "2", ...WASM])
+    const text = await okApart(["run", recipe, "--model", model, "--train", train, "--steps", "2", ...WASM])
     expect(text).toContain("model:   runs/two-stages/second/final")
     expect(await ok(["show", "runs/two-stages"])).toMatch(/^run +first \(sft\)$[^]*^run +second \(sft\)$/m)
     rmSync(join(folder, "runs/two-stages/second"), { recursive: true })
-    await ok(["resume", join(folder, "runs/two-stages/first")], tmpdir())
-    const above = await plumb(["resume", "runs"], folder)
+    await okApart(["resume", join(folder, "runs/two-stages/first")], tmpdir())
+    const above = await plumbHere(["resume", "runs"], folder)
     expect([above.code, above.stderr]).toEqual([
       1,
       expect.stringContaining("neither it nor a folder in it has a run.json")
@@ -515,7 +519,7 @@ describe.skipIf(!hasGolden)("plumb with a model", () => {
     expect(existsSync(join(folder, "runs/renamed/second/final/model.safetensors"))).toBe(true)
     renameSync(join(folder, "runs/renamed"), join(folder, "runs/two-stages"))
     expect(existsSync(join(folder, "runs/two-stages/second/final/model.safetensors"))).toBe(true)
-    const { code, stderr } = await plumb(["run", recipe, "--stps", "2"], folder)
+    const { code, stderr } = await plumbHere(["run", recipe, "--stps", "2"], folder)
     expect([code, stderr]).toEqual([2, expect.stringContaining("unknown option --stps; did you mean --steps?")])
   })
 })

@@ -7,6 +7,7 @@ import { tmpdir } from "node:os"
 import { join } from "node:path"
 import { afterAll, beforeAll, expect, it } from "vitest"
 import { plumb, WASM } from "./plumb.ts"
+import { plumbHere } from "./plumb-here.ts"
 
 let folder: string
 const at = (name: string) => join(folder, name)
@@ -31,8 +32,9 @@ afterAll(() => rmSync(folder, { recursive: true, force: true }))
 
 it("plumb constitution writes revisions that plumb sft reads, and goes on where it stopped", async () => {
   const args = ["--model", at("model"), "--input", at("prompts.jsonl"), "--constitution", at("constitution.jsonl")]
-  const run = () => plumb(["constitution", ...args, "--output", at("revised.jsonl"), "--max-new-tokens", "8", ...WASM])
-  const first = await run()
+  const run = (start = plumbHere) =>
+    start(["constitution", ...args, "--output", at("revised.jsonl"), "--max-new-tokens", "8", ...WASM])
+  const first = await run(plumb)
   expect(first.code, first.stderr).toBe(0)
   const whole = readFileSync(at("revised.jsonl"), "utf8")
   const records = await Effect.runPromise(loadSupervised(at("revised.jsonl")))

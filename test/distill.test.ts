@@ -7,6 +7,7 @@ import { tmpdir } from "node:os"
 import { join } from "node:path"
 import { afterAll, beforeAll, describe, expect, it } from "vitest"
 import { plumb, WASM } from "./plumb.ts"
+import { plumbHere } from "./plumb-here.ts"
 
 let folder: string
 const at = (name: string) => join(folder, name)
@@ -33,13 +34,16 @@ beforeAll(async () => {
 afterAll(() => rmSync(folder, { recursive: true, force: true }))
 
 const finished = async (...args: ReadonlyArray<string>) => {
-  const { code, stderr, stdout } = await plumb([...args, ...WASM])
+  const { code, stderr, stdout } = await plumbHere([...args, ...WASM])
   expect(code, stderr).toBe(0)
   return stdout
 }
 
-const teach = (output: string, ...more: ReadonlyArray<string>) =>
-  finished("teacher-logits", "--model", at("teacher"), "--train", at("rows.jsonl"), "--output", at(output), ...more)
+const teacherLogits = (output: string, ...more: ReadonlyArray<string>) => {
+  const files = ["--model", at("teacher"), "--train", at("rows.jsonl"), "--output", at(output)]
+  return ["teacher-logits", ...files, ...more]
+}
+const teach = (output: string, ...more: ReadonlyArray<string>) => finished(...teacherLogits(output, ...more))
 
 const losses = (run: string): ReadonlyArray<number> =>
   readFileSync(join(at(run), "metrics.jsonl"), "utf8")
@@ -54,7 +58,8 @@ const distil = (run: string, ...more: ReadonlyArray<string>) => {
 
 describe("a teacher's logits", () => {
   it("are gone on with where the writer stopped, and can be written in shares", async () => {
-    await teach("whole.jsonl", "--top-k", "5", "--micro-batch-tokens", "16")
+    const begun = await plumb([...teacherLogits("whole.jsonl", "--top-k", "5", "--micro-batch-tokens", "16"), ...WASM])
+    expect(begun.code, begun.stderr).toBe(0)
     const whole = readFileSync(at("whole.jsonl"), "utf8")
     const lines = whole.trim().split("\n")
     expect(lines.map((line) => (JSON.parse(line) as { readonly index: number }).index).toSorted()).toEqual([0, 1, 2, 3])
@@ -74,7 +79,7 @@ describe("a teacher's logits", () => {
     ["--end", "2", "--start", "2"]
   ])("are not written of no rows: %s %s", async (option, ...more) => {
     const files = ["--model", at("teacher"), "--train", at("rows.jsonl"), "--output", at("none.jsonl")]
-    const { code, stderr } = await plumb(["teacher-logits", ...files, option, ...more, ...WASM])
+    const { code, stderr } = await plumbHere(["teacher-logits", ...files, option, ...more, ...WASM])
     expect([code, existsSync(at("none.jsonl"))]).toEqual([1, false])
     expect(stderr).toMatch(new RegExp(`${option}: rows \\d to \\d are none of the 4 of`))
   })
@@ -95,7 +100,7 @@ describe("a teacher's logits", () => {
     const few = losses("few")
     losses("fewer").forEach((loss, step) => expect(Math.abs(loss - few[step]!)).toBeLessThan(1e-3))
     const files = ["--model", at("student"), "--train", at("all.jsonl"), "--output", at("never")]
-    const { code, stderr } = await plumb(["distill", ...files, "--batch-size", "4", "--top-k", "400", ...WASM])
+    const { code, stderr } = await plumbHere(["distill", ...files, "--batch-size", "4", "--top-k", "400", ...WASM])
     expect([code, stderr.includes("not 400: make more with plumb teacher-logits")]).toEqual([1, true])
   })
 
@@ -111,11 +116,11 @@ describe("a teacher's logits", () => {
 
   it("must be there, and be of the student's vocabulary", async () => {
     const files = ["--model", at("student"), "--output", at("never"), "--batch-size", "4", ...WASM]
-    const none = await plumb(["distill", ...files, "--train", at("rows.jsonl")])
+    const none = await plumbHere(["distill", ...files, "--train", at("rows.jsonl")])
     expect([none.code, none.stderr.includes("rows.jsonl:1 has no teacher's logits")]).toEqual([1, true])
     const alien = readFileSync(at("all.jsonl"), "utf8").replaceAll(/"vocabulary":\d+/g, '"vocabulary":99')
     writeFileSync(at("alien.jsonl"), alien)
-    const other = await plumb(["distill", ...files, "--train", at("alien.jsonl")])
+    const other = await plumbHere(["distill", ...files, "--train", at("alien.jsonl")])
     expect([other.code, other.stderr.includes("vocabulary has 99 tokens")]).toEqual([1, true])
   })
 })

@@ -4,7 +4,8 @@ import { tmpdir } from "node:os"
 import { join } from "node:path"
 import { setTimeout } from "node:timers/promises"
 import { afterAll, beforeAll, describe, expect, it } from "vitest"
-import { plumb, startPlumb, WASM } from "./plumb.ts"
+import { startPlumb, WASM } from "./plumb.ts"
+import { plumbHere } from "./plumb-here.ts"
 import { golden, hasGolden, root } from "./reference-files.ts"
 
 const model = join(golden, "models", "llama")
@@ -69,7 +70,7 @@ const doubleBos = (target: string) => {
 /** What the doctor says of a run; the exit code is held to whether something refuses it. */
 const doctor = async (...args: ReadonlyArray<string>) => {
   const before = readdirSync(folder)
-  const { code, stdout, stderr } = await plumb(["doctor", ...args, ...WASM, "--json"], folder)
+  const { code, stdout, stderr } = await plumbHere(["doctor", ...args, ...WASM, "--json"], folder)
   expect(stdout, stderr).not.toBe("")
   const said = JSON.parse(stdout) as {
     readonly refused: ReadonlyArray<string>
@@ -140,7 +141,7 @@ describe.skipIf(!hasGolden)("plumb doctor", () => {
     const asked = ["grpo", "--model", doubled, "--train", "talks.jsonl", "--reward", "exact_answer", "--samples", "2"]
     expect((await doctor(...asked, ...sized)).of("bos")!.text).toContain("talks.jsonl, line 1: begins with two")
     const run = ["sft", "--model", doubled, "--train", "chats.jsonl", "--output", join(folder, "run"), ...sized]
-    const { code, stderr } = await plumb([...run, ...WASM], folder)
+    const { code, stderr } = await plumbHere([...run, ...WASM], folder)
     expect(code).toBe(1)
     expect(stderr).toContain("begins with two beginning-of-text tokens")
     expect(existsSync(join(folder, "run"))).toBe(false)

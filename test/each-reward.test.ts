@@ -3,6 +3,7 @@ import { tmpdir } from "node:os"
 import { join } from "node:path"
 import { afterAll, beforeAll, describe, expect, it } from "vitest"
 import { plumb, WASM } from "./plumb.ts"
+import { plumbHere } from "./plumb-here.ts"
 import { golden, hasGolden } from "./reference-files.ts"
 
 let folder: string
@@ -42,7 +43,7 @@ describe.skipIf(!hasGolden)("plumb grpo --normalize-each-reward", () => {
     const flags =
       "--reward numeric_answer,exact_answer --reward-weights 0.5,2 --normalize-each-reward true --batch-size 4 --samples 8 " +
       "--max-new-tokens 2 --allowed-tokens 20,21,16,225 --max-steps 1 --seed 3"
-    const { code, stderr } = await plumb(["grpo", ...files, ...flags.split(" "), ...WASM])
+    const { code, stderr } = await plumbHere(["grpo", ...files, ...flags.split(" "), ...WASM])
     expect(code, stderr).toBe(0)
     const { stdout } = await plumb(["rollouts", output, "--json"])
     const rows = stdout

@@ -12,7 +12,7 @@ export interface Finished {
 /** The backend that every installation has, for tests of what no backend decides. */
 export const WASM = ["--backend", "wasm"] as const
 
-type Environment = Readonly<Record<string, string>>
+export type Environment = Readonly<Record<string, string>>
 
 const COMMAND = join(root, "node_modules", ".bin", "plumb")
 

@@ -2,7 +2,7 @@ import { mkdtempSync, existsSync, rmSync, writeFileSync } from "node:fs"
 import { tmpdir } from "node:os"
 import { join } from "node:path"
 import { afterAll, beforeAll, describe, expect, it } from "vitest"
-import { plumb } from "./plumb.ts"
+import { plumbHere } from "./plumb-here.ts"
 import { golden, hasGolden } from "./reference-files.ts"
 
 let folder: string
@@ -151,11 +151,11 @@ const refused: ReadonlyArray<readonly [string, string, string, string]> = [
 ]
 
 describe.skipIf(!hasGolden)("before the first step, with the reason and no run folder", () => {
-  it.concurrent.each(refused)("plumb %s on %s %s is refused", async (command, file, flags, message) => {
+  it.each(refused)("plumb %s on %s %s is refused", async (command, file, flags, message) => {
     const output = join(folder, "never")
     const files = ["--model", model, "--train", join(folder, file), "--output", output]
     const given = (flags.includes("--batch-size") ? flags : `--batch-size 2 ${flags}`).trim().split(" ")
-    const { code, stderr, stdout } = await plumb([command, ...files, "--max-steps", "1", ...given])
+    const { code, stderr, stdout } = await plumbHere([command, ...files, "--max-steps", "1", ...given])
     expect([code, stdout]).toEqual([1, ""])
     expect(stderr).toContain(message)
     expect(existsSync(output)).toBe(false)

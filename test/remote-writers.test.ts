@@ -4,6 +4,7 @@ import { tmpdir } from "node:os"
 import { join } from "node:path"
 import { afterAll, beforeAll, describe, expect, it } from "vitest"
 import { plumb, WASM } from "./plumb.ts"
+import { plumbHere } from "./plumb-here.ts"
 import { writeRewardModel } from "./random-reward-model.ts"
 import { golden, hasGolden } from "./reference-files.ts"
 import { expectSame, metricsOf, type Service, startService } from "./services.ts"
@@ -42,8 +43,8 @@ const args = (command: string, output: string, ...more: ReadonlyArray<string>) =
   return [command, ...files, ...flags.split(" "), ...more, ...WASM]
 }
 
-const finished = async (line: ReadonlyArray<string>) => {
-  const { code, stderr } = await plumb(line, undefined, TOKEN)
+const finished = async (line: ReadonlyArray<string>, start = plumbHere) => {
+  const { code, stderr } = await start(line, undefined, TOKEN)
   expect(code, stderr).toBe(0)
 }
 
@@ -69,7 +70,7 @@ describe.skipIf(!hasGolden)("a run whose responses a server writes", () => {
     ["distill", () => ["--teacher", model, "--on-policy", "1", "--temperature", "2"], STEPS - 1]
   ] as const)("has the metrics of one process: %s", async (command, own, version) => {
     await finished(args(command, `${command} here`, ...own()))
-    await finished(args(command, `${command} there`, ...own(), "--generator-url", whole.url))
+    await finished(args(command, `${command} there`, ...own(), "--generator-url", whole.url), plumb)
     expectSame(join(folder, `${command} here`), join(folder, `${command} there`), STEPS)
     expect(await versionAt(whole)).toBe(version)
   })
@@ -92,7 +93,7 @@ describe.skipIf(!hasGolden)("a run whose responses a server writes", () => {
   ])("is refused where flags contradict it: %s %s", async (command, flags, reason) => {
     const own = command === "online-dpo" ? judged() : command === "distill" ? ["--teacher", model] : []
     const line = args(command, "never", ...own, "--generator-url", whole.url, ...flags.split(" "))
-    const { code, stderr } = await plumb(line, undefined, TOKEN)
+    const { code, stderr } = await plumbHere(line, undefined, TOKEN)
     expect(code).toBe(1)
     expect(stderr).toMatch(reason)
   })

@@ -7,6 +7,7 @@ import { tmpdir } from "node:os"
 import { join } from "node:path"
 import { afterAll, beforeAll, describe, expect, it } from "vitest"
 import { plumb, WASM } from "./plumb.ts"
+import { plumbHere } from "./plumb-here.ts"
 import { golden, hasGolden } from "./reference-files.ts"
 import { startServer } from "./serving/server.ts"
 
@@ -72,7 +73,7 @@ describe.skipIf(!hasGolden)("plumb reward", () => {
       input_ids: row.filter((_, t) => first_batch.attention_mask[r][t] === 1)
     }))
     const rewardsOf = async (file: string) => {
-      const { code, stderr, stdout } = await plumb(["reward", "--model", model, "--input", file, "--json", ...WASM])
+      const { code, stderr, stdout } = await plumbHere(["reward", "--model", model, "--input", file, "--json", ...WASM])
       expect(code, stderr).toBe(0)
       return objects(stdout) as ReadonlyArray<{ readonly reward: number; readonly parts: { readonly reward: number } }>
     }
@@ -88,25 +89,25 @@ describe.skipIf(!hasGolden)("plumb reward", () => {
   it("weighs the attributes of a head that has several, and says what it does without weights", async () => {
     const model = await rewardFolder("two", ["helpfulness", "verbosity"])
     const args = ["reward", "--model", model, "--input", jsonl("one.jsonl", [{ text: "Natalia" }]), "--json", ...WASM]
-    const equal = await plumb(args)
+    const equal = await plumbHere(args)
     expect(equal.stderr).toContain("reward: the mean of helpfulness, verbosity; --attribute-weights says otherwise")
     const [{ parts, reward }] = objects(equal.stdout)
     expect(parts.verbosity).toBeCloseTo(2 * parts.helpfulness, 5)
     expect(reward).toBeCloseTo(1.5 * parts.helpfulness, 5)
-    const weighed = await plumb([...args, "--attribute-weights", "helpfulness=0.65,verbosity=-0.4"])
+    const weighed = await plumbHere([...args, "--attribute-weights", "helpfulness=0.65,verbosity=-0.4"])
     expect(objects(weighed.stdout)[0].reward).toBeCloseTo((0.65 - 0.8) * parts.helpfulness, 5)
-    const unknown = await plumb([...args, "--attribute-weights", "humor=1"])
+    const unknown = await plumbHere([...args, "--attribute-weights", "humor=1"])
     expect([unknown.code, unknown.stdout]).toEqual([1, ""])
     expect(unknown.stderr).toContain("the reward model scores helpfulness, verbosity, not humor")
   })
 
   it("refuses language models and rows that it cannot read", async () => {
     const rows = jsonl("long.jsonl", [{ input_ids: [5] }, { input_ids: [2000] }])
-    const language = await plumb(["reward", "--model", llama, "--input", rows, ...WASM])
+    const language = await plumbHere(["reward", "--model", llama, "--input", rows, ...WASM])
     expect([language.code, language.stdout]).toEqual([1, ""])
     expect(language.stderr).toContain("holds no reward model: there is no score.weight; plumb rm trains one")
     const model = await rewardFolder("three", ["reward"])
-    const unknown = await plumb(["reward", "--model", model, "--input", rows, ...WASM])
+    const unknown = await plumbHere(["reward", "--model", model, "--input", rows, ...WASM])
     expect([unknown.code, unknown.stdout]).toEqual([1, ""])
     expect(unknown.stderr).toContain(
       "long.jsonl, line 2: token id 2000 is outside the reward model's vocabulary of 1024"
@@ -140,7 +141,7 @@ describe.skipIf(!hasGolden)("plumb serve of a reward model", () => {
     } finally {
       await server.close()
     }
-    const language = await plumb(["serve", "--model", llama, "--port", "0", ...weights, ...WASM])
+    const language = await plumbHere(["serve", "--model", llama, "--port", "0", ...weights, ...WASM])
     expect([language.code, language.stderr]).toEqual([1, expect.stringContaining("and this is a language model")])
   })
 })
@@ -157,15 +158,15 @@ describe.skipIf(!hasGolden)("plumb rm-regression", () => {
     expect(trained.code, trained.stderr).toBe(0)
     expect(trained.stdout).toContain(`try it:  plumb reward --model ${output}/final --input FILE`)
     const model = join(output, "final")
-    const scored = await plumb(["reward", "--model", model, "--input", graded, "--json", ...WASM])
+    const scored = await plumbHere(["reward", "--model", model, "--input", graded, "--json", ...WASM])
     const parts = objects(scored.stdout).map((row) => row.parts)
     for (const [i, good] of [1, 2, 3].entries()) expect(parts[i].good).toBeCloseTo(good, 0)
     expect(parts[3].long).toBeCloseTo(2, 0)
     const other = ["--train", graded, "--output", join(folder, "other"), "--attributes", "good"]
-    const refused = await plumb(["rm-regression", "--model", model, ...other, ...short, ...WASM])
+    const refused = await plumbHere(["rm-regression", "--model", model, ...other, ...short, ...WASM])
     expect(refused.stderr).toContain("--attributes: the folder's head scores good,long")
     const absent = ["--train", graded, "--output", join(folder, "absent"), "--attributes", "good,kind"]
-    const misnamed = await plumb(["rm-regression", "--model", llama, ...absent, ...short, ...WASM])
+    const misnamed = await plumbHere(["rm-regression", "--model", llama, ...absent, ...short, ...WASM])
     expect(misnamed.stderr).toContain("no row has a grade of kind")
   })
 })
@@ -209,6 +210,8 @@ describe.skipIf(!hasGolden)("plumb rm-eval", () => {
     expect(report.loss).toBeCloseTo(steps[0].loss, 5)
     expect(report.subsets.easy.pairs).toBe(3)
     expect(report.subsets.hard.pairs).toBe(1)
-    expect((await plumb(args)).stdout).toMatch(/subset +pairs +accuracy[\s\S]*easy +3 [\s\S]*hard +1 [\s\S]*all +4 /)
+    expect((await plumbHere(args)).stdout).toMatch(
+      /subset +pairs +accuracy[\s\S]*easy +3 [\s\S]*hard +1 [\s\S]*all +4 /
+    )
   })
 })

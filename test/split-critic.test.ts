@@ -4,6 +4,7 @@ import { tmpdir } from "node:os"
 import { join } from "node:path"
 import { afterAll, beforeAll, describe, expect, it } from "vitest"
 import { plumb, WASM } from "./plumb.ts"
+import { plumbHere } from "./plumb-here.ts"
 import { golden, hasGolden } from "./reference-files.ts"
 import { expectSame, metricsOf, startService, struck } from "./services.ts"
 
@@ -35,15 +36,15 @@ const served = (port: string, output = join(folder, "critic"), ...more: Readonly
   return startService(["serve-critic", "--model", model, ...rest], port, servers)
 }
 
-const finished = async (line: ReadonlyArray<string>) => {
-  const { code, stderr } = await plumb(line)
+const finished = async (line: ReadonlyArray<string>, start = plumbHere) => {
+  const { code, stderr } = await start(line)
   expect(code, stderr).toBe(0)
 }
 
 describe.skipIf(!hasGolden)("a critic in another process", () => {
   it("gives the metrics of one in the same process; when it dies the run ends with the cause, and goes on with another", async () => {
     const together = join(folder, "together")
-    const one = await plumb(args(together))
+    const one = await plumbHere(args(together))
     expect(one.code, one.stderr).toBe(0)
     const kl = metricsOf(together).map((step) => step["kl"]!)
     // |k1| of the policy before training is 0, and of no other
@@ -81,7 +82,7 @@ describe.skipIf(!hasGolden)("a critic in another process", () => {
     )
     expect(code, said).toBe(1)
     const second = await served(first.port, store, "--lora-rank", "4")
-    await finished(["resume", torn])
+    await finished(["resume", torn], plumb)
     expectSame(together, torn, 12)
     second.child.kill("SIGKILL")
 

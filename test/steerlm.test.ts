@@ -7,6 +7,7 @@ import { tmpdir } from "node:os"
 import { join } from "node:path"
 import { afterAll, beforeAll, describe, expect, it } from "vitest"
 import { plumb, WASM } from "./plumb.ts"
+import { plumbHere } from "./plumb-here.ts"
 
 interface Scored {
   readonly parts: Readonly<Record<string, number>>
@@ -58,16 +59,19 @@ beforeAll(async () => {
 })
 afterAll(() => rmSync(folder, { recursive: true, force: true }))
 
-const steered = async (data: string): Promise<{ readonly loud: string; readonly quiet: string }> => {
+const steered = async (
+  data: string,
+  start: typeof plumbHere
+): Promise<{ readonly loud: string; readonly quiet: string }> => {
   const training = "--attributes loud --batch-size 16 --max-steps 100 --learning-rate 1e-2 --lr-schedule cosine".split(
     " "
   )
   const files = ["--model", at("start"), "--train", at(data), "--output", at(`run-${data}`)]
-  const trained = await plumb(["steerlm", ...files, ...training, ...WASM])
+  const trained = await start(["steerlm", ...files, ...training, ...WASM])
   expect(trained.code, trained.stderr).toBe(0)
   const answers = async (grade: number) => {
     const asked = ["--model", at(`run-${data}/final`), "--input", at("prompts.jsonl"), "--attributes", `loud=${grade}`]
-    const { code, stderr, stdout } = await plumb([
+    const { code, stderr, stdout } = await plumbHere([
       "generate",
       ...asked,
       "--temperature",
@@ -84,23 +88,23 @@ const steered = async (data: string): Promise<{ readonly loud: string; readonly 
 
 describe("plumb steerlm", () => {
   it("makes a model that writes as the grades asked for", async () => {
-    expect(await steered("rows.jsonl")).toEqual({ loud: "AA BB CC DD", quiet: "aa bb cc dd" })
+    expect(await steered("rows.jsonl", plumb)).toEqual({ loud: "AA BB CC DD", quiet: "aa bb cc dd" })
   })
 
   it("learns nothing to steer by from grades that say nothing", async () => {
-    const { loud, quiet } = await steered("shuffled.jsonl")
+    const { loud, quiet } = await steered("shuffled.jsonl", plumbHere)
     expect([loud === "AA BB CC DD", quiet === "aa bb cc dd"]).not.toEqual([true, true])
   })
 
   it("takes the grades that an attribute model gives", async () => {
     const model = ["--model", at("grader"), "--input", at("rows.jsonl")]
-    const scored = await plumb(["reward", ...model, "--attribute-weights", "loud=1,long=1", "--json", ...WASM])
+    const scored = await plumbHere(["reward", ...model, "--attribute-weights", "loud=1,long=1", "--json", ...WASM])
     expect(scored.code, scored.stderr).toBe(0)
     const scores = scored.stdout
       .trim()
       .split("\n")
       .map((line) => (JSON.parse(line) as Scored).parts)
-    const graded = await plumb(["annotate", ...model, "--output", at("graded.jsonl"), ...WASM])
+    const graded = await plumbHere(["annotate", ...model, "--output", at("graded.jsonl"), ...WASM])
     expect(graded.code, graded.stderr).toBe(0)
     const lines = readFileSync(at("graded.jsonl"), "utf8").trim().split("\n")
     const whole = (score: number) => Math.round(Math.min(4, Math.max(0, score)))
@@ -114,16 +118,16 @@ describe("plumb steerlm", () => {
 
   it("refuses a grade that no row has", async () => {
     const files = ["--model", at("start"), "--train", at("rows.jsonl"), "--output", at("never")]
-    const { code, stderr } = await plumb(["steerlm", ...files, "--attributes", "loud,funny", ...WASM])
+    const { code, stderr } = await plumbHere(["steerlm", ...files, "--attributes", "loud,funny", ...WASM])
     expect([code, existsSync(at("never"))]).toEqual([1, false])
     expect(stderr).toContain('field "funny": no row of the file has it')
   })
 
   it("is asked for grades that it knows", async () => {
     const asked = ["generate", "--prompt", "aa>", "--attributes", "funny=4", ...WASM]
-    const unknown = await plumb([...asked, "--model", at("run-rows.jsonl/final")])
+    const unknown = await plumbHere([...asked, "--model", at("run-rows.jsonl/final")])
     expect([unknown.code, unknown.stderr.includes("was conditioned on loud, not on funny")]).toEqual([1, true])
-    const never = await plumb([...asked, "--model", at("start")])
+    const never = await plumbHere([...asked, "--model", at("start")])
     expect([never.code, never.stderr.includes("was not trained with plumb steerlm")]).toEqual([1, true])
   })
 })
@@ -145,12 +149,12 @@ describe("plumb annotate", () => {
     // 20 rows are there, and a torn one
     const lines = whole.split("\n")
     writeFileSync(at("killed.jsonl"), `${lines.slice(0, 20).join("\n")}\n${lines[20]!.slice(0, 9)}`)
-    const again = await plumb(args)
+    const again = await plumbHere(args)
     expect(again.code, again.stderr).toBe(0)
     expect(readFileSync(at("killed.jsonl"), "utf8")).toBe(whole)
-    const other = await plumb(args.with(4, at("shuffled.jsonl")))
+    const other = await plumbHere(args.with(4, at("shuffled.jsonl")))
     expect([other.code, other.stderr.includes("was not made from these prompts")]).toEqual([1, true])
-    const best = await plumb([...args, "--max", "3"])
+    const best = await plumbHere([...args, "--max", "3"])
     expect([best.code, readFileSync(at("killed.jsonl"), "utf8")]).toEqual([1, whole])
   })
 })
@@ -163,8 +167,14 @@ interface WeightedRow {
 
 describe("plumb steerlm2", () => {
   const models = () => ["--base", at("start"), "--attribute-model", at("grader")]
-  const command = (...more: ReadonlyArray<string>) =>
-    plumb(["steerlm2-data", "--model", at("run-rows.jsonl/final"), ...models(), ...more, ...WASM])
+  const args = (...more: ReadonlyArray<string>) => [
+    "steerlm2-data",
+    "--model",
+    at("run-rows.jsonl/final"),
+    ...models(),
+    ...more,
+    ...WASM
+  ]
   const sampling = ["--samples", "3", "--max-new-tokens", "6", "--seed", "5"]
 
   it("has its data made by a command that goes on where it was killed", async () => {
@@ -172,8 +182,8 @@ describe("plumb steerlm2", () => {
       "wanted.jsonl",
       ["aa>", "bb>", "cc>", "dd>"].map((prompt, i) => ({ prompt, loud: i % 2 === 0 ? 4 : 0 }))
     )
-    const args = ["--input", at("wanted.jsonl"), "--output", at("weighted.jsonl"), ...sampling]
-    const made = await command(...args)
+    const files = ["--input", at("wanted.jsonl"), "--output", at("weighted.jsonl")]
+    const made = await plumb(args(...files, ...sampling))
     expect(made.code, made.stderr).toBe(0)
     const whole = readFileSync(at("weighted.jsonl"), "utf8")
     const lines = whole.trim().split("\n")
@@ -185,7 +195,7 @@ describe("plumb steerlm2", () => {
       ["dd>", "loud:0", 3]
     ])
     writeFileSync(at("weighted.jsonl"), `${lines.slice(0, 2).join("\n")}\n${lines[2]!.slice(0, 30)}`)
-    expect((await command(...args)).code).toBe(0)
+    expect((await plumbHere(args(...files, ...sampling))).code).toBe(0)
     expect(readFileSync(at("weighted.jsonl"), "utf8")).toBe(whole)
   })
 
@@ -214,7 +224,7 @@ describe("plumb steerlm2", () => {
   it("says which grades are missing, are no grades, or are not the models' own", async () => {
     const refused = async (rows: ReadonlyArray<unknown>, ...more: ReadonlyArray<string>) => {
       write("odd.jsonl", rows)
-      const { code, stderr } = await command("--input", at("odd.jsonl"), "--output", at("never.jsonl"), ...more)
+      const { code, stderr } = await plumbHere(args("--input", at("odd.jsonl"), "--output", at("never.jsonl"), ...more))
       expect([code, existsSync(at("never.jsonl"))]).toEqual([1, false])
       return stderr
     }

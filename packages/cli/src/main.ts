@@ -7,14 +7,13 @@ process.stdout.on("error", ({ code, message }: NodeJS.ErrnoException) => {
 // remarks that nobody reads change nothing
 process.stderr.on("error", () => {})
 
-const [{ Cause, Effect, Exit, Logger }, { endWithLauncher }, { plumb }, { renderFailure }, { usesColour }] =
-  await Promise.all([
-    import("effect"),
-    import("./launch.ts"),
-    import("./plumb.ts"),
-    import("./render-error.ts"),
-    import("./terminal.ts")
-  ])
+const [{ Cause }, { endWithLauncher }, { renderFailure }, { runCommandLine }, { usesColour }] = await Promise.all([
+  import("effect"),
+  import("./launch.ts"),
+  import("./render-error.ts"),
+  import("./run-command-line.ts"),
+  import("./terminal.ts")
+])
 
 // What is thrown where nobody waits for it, as in a timer of a recipe. Before a backend's own handlers, which throw it again.
 const end = (error: unknown) => {
@@ -33,12 +32,5 @@ const forsaken = () => {
 process.on("beforeExit", forsaken)
 
 endWithLauncher()
-const command = plumb(process.argv.slice(2)).pipe(Effect.provideService(Logger.LogToStderr, true))
-const exit = await Effect.runPromiseExit(command)
+await runCommandLine(process.argv.slice(2))
 process.off("beforeExit", forsaken)
-if (Exit.isFailure(exit)) {
-  const { exitCode, standardError, standardOutput } = renderFailure(exit.cause, usesColour(process.stderr))
-  process.stdout.write(standardOutput)
-  process.stderr.write(standardError)
-  process.exitCode = exitCode
-}
