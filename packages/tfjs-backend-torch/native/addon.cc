@@ -86,6 +86,7 @@ static Napi::Object Initialise(Napi::Env env, Napi::Object exports) {
   add("siluGate", SiluGate);
   add("siluGateGradient", SiluGateGradient);
   add("multipliesNarrow", MultipliesNarrow);
+  add("onednnMultiplies", OneDnnMultiplies);
   add("rowProduct", RowProduct);
   add("rmsNorm", RmsNorm);
   add("cacheHeads", CacheHeads);

@@ -1,5 +1,5 @@
 #pragma once
-// Numbers of 16 bits on the CPU.
+// Which products the processor and the libraries make quicker.
 
 #include <ATen/core/dispatch/Dispatcher.h>
 #include <napi.h>
@@ -32,6 +32,27 @@ inline bool BfloatPays() {
 #else
   return true;
 #endif
+}
+
+/**
+ * Whether oneDNN multiplies float32 quicker than MKL, which uses AVX-512 on Intel's processors alone. Products of few numbers
+ * are MKL's anyway.
+ */
+inline bool OneDnnPays() {
+#ifdef PLUMBLINE_X86
+  return !__builtin_cpu_is("intel") && __builtin_cpu_supports("avx512f");
+#else
+  return false;
+#endif
+}
+
+/** onednnMultiplies(): whether float32 products are quicker by oneDNN here, and this libtorch has it. */
+inline Napi::Value OneDnnMultiplies(const Napi::CallbackInfo& info) {
+  CurrentActivity() = {"onednnMultiplies", ""};
+  return Guarded(info.Env(), [&]() -> Napi::Value {
+    const auto op = c10::Dispatcher::singleton().findSchema({"mkldnn::_linear_pointwise", ""});
+    return Napi::Boolean::New(info.Env(), op && OneDnnPays());
+  });
 }
 
 /**

@@ -16,7 +16,7 @@
 
 namespace plumbline {
 
-enum class Kind { Tensor, Int, Float, Bool, Text, Scalar, Device, Ints, Floats, Bools, Tensors, OptionalTensors, Scalars, Unsupported };
+enum class Kind { Tensor, Int, Float, Bool, Text, Scalar, Device, Ints, Floats, Bools, Tensors, OptionalTensors, Scalars, OptionalScalars, Unsupported };
 
 struct Parameter {
   Kind kind;
@@ -51,7 +51,10 @@ inline Kind KindOfType(const c10::TypePtr& type) {
     case c10::TypeKind::DeviceObjType: return Kind::Device;
     case c10::TypeKind::ListType: {
       const auto element = type->castRaw<c10::ListType>()->getElementType();
-      if (element->kind() == c10::TypeKind::OptionalType) return Kind::OptionalTensors;
+      if (element->kind() == c10::TypeKind::OptionalType) {
+        const Kind each = KindOfType(element->castRaw<c10::OptionalType>()->getElementType());
+        return each == Kind::Tensor ? Kind::OptionalTensors : each == Kind::Scalar ? Kind::OptionalScalars : Kind::Unsupported;
+      }
       switch (KindOfType(element)) {
         case Kind::Int: return Kind::Ints;
         case Kind::Float: return Kind::Floats;
@@ -159,6 +162,11 @@ inline c10::IValue Argument(Napi::Env env, napi_value value, const Parameter& pa
       });
     case Kind::Scalars:
       return ListOf<at::Scalar>(env, value, parameter, [&](napi_value e) { return ScalarOf(env, e, parameter); });
+    case Kind::OptionalScalars:
+      return ListOf<std::optional<at::Scalar>>(env, value, parameter, [&](napi_value e) -> std::optional<at::Scalar> {
+        if (IsAbsent(env, e)) return std::nullopt;
+        return ScalarOf(env, e, parameter);
+      });
     case Kind::Unsupported: break;
   }
   throw ArgumentError("argument " + parameter.name + " is of a kind that cannot be passed");

@@ -36,6 +36,7 @@ export class TorchBackend extends TensorBackend {
   readonly isDeterministic: boolean
   private invariant = false
   private readonly narrowProducts = new Map<number, boolean>()
+  private onednn: boolean | undefined
   private grouping: boolean | undefined
   private boxes: boolean | undefined
   /** Whether what is called is recorded, to run again on other values; see `record`. */
@@ -107,6 +108,11 @@ export class TorchBackend extends TensorBackend {
     const known = this.narrowProducts.get(type) ?? this.addon.multipliesNarrow(type)
     this.narrowProducts.set(type, known)
     return known
+  }
+
+  /** Whether the host multiplies larger float32 matrices quicker by oneDNN than ATen does. */
+  get hasOneDnnProducts(): boolean {
+    return (this.onednn ??= this.device === "cpu" && this.addon.onednnMultiplies())
   }
 
   /** A weight in the backend's storage: itself, or a copy made once and kept until the values change. */

@@ -46,6 +46,8 @@ export interface CpuKernels {
   readonly siluGateGradient: (gate: Handle, up: Handle, dy: Handle, dgate: Handle, dup: Handle) => void
   /** Whether libtorch multiplies numbers of this type on this CPU by instructions for them that are no slower than float32's. */
   readonly multipliesNarrow: (scalarType: number) => boolean
+  /** Whether oneDNN, as this libtorch has it, multiplies float32 quicker on this CPU than the library that ATen asks. */
+  readonly onednnMultiplies: () => boolean
   /**
    * x·Wᵀ on the CPU, of float32 or bfloat16, or null where that is left to ATen; in the widest vector registers there are, or
    * in those of at most so many float32.

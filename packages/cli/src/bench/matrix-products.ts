@@ -1,5 +1,5 @@
 import { causalParameters, type DecoderConfig } from "@plumbline/models"
-import { type Tensor2D, tf } from "@plumbline/runtime"
+import { linear, type Tensor2D, tf } from "@plumbline/runtime"
 import { deviceNoise } from "./noise.ts"
 import { median, secondsOf } from "./timing.ts"
 
@@ -41,14 +41,18 @@ export interface ProductTimes {
   readonly dispose: () => void
 }
 
-/** Times `tf.matMul` on the products of a training step. */
+/** Inner axis of the products that operands are made by. */
+const RANK = 16
+
+/** Times `tf.matMul` on the products of a training step, of operands that are stored as activations are. */
 export const timeProducts = (config: DecoderConfig, tokens: number): ProductTimes => {
   const noise = deviceNoise(1)
+  const normal = (rows: number) => noise.normal([rows, RANK], 1) as Tensor2D
   const products = stepProducts(config, Math.min(tokens, MOST_ROWS))
   const times = products.map((): Array<number> => [])
   const timeOne = ({ k, m, n }: Product): number =>
     tf.tidy(() => {
-      const [a, b] = [noise.normal([m, k], 1) as Tensor2D, noise.normal([k, n], 1) as Tensor2D]
+      const [a, b] = [linear(normal(m), normal(k)), linear(normal(k), normal(n))]
       // the first product may do what later ones keep: pack an operand, choose an algorithm, take memory
       settle(tf.matMul(a, b))
       return secondsOf(() => settle(tf.matMul(a, b)))

@@ -61,6 +61,47 @@ describe.skipIf(addonPath() === undefined)("products of matrices on the CPU", ()
     })
   })
 
+  it.each([
+    ["oneDNN", true],
+    ["ATen", false]
+  ])("of many numbers are the same by %s, whatever order they lie in", (_, hasOneDnn) => {
+    using _spy = vi.spyOn(scope.backend, "hasOneDnnProducts", "get").mockReturnValue(hasOneDnn)
+    const [many, depth, wideness] = [65, 131, 157]
+    const [left, right] = [whole(many * depth, 1), whole(depth * wideness, 2)]
+    const exact = new Float32Array(many * wideness)
+    for (let i = 0; i < many; i++) {
+      for (let k = 0; k < depth; k++) {
+        for (let j = 0; j < wideness; j++) {
+          exact[i * wideness + j]! += left[i * depth + k]! * right[k * wideness + j]!
+        }
+      }
+    }
+    inScope(() => {
+      const turned = (x: Handle) => t(aten("contiguous")(t(x)))
+      const amongColumns = (x: Handle) => {
+        const width = scope.backend.addon.shape(x)[1]!
+        return aten("narrow")(aten("cat")([x, x, x], 1), 1, width, width)
+      }
+      const places = [(x: Handle) => x, turned, amongColumns]
+      const [a, b] = [matrix(left, [many, depth], FLOAT32), matrix(right, [depth, wideness], FLOAT32)]
+      for (const lay of places) {
+        for (const layOther of places) {
+          expect(read(matrixProduct(lay(a), layOther(b), scope))).toEqual(exact)
+          const out = amongColumns(aten("zeros")([many, wideness], FLOAT32, undefined, "cpu"))
+          matrixProductInto(lay(a), layOther(b), out, scope)
+          addMatrixProduct(out, lay(a), layOther(b), scope, 2)
+          expect(read(aten("contiguous")(out))).toEqual(exact.map((value) => 3 * value))
+        }
+      }
+      const nothing = matrixProduct(
+        matrix(new Float32Array(), [many, 0], FLOAT32),
+        matrix(new Float32Array(), [0, wideness], FLOAT32),
+        scope
+      )
+      expect(read(nothing).every((value) => value === 0)).toBe(true)
+    })
+  })
+
   it("rounds once where operands are widened", () => {
     using _spy = vi.spyOn(scope.backend, "hostMultiplies").mockReturnValue(false)
     inScope(() => {

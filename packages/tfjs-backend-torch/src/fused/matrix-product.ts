@@ -1,35 +1,57 @@
 import type { Handle } from "../addon.ts"
 import { aten, atenInPlace } from "../aten.ts"
 import type { KernelScope } from "../kernel.ts"
+import { FLOAT32 } from "../scalar-type.ts"
 import { cast, wide } from "./storage.ts"
 import { typeOf } from "../handle-facts.ts"
 
 // a·b in the storage of a. A CPU that multiplies numbers of 16 bits no quicker than float32 is handed wide copies: without
 // instructions for them libtorch would multiply number by number, 30 times as slowly.
 
-const [mm, matmul] = [aten("mm"), aten("matmul")]
+const [mm, matmul, t, onednnLinear] = [aten("mm"), aten("matmul"), aten("t"), aten("mkldnn::_linear_pointwise")]
 const [mmInto, addmmInto] = [atenInPlace("mm.out"), atenInPlace("addmm_")]
 const [copyInto, addInto] = [atenInPlace("copy_"), atenInPlace("add_.Tensor")]
+
+/** Multiplications from which on oneDNN's product is quicker than MKL's where it is ever so, and the least length of an axis. */
+const [LEAST_WORK, LEAST_AXIS] = [2 ** 20, 8]
 
 /** Whether products of such numbers are made of wide copies. */
 export const isWidened = (x: Handle, scope: KernelScope): boolean =>
   scope.backend.cuda === undefined && !scope.backend.hostMultiplies(typeOf(x))
 
-const wideProduct = (a: Handle, b: Handle): Handle => mm(wide(a), wide(b))
+/** Whether a·b is oneDNN's. */
+const isOneDnns = (a: Handle, b: Handle, scope: KernelScope): boolean => {
+  const { addon, hasOneDnnProducts } = scope.backend
+  if (!hasOneDnnProducts || typeOf(a) !== FLOAT32 || typeOf(b) !== FLOAT32) return false
+  const axes = [...addon.shape(a), addon.shape(b)[1]!]
+  return Math.min(...axes) >= LEAST_AXIS && axes.reduce((work, axis) => work * axis, 1) >= LEAST_WORK
+}
+
+const byOneDnn = (a: Handle, b: Handle): Handle => onednnLinear(a, t(b), undefined, "none", [], undefined)
+
+/** Of two matrices of one type, by the library that is quickest at it. */
+const libraryProduct = (a: Handle, b: Handle, scope: KernelScope): Handle =>
+  isOneDnns(a, b, scope) ? byOneDnn(a, b) : mm(a, b)
+
+const wideProduct = (a: Handle, b: Handle, scope: KernelScope): Handle => libraryProduct(wide(a), wide(b), scope)
 
 /** Of two matrices. */
 export const matrixProduct = (a: Handle, b: Handle, scope: KernelScope): Handle =>
-  isWidened(a, scope) ? cast(wideProduct(a, b), typeOf(a)) : mm(a, b)
+  isWidened(a, scope) ? cast(wideProduct(a, b, scope), typeOf(a)) : libraryProduct(a, b, scope)
+
+/** Whether a product is a tensor of its own first where it is wanted elsewhere. */
+export const isMadeApart = (a: Handle, b: Handle, scope: KernelScope): boolean =>
+  isWidened(a, scope) || isOneDnns(a, b, scope)
 
 /** The same into `out`. */
 export const matrixProductInto = (a: Handle, b: Handle, out: Handle, scope: KernelScope): void => {
-  if (isWidened(a, scope)) copyInto(out, wideProduct(a, b))
+  if (isMadeApart(a, b, scope)) copyInto(out, wideProduct(a, b, scope))
   else mmInto(a, b, out)
 }
 
 /** sum += scale·a·b */
 export const addMatrixProduct = (sum: Handle, a: Handle, b: Handle, scope: KernelScope, scale = 1): void => {
-  if (isWidened(a, scope)) addInto(sum, wideProduct(a, b), scale)
+  if (isMadeApart(a, b, scope)) addInto(sum, wideProduct(a, b, scope), scale)
   else addmmInto(sum, a, b, 1, scale)
 }
 
