@@ -6,6 +6,9 @@ const apart = [
   "packages/tfjs-backend-torch/src/**/*.test.ts",
   "packages/models/src/checkpoint/load-quantised.test.ts",
   "packages/models/src/decoder/recomputing-memory.test.ts",
+  "packages/models/src/decoder/key-value-cache.test.ts",
+  "packages/models/src/processes/shards.test.ts",
+  "packages/training/src/device-failure.test.ts",
   "packages/training/src/long-run.test.ts",
   "scripts/*.test.ts"
 ]
