@@ -8,6 +8,7 @@ import { basename, join } from "node:path"
 import { setTimeout as sleep } from "node:timers/promises"
 import { afterAll, beforeAll, describe, expect, it } from "vitest"
 import { plumb, startPlumb, WASM } from "./plumb.ts"
+import { plumbHere } from "./plumb-here.ts"
 import { root } from "./reference-files.ts"
 
 let folder: string
@@ -22,8 +23,8 @@ const recipeFiles = readdirSync(recipes)
 /** Values of parameters that have no default. */
 const given: Readonly<Record<string, unknown>> = { base: "b", train: "train.jsonl", model: "model" }
 
-const finished = async (args: ReadonlyArray<string>): Promise<string> => {
-  const { code, stderr, stdout } = await plumb(args)
+const finished = async (args: ReadonlyArray<string>, start = plumbHere): Promise<string> => {
+  const { code, stderr, stdout } = await start(args)
   expect(code, stderr).toBe(0)
   return stdout
 }
@@ -87,7 +88,7 @@ describe("quickstart.ts at a tiny size", () => {
 
   it("runs both stages, compares them on held-out prompts and keeps the answers", async () => {
     const output = join(folder, "whole", "quickstart")
-    const shown = await finished(args(output))
+    const shown = await finished(args(output), plumb)
     expect(shown).toMatch(/20 held-out prompts and pairs +SFT +SFT \+ DPO/)
     expect(shown).toMatch(/answers that are right +\d+\.\d % +\d+\.\d %/)
     expect(shown).toMatch(/pairs whose chosen side is likelier +\d+\.\d % +\d+\.\d %/)
@@ -169,7 +170,7 @@ describe("quickstart.ts at a tiny size", () => {
     child.kill("SIGKILL")
     await closed
     expect(metrics(join(output, "dpo")).length).toBeLessThan(6)
-    await finished(["resume", output])
+    await finished(["resume", output], plumb)
     for (const part of ["sft", "dpo"]) {
       expect(metrics(join(output, part)), part).toEqual(metrics(join(folder, "whole", "quickstart", part)))
     }

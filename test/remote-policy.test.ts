@@ -6,6 +6,7 @@ import { tmpdir } from "node:os"
 import { join } from "node:path"
 import { afterAll, afterEach, beforeAll, describe, expect, it } from "vitest"
 import { plumb, WASM } from "./plumb.ts"
+import { plumbHere } from "./plumb-here.ts"
 import { writeRewardModel } from "./random-reward-model.ts"
 import { golden, hasGolden } from "./reference-files.ts"
 import { expectSame, metricsOf, type Service, startService } from "./services.ts"
@@ -38,8 +39,8 @@ const grpo = (output: string, ...more: ReadonlyArray<string>) => {
   return ["grpo", ...files, "--reward-model", rewardModel, ...flags.split(" "), ...more, ...WASM]
 }
 
-const finished = async (args: ReadonlyArray<string>) => {
-  const { code, stderr } = await plumb(args, undefined, TOKEN)
+const finished = async (args: ReadonlyArray<string>, start = plumbHere) => {
+  const { code, stderr } = await start(args, undefined, TOKEN)
   expect(code, stderr).toBe(0)
 }
 
@@ -89,7 +90,7 @@ describe.skipIf(!hasGolden)("a run whose responses plumb serve writes with the w
     const [here, there] = [join(folder, `${name} here`), join(folder, `${name} there`)]
     await finished(grpo(here, ...own))
     const server = await serve("0", ...served)
-    await finished(grpo(there, ...own, "--generator-url", server.url))
+    await finished(grpo(there, ...own, "--generator-url", server.url), plumb)
     expectSame(here, there, STEPS)
     expect(await health(server)).toMatchObject({ status: "ok", policy_version: STEPS - 2 })
   })
@@ -107,7 +108,7 @@ describe.skipIf(!hasGolden)("a run whose responses plumb serve writes with the w
     expect(stderr).toContain(`: plumb resume ${torn}\n`)
     expect(metricsOf(torn)).toHaveLength(4)
     proxy.to(await serve())
-    await finished(["resume", torn])
+    await finished(["resume", torn], plumb)
     expectSame(whole, torn, STEPS)
     proxy.close()
   })
@@ -131,13 +132,22 @@ describe.skipIf(!hasGolden)("a run whose responses plumb serve writes with the w
   ])("is refused where flags contradict it: %s", async (line, environment, reason) => {
     const [command, ...flags] = line.split(" ")
     const args = command === "grpo" ? grpo(join(folder, "never")) : [command!, "--model", model, ...WASM]
-    const { code, stderr } = await plumb([...args, ...flags], undefined, environment)
+    const { code, stderr } = await plumbHere([...args, ...flags], undefined, environment)
     expect(code).not.toBe(0)
     expect(stderr).toMatch(reason)
   })
 
   it("is refused what a reward model would not read", async () => {
-    const { code, stderr } = await plumb(["serve", "--model", rewardModel, "--lora-rank", "2", "--port", "0", ...WASM])
+    const { code, stderr } = await plumbHere([
+      "serve",
+      "--model",
+      rewardModel,
+      "--lora-rank",
+      "2",
+      "--port",
+      "0",
+      ...WASM
+    ])
     expect(code).not.toBe(0)
     expect(stderr).toMatch(/--lora-rank: is of an adapter that a run trains/)
   })

@@ -7,6 +7,7 @@ import { philoxStream } from "@plumbline/runtime"
 import { hasCuda } from "@plumbline/runtime/testing"
 import { afterAll, beforeAll, describe, expect, it } from "vitest"
 import { plumb, startPlumb } from "./plumb.ts"
+import { plumbHere } from "./plumb-here.ts"
 import { golden, hasGolden, torchIsSetUp } from "./reference-files.ts"
 
 let folder: string
@@ -64,7 +65,7 @@ describe.skipIf(!hasGolden)("a run killed without warning", () => {
       const args = argsOn(backend, command)
       const whole = join(folder, backend, command, "whole")
       const killed = join(folder, backend, command, "killed")
-      const finished = await plumb(args(whole))
+      const finished = await plumbHere(args(whole))
       expect(finished.code, finished.stderr).toBe(0)
       const random = philoxStream(Date.now(), "kill")
       const first = 1 + Math.floor(random.uniform(0) * (STEPS / 2))

@@ -6,6 +6,7 @@ import { setTimeout as sleep } from "node:timers/promises"
 import { philoxStream } from "@plumbline/runtime"
 import { afterAll, beforeAll, describe, expect, it } from "vitest"
 import { plumb, startPlumb, WASM } from "./plumb.ts"
+import { plumbHere } from "./plumb-here.ts"
 import { golden, hasGolden } from "./reference-files.ts"
 
 let folder: string
@@ -66,7 +67,7 @@ const killed = async (command: ReadonlyArray<string>, output: string, step: numb
 /** Runs it to its end, and again with three deaths on the way; @returns both folders and when it died. */
 const wholeAndTorn = async (name: string, command: (output: string) => ReadonlyArray<string>, steps: number) => {
   const [whole, torn] = [join(folder, `${name}-whole`), join(folder, `${name}-torn`)]
-  const finished = await plumb(command(whole))
+  const finished = await plumbHere(command(whole))
   expect(finished.code, finished.stderr).toBe(0)
   const random = philoxStream(Date.now(), "kill")
   const moments = [1, 2, 3].map(
@@ -82,7 +83,7 @@ const wholeAndTorn = async (name: string, command: (output: string) => ReadonlyA
 }
 
 const bytes = (run: string, file: string) => readFileSync(join(run, file))
-const rollouts = async (run: string) => (await plumb(["rollouts", run, "--json"])).stdout
+const rollouts = async (run: string, start = plumbHere) => (await start(["rollouts", run, "--json"])).stdout
 
 describe.skipIf(!hasGolden)("a run killed in the middle of rollouts and updates goes on to", () => {
   it("the same metrics, weights, critic and responses: ppo", async () => {
@@ -91,7 +92,7 @@ describe.skipIf(!hasGolden)("a run killed in the middle of rollouts and updates 
     for (const file of ["final/model.safetensors", "checkpoints/step-24/critic/model.safetensors"]) {
       expect(bytes(torn, file).equals(bytes(whole, file)), `${told} ${file}`).toBe(true)
     }
-    expect(await rollouts(torn)).toBe(await rollouts(whole))
+    expect(await rollouts(torn, plumb)).toBe(await rollouts(whole))
   })
 
   it("the same metrics, weights and responses: grpo ahead of itself, with dynamic sampling", async () => {

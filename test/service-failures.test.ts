@@ -4,6 +4,7 @@ import { tmpdir } from "node:os"
 import { join } from "node:path"
 import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, it } from "vitest"
 import { plumb, WASM } from "./plumb.ts"
+import { plumbHere } from "./plumb-here.ts"
 import { writeRewardModel } from "./random-reward-model.ts"
 import { golden, hasGolden } from "./reference-files.ts"
 import { type Ended, expectSame, type Service, startService, struck } from "./services.ts"
@@ -44,8 +45,8 @@ const ppo = (output: string, ...services: ReadonlyArray<string>) => {
   return ["ppo", ...files, ...flags.split(" "), ...services, ...WASM]
 }
 
-const finished = async (args: ReadonlyArray<string>) => {
-  const { code, stderr } = await plumb(args, undefined, TOKEN)
+const finished = async (args: ReadonlyArray<string>, start = plumb) => {
+  const { code, stderr } = await start(args, undefined, TOKEN)
   expect(code, stderr).toBe(0)
 }
 
@@ -72,7 +73,7 @@ describe.skipIf(!hasGolden)("a PPO run whose services are other processes", () =
   beforeAll(async () => {
     reward = await serveReward()
     whole = join(folder, "whole")
-    await finished(ppo(whole, "--reward-model", rewardModel))
+    await finished(ppo(whole, "--reward-model", rewardModel), plumbHere)
   })
 
   beforeEach(async () => void (critic = await serveCritic()))
@@ -89,7 +90,7 @@ describe.skipIf(!hasGolden)("a PPO run whose services are other processes", () =
       ),
       output
     )
-    const tooEarly = await plumb(["resume", output])
+    const tooEarly = await plumbHere(["resume", output])
     expect(tooEarly.code).toBe(1)
     expect(tooEarly.stderr).toContain(`error: the reward server at ${address} cannot be used: no connection`)
     expect(tooEarly.stderr).toContain(`plumb resume ${output}`)
@@ -127,7 +128,7 @@ describe.skipIf(!hasGolden)("a GRPO run whose responses another process writes",
   beforeAll(async () => {
     server = await serveModel()
     whole = join(folder, "written")
-    await finished(grpo(whole))
+    await finished(grpo(whole), plumbHere)
   })
 
   it("ends with the cause where the server stalls, and goes on once it does", async () => {

@@ -1,6 +1,7 @@
 import { philoxStream } from "@plumbline/runtime"
 import { writeFileSync } from "node:fs"
-import { plumb, WASM } from "../plumb.ts"
+import { plumbHere } from "../plumb-here.ts"
+import { WASM } from "../plumb.ts"
 
 export interface Offline {
   readonly prompt: string
@@ -36,7 +37,7 @@ export const offlineAnswers = async (
   const input = `${model}-prompts.jsonl`
   writeFileSync(input, rows.map((row) => JSON.stringify(row)).join("\n"))
   const limits = ["--max-new-tokens", String(maxNewTokens), "--samples", "2", "--seed", String(SEED)]
-  const { code, stderr, stdout } = await plumb([
+  const { code, stderr, stdout } = await plumbHere([
     "generate",
     "--model",
     model,

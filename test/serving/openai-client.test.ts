@@ -1,5 +1,6 @@
 import { type OpenAI, AuthenticationError, BadRequestError, NotFoundError } from "openai"
 import { afterAll, beforeAll, describe, expect, it } from "vitest"
+import { plumbHere } from "../plumb-here.ts"
 import { plumb, WASM } from "../plumb.ts"
 import { type Offline, offlineAnswers } from "./offline.ts"
 import { type ModelFolder, type Server, startServer, untrainedModel } from "./server.ts"
@@ -72,7 +73,7 @@ describe("OpenAI's client on plumb serve", () => {
 
   it("scores a prompt of token ids without going on, as plumb score does", async () => {
     const text = "A plumb line."
-    const scored = await plumb(["score", "--model", model.path, "--text", text, "--json", ...WASM])
+    const scored = await plumbHere(["score", "--model", model.path, "--text", text, "--json", ...WASM])
     const { input_ids: ids, token_logprobs: logProbs } = JSON.parse(scored.stdout) as {
       readonly input_ids: Array<number>
       readonly token_logprobs: ReadonlyArray<number | null>
@@ -133,7 +134,7 @@ describe("plumb serve", () => {
     [["--model", "/nowhere"], 1, "no model in /nowhere"]
   ])("refuses %j", async (flags, code, reason) => {
     const model = flags.includes("--model") ? [] : ["--model", "."]
-    const ended = await plumb(["serve", ...model, ...flags, ...WASM], undefined, { PLUMBLINE_TOKEN: "" })
+    const ended = await plumbHere(["serve", ...model, ...flags, ...WASM], undefined, { PLUMBLINE_TOKEN: "" })
     expect([ended.code, ended.stdout]).toEqual([code, ""])
     expect(ended.stderr).toContain(reason)
   })
