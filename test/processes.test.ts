@@ -1,13 +1,18 @@
 import { once } from "node:events"
 import { cpSync, existsSync, mkdtempSync, readdirSync, readFileSync, rmSync, writeFileSync } from "node:fs"
+import { type AddressInfo, createServer } from "node:net"
 import { tmpdir } from "node:os"
-import { basename, join } from "node:path"
+import { join } from "node:path"
 import { setTimeout as sleep } from "node:timers/promises"
 import { afterAll, beforeAll, describe, expect, it } from "vitest"
-import { plumb, startPlumb } from "./plumb.ts"
+import { type Finished, plumb, startPlumb } from "./plumb.ts"
+import { plumbHere } from "./plumb-here.ts"
 import { writeRewardModel } from "./random-reward-model.ts"
 import { writeWideModel } from "./wide-model.ts"
 import { golden, hasGolden, root, torchIsSetUp } from "./reference-files.ts"
+
+// libtorch's threads are as many in each process, the test's own too: so are the bits
+process.env["OMP_NUM_THREADS"] = "1"
 
 let folder: string
 beforeAll(async () => {
@@ -26,6 +31,33 @@ const modelFolder = (model: string) =>
 const flags = (command: string, output: string, model = "llama") => {
   const files = ["--model", modelFolder(model), "--train", join(golden, "preferences.jsonl")]
   return [...command.split(" "), ...files, "--output", output, "--backend", "torch", "--learning-rate", "1e-3"]
+}
+
+/** Runs a command line in so many processes, of which the test's own is the first; they meet as a launcher has them meet. */
+const together = async (args: ReadonlyArray<string>, processes: number): Promise<ReadonlyArray<Finished>> => {
+  const port = String(await freePort())
+  const place = (rank: number) => ({
+    RANK: String(rank),
+    LOCAL_RANK: String(rank),
+    WORLD_SIZE: String(processes),
+    MASTER_ADDR: "127.0.0.1",
+    MASTER_PORT: port
+  })
+  const others = Array.from({ length: processes - 1 }, (_, i) => plumb(args, undefined, place(i + 1)))
+  return Promise.all([plumbHere(args, undefined, place(0)), ...others])
+}
+
+const expectDone = (all: ReadonlyArray<Finished>) => {
+  for (const { code, stderr } of all) expect(code, stderr).toBe(0)
+}
+
+const freePort = async (): Promise<number> => {
+  const server = createServer().listen(0, "127.0.0.1")
+  await once(server, "listening")
+  const { port } = server.address() as AddressInfo
+  server.close()
+  await once(server, "close")
+  return port
 }
 
 interface Step extends Readonly<Record<string, number>> {
@@ -114,7 +146,7 @@ const shardedRuns: ReadonlyArray<readonly [command: string, how: "same bits" | "
 
 describe.skipIf(!hasGolden || !torchIsSetUp)("a run whose weights are in parts", () => {
   const heldOut = ["--eval", join(golden, "preferences.jsonl"), "--eval-every", "3"]
-  const common = ["--max-steps", "3", "--max-length", "96", "--processes", "2", ...heldOut]
+  const common = ["--max-steps", "3", "--max-length", "96", ...heldOut]
 
   const final = (output: string) => {
     const file = ["model", "adapter_model"].map((name) => join(output, "final", `${name}.safetensors`)).find(existsSync)
@@ -125,14 +157,14 @@ describe.skipIf(!hasGolden || !torchIsSetUp)("a run whose weights are in parts",
     "takes the steps that whole weights take: %s, %s",
     { timeout: 120_000 },
     async ([command, how, model = "deep"]) => {
-      const outputs = ["gradients", "full"].map((sharding) => join(folder, "sharded", model, command, sharding))
+      const [whole, parts] = ["whole", "parts"].map((name) => join(folder, "sharded", model, command, name)) as [
+        string,
+        string
+      ]
       const reference = command.includes("--precompute-reference") ? ["--reference", modelFolder("llama")] : []
-      for (const output of outputs) {
-        const args = [...flags(command, output, model), ...common, ...reference, "--sharding", basename(output)]
-        const { code, stderr } = await plumb(args)
-        expect(code, stderr).toBe(0)
-      }
-      const [whole, parts] = outputs as [string, string]
+      const args = (output: string) => [...flags(command, output, model), ...common, ...reference]
+      expectDone(await together(args(whole), how === "rounding" ? 1 : 2))
+      expectDone(await together([...args(parts), "--sharding", "full"], 2))
       if (how === "rounding") return expectAlike(steps(parts), steps(whole), 1e-4)
       expect(measured(parts)).toEqual(measured(whole))
       expect(final(parts).equals(final(whole))).toBe(true)
@@ -151,7 +183,7 @@ describe.skipIf(!hasGolden || !torchIsSetUp)("a run whose weights are in parts",
 
   it("goes on bit for bit after a signal, with whole tensors in its checkpoints", async () => {
     const [whole, parts] = [join(folder, "parts-whole"), join(folder, "parts-stopped")]
-    expect((await plumb(long(whole, "gradients"))).code).toBe(0)
+    expectDone(await together(long(whole, "gradients"), 2))
     const child = startPlumb(long(parts, "full"))
     const closed = once(child, "close")
     while (steps(parts).length < 8 && child.exitCode === null) await sleep(10)
@@ -159,16 +191,12 @@ describe.skipIf(!hasGolden || !torchIsSetUp)("a run whose weights are in parts",
     await closed
     const before = steps(parts).length
     expect(before).toBeLessThan(30)
-    // whatever the processes divide
-    const there = ["--sharding", "gradients"]
     const copy = join(folder, "parts-copied")
     cpSync(parts, copy, { recursive: true })
-    for (const [output, how] of [
-      [parts, []],
-      [copy, there]
-    ] as const) {
-      const { code, stderr } = await plumb(["resume", output, ...how])
-      expect(code, stderr).toBe(0)
+    expectDone([await plumb(["resume", parts])])
+    // whatever the processes divide
+    expectDone(await together(["resume", copy, "--sharding", "gradients"], 2))
+    for (const output of [parts, copy]) {
       expect(measured(output)).toEqual(measured(whole))
       expect(weights(output).equals(weights(whole))).toBe(true)
     }
@@ -177,7 +205,8 @@ describe.skipIf(!hasGolden || !torchIsSetUp)("a run whose weights are in parts",
   it("takes less memory", async () => {
     const measuredBytes = async (sharding: string) => {
       const shape = ["--shape", "llama-tiny", "--batch", "2", "--length", "8", "--steps", "1", "--warmup", "1"]
-      const machine = ["--backend", "torch", "--processes", "2", "--sharding", sharding]
+      // the machine's own peak, which it would measure, is not looked at
+      const machine = ["--peak-tflops", "1", "--backend", "torch", "--processes", "2", "--sharding", sharding]
       const { code, stderr, stdout } = await plumb(["bench", "train", ...shape, ...machine, "--json"])
       expect(code, stderr).toBe(0)
       const { memory, parameters } = JSON.parse(stdout) as {
@@ -194,24 +223,25 @@ describe.skipIf(!hasGolden || !torchIsSetUp)("a run whose weights are in parts",
   }, 60_000)
 
   it("is refused where it cannot be", async () => {
-    const refused = async (command: string, model: string, ...more: ReadonlyArray<string>) => {
-      const output = join(folder, "refused")
-      const { code, stderr } = await plumb([...flags(command, output, model), "--sharding", "full", ...more])
-      expect(code).not.toBe(0)
+    const output = join(folder, "refused")
+    const args = (command: string, model: string) => [...flags(command, output, model), "--sharding", "full"]
+    const refused = async (args: ReadonlyArray<string>, processes = 2) => {
+      const all = await together(args, processes)
+      for (const { code } of all) expect(code).not.toBe(0)
       expect(existsSync(output)).toBe(false)
-      return stderr
+      return all[0]!.stderr
     }
-    const two = ["--processes", "2"]
-    expect(await refused("sft", "deep")).toContain("one process has nobody to hold its weights with")
-    expect(await refused("grpo", "deep", ...two, "--reward-model", join(folder, "reward"))).toContain(
+    expect(await refused(args("sft", "deep"), 1)).toContain("one process has nobody to hold its weights with")
+    const judged = ["--reward-model", join(folder, "reward")]
+    expect(await refused([...args("grpo", "deep"), ...judged])).toContain(
       "grpo writes responses, which needs the policy's weights whole"
     )
-    expect(await refused("sft --lora-rank 4 --lora-dropout 0.1", "mixture", ...two)).toContain(
+    expect(await refused(args("sft --lora-rank 4 --lora-dropout 0.1", "mixture"))).toContain(
       "mixtures whose experts have adapters that go one by one cannot be held in parts yet"
     )
-    expect(await refused("sft --lora-rank 4 --quantised true", "deep", ...two)).toContain("matrices in 4 bits")
-    expect(await refused("rm", "deep", ...two)).toContain("reward models and critics cannot be held in parts yet")
-    expect(await refused("dpo --reference-sync-steps 2", "deep", ...two)).toContain("a reference that moves")
+    expect(await refused(args("sft --lora-rank 4 --quantised true", "deep"))).toContain("matrices in 4 bits")
+    expect(await refused(args("rm", "deep"))).toContain("reward models and critics cannot be held in parts yet")
+    expect(await refused(args("dpo --reference-sync-steps 2", "deep"))).toContain("a reference that moves")
   }, 120_000)
 })
 
@@ -223,23 +253,12 @@ describe.skipIf(!hasGolden || !torchIsSetUp)("a run that processes share", () =>
     const reward = writes ? ["--reward-model", join(folder, "reward")] : []
     // not the policy itself: the sign of rounding would decide who is right at step 1
     const reference = command.includes("--precompute-reference") ? ["--reference", modelFolder("wide")] : []
-    const outputs = [1, 3].map((processes) => join(folder, model, command, String(processes)))
-    for (const [i, processes] of ["1", "3"].entries()) {
-      const args = [
-        ...flags(command, outputs[i]!, model),
-        ...common,
-        ...heldOut,
-        ...reward,
-        ...reference,
-        "--processes",
-        processes
-      ]
-      const { code, stderr } = await plumb(args)
-      expect(code, stderr).toBe(0)
-    }
-    const [alone, together] = outputs.map(steps) as [ReadonlyArray<Step>, ReadonlyArray<Step>]
-    expect(together.map(({ step }) => step)).toEqual([1, 2, 3])
-    expectAlike(together, alone, command.includes("bfloat16") ? 3e-3 : 1e-4)
+    const args = (output: string) => [...flags(command, output, model), ...common, ...heldOut, ...reward, ...reference]
+    const [alone, shared] = ["alone", "shared"].map((name) => join(folder, model, command, name)) as [string, string]
+    expectDone(await together(args(alone), 1))
+    expectDone(await together(args(shared), 3))
+    expect(steps(shared).map(({ step }) => step)).toEqual([1, 2, 3])
+    expectAlike(steps(shared), steps(alone), command.includes("bfloat16") ? 3e-3 : 1e-4)
   })
 
   const long = (output: string, precision = "float32") =>
@@ -251,7 +270,7 @@ describe.skipIf(!hasGolden || !torchIsSetUp)("a run that processes share", () =>
 
   const undisturbed = async (precision = "float32") => {
     const output = join(folder, precision)
-    if (!existsSync(join(output, "final"))) expect((await plumb(long(output, precision))).code).toBe(0)
+    if (!existsSync(join(output, "final"))) expectDone(await together(long(output, precision), 2))
     return output
   }
 
@@ -394,12 +413,12 @@ describe.skipIf(!hasGolden || !torchIsSetUp)("a run that processes share", () =>
     const refused = await plumb([...wasm, "--processes", "2"])
     expect(refused.code).toBe(1)
     expect(refused.stderr).toContain("several processes share a step on torch alone")
-    const contradicting = await plumb([...flags("sft", join(folder, "two")), "--processes", "2"], undefined, {
+    const contradicting = await plumbHere([...flags("sft", join(folder, "two")), "--processes", "2"], undefined, {
       WORLD_SIZE: "4"
     })
     expect(contradicting.code).toBe(2)
     expect(contradicting.stderr).toContain("--processes 2: a launcher has started 4 (WORLD_SIZE)")
-    const hasty = await plumb([...flags("sft", join(folder, "hasty")), "--processes", "2", "--patience", "0"])
+    const hasty = await plumbHere([...flags("sft", join(folder, "hasty")), "--processes", "2", "--patience", "0"])
     expect(hasty.code).toBe(2)
     expect(hasty.stderr).toContain("--patience: expected a value greater than 0; got 0")
     const grpo = flags("grpo --max-new-tokens 8 --dynamic-sampling 2 --processes 2", join(folder, "grpo"))
