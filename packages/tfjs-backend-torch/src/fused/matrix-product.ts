@@ -3,10 +3,11 @@ import { aten, atenInPlace } from "../aten.ts"
 import type { KernelScope } from "../kernel.ts"
 import { FLOAT32 } from "../scalar-type.ts"
 import { cast, wide } from "./storage.ts"
-import { typeOf } from "../handle-facts.ts"
+import { isDense, typeOf } from "../handle-facts.ts"
 
 // a·b in the storage of a. A CPU that multiplies numbers of 16 bits no quicker than float32 is handed wide copies: without
-// instructions for them libtorch would multiply number by number, 30 times as slowly.
+// instructions for them libtorch would multiply number by number, 30 times as slowly. Float32 is oneDNN's where MKL, which ATen
+// asks, goes without AVX-512: on processors that have it and are not Intel's.
 
 const [mm, matmul, t, onednnLinear] = [aten("mm"), aten("matmul"), aten("t"), aten("mkldnn::_linear_pointwise")]
 const [mmInto, addmmInto] = [atenInPlace("mm.out"), atenInPlace("addmm_")]
@@ -33,25 +34,32 @@ const byOneDnn = (a: Handle, b: Handle): Handle => onednnLinear(a, t(b), undefin
 const libraryProduct = (a: Handle, b: Handle, scope: KernelScope): Handle =>
   isOneDnns(a, b, scope) ? byOneDnn(a, b) : mm(a, b)
 
-const wideProduct = (a: Handle, b: Handle, scope: KernelScope): Handle => libraryProduct(wide(a), wide(b), scope)
-
 /** Of two matrices. */
 export const matrixProduct = (a: Handle, b: Handle, scope: KernelScope): Handle =>
-  isWidened(a, scope) ? cast(wideProduct(a, b, scope), typeOf(a)) : libraryProduct(a, b, scope)
+  isWidened(a, scope) ? cast(libraryProduct(wide(a), wide(b), scope), typeOf(a)) : libraryProduct(a, b, scope)
 
 /** Whether a product is a tensor of its own first where it is wanted elsewhere. */
 export const isMadeApart = (a: Handle, b: Handle, scope: KernelScope): boolean =>
   isWidened(a, scope) || isOneDnns(a, b, scope)
 
+/** A product that is made apart; it may be a transpose. */
+const apart = (a: Handle, b: Handle, scope: KernelScope): Handle => {
+  const [left, right] = [wide(a), wide(b)]
+  if (!isOneDnns(left, right, scope)) return mm(left, right)
+  // the first operand is copied where it does not lie in memory order, so it is to be the smaller one
+  const [rows, columns] = [scope.backend.addon.shape(left)[0]!, scope.backend.addon.shape(right)[1]!]
+  return isDense(left) || rows <= columns ? byOneDnn(left, right) : t(byOneDnn(t(right), t(left)))
+}
+
 /** The same into `out`. */
 export const matrixProductInto = (a: Handle, b: Handle, out: Handle, scope: KernelScope): void => {
-  if (isMadeApart(a, b, scope)) copyInto(out, wideProduct(a, b, scope))
+  if (isMadeApart(a, b, scope)) copyInto(out, apart(a, b, scope))
   else mmInto(a, b, out)
 }
 
 /** sum += scale·a·b */
 export const addMatrixProduct = (sum: Handle, a: Handle, b: Handle, scope: KernelScope, scale = 1): void => {
-  if (isMadeApart(a, b, scope)) addInto(sum, wideProduct(a, b, scope), scale)
+  if (isMadeApart(a, b, scope)) addInto(sum, apart(a, b, scope), scale)
   else addmmInto(sum, a, b, 1, scale)
 }
 
