@@ -3,6 +3,7 @@ import { tmpdir } from "node:os"
 import { join } from "node:path"
 import { afterAll, beforeAll, describe, expect, it } from "vitest"
 import { plumb } from "./plumb.ts"
+import { plumbHere } from "./plumb-here.ts"
 import { demonstrationsIn, judgedIn, preferenceFile } from "./preference-rows.ts"
 import { golden, hasGolden, torchIsSetUp } from "./reference-files.ts"
 
@@ -47,7 +48,7 @@ describe.skipIf(!hasGolden)("a mixture of experts", () => {
   ] as const)("has TRL's %s curve, %s", async (command, form, flags) => {
     const output = join(folder, `${command}-${form}`)
     const files = ["--model", model, "--train", data[command](), "--output", output]
-    const { code, stderr } = await plumb([command, ...files, ...recipe.split(" "), ...backend, ...flags])
+    const { code, stderr } = await plumbHere([command, ...files, ...recipe.split(" "), ...backend, ...flags])
     expect(code, stderr).toBe(0)
     const lines = readFileSync(join(output, "metrics.jsonl"), "utf8").trim().split("\n")
     for (const [metric, expected] of Object.entries(curves[command])) {
@@ -70,7 +71,7 @@ describe.skipIf(!hasGolden)("a mixture of experts", () => {
     expect(code, stderr).toBe(0)
     const logProbs = async (args: ReadonlyArray<string>) => {
       const text = "There are 24 hours in a day."
-      const { stdout } = await plumb(["score", ...args, "--text", text, "--json", ...backend])
+      const { stdout } = await plumbHere(["score", ...args, "--text", text, "--json", ...backend])
       return (JSON.parse(stdout) as { token_logprobs: ReadonlyArray<number> }).token_logprobs.slice(1)
     }
     const [plain, adapted, whole] = [

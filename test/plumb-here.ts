@@ -13,7 +13,7 @@ let last: Promise<unknown> = Promise.resolve()
  * cheaper. Commands wait for one another, as working directory, variables and both streams are the process's.
  *
  * It fails where the command leaves tensors or listeners for signals behind. What a process as such does needs `plumb`: signals,
- * standard input, limits, a pipe that breaks, what is thrown where nobody waits.
+ * standard input, limits, `--processes`, a pipe that breaks, what is thrown where nobody waits.
  */
 export const plumbHere = (
   args: ReadonlyArray<string>,

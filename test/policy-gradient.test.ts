@@ -2,7 +2,8 @@ import { mkdtempSync, readFileSync, rmSync } from "node:fs"
 import { tmpdir } from "node:os"
 import { join } from "node:path"
 import { afterAll, beforeAll, describe, expect, it } from "vitest"
-import { plumb, WASM } from "./plumb.ts"
+import { WASM } from "./plumb.ts"
+import { plumbHere } from "./plumb-here.ts"
 
 let folder: string
 beforeAll(() => void (folder = mkdtempSync(join(tmpdir(), "plumbline-policy-gradient-"))))
@@ -31,7 +32,7 @@ const learnt = async (algorithm: string, ...parameters: ReadonlyArray<string>) =
     output,
     ...WASM
   ]
-  const { code, stderr, stdout } = await plumb(args)
+  const { code, stderr, stdout } = await plumbHere(args)
   expect(code, stderr).toBe(0)
   return { metrics: metricsOf(join(output, algorithm)), stdout }
 }
