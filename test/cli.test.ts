@@ -92,10 +92,10 @@ describe("plumb", () => {
   })
 
   it("is quiet where its reader goes away", () => {
-    const command = `"${join(root, "node_modules", ".bin", "plumb")}" dpo --help | head -1`
+    const command = `"${join(root, "node_modules", ".bin", "plumb")}" reinforce++ --help | head -1`
     const script = `${command}; exit 0`
     expect(execFileSync("sh", ["-c", `{ ${script}; } 2>&1`], { encoding: "utf8" })).toMatch(
-      /^plumb dpo --model DIR .*\n$/
+      /^plumb reinforce\+\+ --model DIR .*\n$/
     )
   })
 
@@ -194,6 +194,14 @@ export default recipe({ name: "mistypes", params: Schema.Struct({ plain: Schema.
     )
     expect(await mistyped("--plain", "2")).toMatch(/code of yours threw .*"maxNewToken".*mistypes\.ts:5/s)
     expect(await mistyped()).toContain("error: --plain is missing\n")
+  })
+
+  it("converts a data set", async () => {
+    const input = write("alpaca.jsonl", '{"instruction":"Sing","input":"","output":"La"}\n')
+    const files = ["--from", "alpaca", "--input", input, "--output", "converted.jsonl"]
+    const { code, stderr } = await plumb(["convert", ...files], folder)
+    expect(code, stderr).toBe(0)
+    expect(jsonLines(readFileSync(join(folder, "converted.jsonl"), "utf8"))).toHaveLength(1)
   })
 
   it("names the file and the key that a configuration should not have", async () => {
