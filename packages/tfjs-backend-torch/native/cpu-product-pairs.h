@@ -116,14 +116,8 @@ PLUMBLINE_SET PLUMBLINE_INLINE void Multiply(const PairTile<X>& t) {
   }
 }
 
-/** One row is multiplied by the processor's product of pairs, which is half as fast: memory is slower still. */
-template <int W, bool First>
-PLUMBLINE_SET PLUMBLINE_INLINE void MultiplyRows(const PairTile<c10::BFloat16>& tile, int64_t) {
-  Multiply<W, 1, First>(tile);
-}
-
-template <int W, bool First>
-PLUMBLINE_SET PLUMBLINE_INLINE void MultiplyRows(const PairTile<float>& tile, int64_t rows) {
+template <int W, bool First, typename X>
+PLUMBLINE_SET PLUMBLINE_INLINE void MultiplyRows(const PairTile<X>& tile, int64_t rows) {
   switch (rows) {
     case 1: return Multiply<W, 1, First>(tile);
     case 2: return Multiply<W, 2, First>(tile);
@@ -160,21 +154,28 @@ PLUMBLINE_SET inline float* Widen(const c10::BFloat16* x, int64_t count, float* 
   return to;
 }
 
-/** Rows from `row` on, as many as a panel holds. They begin with a line of the cache: what lies on two is loaded twice. */
-inline Panel<float> WidePanel(const PairProduct& p, int64_t row) {
+inline float* Put(const c10::BFloat16* x, int64_t count, float* to) { return Widen(x, count, to); }
+inline c10::BFloat16* Put(const c10::BFloat16* x, int64_t count, c10::BFloat16* to) { return std::copy_n(x, count, to); }
+
+/**
+ * Rows from `row` on, as many as a panel holds, as X. They begin with a line of the cache: what lies on two is loaded twice.
+ */
+template <typename X>
+Panel<X> PanelOf(const PairProduct& p, int64_t row) {
   static thread_local std::vector<Line> panel;
   const Tiles tiles{std::min(kPanelRows, p.rows - row)};
   const int64_t part = DepthOf(p.inner);
-  panel.resize(std::max<size_t>(panel.size(), tiles.rows * p.inner / kLineNumbers));
-  float* to = panel.data()->numbers;
+  panel.resize(std::max<size_t>(panel.size(), tiles.rows * p.inner * sizeof(X) / kLine));
+  X* const first = reinterpret_cast<X*>(panel.data());
+  X* to = first;
   for (int64_t tile = 0; tile < tiles.count(); tile++) {
     for (int64_t k = 0; k < p.inner; k += part) {
       for (int64_t r = tiles.firstOf(tile); r < tiles.firstOf(tile + 1); r++) {
-        to = Widen(p.x + (row + r) * p.inner + k, std::min(part, p.inner - k), to);
+        to = Put(p.x + (row + r) * p.inner + k, std::min(part, p.inner - k), to);
       }
     }
   }
-  return {panel.data()->numbers, tiles};
+  return {first, tiles};
 }
 
 /** Rounded to the nearest, of two as near to the even one. */
@@ -249,6 +250,12 @@ inline bool HasPairs() {
   return has;
 }
 
+/** Whether that product is quicker than two multiply-adds: Intel's processors make it at half of their rate, AMD's at twice. */
+inline bool PairsPay() {
+  static const bool pay = HasPairs() && !__builtin_cpu_is("intel");
+  return pay;
+}
+
 inline void MultiplyAll(const PairProduct& p) {
   const int64_t blocks = (p.outputs + kBlockWeights - 1) / kBlockWeights;
   const int64_t panels = (p.rows + kPanelRows - 1) / kPanelRows;
@@ -258,8 +265,10 @@ inline void MultiplyAll(const PairProduct& p) {
       const int64_t panel = from / blocks, row = panel * kPanelRows;
       const int64_t end = std::min(to, (panel + 1) * blocks);
       const int64_t first = from - panel * blocks, last = end - panel * blocks;
+      // one row waits for memory by either
       if (p.rows == 1 && HasPairs()) MultiplyBlocks(p, RowOf(p), row, first, last);
-      else MultiplyBlocks(p, WidePanel(p, row), row, first, last);
+      else if (PairsPay()) MultiplyBlocks(p, PanelOf<c10::BFloat16>(p, row), row, first, last);
+      else MultiplyBlocks(p, PanelOf<float>(p, row), row, first, last);
       from = end;
     }
   });

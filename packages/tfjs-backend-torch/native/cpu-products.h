@@ -18,14 +18,14 @@ namespace plumbline {
 
 /** Up to here our products are faster than MKL's, which packs weights anew each time, on a processor with AVX-512. */
 constexpr int64_t kMostRows = 128;
-/** The same for bfloat16 where the processor has quicker instructions for pairs of them. */
+/** The same for bfloat16 where oneDNN has quicker instructions for it than these products do. */
 constexpr int64_t kMostPairs = 8;
 
 /** Rows that are multiplied here at most. */
 inline int64_t MostRows(at::ScalarType type) {
-  static const bool wider = __builtin_cpu_supports("avx512f"), pays = BfloatPays();
+  static const bool wider = __builtin_cpu_supports("avx512f"), tiles = BfloatPays() && !pairProducts::PairsPay();
   if (!wider) return std::numeric_limits<int64_t>::max();
-  return type == at::kBFloat16 && pays ? kMostPairs : kMostRows;
+  return type == at::kBFloat16 && tiles ? kMostPairs : kMostRows;
 }
 
 inline bool MultipliesHere(const at::Tensor& x, const at::Tensor& weight) {
