@@ -19,8 +19,10 @@ interface Expected {
   readonly token_logprobs: ReadonlyArray<number>
 }
 
-const run = async (...args: ReadonlyArray<string>) => {
-  const { code, stderr, stdout } = await plumbHere([...args, ...WASM])
+const run = (...args: ReadonlyArray<string>) => runBy(plumbHere, args)
+
+const runBy = async (start: typeof plumbHere, args: ReadonlyArray<string>) => {
+  const { code, stderr, stdout } = await start([...args, ...WASM])
   expect(code, stderr).toBe(0)
   return stdout
 }
@@ -57,9 +59,7 @@ const train = async (command: string, name: string, flags: string): Promise<stri
   const files = ["--model", llama, "--train", rows, "--output", output]
   // every step sees the same four rows
   const common = "--max-steps 3 --batch-size 4 --learning-rate 1e-2 --lr-schedule constant"
-  const start = apart.includes(command) ? plumb : plumbHere
-  const { code, stderr } = await start([command, ...files, ...`${common} ${flags}`.split(" "), ...WASM])
-  expect(code, stderr).toBe(0)
+  await runBy(apart.includes(command) ? plumb : plumbHere, [command, ...files, ...`${common} ${flags}`.split(" ")])
   return output
 }
 

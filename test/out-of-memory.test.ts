@@ -58,7 +58,7 @@ describe.skipIf(!torchIsSetUp || process.platform !== "linux")("a run that needs
     expect([failed.code, failed.stdout]).toEqual([1, ""])
     const [screen] = failed.stderr.match(/^error: [^]*/m)!
     expect(screen).toMatch(
-      /^error: step 3: out of memory in (\w+::)?\w+ \(.+\): 1008\.00 MiB asked for, \d+\.\d\d MiB free\. Nothing of the step was kept/
+      /^error: step 3: out of memory in (aten::|mkldnn::)?\w+ \(.+\): 1008\.00 MiB asked for, \d+\.\d\d MiB free\. Nothing of the step was kept/
     )
     const advice = `plumb resume ${run} --micro-batch-size 32, or with --activation-checkpointing`
     expect(screen.endsWith(`${advice}\n`), screen).toBe(true)

@@ -1,6 +1,6 @@
+import { freePort, placeOf } from "@plumbline/cli/process-place"
 import { once } from "node:events"
 import { cpSync, existsSync, mkdtempSync, readdirSync, readFileSync, rmSync, writeFileSync } from "node:fs"
-import { type AddressInfo, createServer } from "node:net"
 import { tmpdir } from "node:os"
 import { join } from "node:path"
 import { setTimeout as sleep } from "node:timers/promises"
@@ -35,29 +35,14 @@ const flags = (command: string, output: string, model = "llama") => {
 
 /** Runs a command line in so many processes, of which the test's own is the first; they meet as a launcher has them meet. */
 const together = async (args: ReadonlyArray<string>, processes: number): Promise<ReadonlyArray<Finished>> => {
-  const port = String(await freePort())
-  const place = (rank: number) => ({
-    RANK: String(rank),
-    LOCAL_RANK: String(rank),
-    WORLD_SIZE: String(processes),
-    MASTER_ADDR: "127.0.0.1",
-    MASTER_PORT: port
-  })
+  const port = await freePort()
+  const place = (rank: number) => placeOf(rank, processes, port)
   const others = Array.from({ length: processes - 1 }, (_, i) => plumb(args, undefined, place(i + 1)))
   return Promise.all([plumbHere(args, undefined, place(0)), ...others])
 }
 
 const expectDone = (all: ReadonlyArray<Finished>) => {
   for (const { code, stderr } of all) expect(code, stderr).toBe(0)
-}
-
-const freePort = async (): Promise<number> => {
-  const server = createServer().listen(0, "127.0.0.1")
-  await once(server, "listening")
-  const { port } = server.address() as AddressInfo
-  server.close()
-  await once(server, "close")
-  return port
 }
 
 interface Step extends Readonly<Record<string, number>> {

@@ -1,8 +1,8 @@
 import { Effect, Schema } from "effect"
 import { type ChildProcess, spawn } from "node:child_process"
 import { once } from "node:events"
-import { createServer } from "node:net"
 import { availableParallelism } from "node:os"
+import { freePort, placeOf } from "./process-place.ts"
 import type { StopSignal } from "./stop-listener.ts"
 import { UsageError } from "./usage-error.ts"
 
@@ -68,11 +68,7 @@ const start = (rank: number, processes: number, port: number): Child => {
   const env = {
     OMP_NUM_THREADS: threads,
     ...process.env,
-    RANK: String(rank),
-    LOCAL_RANK: String(rank),
-    WORLD_SIZE: String(processes),
-    MASTER_ADDR: "127.0.0.1",
-    MASTER_PORT: String(port)
+    ...placeOf(rank, processes, port)
   }
   // a process group of its own: the terminal's Ctrl-C comes through this process, once
   const child = spawn(process.execPath, [...process.execArgv, ...process.argv.slice(1)], {
@@ -99,15 +95,6 @@ const endOf = async ({ child, lastWords, rank }: Child, all: ReadonlyArray<Child
 
 const hasFailed = ({ exitCode, signalCode }: ChildProcess): boolean =>
   signalCode !== null || (exitCode !== null && exitCode !== 0)
-
-const freePort = async (): Promise<number> => {
-  const server = createServer().listen(0, "127.0.0.1")
-  await once(server, "listening")
-  const { port } = server.address() as { readonly port: number }
-  server.close()
-  await once(server, "close")
-  return port
-}
 
 /** A process that a launcher started ends, with a checkpoint, once the launcher is gone. */
 export const endWithLauncher = (): void => {

@@ -12,10 +12,10 @@
 
 #include "call.h"
 #include "calls.h"
+#include "cpu-choices.h"
 #include "cpu-decode.h"
 #include "cpu-kernels.h"
 #include "cpu-memory.h"
-#include "cpu-narrow.h"
 #include "cpu-products.h"
 #include "cpu-prompts.h"
 #include "cpu-ranking.h"

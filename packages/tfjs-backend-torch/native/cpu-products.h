@@ -7,7 +7,7 @@
 #include <limits>
 #include <vector>
 
-#include "cpu-narrow.h"
+#include "cpu-choices.h"
 #include "cpu-product-pairs.h"
 #include "cpu-product-tile.h"
 #include "cpu-tensors.h"

@@ -42,10 +42,11 @@ export const matrixProduct = (a: Handle, b: Handle, scope: KernelScope): Handle 
 export const isMadeApart = (a: Handle, b: Handle, scope: KernelScope): boolean =>
   isWidened(a, scope) || isOneDnns(a, b, scope)
 
-/** A product that is made apart; it may be a transpose. */
-const apart = (a: Handle, b: Handle, scope: KernelScope): Handle => {
-  const [left, right] = [wide(a), wide(b)]
-  if (!isOneDnns(left, right, scope)) return mm(left, right)
+/** A product that is made apart, perhaps a transpose; undefined where it is made where it is wanted. */
+const apart = (a: Handle, b: Handle, scope: KernelScope): Handle | undefined => {
+  const widened = isWidened(a, scope)
+  const [left, right] = widened ? [wide(a), wide(b)] : [a, b]
+  if (!isOneDnns(left, right, scope)) return widened ? mm(left, right) : undefined
   // the first operand is copied where it does not lie in memory order, so it is to be the smaller one
   const [rows, columns] = [scope.backend.addon.shape(left)[0]!, scope.backend.addon.shape(right)[1]!]
   return isDense(left) || rows <= columns ? byOneDnn(left, right) : t(byOneDnn(t(right), t(left)))
@@ -53,14 +54,16 @@ const apart = (a: Handle, b: Handle, scope: KernelScope): Handle => {
 
 /** The same into `out`. */
 export const matrixProductInto = (a: Handle, b: Handle, out: Handle, scope: KernelScope): void => {
-  if (isMadeApart(a, b, scope)) copyInto(out, apart(a, b, scope))
-  else mmInto(a, b, out)
+  const made = apart(a, b, scope)
+  if (made === undefined) mmInto(a, b, out)
+  else copyInto(out, made)
 }
 
 /** sum += scale·a·b */
 export const addMatrixProduct = (sum: Handle, a: Handle, b: Handle, scope: KernelScope, scale = 1): void => {
-  if (isMadeApart(a, b, scope)) addInto(sum, apart(a, b, scope), scale)
-  else addmmInto(sum, a, b, 1, scale)
+  const made = apart(a, b, scope)
+  if (made === undefined) addmmInto(sum, a, b, 1, scale)
+  else addInto(sum, made, scale)
 }
 
 /** Of two stacks of matrices. */

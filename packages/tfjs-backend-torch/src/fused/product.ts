@@ -3,15 +3,15 @@ import { aten } from "../aten.ts"
 import { FEW_TOKENS } from "../backend.ts"
 import type { KernelScope } from "../kernel.ts"
 import { FLOAT32 } from "../scalar-type.ts"
-import { alignedProduct } from "./aligned-product.ts"
+import { alignedProduct, alignedRows } from "./aligned-product.ts"
 import { cudaStorage, launch } from "./cuda/kernels.ts"
 import { shapeOf } from "./cuda/launches.ts"
-import { matrixProduct, matrixProductInto } from "./matrix-product.ts"
+import { isMadeApart, matrixProduct, matrixProductInto } from "./matrix-product.ts"
 import { invariantProduct, invariantProductInto } from "./product-invariant.ts"
 import { emptyOf } from "./storage.ts"
 import { isDense, typeOf } from "../handle-facts.ts"
 
-const [t, contiguous] = [aten("t"), aten("contiguous")]
+const [t, contiguous, narrow] = [aten("t"), aten("contiguous"), aten("narrow")]
 
 /** Outputs from which on rows that are not aligned are worth a copy. */
 const MANY_OUTPUTS = 1024
@@ -33,10 +33,17 @@ export const product = (x: Handle, weight: Handle, scope: KernelScope): Handle =
 const fitsAligned = (x: Handle, weight: Handle, scope: KernelScope): boolean =>
   cudaStorage([x, weight], scope) === "bf16" && shapeOf(weight, scope)[0]! >= MANY_OUTPUTS
 
-/** The same into `out`, [N, O] of the same storage. */
-export const productInto = (x: Handle, weight: Handle, out: Handle, scope: KernelScope): void => {
+/** Memory for so many rows of such products; undefined where they are made in tensors of their own. */
+export const roomFor = (rows: number, x: Handle, weight: Handle, scope: KernelScope): Handle | undefined =>
+  isMadeApart(x, t(weight), scope) ? undefined : alignedRows(rows, shapeOf(weight, scope)[0]!, typeOf(x), scope)
+
+/** The same in the first rows of `room`, where there is one. */
+export const productIn = (room: Handle | undefined, x: Handle, weight: Handle, scope: KernelScope): Handle => {
+  if (room === undefined) return product(x, weight, scope)
+  const out = narrow(room, 0, 0, shapeOf(x, scope)[0]!)
   if (isInvariant(x, scope)) invariantProductInto(x, weight, out, scope)
   else matrixProductInto(x, t(weight), out, scope)
+  return out
 }
 
 const isInvariant = (x: Handle, scope: KernelScope): boolean => scope.backend.isBatchInvariant && typeOf(x) !== FLOAT32

@@ -4,12 +4,11 @@ import type { Handle } from "../addon.ts"
 import { aten, atenInPlace, atenOwned, inScope } from "../aten.ts"
 import type { Kernel, KernelScope } from "../kernel.ts"
 import { FLOAT32, INT32, INT64 } from "../scalar-type.ts"
-import { alignedRows } from "./aligned-product.ts"
 import { cudaStorage } from "./cuda/kernels.ts"
 import { cudaScale } from "./cuda/row-launches.ts"
 import { type LogitOptions, logitSlopes, logitStatistics } from "./logit-rows.ts"
-import { addMatrixProduct, isMadeApart, matrixProductInto } from "./matrix-product.ts"
-import { product, productInto } from "./product.ts"
+import { addMatrixProduct, matrixProductInto } from "./matrix-product.ts"
+import { productIn, roomFor } from "./product.ts"
 import { activation, cast, emptyOf, wide, zerosOf } from "./storage.ts"
 import { typeOf } from "../handle-facts.ts"
 
@@ -53,13 +52,12 @@ const eachChunk = (
   const ids = scope.upload(targets, [targets.length], INT32)
   const all = T === undefined ? to(ids, INT64) : ids
   const size = chunkSize(targets.length, vocabulary, type, scope)
-  const buffer = isMadeApart(states, t(matrix), scope) ? undefined : alignedRows(size, vocabulary, type, scope)
+  const room = roomFor(size, states, matrix, scope)
   for (let start = 0; start < targets.length; start += size) {
     inScope(() => {
       const count = Math.min(size, targets.length - start)
       const rows = narrow(states, 0, start, count)
-      const logits = buffer === undefined ? product(rows, matrix, scope) : narrow(buffer, 0, 0, count)
-      if (buffer !== undefined) productInto(rows, matrix, logits, scope)
+      const logits = productIn(room, rows, matrix, scope)
       use({ start, count, hidden: rows, weight: matrix, logits, targets: narrow(all, 0, start, count), T })
     })
   }
