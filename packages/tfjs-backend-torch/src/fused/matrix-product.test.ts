@@ -91,6 +91,11 @@ describe.skipIf(addonPath() === undefined)("products of matrices on the CPU", ()
           matrixProductInto(lay(a), layOther(b), out, scope)
           addMatrixProduct(out, lay(a), layOther(b), scope, 2)
           expect(read(aten("contiguous")(out))).toEqual(exact.map((value) => 3 * value))
+          // bᵀ·aᵀ has more rows than columns
+          const high = amongColumns(aten("zeros")([wideness, many], FLOAT32, undefined, "cpu"))
+          matrixProductInto(t(layOther(b)), t(lay(a)), high, scope)
+          addMatrixProduct(high, t(layOther(b)), t(lay(a)), scope, 2)
+          expect(read(aten("contiguous")(t(high)))).toEqual(exact.map((value) => 3 * value))
         }
       }
       const nothing = matrixProduct(
