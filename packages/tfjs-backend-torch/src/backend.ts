@@ -282,6 +282,11 @@ export class TorchBackend extends TensorBackend {
     return (this.grouping ??= this.hasOperator("_grouped_mm"))
   }
 
+  /** Whether the device's copy engines and tensor cores are those that our larger kernels are written for. */
+  get copiesBoxes(): boolean {
+    return (this.boxes ??= this.cuda?.addon.kernelsCopyBoxes() ?? false)
+  }
+
   /**
    * Whether the kernels of a gated MLP are for so many tokens, and widths of them and within: where a token may have other bits
    * beside others, a few of which no gradient is asked for, and on a device that has what it takes so many as fill it with tiles of
@@ -292,7 +297,7 @@ export class TorchBackend extends TensorBackend {
     if (cuda === undefined || storage !== "bfloat16" || isBatchInvariant || width % 8 !== 0 || tokens === 0)
       return false
     if (tokens <= FEW_TOKENS && !withSlopes) return true
-    if (mlpWidth % 256 !== 0 || !(this.boxes ??= cuda.addon.kernelsCopyBoxes())) return false
+    if (mlpWidth % 256 !== 0 || !this.copiesBoxes) return false
     const atOnce = Math.floor(cuda.multiprocessors / 2)
     const rounds = Math.ceil((Math.ceil(tokens / 256) * mlpWidth) / 128 / atOnce)
     return tokens * mlpWidth >= 0.8 * rounds * atOnce * 256 * 128

@@ -3,6 +3,7 @@ import type { Handle } from "../addon.ts"
 import { aten } from "../aten.ts"
 import type { Kernel, KernelScope } from "../kernel.ts"
 import { cudnnForward, cudnnGradient, cudnnNormalizer, fitsCudnn } from "./attention-cudnn.ts"
+import { fitsTiles, tilesGradient } from "./attention-gradient.ts"
 import { fitsFlash, flashForward, flashGradient, flashNormalizer } from "./attention-flash.ts"
 import { groupsForward, groupsGradient } from "./attention-groups.ts"
 import { invariantForward } from "./attention-invariant.ts"
@@ -87,7 +88,10 @@ export const attentionGradient: Kernel = replayed(
     const handles = [q, k, v].map((x) => cast(scope.of(x), type)) as [Handle, Handle, Handle]
     const saved = [scope.of(out), scope.of(logNormalizer)] as const
     const above = cast(scope.of(dy), type)
-    const gradients = pathOf(inputs, handles[0], options, scope).gradient(handles, saved, above, options, scope)
+    const path = pathOf(inputs, handles[0], options, scope)
+    const gradients = fitsTiles(inputs, type, options, scope)
+      ? tilesGradient(path === cudnn, handles, saved, above, options, scope)
+      : path.gradient(handles, saved, above, options, scope)
     return gradients.map((gradient, i) => scope.out(gradient, "float32", [q, k, v][i]!.shape))
   }
 )

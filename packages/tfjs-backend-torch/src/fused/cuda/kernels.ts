@@ -1,6 +1,12 @@
 import type { CudaKernel, Handle, KernelArgument } from "../../addon.ts"
 import type { KernelScope } from "../../kernel.ts"
 import { BFLOAT16, FLOAT32 } from "../../scalar-type.ts"
+import {
+  ATTENTION_GRADIENT,
+  ATTENTION_QUERIES,
+  ATTENTION_SHARED_BYTES,
+  ATTENTION_STATISTICS
+} from "./attention-gradient.ts"
 import { GATED, GATED_GRADIENT, SCALE_ROWS } from "./elementwise.ts"
 import {
   CHOOSE_EXPERTS,
@@ -43,6 +49,9 @@ interface Source {
 export const SOURCES = {
   adamw: { text: ADAMW, signature: "(ppppplffi)iffffff" },
   allowLogits: { text: ALLOW_LOGITS, signature: "ppppi" },
+  attentionGradient: { text: ATTENTION_GRADIENT, signature: "ttttpppppiiiif", sharedBytes: ATTENTION_SHARED_BYTES },
+  attentionQueries: { text: ATTENTION_QUERIES, signature: "pppiiif" },
+  attentionStatistics: { text: ATTENTION_STATISTICS, signature: "ppppppiiii" },
   cacheHeads: { text: CACHE_HEADS, signature: "ssspppppppliiiiiii" },
   chooseExperts: { text: CHOOSE_EXPERTS, signature: "pppiiii" },
   chooseExpertsGradient: { text: CHOOSE_EXPERTS_GRADIENT, signature: "pppppiiii" },

@@ -1,5 +1,4 @@
-const times = (count: number, of: (i: number) => string): string =>
-  Array.from({ length: count }, (_, i) => of(i)).join(", ")
+import { TENSOR_CORES, times } from "./tensor-cores.ts"
 
 const [TILE_ROWS, TILE_COLUMNS, DEPTH, STAGES] = [128, 256, 64, 4]
 const STAGE_BYTES = (TILE_ROWS + TILE_COLUMNS) * DEPTH * 2
@@ -27,38 +26,16 @@ export const TILE_THREADS = 3 * 128
  * of their weights to both. The threads of one group copy x [128, 64] and W [256, 64] into a ring of stages, two others multiply 64
  * rows each. ACROSS is 1 where W lies transposed, [I, O].
  */
-export const TILE_PRODUCT = `
-struct alignas(64) TensorMap { unsigned long long bits[16]; };
-
+export const TILE_PRODUCT = `${TENSOR_CORES}
 constexpr int TILE_ROWS = ${TILE_ROWS}, TILE_COLUMNS = ${TILE_COLUMNS}, DEPTH = ${DEPTH}, STAGES = ${STAGES}, BESIDE = 8;
 constexpr int STAGE_BYTES = ${STAGE_BYTES}, X_BYTES = TILE_ROWS * DEPTH * 2, BOX_BYTES = ${BOX_BYTES};
 
-__device__ inline unsigned shared(const void* p) { return (unsigned)__cvta_generic_to_shared(p); }
-
-typedef unsigned long long Barrier;
-__device__ inline void begin(Barrier* b, int arrivals) {
-  asm volatile("mbarrier.init.shared::cta.b64 [%0], %1;" ::"r"(shared(b)), "r"(arrivals));
-}
-__device__ inline void await(Barrier* b, int parity) {
-  asm volatile(
-      "{\\n.reg .pred p;\\nAGAIN: mbarrier.try_wait.parity.shared::cta.b64 p, [%0], %1;\\n@p bra DONE;\\nbra AGAIN;\\nDONE:\\n}" ::"r"(
-          shared(b)), "r"(parity) : "memory");
-}
-__device__ inline void expect(Barrier* b, int bytes) {
-  asm volatile("mbarrier.arrive.expect_tx.shared::cta.b64 _, [%0], %1;" ::"r"(shared(b)), "r"(bytes) : "memory");
-}
 __device__ inline void arriveAt(Barrier* b, int block) {
   asm volatile(
       "{\\n.reg .b32 r;\\nmapa.shared::cluster.u32 r, %0, %1;\\nmbarrier.arrive.shared::cluster.b64 _, [r];\\n}" ::"r"(shared(b)),
       "r"(block) : "memory");
 }
-
-/** Copies the box at these coordinates of a matrix, and tells the barrier of its bytes. */
-__device__ inline void copyIn(const TensorMap& map, void* to, Barrier* b, int column, int row) {
-  asm volatile("cp.async.bulk.tensor.2d.shared::cluster.global.mbarrier::complete_tx::bytes [%0], [%1, {%3, %4}], [%2];" ::"r"(
-                   shared(to)), "l"(&map), "r"(shared(b)), "r"(column), "r"(row) : "memory");
-}
-/** The same to both blocks, at the same place in each. */
+/** The same as copyIn to both blocks, at the same place in each. */
 __device__ inline void copyInBoth(const TensorMap& map, void* to, Barrier* b, int column, int row) {
   asm volatile(
       "cp.async.bulk.tensor.2d.shared::cluster.global.mbarrier::complete_tx::bytes.multicast::cluster [%0], [%1, {%3, %4}], [%2], %5;" ::"r"(
@@ -69,11 +46,6 @@ __device__ inline void copyOut(const TensorMap& map, const void* from, int colum
                "cp.async.bulk.commit_group;" ::"l"(&map), "r"(shared(from)), "r"(column), "r"(row) : "memory");
 }
 
-/** How a matrix lies in shared memory: swizzled lines of 128 bytes, its parts so far apart. */
-__device__ inline unsigned long long matrixAt(unsigned address, unsigned leading, unsigned stride) {
-  return (unsigned long long)((address & 0x3ffff) >> 4) | (unsigned long long)(leading >> 4) << 16 |
-         (unsigned long long)(stride >> 4) << 32 | 1ull << 62;
-}
 __device__ inline void multiply(float (&sums)[32][4], unsigned long long x, unsigned long long w, int adds) {
   asm volatile(${wgmma});
 }

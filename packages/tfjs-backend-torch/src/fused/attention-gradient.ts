@@ -1,0 +1,103 @@
+import type { Handle } from "../addon.ts"
+import { aten } from "../aten.ts"
+import { isDense, typeOf } from "../handle-facts.ts"
+import type { KernelScope } from "../kernel.ts"
+import { BFLOAT16, FLOAT32, INT32 } from "../scalar-type.ts"
+import { ATTENTION_THREADS, HEAD, KEYS, QUERIES } from "./cuda/attention-gradient.ts"
+import { launch } from "./cuda/kernels.ts"
+import { type AttentionOptions, type Heads, rowGroups, type RowSpans } from "./row-groups.ts"
+import { emptyOf } from "./storage.ts"
+
+// The gradient of causal attention by a kernel of our own, after a forward pass by cuDNN or flash attention: for heads of 64 numbers
+// in bfloat16, and rows end to end whose queries are their keys.
+
+type Three = readonly [Handle, Handle, Handle]
+
+const [contiguous, reshape] = [aten("contiguous"), aten("reshape")]
+const MACROS = { T: "bf16", W: 8 }
+
+export const fitsTiles = ({ k, q }: Heads, type: number, options: AttentionOptions, scope: KernelScope): boolean => {
+  const { keys, queries, softCap, window } = options
+  const { backend } = scope
+  if (type !== BFLOAT16 || q.shape[2] !== HEAD || softCap !== undefined || backend.isDeterministic) return false
+  if (window !== undefined && queries.lengths.some((length) => length > window)) return false
+  const tokens = q.shape[0]!
+  return k.shape[0] === tokens && areEndToEnd(queries, tokens) && areSame(keys, queries) && backend.copiesBoxes
+}
+
+const areEndToEnd = ({ lengths, starts }: RowSpans, tokens: number): boolean => {
+  let end = 0
+  for (let row = 0; row < lengths.length; row++) {
+    if (lengths[row] !== 0 && starts[row] !== end) return false
+    end += lengths[row]!
+  }
+  return tokens > 0 && end === tokens
+}
+
+const areSame = (a: RowSpans, b: RowSpans): boolean =>
+  a === b || (a.lengths.length === b.lengths.length && a.lengths.every((length, row) => length === b.lengths[row]))
+
+/** Blocks of keys, [blocks, 4]: their row's start and length, the first key, the row's first tile; the longest first. */
+const placesOf = ({ lengths, starts }: RowSpans): Int32Array => {
+  const places: Array<readonly [number, number, number, number]> = []
+  let tile = 0
+  lengths.forEach((length, row) => {
+    for (let key = 0; key < length; key += KEYS) places.push([starts[row]!, length, key, tile])
+    tile += Math.ceil(length / KEYS) * (KEYS / QUERIES)
+  })
+  places.sort(([, length, key], [, otherLength, otherKey]) => otherLength - otherKey - (length - key))
+  return Int32Array.from(places.flat())
+}
+
+/** Where rows lie: by number and length, so that the calls can be recorded, or by a list. */
+const layoutOf = (options: AttentionOptions, areEqual: boolean, scope: KernelScope) => {
+  if (areEqual) {
+    const { count, length } = rowGroups(options)[0]!
+    return { blocks: count * Math.ceil(length / KEYS), places: null, rows: count, length }
+  }
+  const places = placesOf(options.queries)
+  const blocks = places.length / 4
+  return { blocks, places: scope.upload(places, [blocks, 4], INT32), rows: 0, length: 0 }
+}
+
+/** [N, H, d] as copy engines read it: a matrix whose rows may be part of longer ones. */
+const boxed = (x: Handle, scope: KernelScope): readonly [Handle, number] => {
+  const { addon } = scope.backend
+  const [tokens, heads] = addon.shape(x) as [number, number]
+  const [step, headStep, one] = addon.strides(x) as [number, number, number]
+  const isMatrix = one === 1 && headStep === HEAD && step % 8 === 0
+  return [reshape(isMatrix ? x : contiguous(x), [tokens, heads * HEAD]), QUERIES]
+}
+
+const inOrder = (x: Handle): Handle => (isDense(x) ? x : contiguous(x))
+
+/**
+ * [dq, dk, dv].
+ *
+ * @param areEqual rows are equally long, and the log-normalizers lie as cuDNN has them, [R, H, T, 1]; else as flash attention, [H, N]
+ */
+export const tilesGradient = (
+  areEqual: boolean,
+  [q, k, v]: Three,
+  [out, normalizer]: readonly [Handle, Handle],
+  dy: Handle,
+  options: AttentionOptions,
+  scope: KernelScope
+): Array<Handle> => {
+  const [tokens, heads] = scope.backend.addon.shape(q) as [number, number]
+  const keyHeads = scope.backend.addon.shape(k)[1]!
+  const { blocks, length, places, rows } = layoutOf(options, areEqual, scope)
+  const tiles = blocks * (KEYS / QUERIES) * heads
+  const statistics = emptyOf([tiles, 2, QUERIES], FLOAT32, scope)
+  const sums = emptyOf([tiles, QUERIES, HEAD], FLOAT32, scope)
+  const slopes = inOrder(dy)
+  const known = [inOrder(out), slopes, inOrder(normalizer), places, statistics, sums, rows, length, heads, tokens]
+  launch("attentionStatistics", { blocks: tiles, threads: 128, macros: MACROS, args: known }, scope)
+  const [dq, dk, dv] = [heads, keyHeads, keyHeads].map((count) => emptyOf([tokens, count, HEAD], typeOf(q), scope))
+  const boxes = [q, slopes, k, v].map((x) => boxed(x, scope))
+  const args = [...boxes, statistics, places, sums, dk!, dv!, rows, length, heads, keyHeads, options.scale]
+  launch("attentionGradient", { blocks: blocks * keyHeads, threads: ATTENTION_THREADS, macros: MACROS, args }, scope)
+  const last = [sums, places, dq!, rows, length, heads, options.scale]
+  launch("attentionQueries", { blocks: tiles, threads: 128, macros: MACROS, args: last }, scope)
+  return [dq!, dk!, dv!]
+}

@@ -1,0 +1,310 @@
+import { TENSOR_CORES, times } from "./tensor-cores.ts"
+
+/** Numbers of a head; keys of a block; queries of a tile. */
+export const [HEAD, KEYS, QUERIES] = [64, 128, 64] as const
+const STAGES = 4
+const TILE_BYTES = QUERIES * HEAD * 2
+const STATISTICS_BYTES = 2 * QUERIES * 4
+/** Keys and values; tiles of queries and slopes; two times the slopes of scores; what is known of queries. */
+const [AT_VALUES, AT_STAGES] = [2 * TILE_BYTES, 4 * TILE_BYTES]
+const AT_SLOPES = AT_STAGES + STAGES * 2 * TILE_BYTES
+const AT_STATISTICS = AT_SLOPES + 4 * TILE_BYTES
+const AT_BARRIERS = AT_STATISTICS + STAGES * STATISTICS_BYTES
+
+/** Bytes of shared memory that the gradient is launched with: all that, barriers, room to align. */
+export const ATTENTION_SHARED_BYTES = AT_BARRIERS + (2 * STAGES + 5) * 8 + 1024
+
+/** Threads of the gradient's blocks: a group that copies in, two of 64 keys each, one that adds up gradients of queries. */
+export const ATTENTION_THREADS = 4 * 128
+
+const SUMS = 32
+const sums = times(SUMS, (i) => `"+f"(sums[${Math.floor(i / 4)}][${i % 4}])`)
+
+/** sums [64, 64] (+)= a·b; both in shared memory, or a in registers: `given` are its operands, after which b and the others come. */
+const wgmma = (given: string, count: number, name: string, last: string) => `
+      "{\\n.reg .pred p;\\nsetp.ne.b32 p, %${SUMS + count + 1}, 0;\\n"
+      "wgmma.mma_async.sync.aligned.m64n64k16.f32.bf16.bf16 {${times(SUMS, (i) => `%${i}`)}}, "
+      "${name}, %${SUMS + count}, p, 1, 1, ${last};\\n}"
+      : ${sums} : ${given}, "l"(b), "r"(adds)`
+
+/** What the three kernels know of the rows they are about. */
+const ROWS = `
+constexpr int HEAD = ${HEAD}, KEYS = ${KEYS}, QUERIES = ${QUERIES};
+constexpr float LOG2_E = 1.4426950408889634f;
+
+/** A block of keys: where its row starts among all tokens, its length, the block's first key, and the row's first tile. */
+struct Place { int start, length, key, tile; };
+
+/** The places as a list, those with the most queries first; null where \`rows\` rows of \`length\` tokens follow one another. */
+__device__ inline Place placeOf(const int4* places, int index, int rows, int length) {
+  if (places != nullptr) {
+    const int4 p = places[index];
+    return {p.x, p.y, p.z, p.w};
+  }
+  const int row = index % rows, blocks = (length + KEYS - 1) / KEYS;
+  return {row * length, length, index / rows * KEYS, row * blocks * (KEYS / QUERIES)};
+}`
+
+/**
+ * What the gradient reads of queries, a block a tile of 64 of a head: the sum of slope times value over the head's numbers (what
+ * their scores' slopes have in common) and the log-normalizer by powers of two, both [tiles, H, 64]; and zeros where the gradients of
+ * queries are added up. Log-normalizers lie as [rows, H, length], or [H, tokens] of listed places.
+ */
+export const ATTENTION_STATISTICS = `${ROWS}
+extern "C" __global__ void __launch_bounds__(128)
+attentionStatistics(const bf16* out, const bf16* dy, const float* normalizers, const int4* places, float* statistics, float* sums, int rows,
+                    int length, int heads, int tokens) {
+  awaitOthers();
+  const int head = blockIdx.x % heads, index = blockIdx.x / heads;
+  const Place place = placeOf(places, index / 2, rows, length);
+  const int first = place.key + index % 2 * QUERIES, lane = threadIdx.x % 8;
+  const long long tile = (long long)(place.tile + first / QUERIES) * heads + head;
+  const float* known = normalizers + (places != nullptr ? (long long)head * tokens + place.start
+                                                        : (long long)place.start * heads + (long long)head * length);
+  float4* zeros = (float4*)(sums + tile * QUERIES * HEAD) + threadIdx.x;
+  #pragma unroll
+  for (int i = 0; i < QUERIES * HEAD / 512; i++) zeros[i * 128] = make_float4(0.f, 0.f, 0.f, 0.f);
+  #pragma unroll
+  for (int i = 0; i < QUERIES / 16; i++) {
+    const int inside = threadIdx.x / 8 + i * 16, query = first + inside;
+    float sum = 0.f;
+    if (query < place.length) {
+      const long long at = ((long long)(place.start + query) * heads + head) * HEAD + lane * 8;
+      const Pack<8> a = load(out + at), b = load(dy + at);
+      #pragma unroll
+      for (int j = 0; j < 8; j++) sum += a.v[j] * b.v[j];
+    }
+    #pragma unroll
+    for (int step = 4; step > 0; step >>= 1) sum += __shfl_xor_sync(0xffffffffu, sum, step);
+    if (lane != 0) continue;
+    float* to = statistics + tile * 2 * QUERIES + inside;
+    // no score has a share in the probabilities of what is behind the row
+    to[0] = query < place.length ? known[query] * LOG2_E : __int_as_float(0x7f800000);
+    to[QUERIES] = sum;
+  }
+}`
+
+/**
+ * dk and dv, and dq added up tile by tile, of causal attention: a block has 128 keys of a head, and goes over the queries behind them
+ * of all heads that share it. Two groups of threads make transposed scores and their slopes, 64 keys each, and multiply them from
+ * registers by slopes and queries; a third multiplies the slopes, from shared memory, by keys. See Shah et al. 2024,
+ * https://arxiv.org/abs/2407.08608, for attention by these engines.
+ */
+export const ATTENTION_GRADIENT = `${TENSOR_CORES}${ROWS}
+constexpr int STAGES = ${STAGES}, TILE_BYTES = ${TILE_BYTES}, STATISTICS_BYTES = ${STATISTICS_BYTES};
+
+template <int TURN_A, int TURN_B>
+__device__ inline void multiply(float (&sums)[8][4], unsigned long long a, unsigned long long b, int adds) {
+  asm volatile(${wgmma('"l"(a)', 1, `%${SUMS}`, `%${SUMS + 3}, %${SUMS + 4}`)}, "n"(TURN_A), "n"(TURN_B));
+}
+template <int TURN_B>
+__device__ inline void multiply(float (&sums)[8][4], const unsigned* a, unsigned long long b, int adds) {
+  asm volatile(${wgmma(
+    times(4, (i) => `"r"(a[${i}])`),
+    4,
+    `{${times(4, (i) => `%${SUMS + i}`)}}`,
+    `%${SUMS + 6}`
+  )}, "n"(TURN_B));
+}
+__device__ inline void beginProducts() { asm volatile("wgmma.fence.sync.aligned;" ::: "memory"); }
+__device__ inline void endProducts() { asm volatile("wgmma.commit_group.sync.aligned;" ::: "memory"); }
+/** Waits for all groups of products but the last so many, and has the compiler read these sums after that. */
+template <int BUT> __device__ inline void awaitProducts(float (&sums)[8][4]) {
+  asm volatile("wgmma.wait_group.sync.aligned %0;" ::"n"(BUT) : "memory");
+  asm volatile("" : ${sums} :: "memory");
+}
+/** 64 × 64 numbers in lines of 128 bytes, from the k-th 16 of their columns, or of their rows, on. */
+__device__ inline unsigned long long columnsAt(unsigned tile, int k) { return matrixAt(tile + k * 32, 16, 1024); }
+__device__ inline unsigned long long rowsAt(unsigned tile, int k) { return matrixAt(tile + k * 2048, TILE_BYTES, 1024); }
+
+__device__ inline void copyStatistics(const float* from, void* to, Barrier* b) {
+  asm volatile("cp.async.bulk.shared::cluster.global.mbarrier::complete_tx::bytes [%0], [%1], %3, [%2];" ::"r"(shared(to)), "l"(from),
+               "r"(shared(b)), "n"(STATISTICS_BYTES) : "memory");
+}
+__device__ inline float powerOf2(float x) {
+  float y;
+  asm("ex2.approx.ftz.f32 %0, %1;" : "=f"(y) : "f"(x));
+  return y;
+}
+__device__ inline void narrow(unsigned (&to)[16], const float (&from)[8][4]) {
+  #pragma unroll
+  for (int j = 0; j < 16; j++) to[j] = narrow2(from[j / 2][j % 2 * 2], from[j / 2][j % 2 * 2 + 1]);
+}
+
+extern "C" __global__ void __launch_bounds__(${ATTENTION_THREADS}, 1)
+attentionGradient(const __grid_constant__ TensorMap mapQ, const __grid_constant__ TensorMap mapDy, const __grid_constant__ TensorMap mapK,
+                  const __grid_constant__ TensorMap mapV, const float* statistics, const int4* places, float* sums, bf16* dk, bf16* dv,
+                  int rows, int length, int heads, int keyHeads, float scale) {
+  extern __shared__ unsigned char raw[];
+  unsigned char* room = (unsigned char*)(((unsigned long long)raw + 1023) & ~1023ull);
+  Barrier *full = (Barrier*)(room + ${AT_BARRIERS}), *empty = full + STAGES, *made = empty + STAGES, *used = made + 2, *begun = used + 2;
+  if (threadIdx.x == 0) {
+    for (int i = 0; i < STAGES; i++) begin(full + i, 1), begin(empty + i, 8);
+    for (int i = 0; i < 2; i++) begin(made + i, 256), begin(used + i, 4);
+    begin(begun, 1);
+    asm volatile("fence.mbarrier_init.release.cluster;");
+  }
+  __syncthreads();
+  awaitOthers();
+  const Place place = placeOf(places, blockIdx.x / keyHeads, rows, length);
+  const int keyHead = blockIdx.x % keyHeads, sharing = heads / keyHeads;
+  const int first = place.key / QUERIES, end = (place.length + QUERIES - 1) / QUERIES, steps = sharing * (end - first);
+  const int group = threadIdx.x / 128, thread = threadIdx.x % 128, lane = thread % 32, warp = thread / 32;
+  const auto forTiles = [&](auto body) {
+    for (int head = keyHead * sharing; head < (keyHead + 1) * sharing; head++) {
+      for (int tile = first; tile < end; tile++) body(head, tile, (long long)(place.tile + tile) * heads + head);
+    }
+  };
+  if (group == 0) {
+    asm volatile("setmaxnreg.dec.sync.aligned.u32 24;");
+    if (thread == 0) {
+      expect(begun, 4 * TILE_BYTES);
+      for (int i = 0; i < 2; i++) {
+        copyIn(mapK, room + i * TILE_BYTES, begun, keyHead * HEAD, place.start + place.key + i * 64);
+        copyIn(mapV, room + ${AT_VALUES} + i * TILE_BYTES, begun, keyHead * HEAD, place.start + place.key + i * 64);
+      }
+      int stage = 0, parity = 1;
+      forTiles([&](int head, int tile, long long at) {
+        await(empty + stage, parity);
+        expect(full + stage, 2 * TILE_BYTES + STATISTICS_BYTES);
+        unsigned char* to = room + ${AT_STAGES} + stage * 2 * TILE_BYTES;
+        copyIn(mapQ, to, full + stage, head * HEAD, place.start + tile * QUERIES);
+        copyIn(mapDy, to + TILE_BYTES, full + stage, head * HEAD, place.start + tile * QUERIES);
+        copyStatistics(statistics + at * 2 * QUERIES, room + ${AT_STATISTICS} + stage * STATISTICS_BYTES, full + stage);
+        if (++stage == STAGES) stage = 0, parity ^= 1;
+      });
+    }
+  } else if (group == 3) {
+    asm volatile("setmaxnreg.dec.sync.aligned.u32 72;");
+    float dq[8][4];
+    const unsigned keys = shared(room);
+    await(begun, 0);
+    int i = 0;
+    forTiles([&](int, int, long long at) {
+      const unsigned slopes = shared(room + ${AT_SLOPES} + i % 2 * 2 * TILE_BYTES);
+      await(made + i % 2, i / 2 & 1);
+      beginProducts();
+      #pragma unroll
+      for (int k = 0; k < KEYS / 16; k++) multiply<1, 1>(dq, rowsAt(slopes, k), rowsAt(keys, k), k > 0);
+      endProducts();
+      awaitProducts<0>(dq);
+      if (lane == 0) arrive(used + i % 2);
+      // as threads hold them, so that a warp's lie side by side
+      float* to = sums + at * QUERIES * HEAD + thread * 4;
+      #pragma unroll
+      for (int j = 0; j < 8; j++) {
+        asm volatile("red.relaxed.gpu.global.add.v4.f32 [%0], {%1, %2, %3, %4};" ::"l"(to + j * 512), "f"(dq[j][0]), "f"(dq[j][1]),
+                     "f"(dq[j][2]), "f"(dq[j][3]) : "memory");
+      }
+      i += 1;
+    });
+  } else {
+    asm volatile("setmaxnreg.inc.sync.aligned.u32 208;");
+    const int part = group - 1, key = place.key + part * 64 + warp * 16 + lane / 4;
+    const unsigned keys = shared(room) + part * TILE_BYTES, values = shared(room + ${AT_VALUES}) + part * TILE_BYTES;
+    const unsigned line = (part * 64 + warp * 16 + lane % 16) * 128;
+    const float scale2 = scale * LOG2_E;
+    float p[8][4], dp[8][4], dkSums[8][4], dvSums[8][4];
+    unsigned narrowP[16], narrowSlopes[16];
+    int stage = 0, parity = 0, tile = first;
+    await(begun, 0);
+    for (int i = 0; i < steps; i++) {
+      const unsigned queries = shared(room + ${AT_STAGES} + stage * 2 * TILE_BYTES), dy = queries + TILE_BYTES;
+      await(full + stage, parity);
+      beginProducts();
+      #pragma unroll
+      for (int k = 0; k < HEAD / 16; k++) multiply<0, 0>(p, columnsAt(keys, k), columnsAt(queries, k), k > 0);
+      endProducts();
+      #pragma unroll
+      for (int k = 0; k < HEAD / 16; k++) multiply<0, 0>(dp, columnsAt(values, k), columnsAt(dy, k), k > 0);
+      endProducts();
+      awaitProducts<1>(p);
+      // those of the stage before have ended, too
+      if (i > 0 && lane == 0) arrive(empty + (stage + STAGES - 1) % STAGES);
+      const float2* known = (const float2*)(room + ${AT_STATISTICS} + stage * STATISTICS_BYTES) + lane % 4;
+      #pragma unroll
+      for (int j = 0; j < 8; j++) {
+        const float2 normalizer = known[j * 4];
+        #pragma unroll
+        for (int c = 0; c < 4; c++) p[j][c] = powerOf2(fmaf(p[j][c], scale2, -(c % 2 ? normalizer.y : normalizer.x)));
+      }
+      if (tile * QUERIES < place.key + KEYS) {
+        const int query = tile * QUERIES + 2 * (lane % 4);
+        #pragma unroll
+        for (int j = 0; j < 8; j++) {
+          #pragma unroll
+          for (int c = 0; c < 4; c++) if (key + c / 2 * 8 > query + j * 8 + c % 2) p[j][c] = 0.f;
+        }
+      }
+      narrow(narrowP, p);
+      beginProducts();
+      #pragma unroll
+      for (int k = 0; k < QUERIES / 16; k++) multiply<1>(dvSums, narrowP + 4 * k, rowsAt(dy, k), i + k > 0);
+      endProducts();
+      awaitProducts<1>(dp);
+      #pragma unroll
+      for (int j = 0; j < 8; j++) {
+        const float2 common = known[QUERIES / 2 + j * 4];
+        #pragma unroll
+        for (int c = 0; c < 4; c++) p[j][c] *= dp[j][c] - (c % 2 ? common.y : common.x);
+      }
+      narrow(narrowSlopes, p);
+      beginProducts();
+      #pragma unroll
+      for (int k = 0; k < QUERIES / 16; k++) multiply<1>(dkSums, narrowSlopes + 4 * k, rowsAt(queries, k), i + k > 0);
+      endProducts();
+      await(used + i % 2, (i / 2 & 1) ^ 1);
+      const unsigned to = shared(room + ${AT_SLOPES} + i % 2 * 2 * TILE_BYTES) + line;
+      #pragma unroll
+      for (int k = 0; k < QUERIES / 16; k++) {
+        const unsigned* four = narrowSlopes + 4 * k;
+        asm volatile("stmatrix.sync.aligned.m8n8.x4.shared.b16 [%0], {%1, %2, %3, %4};" ::"r"(to + (((k * 2 + lane / 16) ^ (lane & 7)) << 4)),
+                     "r"(four[0]), "r"(four[1]), "r"(four[2]), "r"(four[3]) : "memory");
+      }
+      asm volatile("fence.proxy.async.shared::cta;" ::: "memory");
+      arrive(made + i % 2);
+      if (++stage == STAGES) stage = 0, parity ^= 1;
+      if (++tile == end) tile = first;
+    }
+    awaitProducts<0>(dkSums);
+    awaitProducts<0>(dvSums);
+    #pragma unroll
+    for (int half = 0; half < 2; half++) {
+      if (key + half * 8 >= place.length) continue;
+      const long long at = ((long long)(place.start + key + half * 8) * keyHeads + keyHead) * HEAD + 2 * (lane % 4);
+      #pragma unroll
+      for (int j = 0; j < 8; j++) {
+        *(unsigned*)(dk + at + j * 8) = narrow2(dkSums[j][half * 2] * scale, dkSums[j][half * 2 + 1] * scale);
+        *(unsigned*)(dv + at + j * 8) = narrow2(dvSums[j][half * 2], dvSums[j][half * 2 + 1]);
+      }
+    }
+  }
+}`
+
+/** dq of its sums, a block a tile of 64 queries of a head. */
+export const ATTENTION_QUERIES = `${ROWS}
+extern "C" __global__ void __launch_bounds__(128)
+attentionQueries(const float* sums, const int4* places, bf16* dq, int rows, int length, int heads, float scale) {
+  __shared__ unsigned box[QUERIES][HEAD / 2 + 4];
+  awaitOthers();
+  const int head = blockIdx.x % heads, index = blockIdx.x / heads;
+  const Place place = placeOf(places, index / 2, rows, length);
+  const int first = place.key + index % 2 * QUERIES, lane = threadIdx.x % 32, warp = threadIdx.x / 32;
+  const long long tile = (long long)(place.tile + first / QUERIES) * heads + head;
+  const float4* from = (const float4*)(sums + tile * QUERIES * HEAD) + threadIdx.x;
+  float4 v[8];
+  #pragma unroll
+  for (int j = 0; j < 8; j++) v[j] = from[j * 128];
+  #pragma unroll
+  for (int j = 0; j < 8; j++) {
+    box[warp * 16 + lane / 4][j * 4 + lane % 4] = narrow2(v[j].x * scale, v[j].y * scale);
+    box[warp * 16 + lane / 4 + 8][j * 4 + lane % 4] = narrow2(v[j].z * scale, v[j].w * scale);
+  }
+  __syncwarp();
+  #pragma unroll
+  for (int i = 0; i < 4; i++) {
+    const int inside = warp * 16 + i * 4 + lane / 8, query = first + inside;
+    if (query >= place.length) continue;
+    *(uint4*)(dq + ((long long)(place.start + query) * heads + head) * HEAD + lane % 8 * 8) = *(const uint4*)&box[inside][lane % 8 * 4];
+  }
+}`

@@ -1,0 +1,41 @@
+/** `count` operands of an instruction. */
+export const times = (count: number, of: (i: number) => string): string =>
+  Array.from({ length: count }, (_, i) => of(i)).join(", ")
+
+/**
+ * What kernels by the copy engines and tensor cores of compute capability 9.0 have in common: barriers in shared memory, boxes of
+ * matrices that are copied there, and how the tensor cores are told where they lie.
+ */
+export const TENSOR_CORES = `
+struct alignas(64) TensorMap { unsigned long long bits[16]; };
+
+__device__ inline unsigned shared(const void* p) { return (unsigned)__cvta_generic_to_shared(p); }
+
+typedef unsigned long long Barrier;
+__device__ inline void begin(Barrier* b, int arrivals) {
+  asm volatile("mbarrier.init.shared::cta.b64 [%0], %1;" ::"r"(shared(b)), "r"(arrivals));
+}
+__device__ inline void await(Barrier* b, int parity) {
+  asm volatile(
+      "{\\n.reg .pred p;\\nAGAIN: mbarrier.try_wait.parity.shared::cta.b64 p, [%0], %1;\\n@p bra DONE;\\nbra AGAIN;\\nDONE:\\n}" ::"r"(
+          shared(b)), "r"(parity) : "memory");
+}
+__device__ inline void expect(Barrier* b, int bytes) {
+  asm volatile("mbarrier.arrive.expect_tx.shared::cta.b64 _, [%0], %1;" ::"r"(shared(b)), "r"(bytes) : "memory");
+}
+__device__ inline void arrive(Barrier* b) {
+  asm volatile("mbarrier.arrive.shared::cta.b64 _, [%0];" ::"r"(shared(b)) : "memory");
+}
+
+/** Copies the box at these coordinates of a matrix, and tells the barrier of its bytes. */
+__device__ inline void copyIn(const TensorMap& map, void* to, Barrier* b, int column, int row) {
+  asm volatile("cp.async.bulk.tensor.2d.shared::cluster.global.mbarrier::complete_tx::bytes [%0], [%1, {%3, %4}], [%2];" ::"r"(
+                   shared(to)), "l"(&map), "r"(shared(b)), "r"(column), "r"(row) : "memory");
+}
+
+/** How a matrix lies in shared memory: swizzled lines of 128 bytes, its parts so far apart. */
+__device__ inline unsigned long long matrixAt(unsigned address, unsigned leading, unsigned stride) {
+  return (unsigned long long)((address & 0x3ffff) >> 4) | (unsigned long long)(leading >> 4) << 16 |
+         (unsigned long long)(stride >> 4) << 32 | 1ull << 62;
+}
+`
