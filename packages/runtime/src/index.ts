@@ -29,7 +29,7 @@ export {
 } from "./model-runtime.ts"
 export { InvalidSeed, philoxStream, type RandomStream } from "./random.ts"
 export { gatedActivation, type GateFunction, squaredRelu } from "./ops/activation.ts"
-export { attention, type AttentionOptions, type RowSpans } from "./ops/attention.ts"
+export { attention, type AttentionOptions, rotaryAttention, type RowSpans } from "./ops/attention.ts"
 export { detached, isDifferentiating } from "./ops/detached.ts"
 export { embedding, gatherRows } from "./ops/embedding.ts"
 export { gatherSlots } from "./ops/gather-slots.ts"

@@ -4,6 +4,7 @@ import {
   gatherRows,
   recomputed,
   rotaryAngles,
+  rotaryAttention,
   rotaryHeads,
   type RotaryAngles,
   type Tensor1D,
@@ -75,9 +76,11 @@ export const decoder = (
       const start = startOf(config, seen, rows, queries.positions)
       const states = forward(config, seen, () => entered(start(), enter), {
         attend: (layer, heads, angles) => {
+          const options = { queries, keys, scale, window: windows[layer] }
+          if (extend === undefined) return rotaryAttention(heads, angles, options)
           const { q, ...own } = rotaryHeads(heads, angles)
           const { k, v } = extend(layer, own)
-          return attention(q, k, v, { queries, keys, scale, window: windows[layer] })
+          return attention(q, k, v, options)
         },
         run: recomputing ? remade : taped,
         shards

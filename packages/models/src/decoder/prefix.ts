@@ -24,8 +24,8 @@ export interface SeenRows {
   readonly keys: RowSpans
   /** Embeddings of the tokens, [N, D] → [N', D]. */
   readonly enter: (x: Tensor2D) => Tensor2D
-  /** Keys and values of a layer with those before the rows, [N', K, d] → [M', K, d]. */
-  readonly extend: (layer: number, own: KeysValues) => KeysValues
+  /** Keys and values of a layer with those before the rows, [N', K, d] → [M', K, d]; absent where there are no more. */
+  readonly extend?: (layer: number, own: KeysValues) => KeysValues
   /** The tokens' own states again, [N', D] → [N, D]. */
   readonly leave: (states: Tensor2D) => Tensor2D
 }
@@ -35,7 +35,6 @@ export const plainRows = (rows: TokenRows): SeenRows => ({
   rows,
   keys: rows,
   enter: (x) => x,
-  extend: (_, own) => own,
   leave: (states) => states
 })
 
@@ -66,7 +65,6 @@ export const embeddedPrefix = (states: () => Tensor2D, length: number): Prefix =
       rows: { tokens, positions, ...spans },
       keys: spans,
       enter: (x) => gatherRows(tf.concat([states(), x], 0) as Tensor2D, places),
-      extend: (_, own) => own,
       leave: (seen) => gatherRows(seen, back)
     }
   }

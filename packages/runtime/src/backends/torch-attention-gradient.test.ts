@@ -2,7 +2,8 @@ import { hasCuda } from "@plumbline/tfjs-backend-torch"
 import { Effect } from "effect"
 import { beforeAll, describe, expect, it } from "vitest"
 import { ModelRuntime, type ModelRuntimeShape } from "../model-runtime.ts"
-import { attention, type AttentionOptions, composedAttention } from "../ops/attention.ts"
+import { attention, type AttentionOptions, composedAttention, rotaryAttention } from "../ops/attention.ts"
+import { composedRotary, rotaryAngles } from "../ops/rotary.ts"
 import { gradientsOf, leavesNothing, noise, type Op } from "../testing/tensors.ts"
 import { tf, type Tensor, type Tensor3D } from "../tf.ts"
 
@@ -68,6 +69,34 @@ const distances = (tokens: number, heads: number, keyHeads: number, options: Att
   })
 }
 
+/** The same of what is turned by its tokens' angles first, of so many of its dimensions. */
+const turnedDistances = (
+  lengths: ReadonlyArray<number>,
+  [heads, keyHeads]: readonly [number, number],
+  turned: number
+) => {
+  const rows = rowsOf(lengths)
+  const options = { queries: rows, keys: rows, scale: 0.125 }
+  const positions = Int32Array.from(lengths.flatMap((length) => Array.from({ length }, (_, i) => i)))
+  const angles = rotaryAngles(
+    positions,
+    Float32Array.from({ length: turned / 2 }, (_, i) => 100 ** (-i / turned))
+  )
+  const inputs = inputsOf(total(lengths), heads, keyHeads)
+  const dy = representable(noise([total(lengths), heads, HEAD], "slopes"))
+  const fused: Op = (q: Tensor3D, k: Tensor3D, v: Tensor3D) => rotaryAttention({ q, k, v }, angles, options)
+  const composed: Op = (q: Tensor3D, k: Tensor3D, v: Tensor3D) =>
+    composedAttention(composedRotary(q, angles), composedRotary(k, angles), v, options)
+  const [seen, wanted] = [fused, composed].map((op) => [
+    op(...(inputs as unknown as Array<never>)),
+    ...gradientsOf(op, inputs, dy)
+  ])
+  return seen!.map((values, i) => {
+    const [found, exact] = [values.dataSync(), wanted![i]!.dataSync()]
+    return norm(exact.map((value, j) => found[j]! - value)) / norm(exact)
+  })
+}
+
 const layer = (deterministic: boolean) =>
   ModelRuntime.layerTorch({ device: "cuda", precision: "bfloat16", batchInvariant: false, deterministic })
 
@@ -86,6 +115,21 @@ describe.skipIf(!hasCuda())("attention's gradient by a kernel of its own, on CUD
       for (const far of distances(total(lengths), heads, keyHeads, options)) expect(far).toBeLessThan(6e-3)
     })
   })
+
+  it.each([
+    [[200, 200], [4, 2], HEAD],
+    [[77, 300, 1, 128], [8, 2], HEAD],
+    [[513], [2, 2], HEAD],
+    [[200, 200], [4, 2], 48],
+    [[77, 300], [4, 1], 16]
+  ] as const)(
+    "is that of heads before they were turned: rows of %j, heads %j, %d dimensions turned",
+    (lengths, heads, turned) => {
+      leavesNothing(() => {
+        for (const far of turnedDistances(lengths, heads, turned)) expect(far).toBeLessThan(8e-3)
+      })
+    }
+  )
 
   it.each(others)("is another's where the kernel does not fit: %s", (_, options) => {
     leavesNothing(() => {

@@ -23,6 +23,8 @@ import {
   RMS_NORM,
   RMS_NORM_GRADIENT,
   ROTARY,
+  ROTARY_ATTENTION,
+  ROTARY_ATTENTION_GRADIENT,
   ROTARY_HEADS,
   SCALE_ROWS,
   SQUARED_RELU,
@@ -39,6 +41,16 @@ const attention: Gradient = {
   gradients: ([dy], [q, k, v, out, logNormalizer], attrs) => {
     const inputs = { q: q!, k: k!, v: v!, out: out!, logNormalizer: logNormalizer!, dy: dy! }
     return together(["q", "k", "v"], fused<Array<Tensor>>(ATTENTION_GRADIENT, inputs, attrs))
+  }
+}
+
+const rotaryAttention: Gradient = {
+  inputsToSave: ["v", "cos", "sin"],
+  outputsToSave: [true, true, true, true],
+  reads: [true, false, false, false],
+  gradients: ([dy], [v, cos, sin, out, logNormalizer, q, k], attrs) => {
+    const saved = { q: q!, k: k!, v: v!, cos: cos!, sin: sin!, out: out!, logNormalizer: logNormalizer! }
+    return together(["q", "k", "v"], fused<Array<Tensor>>(ROTARY_ATTENTION_GRADIENT, { ...saved, dy: dy! }, attrs))
   }
 }
 
@@ -148,6 +160,7 @@ const gradients: Readonly<Record<string, Gradient>> = {
   [ADD_RMS_NORM]: addRmsNorm,
   [LAYER_NORM]: layerNorm,
   [ROTARY]: rotary,
+  [ROTARY_ATTENTION]: rotaryAttention,
   [ROTARY_HEADS]: rotaryHeads,
   [GATED_ACTIVATION]: gatedActivation,
   [SQUARED_RELU]: squaredRelu,

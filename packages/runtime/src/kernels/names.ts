@@ -44,6 +44,10 @@ export const COLLECT_ROWS_GRADIENT = "PlumblineCollectRowsGradient"
 export const ATTENTION = "PlumblineAttention"
 /** {q, k, v, out, logNormalizer, dy} → [dq, dk, dv] */
 export const ATTENTION_GRADIENT = "PlumblineAttentionGradient"
+/** {q, k, v, cos, sin} → [out, log-normalizers, turned q, turned k]: `ROTARY_HEADS`, then `ATTENTION`. */
+export const ROTARY_ATTENTION = "PlumblineRotaryAttention"
+/** {turned q, turned k, v, cos, sin, out, logNormalizer, dy} → [dq, dk, dv] of q and k as they were */
+export const ROTARY_ATTENTION_GRADIENT = "PlumblineRotaryAttentionGradient"
 /**
  * {q, keys, values, table [R, W] int32, spans [3, R] int32: first query, queries, keys of each row} → out; attrs are
  * PagedAttentionOptions, with the same numbers as host data.

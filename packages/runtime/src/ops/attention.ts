@@ -1,5 +1,6 @@
-import { ATTENTION, fused, hasKernel } from "../kernels/names.ts"
+import { ATTENTION, fused, hasKernel, ROTARY_ATTENTION } from "../kernels/names.ts"
 import { tf, type Tensor, type Tensor2D, type Tensor3D } from "../tf.ts"
+import { type Heads, type RotaryAngles, rotaryHeads } from "./rotary.ts"
 
 /** Where the rows of a flat token axis lie. Host data; rows are in order and do not overlap. */
 export interface RowSpans {
@@ -35,6 +36,18 @@ export const attention = (q: Tensor3D, k: Tensor3D, v: Tensor3D, options: Attent
   if (!hasKernel(ATTENTION)) return tf.tidy(() => composedAttention(q, k, v, options))
   const [out, logNormalizer] = fused<Array<Tensor>>(ATTENTION, { q, k, v }, { ...options })
   logNormalizer!.dispose()
+  return out as Tensor3D
+}
+
+/** `attention` of queries and keys that are turned by their tokens' angles before: one operation where the backend has it. */
+export const rotaryAttention = (heads: Heads, angles: RotaryAngles, options: AttentionOptions): Tensor3D => {
+  if (!hasKernel(ROTARY_ATTENTION)) {
+    const { k, q, v } = rotaryHeads(heads, angles)
+    return attention(q, k, v, options)
+  }
+  checkSpans(heads.q, heads.k, options)
+  const [out, ...kept] = fused<Array<Tensor>>(ROTARY_ATTENTION, { ...heads, ...angles }, { ...options })
+  tf.dispose(kept)
   return out as Tensor3D
 }
 

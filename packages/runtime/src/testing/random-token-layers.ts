@@ -3,12 +3,14 @@ import {
   EMBEDDING,
   EMBEDDING_GRADIENT,
   ROTARY,
+  ROTARY_ATTENTION,
   ROTARY_HEADS,
   TOKEN_LOG_PROBS
 } from "../kernels/names.ts"
 import { addByRow, composedAddRowsById } from "../ops/add-by-row.ts"
 import { composedEmbedding, embedding } from "../ops/embedding.ts"
 import { composedLinear, linear } from "../ops/linear.ts"
+import { composedAttention, rotaryAttention } from "../ops/attention.ts"
 import { composedRotary, rotary, rotaryAngles, rotaryHeads } from "../ops/rotary.ts"
 import { composedTokenLogProbs, tokenLogProbs } from "../ops/token-log-probs.ts"
 import { tf, type Tensor1D, type Tensor2D, type Tensor3D } from "../tf.ts"
@@ -58,6 +60,32 @@ const rotaryOfHeads: Make = (draw) => {
     },
     composed: (q: Tensor3D, k: Tensor3D, v: Tensor3D) =>
       beside([composedRotary(q, angles()), composedRotary(k, angles()), v])
+  }
+}
+
+/** Rows of one token, of more, and of none, end to end. */
+const rotaryAttentions: Make = (draw) => {
+  const lengths = Int32Array.from({ length: draw.whole(1, 4) }, (_, row) =>
+    draw.one([row === 0 ? 1 : 0, 1, draw.whole(2, 40)])
+  )
+  const starts = lengths.map((_, row) => lengths.subarray(0, row).reduce((sum, length) => sum + length, 0))
+  const tokens = lengths.reduce((sum, length) => sum + length, 0)
+  const [keyHeads, half] = [draw.whole(1, 2), draw.one([2, 3, 32])]
+  const [heads, width] = [keyHeads * draw.whole(1, 3), 2 * half + draw.one([0, 0, 2])]
+  const angles = positions(draw, tokens, half)
+  const options = { queries: { starts, lengths }, keys: { starts, lengths }, scale: 1 / Math.sqrt(width) }
+  return {
+    shape: `${2 * half} of ${width}, rows of ${[...lengths].join(", ")}, ${heads}/${keyHeads} heads`,
+    kernel: ROTARY_ATTENTION,
+    activations: 3,
+    inputs: () => [
+      noise([tokens, heads, width], "q"),
+      noise([tokens, keyHeads, width], "k"),
+      noise([tokens, keyHeads, width], "v")
+    ],
+    op: (q: Tensor3D, k: Tensor3D, v: Tensor3D) => rotaryAttention({ q, k, v }, angles(), options),
+    composed: (q: Tensor3D, k: Tensor3D, v: Tensor3D) =>
+      composedAttention(composedRotary(q, angles()), composedRotary(k, angles()), v, options)
   }
 }
 
@@ -123,6 +151,7 @@ const logProbs: Make = (draw) => {
 export const tokenLayerCases = layersOf({
   rotary: rotaries,
   rotaryHeads: rotaryOfHeads,
+  rotaryAttention: rotaryAttentions,
   embedding: embeddings,
   tiedEmbedding: tiedEmbeddings,
   addByRow: rowSums,

@@ -13,7 +13,7 @@ import { emptyOf } from "./storage.ts"
 
 type Three = readonly [Handle, Handle, Handle]
 
-const [contiguous, reshape] = [aten("contiguous"), aten("reshape")]
+const [contiguous, narrow, reshape] = [aten("contiguous"), aten("narrow"), aten("reshape")]
 const MACROS = { T: "bf16", W: 8 }
 
 export const fitsTiles = ({ k, q }: Heads, type: number, options: AttentionOptions, scope: KernelScope): boolean => {
@@ -49,6 +49,9 @@ const placesOf = ({ lengths, starts }: RowSpans): Int32Array => {
   return Int32Array.from(places.flat())
 }
 
+/** Cosine and sine of each token, [N, 32] float32. */
+export type TileAngles = readonly [cos: Handle, sin: Handle]
+
 /** Where rows lie: by number and length, so that the calls can be recorded, or by a list. */
 const layoutOf = (options: AttentionOptions, areEqual: boolean, scope: KernelScope) => {
   if (areEqual) {
@@ -71,19 +74,22 @@ const boxed = (x: Handle, scope: KernelScope): readonly [Handle, number] => {
 
 const inOrder = (x: Handle): Handle => (isDense(x) ? x : contiguous(x))
 
+/** Heads of keys whose blocks are together on the device. */
+const togetherOn = ({ backend }: KernelScope, length: number): number =>
+  Math.max(1, Math.round(backend.cuda!.multiprocessors / Math.max(1, Math.ceil(length / KEYS))))
+
 /**
- * [dq, dk, dv].
+ * [dq, dk, dv], columns of one matrix; those of q and k turned back where there are angles.
  *
  * @param areEqual rows are equally long, and the log-normalizers lie as cuDNN has them, [R, H, T, 1]; else as flash attention, [H, N]
  */
 export const tilesGradient = (
-  areEqual: boolean,
+  { angles, areEqual, options }: { angles?: TileAngles | undefined; areEqual: boolean; options: AttentionOptions },
   [q, k, v]: Three,
   [out, normalizer]: readonly [Handle, Handle],
   dy: Handle,
-  options: AttentionOptions,
   scope: KernelScope
-): Array<Handle> => {
+): [Handle, Handle, Handle] => {
   const [tokens, heads] = scope.backend.addon.shape(q) as [number, number]
   const keyHeads = scope.backend.addon.shape(k)[1]!
   const { blocks, length, places, rows } = layoutOf(options, areEqual, scope)
@@ -93,11 +99,21 @@ export const tilesGradient = (
   const slopes = inOrder(dy)
   const known = [inOrder(out), slopes, inOrder(normalizer), places, statistics, sums, rows, length, heads, tokens]
   launch("attentionStatistics", { blocks: tiles, threads: 128, macros: MACROS, args: known }, scope)
-  const [dq, dk, dv] = [heads, keyHeads, keyHeads].map((count) => emptyOf([tokens, count, HEAD], typeOf(q), scope))
+  const step = (heads + 2 * keyHeads) * HEAD
+  const all = emptyOf([tokens, step], typeOf(q), scope)
+  const [dq, dk, dv] = [0, heads, heads + keyHeads].map((first, i) =>
+    narrow(all, 1, first * HEAD, (i === 0 ? heads : keyHeads) * HEAD)
+  ) as [Handle, Handle, Handle]
+  const turns = angles ?? [null, null]
   const boxes = [q, slopes, k, v].map((x) => boxed(x, scope))
-  const args = [...boxes, statistics, places, sums, dk!, dv!, rows, length, heads, keyHeads, options.scale]
+  const numbers = [rows, length, heads, keyHeads, togetherOn(scope, length), step, options.scale]
+  const args = [...boxes, statistics, places, ...turns, sums, dk, dv, ...numbers]
   launch("attentionGradient", { blocks: blocks * keyHeads, threads: ATTENTION_THREADS, macros: MACROS, args }, scope)
-  const last = [sums, places, dq!, rows, length, heads, options.scale]
+  const last = [sums, places, ...turns, dq, rows, length, heads, step, options.scale]
   launch("attentionQueries", { blocks: tiles, threads: 128, macros: MACROS, args: last }, scope)
-  return [dq!, dk!, dv!]
+  return [
+    reshape(dq, [tokens, heads, HEAD]),
+    reshape(dk, [tokens, keyHeads, HEAD]),
+    reshape(dv, [tokens, keyHeads, HEAD])
+  ]
 }

@@ -11,6 +11,7 @@ import { type Attended, type AttentionOptions, type Heads, rowGroups, wholeGroup
 import { activation, cast } from "./storage.ts"
 import { typeOf } from "../handle-facts.ts"
 import { replayed } from "../replayed.ts"
+import { type Angles, turnedHeads, wideAngles } from "./rotary.ts"
 
 /** A way to attend; the gradient reads the log-normalizers as the forward pass lays them out. */
 interface Path {
@@ -52,21 +53,11 @@ const pathOf = (heads: Heads, q: Handle, options: AttentionOptions, scope: Kerne
   return fitsFlash(q, options.softCap, scope) ? flash : rowByRow
 }
 
-/** {q, k, v} → [out, log-normalizers]; the forward pass is our own kernel where it must be batch-invariant. */
-export const attention: Kernel = replayed(
-  { inputs: ["q", "k", "v"], constants: wholeRows },
-  (heads: Heads, options: AttentionOptions, scope) => {
-    const type = typeOf(activation(heads.q, scope))
-    const handles = [heads.q, heads.k, heads.v].map((x) => cast(scope.of(x), type)) as [Handle, Handle, Handle]
-    const path = pathOf(heads, handles[0], options, scope)
-    const [out, logNormalizer] = (scope.backend.isBatchInvariant ? invariantly(path) : path.forward)(
-      handles,
-      options,
-      scope
-    )
-    return [scope.out(out, "float32", heads.q.shape), scope.out(logNormalizer, "float32")]
-  }
-)
+/** [out, log-normalizers]; by our own kernel where it must be batch-invariant. */
+const attended = (heads: Heads, handles: Three, options: AttentionOptions, scope: KernelScope): Attended => {
+  const path = pathOf(heads, handles[0], options, scope)
+  return (scope.backend.isBatchInvariant ? invariantly(path) : path.forward)(handles, options, scope)
+}
 
 const invariantly =
   (path: Path): Path["forward"] =>
@@ -75,23 +66,70 @@ const invariantly =
     return [out, path.normalizer(byHead, options, scope)]
   }
 
+/** {q, k, v} → [out, log-normalizers] */
+export const attention: Kernel = replayed(
+  { inputs: ["q", "k", "v"], constants: wholeRows },
+  (heads: Heads, options: AttentionOptions, scope) => {
+    const type = typeOf(activation(heads.q, scope))
+    const handles = [heads.q, heads.k, heads.v].map((x) => cast(scope.of(x), type)) as [Handle, Handle, Handle]
+    const [out, logNormalizer] = attended(heads, handles, options, scope)
+    return [scope.out(out, "float32", heads.q.shape), scope.out(logNormalizer, "float32")]
+  }
+)
+
+/** {q, k, v, cos, sin} → [out, log-normalizers, turned q, turned k] */
+export const rotaryAttention: Kernel = replayed(
+  { inputs: ["q", "k", "v", "cos", "sin"], constants: wholeRows },
+  (inputs: Heads & Angles, options: AttentionOptions, scope) => {
+    const { k, q, v } = inputs
+    const type = typeOf(activation(q, scope))
+    const given = [q, k, v].map((x) => cast(scope.of(x), type)) as [Handle, Handle, Handle]
+    const heads = turnedHeads(given, inputs, false, scope)
+    const [out, logNormalizer] = attended(inputs, heads, options, scope)
+    const turned = [scope.out(heads[0], "float32", q.shape), scope.out(heads[1], "float32", k.shape)]
+    return [scope.out(out, "float32", q.shape), scope.out(logNormalizer, "float32"), ...turned]
+  }
+)
+
+type Saved = Heads & Record<"out" | "logNormalizer" | "dy", TensorInfo>
+
+/** [dq, dk, dv]; with angles those of q and k before they were turned by these. */
+const slopesOf = (
+  inputs: Saved,
+  options: AttentionOptions,
+  angles: Angles | undefined,
+  scope: KernelScope
+): ReadonlyArray<Handle> => {
+  const { dy, k, logNormalizer, out, q, v } = inputs
+  const type = typeOf(scope.of(out))
+  const handles = [q, k, v].map((x) => cast(scope.of(x), type)) as [Handle, Handle, Handle]
+  const saved = [scope.of(out), scope.of(logNormalizer)] as const
+  const above = cast(scope.of(dy), type)
+  const path = pathOf(inputs, handles[0], options, scope)
+  if (fitsTiles(inputs, type, options, scope)) {
+    const areWhole = angles?.cos.shape[1] === q.shape[2]! / 2
+    const tiles = { areEqual: path === cudnn, options, angles: areWhole ? wideAngles(angles!, scope) : undefined }
+    const slopes = tilesGradient(tiles, handles, saved, above, scope)
+    return angles === undefined || areWhole ? slopes : turnedHeads(slopes, angles, true, scope)
+  }
+  const slopes = path.gradient(handles, saved, above, options, scope) as [Handle, Handle, Handle]
+  return angles === undefined ? slopes : turnedHeads(slopes, angles, true, scope)
+}
+
 /** {q, k, v, out, logNormalizer, dy} → [dq, dk, dv] */
 export const attentionGradient: Kernel = replayed(
   { inputs: ["q", "k", "v", "out", "logNormalizer", "dy"], constants: wholeRows },
-  (
-    inputs: Heads & { readonly out: TensorInfo; readonly logNormalizer: TensorInfo; readonly dy: TensorInfo },
-    options: AttentionOptions,
-    scope
-  ) => {
-    const { dy, k, logNormalizer, out, q, v } = inputs
-    const type = typeOf(scope.of(out))
-    const handles = [q, k, v].map((x) => cast(scope.of(x), type)) as [Handle, Handle, Handle]
-    const saved = [scope.of(out), scope.of(logNormalizer)] as const
-    const above = cast(scope.of(dy), type)
-    const path = pathOf(inputs, handles[0], options, scope)
-    const gradients = fitsTiles(inputs, type, options, scope)
-      ? tilesGradient(path === cudnn, handles, saved, above, options, scope)
-      : path.gradient(handles, saved, above, options, scope)
-    return gradients.map((gradient, i) => scope.out(gradient, "float32", [q, k, v][i]!.shape))
+  (inputs: Saved, options: AttentionOptions, scope) => {
+    const shapes = [inputs.q.shape, inputs.k.shape, inputs.v.shape]
+    return slopesOf(inputs, options, undefined, scope).map((slopes, i) => scope.out(slopes, "float32", shapes[i]!))
+  }
+)
+
+/** {turned q, turned k, v, cos, sin, out, logNormalizer, dy} → [dq, dk, dv], of q and k as they were; on CUDA columns of one matrix */
+export const rotaryAttentionGradient: Kernel = replayed(
+  { inputs: ["q", "k", "v", "cos", "sin", "out", "logNormalizer", "dy"], constants: wholeRows },
+  (inputs: Saved & Angles, options: AttentionOptions, scope) => {
+    const shapes = [inputs.q.shape, inputs.k.shape, inputs.v.shape]
+    return slopesOf(inputs, options, inputs, scope).map((slopes, i) => scope.out(slopes, "float32", shapes[i]!))
   }
 )

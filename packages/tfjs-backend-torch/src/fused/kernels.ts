@@ -2,7 +2,7 @@
 // gradient kernel their gradient.
 export { addBias } from "./add-bias.ts"
 export { addProduct } from "./add-product.ts"
-export { attention, attentionGradient } from "./attention.ts"
+export { attention, attentionGradient, rotaryAttention, rotaryAttentionGradient } from "./attention.ts"
 export { cacheHeads, decodeAttention, lookUp } from "./decode.ts"
 export { gatedActivation, gatedActivationGradient, squaredRelu, squaredReluGradient } from "./elementwise.ts"
 export {

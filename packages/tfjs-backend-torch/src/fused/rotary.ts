@@ -5,7 +5,7 @@ import type { Kernel, KernelScope } from "../kernel.ts"
 import { traced } from "../traced.ts"
 import { cudaStorage } from "./cuda/kernels.ts"
 import { cudaRotary, cudaRotaryHeads } from "./cuda/launches.ts"
-import { cast, dense, emptyOf, isHostReal, matrix, wide } from "./storage.ts"
+import { cast, dense, emptyOf, isHostReal, matrixOf, wide } from "./storage.ts"
 import { typeOf } from "../handle-facts.ts"
 import { replayed } from "../replayed.ts"
 
@@ -20,7 +20,7 @@ const [mul, sub, add, narrow, cat, unsqueeze, neg, reshape] = [
   aten("reshape")
 ]
 
-type Angles = Record<"cos" | "sin", TensorInfo>
+export type Angles = Record<"cos" | "sin", TensorInfo>
 
 interface Direction {
   readonly inverse?: boolean
@@ -34,7 +34,7 @@ export const rotary: Kernel = replayed(
     const T = cudaStorage([value], scope)
     const rotated =
       T === undefined
-        ? turned([x], angles, inverse === true, scope)[0]!
+        ? turned([scope.of(x)], angles, inverse === true, scope)[0]!
         : cudaRotary([value, ...wideAngles(angles, scope)], inverse === true ? -1 : 1, T, scope)
     return scope.out(rotated, "float32", x.shape)
   }
@@ -45,45 +45,62 @@ export const rotaryHeads: Kernel = replayed(
   { inputs: ["q", "k", "v", "cos", "sin"], constants: ["inverse"] },
   (inputs: Angles & Record<"q" | "k" | "v", TensorInfo>, { inverse }: Direction, scope) => {
     const { k, q, v } = inputs
-    const T = cudaStorage([scope.of(q), scope.of(k)], scope)
-    if (T === undefined) {
-      const [first, second] = turned([q, k], inputs, inverse === true, scope)
-      return [scope.out(first!, "float32", q.shape), scope.out(second!, "float32", k.shape), scope.share(v)]
-    }
-    const [queries, keys, values] = [q, k, v].map((x) => matrix(x, scope)) as [Handle, Handle, Handle]
-    const shapes = { heads: q.shape[1]!, keyHeads: k.shape[1]!, width: q.shape[2]! }
-    const angles = wideAngles(inputs, scope)
-    const type = typeOf(queries)
-    const parts = cudaRotaryHeads([queries, keys, cast(values, type)], angles, shapes, inverse === true, T, scope)
-    const [first, second, third] = parts
+    const heads = [scope.of(q), scope.of(k), scope.of(v)] as const
+    const [queries, keys, values] = turnedHeads(heads, inputs, inverse === true, scope)
     return [
-      scope.out(reshape(first, q.shape), "float32", q.shape),
-      scope.out(reshape(second, k.shape), "float32", k.shape),
-      third === undefined ? scope.share(v) : scope.out(reshape(third, v.shape), "float32", v.shape)
+      scope.out(queries, "float32", q.shape),
+      scope.out(keys, "float32", k.shape),
+      values === heads[2] ? scope.share(v) : scope.out(values, "float32", v.shape)
     ]
   }
 )
 
-const wideAngles = ({ cos, sin }: Angles, scope: KernelScope): readonly [Handle, Handle] => [
+type Three = readonly [Handle, Handle, Handle]
+
+/** The same of q [N, H, d], k and v [N, K, d]. */
+export const turnedHeads = ([q, k, v]: Three, angles: Angles, inverse: boolean, scope: KernelScope): Three => {
+  const T = cudaStorage([q, k], scope)
+  if (T === undefined) {
+    const [queries, keys] = turned([q, k], angles, inverse, scope)
+    return [queries!, keys!, v]
+  }
+  const { addon } = scope.backend
+  const shapes = [q, k, v].map((x) => addon.shape(x))
+  const [heads, keyHeads, width] = [shapes[0]![1]!, shapes[1]![1]!, shapes[0]![2]!]
+  const parts = cudaRotaryHeads(
+    [matrixOf(q, scope), matrixOf(k, scope), matrixOf(cast(v, typeOf(q)), scope)],
+    wideAngles(angles, scope),
+    { heads, keyHeads, width },
+    inverse,
+    T,
+    scope
+  )
+  const [queries, keys, values] = parts.map((part, i) => part && reshape(part, shapes[i]!))
+  return [queries!, keys!, values ?? v]
+}
+
+/** Cosine and sine, [N, R/2], as our kernels read them. */
+export const wideAngles = ({ cos, sin }: Angles, scope: KernelScope): readonly [Handle, Handle] => [
   wide(dense(cos, scope)),
   wide(dense(sin, scope))
 ]
 
 /** Each x [N, H, d] rotated where our CUDA kernels do not apply: in one pass of our own on the CPU. */
 const turned = (
-  xs: ReadonlyArray<TensorInfo>,
+  values: ReadonlyArray<Handle>,
   angles: Angles,
   inverse: boolean,
   scope: KernelScope
 ): ReadonlyArray<Handle> => {
-  const values = xs.map((x) => scope.of(x))
   if (!values.every((value) => isHostReal(value, scope))) {
     return composed(scope, [scope.of(angles.cos), scope.of(angles.sin), ...values], inverse)
   }
   const [cos, sin] = wideAngles(angles, scope)
-  return xs.map((x, i) => {
-    const out = emptyOf(x.shape, typeOf(values[i]!), scope)
-    scope.backend.addon.turnHeads(matrix(x, scope), cos, sin, inverse ? -1 : 1, x.shape[2]!, out)
+  const { addon } = scope.backend
+  return values.map((value) => {
+    const shape = addon.shape(value)
+    const out = emptyOf(shape, typeOf(value), scope)
+    addon.turnHeads(matrixOf(value, scope), cos, sin, inverse ? -1 : 1, shape[2]!, out)
     return out
   })
 }

@@ -31,10 +31,16 @@ export const dense = (tensor: TensorInfo, scope: KernelScope): Handle => {
  */
 export const matrix = (tensor: TensorInfo, scope: KernelScope): Handle => {
   const width = sizeOf(tensor.shape.slice(1))
-  const handle = scope.of({ ...tensor, shape: [tensor.shape[0]!, width] })
-  const { addon } = scope.backend
-  return addon.strides(handle)[1] === 1 ? handle : contiguous(handle)
+  return inRows(scope.of({ ...tensor, shape: [tensor.shape[0]!, width] }), scope)
 }
+
+/** The same of a handle. */
+export const matrixOf = (x: Handle, scope: KernelScope): Handle => {
+  const [rows, ...rest] = scope.backend.addon.shape(x)
+  return inRows(reshape(x, [rows, sizeOf(rest)]), scope)
+}
+
+const inRows = (x: Handle, { backend }: KernelScope): Handle => (backend.addon.strides(x)[1] === 1 ? x : contiguous(x))
 
 /** Float32 or bfloat16 on the CPU, where our CPU kernels read it. */
 export const isHostReal = (handle: Handle, scope: KernelScope): boolean =>

@@ -43,6 +43,15 @@ __device__ inline Place placeOf(const int4* places, int index, int rows, int len
   }
   const int row = index % rows, blocks = (length + KEYS - 1) / KEYS;
   return {row * length, length, index / rows * KEYS, row * blocks * (KEYS / QUERIES)};
+}
+
+/** Two times two numbers of a head, half a head apart, scaled and turned back by their token's angles; only scaled without angles. */
+__device__ inline void turnBack(float2& a, float2& b, float scale, const float* cosine, const float* sine, long long at) {
+  a.x *= scale, a.y *= scale, b.x *= scale, b.y *= scale;
+  if (cosine == nullptr) return;
+  const float2 c = *(const float2*)(cosine + at), s = *(const float2*)(sine + at), x = a;
+  a.x = fmaf(b.x, s.x, x.x * c.x), a.y = fmaf(b.y, s.y, x.y * c.y);
+  b.x = fmaf(-x.x, s.x, b.x * c.x), b.y = fmaf(-x.y, s.y, b.y * c.y);
 }`
 
 /**
@@ -87,8 +96,10 @@ attentionStatistics(const bf16* out, const bf16* dy, const float* normalizers, c
 /**
  * dk and dv, and dq added up tile by tile, of causal attention: a block has 128 keys of a head, and goes over the queries behind them
  * of all heads that share it. Two groups of threads make transposed scores and their slopes, 64 keys each, and multiply them from
- * registers by slopes and queries; a third multiplies the slopes, from shared memory, by keys. See Shah et al. 2024,
- * https://arxiv.org/abs/2407.08608, for attention by these engines.
+ * registers by slopes and queries; a third multiplies the slopes, from shared memory, by keys. Keys are turned back where there are
+ * angles. Rows of dk and dv begin every `step` numbers. Of equally long rows, the blocks of `together` heads of keys come one after
+ * another, so that what they read and add to stays in the cache, and those of the last ones by length, so that all end together. See
+ * Shah et al. 2024, https://arxiv.org/abs/2407.08608, for attention by these engines.
  */
 export const ATTENTION_GRADIENT = `${TENSOR_CORES}${ROWS}
 constexpr int STAGES = ${STAGES}, TILE_BYTES = ${TILE_BYTES}, STATISTICS_BYTES = ${STATISTICS_BYTES};
@@ -133,8 +144,9 @@ __device__ inline void narrow(unsigned (&to)[16], const float (&from)[8][4]) {
 
 extern "C" __global__ void __launch_bounds__(${ATTENTION_THREADS}, 1)
 attentionGradient(const __grid_constant__ TensorMap mapQ, const __grid_constant__ TensorMap mapDy, const __grid_constant__ TensorMap mapK,
-                  const __grid_constant__ TensorMap mapV, const float* statistics, const int4* places, float* sums, bf16* dk, bf16* dv,
-                  int rows, int length, int heads, int keyHeads, float scale) {
+                  const __grid_constant__ TensorMap mapV, const float* statistics, const int4* places, const float* cosine,
+                  const float* sine, float* sums, bf16* dk, bf16* dv, int rows, int length, int heads, int keyHeads, int together, int step,
+                  float scale) {
   extern __shared__ unsigned char raw[];
   unsigned char* room = (unsigned char*)(((unsigned long long)raw + 1023) & ~1023ull);
   Barrier *full = (Barrier*)(room + ${AT_BARRIERS}), *empty = full + STAGES, *made = empty + STAGES, *used = made + 2, *begun = used + 2;
@@ -146,8 +158,16 @@ attentionGradient(const __grid_constant__ TensorMap mapQ, const __grid_constant_
   }
   __syncthreads();
   awaitOthers();
-  const Place place = placeOf(places, blockIdx.x / keyHeads, rows, length);
-  const int keyHead = blockIdx.x % keyHeads, sharing = heads / keyHeads;
+  int index = blockIdx.x / keyHeads, keyHead = blockIdx.x % keyHeads;
+  if (places == nullptr) {
+    const int blocks = (length + KEYS - 1) / KEYS, pairs = rows * keyHeads, parts = max(1, pairs / together - 1);
+    const int at = min((int)blockIdx.x / (together * blocks), parts - 1), begin = at * together;
+    const int size = at == parts - 1 ? pairs - begin : together, inside = blockIdx.x - begin * blocks, pair = begin + inside % size;
+    index = inside / size * rows + pair / keyHeads;
+    keyHead = pair % keyHeads;
+  }
+  const Place place = placeOf(places, index, rows, length);
+  const int sharing = heads / keyHeads;
   const int first = place.key / QUERIES, end = (place.length + QUERIES - 1) / QUERIES, steps = sharing * (end - first);
   const int group = threadIdx.x / 128, thread = threadIdx.x % 128, lane = thread % 32, warp = thread / 32;
   const auto forTiles = [&](auto body) {
@@ -271,40 +291,56 @@ attentionGradient(const __grid_constant__ TensorMap mapQ, const __grid_constant_
     #pragma unroll
     for (int half = 0; half < 2; half++) {
       if (key + half * 8 >= place.length) continue;
-      const long long at = ((long long)(place.start + key + half * 8) * keyHeads + keyHead) * HEAD + 2 * (lane % 4);
+      const long long token = place.start + key + half * 8;
+      const int column = 2 * (lane % 4);
+      bf16 *toK = dk + token * step + keyHead * HEAD + column, *toV = dv + token * step + keyHead * HEAD + column;
       #pragma unroll
-      for (int j = 0; j < 8; j++) {
-        *(unsigned*)(dk + at + j * 8) = narrow2(dkSums[j][half * 2] * scale, dkSums[j][half * 2 + 1] * scale);
-        *(unsigned*)(dv + at + j * 8) = narrow2(dvSums[j][half * 2], dvSums[j][half * 2 + 1]);
+      for (int j = 0; j < 4; j++) {
+        const int c = half * 2;
+        float2 a = {dkSums[j][c], dkSums[j][c + 1]}, b = {dkSums[j + 4][c], dkSums[j + 4][c + 1]};
+        turnBack(a, b, scale, cosine, sine, token * (HEAD / 2) + column + j * 8);
+        *(unsigned*)(toK + j * 8) = narrow2(a.x, a.y);
+        *(unsigned*)(toK + j * 8 + HEAD / 2) = narrow2(b.x, b.y);
+        *(unsigned*)(toV + j * 8) = narrow2(dvSums[j][c], dvSums[j][c + 1]);
+        *(unsigned*)(toV + j * 8 + HEAD / 2) = narrow2(dvSums[j + 4][c], dvSums[j + 4][c + 1]);
       }
     }
   }
 }`
 
-/** dq of its sums, a block a tile of 64 queries of a head. */
+/** dq of its sums, turned back where there are angles, a block a tile of 64 queries of a head. */
 export const ATTENTION_QUERIES = `${ROWS}
 extern "C" __global__ void __launch_bounds__(128)
-attentionQueries(const float* sums, const int4* places, bf16* dq, int rows, int length, int heads, float scale) {
+attentionQueries(const float* sums, const int4* places, const float* cosine, const float* sine, bf16* dq, int rows, int length, int heads,
+                 int step, float scale) {
   __shared__ unsigned box[QUERIES][HEAD / 2 + 4];
   awaitOthers();
   const int head = blockIdx.x % heads, index = blockIdx.x / heads;
   const Place place = placeOf(places, index / 2, rows, length);
   const int first = place.key + index % 2 * QUERIES, lane = threadIdx.x % 32, warp = threadIdx.x / 32;
+  if (first >= place.length) return;
   const long long tile = (long long)(place.tile + first / QUERIES) * heads + head;
   const float4* from = (const float4*)(sums + tile * QUERIES * HEAD) + threadIdx.x;
   float4 v[8];
   #pragma unroll
   for (int j = 0; j < 8; j++) v[j] = from[j * 128];
   #pragma unroll
-  for (int j = 0; j < 8; j++) {
-    box[warp * 16 + lane / 4][j * 4 + lane % 4] = narrow2(v[j].x * scale, v[j].y * scale);
-    box[warp * 16 + lane / 4 + 8][j * 4 + lane % 4] = narrow2(v[j].z * scale, v[j].w * scale);
+  for (int half = 0; half < 2; half++) {
+    const int inside = warp * 16 + lane / 4 + half * 8, query = min(first + inside, place.length - 1);
+    #pragma unroll
+    for (int j = 0; j < 4; j++) {
+      float2 a = half == 0 ? make_float2(v[j].x, v[j].y) : make_float2(v[j].z, v[j].w);
+      float2 b = half == 0 ? make_float2(v[j + 4].x, v[j + 4].y) : make_float2(v[j + 4].z, v[j + 4].w);
+      turnBack(a, b, scale, cosine, sine, (long long)(place.start + query) * (HEAD / 2) + j * 8 + 2 * (lane % 4));
+      box[inside][j * 4 + lane % 4] = narrow2(a.x, a.y);
+      box[inside][j * 4 + lane % 4 + HEAD / 4] = narrow2(b.x, b.y);
+    }
   }
   __syncwarp();
   #pragma unroll
   for (int i = 0; i < 4; i++) {
     const int inside = warp * 16 + i * 4 + lane / 8, query = first + inside;
     if (query >= place.length) continue;
-    *(uint4*)(dq + ((long long)(place.start + query) * heads + head) * HEAD + lane % 8 * 8) = *(const uint4*)&box[inside][lane % 8 * 4];
+    *(uint4*)(dq + (long long)(place.start + query) * step + head * HEAD + lane % 8 * 8) = *(const uint4*)&box[inside][lane % 8 * 4];
   }
 }`

@@ -49,8 +49,8 @@ interface Source {
 export const SOURCES = {
   adamw: { text: ADAMW, signature: "(ppppplffi)iffffff" },
   allowLogits: { text: ALLOW_LOGITS, signature: "ppppi" },
-  attentionGradient: { text: ATTENTION_GRADIENT, signature: "ttttpppppiiiif", sharedBytes: ATTENTION_SHARED_BYTES },
-  attentionQueries: { text: ATTENTION_QUERIES, signature: "pppiiif" },
+  attentionGradient: { text: ATTENTION_GRADIENT, signature: "ttttpppppssiiiiiif", sharedBytes: ATTENTION_SHARED_BYTES },
+  attentionQueries: { text: ATTENTION_QUERIES, signature: "ppppsiiiif" },
   attentionStatistics: { text: ATTENTION_STATISTICS, signature: "ppppppiiii" },
   cacheHeads: { text: CACHE_HEADS, signature: "ssspppppppliiiiiii" },
   chooseExperts: { text: CHOOSE_EXPERTS, signature: "pppiiii" },
