@@ -24,20 +24,26 @@ const total = (lengths: ReadonlyArray<number>) => lengths.reduce((sum, length) =
 
 const norm = (values: Iterable<number>) => Math.sqrt(Array.from(values, (x) => x * x).reduce((a, b) => a + b, 0))
 
+type Case = readonly [title: string, lengths: ReadonlyArray<number>, heads: number, keyHeads: number]
+
 /** Lengths of rows, heads, heads of keys. */
-const cases: ReadonlyArray<readonly [title: string, lengths: ReadonlyArray<number>, heads: number, keyHeads: number]> =
-  [
-    ["whole blocks of keys", [256, 256], 2, 2],
-    ["half a block", [64], 3, 1],
-    ["odd ends", [333, 333, 333], 8, 2],
-    ["rows of two", [2, 2, 2, 2, 2], 4, 2],
-    ["rows of one", [1, 1, 1], 4, 2],
-    ["one token", [1], 2, 1],
-    ["a long row", [1401], 4, 1],
-    ["rows of different lengths", [130, 1, 64, 700, 65, 3, 128, 129], 8, 2],
-    ["different lengths, one of them none", [5, 0, 191], 6, 6],
-    ["longer than others by one", [127, 128], 4, 4]
-  ]
+const cases: ReadonlyArray<Case> = [
+  ["whole blocks of keys", [256, 256], 2, 2],
+  ["half a block", [64], 3, 1],
+  ["odd ends", [333, 333, 333], 8, 2],
+  ["a long row", [1401], 4, 1],
+  ["rows of different lengths", [130, 1, 64, 700, 65, 3, 128, 129], 8, 2],
+  ["different lengths, one of them none", [5, 0, 191], 6, 6],
+  ["longer than others by one", [127, 128], 4, 4]
+]
+
+/** Rows so short that blocks would be next to empty. */
+const shortCases: ReadonlyArray<Case> = [
+  ["rows of two", [2, 2, 2, 2, 2], 4, 2],
+  ["rows of one", [1, 1, 1], 4, 2],
+  ["one token", [1], 2, 1],
+  ["many short ones and a longer one", [...Array.from({ length: 20 }, (_, row) => 1 + (row % 7)), 150], 4, 2]
+]
 
 /** Rows that the kernels are not for: tokens between rows, keys of a cache, a window, scores held down. */
 const others: ReadonlyArray<readonly [title: string, options: Omit<AttentionOptions, "scale">]> = (() => {
@@ -130,6 +136,14 @@ describe.skipIf(!hasCuda())("attention's gradient by a kernel of its own, on CUD
       })
     }
   )
+
+  it.each(shortCases)("is another's where blocks would be next to empty: %s", (_, lengths, heads, keyHeads) => {
+    leavesNothing(() => {
+      const rows = rowsOf(lengths)
+      const options = { queries: rows, keys: rows, scale: 0.125 }
+      for (const far of distances(total(lengths), heads, keyHeads, options)) expect(far).toBeLessThan(2e-2)
+    })
+  })
 
   it.each(others)("is another's where the kernel does not fit: %s", (_, options) => {
     leavesNothing(() => {

@@ -3,7 +3,8 @@ import { aten } from "../aten.ts"
 import { isDense, typeOf } from "../handle-facts.ts"
 import type { KernelScope } from "../kernel.ts"
 import { BFLOAT16, FLOAT32, INT32 } from "../scalar-type.ts"
-import { ATTENTION_THREADS, HEAD, KEYS, QUERIES } from "./cuda/attention-gradient.ts"
+import { ATTENTION_THREADS } from "./cuda/attention-gradient.ts"
+import { HEAD, KEYS, QUERIES } from "./cuda/attention-tiles.ts"
 import { launch } from "./cuda/kernels.ts"
 import { type AttentionOptions, type Heads, rowGroups, type RowSpans } from "./row-groups.ts"
 import { emptyOf } from "./storage.ts"
@@ -22,8 +23,13 @@ export const fitsTiles = ({ k, q }: Heads, type: number, options: AttentionOptio
   if (type !== BFLOAT16 || q.shape[2] !== HEAD || softCap !== undefined || backend.isDeterministic) return false
   if (window !== undefined && queries.lengths.some((length) => length > window)) return false
   const tokens = q.shape[0]!
-  return k.shape[0] === tokens && areEndToEnd(queries, tokens) && areSame(keys, queries) && backend.copiesBoxes
+  const fits = k.shape[0] === tokens && areEndToEnd(queries, tokens) && areSame(keys, queries)
+  return fits && areLong(queries, tokens) && backend.copiesBoxes
 }
+
+/** Whether blocks of keys are half full or more: what is added up takes room for whole ones. */
+const areLong = ({ lengths }: RowSpans, tokens: number): boolean =>
+  lengths.reduce((sum, length) => sum + Math.ceil(length / KEYS) * KEYS, 0) <= 2 * tokens
 
 const areEndToEnd = ({ lengths, starts }: RowSpans, tokens: number): boolean => {
   let end = 0

@@ -1,9 +1,9 @@
-import { TENSOR_CORES, times } from "./tensor-cores.ts"
+import { ATTENTION_TILES, QUERIES } from "./attention-tiles.ts"
+import { SQUARE_BYTES, SQUARE_PRODUCTS } from "./square-products.ts"
 
-/** Numbers of a head; keys of a block; queries of a tile. */
-export const [HEAD, KEYS, QUERIES] = [64, 128, 64] as const
 const STAGES = 4
-const TILE_BYTES = QUERIES * HEAD * 2
+/** Of queries, slopes, or half a block's keys or values. */
+const TILE_BYTES = SQUARE_BYTES
 const STATISTICS_BYTES = 2 * QUERIES * 4
 /** Keys and values; tiles of queries and slopes; two times the slopes of scores; what is known of queries. */
 const [AT_VALUES, AT_STAGES] = [2 * TILE_BYTES, 4 * TILE_BYTES]
@@ -17,82 +17,6 @@ export const ATTENTION_SHARED_BYTES = AT_BARRIERS + (2 * STAGES + 5) * 8 + 1024
 /** Threads of the gradient's blocks: a group that copies in, two of 64 keys each, one that adds up gradients of queries. */
 export const ATTENTION_THREADS = 4 * 128
 
-const SUMS = 32
-const sums = times(SUMS, (i) => `"+f"(sums[${Math.floor(i / 4)}][${i % 4}])`)
-
-/** sums [64, 64] (+)= a·b; both in shared memory, or a in registers: `given` are its operands, after which b and the others come. */
-const wgmma = (given: string, count: number, name: string, last: string) => `
-      "{\\n.reg .pred p;\\nsetp.ne.b32 p, %${SUMS + count + 1}, 0;\\n"
-      "wgmma.mma_async.sync.aligned.m64n64k16.f32.bf16.bf16 {${times(SUMS, (i) => `%${i}`)}}, "
-      "${name}, %${SUMS + count}, p, 1, 1, ${last};\\n}"
-      : ${sums} : ${given}, "l"(b), "r"(adds)`
-
-/** What the three kernels know of the rows they are about. */
-const ROWS = `
-constexpr int HEAD = ${HEAD}, KEYS = ${KEYS}, QUERIES = ${QUERIES};
-constexpr float LOG2_E = 1.4426950408889634f;
-
-/** A block of keys: where its row starts among all tokens, its length, the block's first key, and the row's first tile. */
-struct Place { int start, length, key, tile; };
-
-/** The places as a list, those with the most queries first; null where \`rows\` rows of \`length\` tokens follow one another. */
-__device__ inline Place placeOf(const int4* places, int index, int rows, int length) {
-  if (places != nullptr) {
-    const int4 p = places[index];
-    return {p.x, p.y, p.z, p.w};
-  }
-  const int row = index % rows, blocks = (length + KEYS - 1) / KEYS;
-  return {row * length, length, index / rows * KEYS, row * blocks * (KEYS / QUERIES)};
-}
-
-/** Two times two numbers of a head, half a head apart, scaled and turned back by their token's angles; only scaled without angles. */
-__device__ inline void turnBack(float2& a, float2& b, float scale, const float* cosine, const float* sine, long long at) {
-  a.x *= scale, a.y *= scale, b.x *= scale, b.y *= scale;
-  if (cosine == nullptr) return;
-  const float2 c = *(const float2*)(cosine + at), s = *(const float2*)(sine + at), x = a;
-  a.x = fmaf(b.x, s.x, x.x * c.x), a.y = fmaf(b.y, s.y, x.y * c.y);
-  b.x = fmaf(-x.x, s.x, b.x * c.x), b.y = fmaf(-x.y, s.y, b.y * c.y);
-}`
-
-/**
- * What the gradient reads of queries, a block a tile of 64 of a head: the sum of slope times value over the head's numbers (what
- * their scores' slopes have in common) and the log-normalizer by powers of two, both [tiles, H, 64]; and zeros where the gradients of
- * queries are added up. Log-normalizers lie as [rows, H, length], or [H, tokens] of listed places.
- */
-export const ATTENTION_STATISTICS = `${ROWS}
-extern "C" __global__ void __launch_bounds__(128)
-attentionStatistics(const bf16* out, const bf16* dy, const float* normalizers, const int4* places, float* statistics, float* sums, int rows,
-                    int length, int heads, int tokens) {
-  awaitOthers();
-  const int head = blockIdx.x % heads, index = blockIdx.x / heads;
-  const Place place = placeOf(places, index / 2, rows, length);
-  const int first = place.key + index % 2 * QUERIES, lane = threadIdx.x % 8;
-  const long long tile = (long long)(place.tile + first / QUERIES) * heads + head;
-  const float* known = normalizers + (places != nullptr ? (long long)head * tokens + place.start
-                                                        : (long long)place.start * heads + (long long)head * length);
-  float4* zeros = (float4*)(sums + tile * QUERIES * HEAD) + threadIdx.x;
-  #pragma unroll
-  for (int i = 0; i < QUERIES * HEAD / 512; i++) zeros[i * 128] = make_float4(0.f, 0.f, 0.f, 0.f);
-  #pragma unroll
-  for (int i = 0; i < QUERIES / 16; i++) {
-    const int inside = threadIdx.x / 8 + i * 16, query = first + inside;
-    float sum = 0.f;
-    if (query < place.length) {
-      const long long at = ((long long)(place.start + query) * heads + head) * HEAD + lane * 8;
-      const Pack<8> a = load(out + at), b = load(dy + at);
-      #pragma unroll
-      for (int j = 0; j < 8; j++) sum += a.v[j] * b.v[j];
-    }
-    #pragma unroll
-    for (int step = 4; step > 0; step >>= 1) sum += __shfl_xor_sync(0xffffffffu, sum, step);
-    if (lane != 0) continue;
-    float* to = statistics + tile * 2 * QUERIES + inside;
-    // no score has a share in the probabilities of what is behind the row
-    to[0] = query < place.length ? known[query] * LOG2_E : __int_as_float(0x7f800000);
-    to[QUERIES] = sum;
-  }
-}`
-
 /**
  * dk and dv, and dq added up tile by tile, of causal attention: a block has 128 keys of a head, and goes over the queries behind them
  * of all heads that share it. Two groups of threads make transposed scores and their slopes, 64 keys each, and multiply them from
@@ -101,32 +25,8 @@ attentionStatistics(const bf16* out, const bf16* dy, const float* normalizers, c
  * another, so that what they read and add to stays in the cache, and those of the last ones by length, so that all end together. See
  * Shah et al. 2024, https://arxiv.org/abs/2407.08608, for attention by these engines.
  */
-export const ATTENTION_GRADIENT = `${TENSOR_CORES}${ROWS}
+export const ATTENTION_GRADIENT = `${SQUARE_PRODUCTS}${ATTENTION_TILES}
 constexpr int STAGES = ${STAGES}, TILE_BYTES = ${TILE_BYTES}, STATISTICS_BYTES = ${STATISTICS_BYTES};
-
-template <int TURN_A, int TURN_B>
-__device__ inline void multiply(float (&sums)[8][4], unsigned long long a, unsigned long long b, int adds) {
-  asm volatile(${wgmma('"l"(a)', 1, `%${SUMS}`, `%${SUMS + 3}, %${SUMS + 4}`)}, "n"(TURN_A), "n"(TURN_B));
-}
-template <int TURN_B>
-__device__ inline void multiply(float (&sums)[8][4], const unsigned* a, unsigned long long b, int adds) {
-  asm volatile(${wgmma(
-    times(4, (i) => `"r"(a[${i}])`),
-    4,
-    `{${times(4, (i) => `%${SUMS + i}`)}}`,
-    `%${SUMS + 6}`
-  )}, "n"(TURN_B));
-}
-__device__ inline void beginProducts() { asm volatile("wgmma.fence.sync.aligned;" ::: "memory"); }
-__device__ inline void endProducts() { asm volatile("wgmma.commit_group.sync.aligned;" ::: "memory"); }
-/** Waits for all groups of products but the last so many, and has the compiler read these sums after that. */
-template <int BUT> __device__ inline void awaitProducts(float (&sums)[8][4]) {
-  asm volatile("wgmma.wait_group.sync.aligned %0;" ::"n"(BUT) : "memory");
-  asm volatile("" : ${sums} :: "memory");
-}
-/** 64 × 64 numbers in lines of 128 bytes, from the k-th 16 of their columns, or of their rows, on. */
-__device__ inline unsigned long long columnsAt(unsigned tile, int k) { return matrixAt(tile + k * 32, 16, 1024); }
-__device__ inline unsigned long long rowsAt(unsigned tile, int k) { return matrixAt(tile + k * 2048, TILE_BYTES, 1024); }
 
 __device__ inline void copyStatistics(const float* from, void* to, Barrier* b) {
   asm volatile("cp.async.bulk.shared::cluster.global.mbarrier::complete_tx::bytes [%0], [%1], %3, [%2];" ::"r"(shared(to)), "l"(from),
@@ -305,42 +205,5 @@ attentionGradient(const __grid_constant__ TensorMap mapQ, const __grid_constant_
         *(unsigned*)(toV + j * 8 + HEAD / 2) = narrow2(dvSums[j + 4][c], dvSums[j + 4][c + 1]);
       }
     }
-  }
-}`
-
-/** dq of its sums, turned back where there are angles, a block a tile of 64 queries of a head. */
-export const ATTENTION_QUERIES = `${ROWS}
-extern "C" __global__ void __launch_bounds__(128)
-attentionQueries(const float* sums, const int4* places, const float* cosine, const float* sine, bf16* dq, int rows, int length, int heads,
-                 int step, float scale) {
-  __shared__ unsigned box[QUERIES][HEAD / 2 + 4];
-  awaitOthers();
-  const int head = blockIdx.x % heads, index = blockIdx.x / heads;
-  const Place place = placeOf(places, index / 2, rows, length);
-  const int first = place.key + index % 2 * QUERIES, lane = threadIdx.x % 32, warp = threadIdx.x / 32;
-  if (first >= place.length) return;
-  const long long tile = (long long)(place.tile + first / QUERIES) * heads + head;
-  const float4* from = (const float4*)(sums + tile * QUERIES * HEAD) + threadIdx.x;
-  float4 v[8];
-  #pragma unroll
-  for (int j = 0; j < 8; j++) v[j] = from[j * 128];
-  #pragma unroll
-  for (int half = 0; half < 2; half++) {
-    const int inside = warp * 16 + lane / 4 + half * 8, query = min(first + inside, place.length - 1);
-    #pragma unroll
-    for (int j = 0; j < 4; j++) {
-      float2 a = half == 0 ? make_float2(v[j].x, v[j].y) : make_float2(v[j].z, v[j].w);
-      float2 b = half == 0 ? make_float2(v[j + 4].x, v[j + 4].y) : make_float2(v[j + 4].z, v[j + 4].w);
-      turnBack(a, b, scale, cosine, sine, (long long)(place.start + query) * (HEAD / 2) + j * 8 + 2 * (lane % 4));
-      box[inside][j * 4 + lane % 4] = narrow2(a.x, a.y);
-      box[inside][j * 4 + lane % 4 + HEAD / 4] = narrow2(b.x, b.y);
-    }
-  }
-  __syncwarp();
-  #pragma unroll
-  for (int i = 0; i < 4; i++) {
-    const int inside = warp * 16 + i * 4 + lane / 8, query = first + inside;
-    if (query >= place.length) continue;
-    *(uint4*)(dq + (long long)(place.start + query) * step + head * HEAD + lane % 8 * 8) = *(const uint4*)&box[inside][lane % 8 * 4];
   }
 }`

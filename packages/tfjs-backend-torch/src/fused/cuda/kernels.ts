@@ -1,12 +1,8 @@
 import type { CudaKernel, Handle, KernelArgument } from "../../addon.ts"
 import type { KernelScope } from "../../kernel.ts"
 import { BFLOAT16, FLOAT32 } from "../../scalar-type.ts"
-import {
-  ATTENTION_GRADIENT,
-  ATTENTION_QUERIES,
-  ATTENTION_SHARED_BYTES,
-  ATTENTION_STATISTICS
-} from "./attention-gradient.ts"
+import { ATTENTION_GRADIENT, ATTENTION_SHARED_BYTES } from "./attention-gradient.ts"
+import { ATTENTION_QUERIES, ATTENTION_STATISTICS } from "./attention-tiles.ts"
 import { GATED, GATED_GRADIENT, SCALE_ROWS } from "./elementwise.ts"
 import {
   CHOOSE_EXPERTS,
