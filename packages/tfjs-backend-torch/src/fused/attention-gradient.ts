@@ -43,16 +43,23 @@ const areEndToEnd = ({ lengths, starts }: RowSpans, tokens: number): boolean => 
 const areSame = (a: RowSpans, b: RowSpans): boolean =>
   a === b || (a.lengths.length === b.lengths.length && a.lengths.every((length, row) => length === b.lengths[row]))
 
+/** By rows, which all layers of a pass share. */
+const knownPlaces = new WeakMap<RowSpans, Int32Array>()
+
 /** Blocks of keys, [blocks, 4]: their row's start and length, the first key, the row's first tile; the longest first. */
-const placesOf = ({ lengths, starts }: RowSpans): Int32Array => {
+const placesOf = (rows: RowSpans): Int32Array => {
+  const known = knownPlaces.get(rows)
+  if (known !== undefined) return known
   const places: Array<readonly [number, number, number, number]> = []
   let tile = 0
-  lengths.forEach((length, row) => {
-    for (let key = 0; key < length; key += KEYS) places.push([starts[row]!, length, key, tile])
+  rows.lengths.forEach((length, row) => {
+    for (let key = 0; key < length; key += KEYS) places.push([rows.starts[row]!, length, key, tile])
     tile += Math.ceil(length / KEYS) * (KEYS / QUERIES)
   })
   places.sort(([, length, key], [, otherLength, otherKey]) => otherLength - otherKey - (length - key))
-  return Int32Array.from(places.flat())
+  const made = Int32Array.from(places.flat())
+  knownPlaces.set(rows, made)
+  return made
 }
 
 /** Cosine and sine of each token, [N, 32] float32. */
