@@ -5,8 +5,9 @@ import type { KernelScope } from "../kernel.ts"
 import { BFLOAT16, FLOAT32, INT32 } from "../scalar-type.ts"
 import { ATTENTION_THREADS } from "./cuda/attention-gradient.ts"
 import { HEAD, KEYS, QUERIES } from "./cuda/attention-tiles.ts"
+import { areSame, fillBlocks, placesOf } from "./attention-places.ts"
 import { launch } from "./cuda/kernels.ts"
-import { type AttentionOptions, type Heads, rowGroups, type RowSpans } from "./row-groups.ts"
+import { type AttentionOptions, type Heads, rowGroups } from "./row-groups.ts"
 import { emptyOf } from "./storage.ts"
 
 // The gradient of causal attention by a kernel of our own, after a forward pass by cuDNN or flash attention: for heads of 64 numbers
@@ -22,44 +23,7 @@ export const fitsTiles = ({ k, q }: Heads, type: number, options: AttentionOptio
   const { backend } = scope
   if (type !== BFLOAT16 || q.shape[2] !== HEAD || softCap !== undefined || backend.isDeterministic) return false
   if (window !== undefined && queries.lengths.some((length) => length > window)) return false
-  const tokens = q.shape[0]!
-  const fits = k.shape[0] === tokens && areEndToEnd(queries, tokens) && areSame(keys, queries)
-  return fits && areLong(queries, tokens) && backend.copiesBoxes
-}
-
-/** Whether blocks of keys are half full or more: what is added up takes room for whole ones. */
-const areLong = ({ lengths }: RowSpans, tokens: number): boolean =>
-  lengths.reduce((sum, length) => sum + Math.ceil(length / KEYS) * KEYS, 0) <= 2 * tokens
-
-const areEndToEnd = ({ lengths, starts }: RowSpans, tokens: number): boolean => {
-  let end = 0
-  for (let row = 0; row < lengths.length; row++) {
-    if (lengths[row] !== 0 && starts[row] !== end) return false
-    end += lengths[row]!
-  }
-  return tokens > 0 && end === tokens
-}
-
-const areSame = (a: RowSpans, b: RowSpans): boolean =>
-  a === b || (a.lengths.length === b.lengths.length && a.lengths.every((length, row) => length === b.lengths[row]))
-
-/** By rows, which all layers of a pass share. */
-const knownPlaces = new WeakMap<RowSpans, Int32Array>()
-
-/** Blocks of keys, [blocks, 4]: their row's start and length, the first key, the row's first tile; the longest first. */
-const placesOf = (rows: RowSpans): Int32Array => {
-  const known = knownPlaces.get(rows)
-  if (known !== undefined) return known
-  const places: Array<readonly [number, number, number, number]> = []
-  let tile = 0
-  rows.lengths.forEach((length, row) => {
-    for (let key = 0; key < length; key += KEYS) places.push([rows.starts[row]!, length, key, tile])
-    tile += Math.ceil(length / KEYS) * (KEYS / QUERIES)
-  })
-  places.sort(([, length, key], [, otherLength, otherKey]) => otherLength - otherKey - (length - key))
-  const made = Int32Array.from(places.flat())
-  knownPlaces.set(rows, made)
-  return made
+  return fillBlocks(queries, q.shape[0]!) && areSame(keys, queries) && k.shape[0] === q.shape[0] && backend.copiesBoxes
 }
 
 /** Cosine and sine of each token, [N, 32] float32. */
