@@ -84,6 +84,7 @@ inline bool Run(const Operator& op, torch::jit::Stack& stack) {
   const void* memory = op.mayBeView ? MemoryOf(stack) : nullptr;
   {
     const Stopwatch stopwatch;
+    const OneThread alone(IsSmall(op.factors, stack));
     op.handle.callBoxed(stack);
   }
   const bool view = op.isEmpty || (memory != nullptr && MemoryOf(stack) == memory);

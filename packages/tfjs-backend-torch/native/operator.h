@@ -12,6 +12,7 @@
 #include <sstream>
 
 #include "handle.h"
+#include "one-thread.h"
 #include "peer-loss.h"
 
 namespace plumbline {
@@ -37,6 +38,8 @@ struct Operator {
   bool writes = false;
   /** The result is memory without values. */
   bool isEmpty = false;
+  /** What says how much it has to do. */
+  Factors factors;
 };
 
 inline Kind KindOfType(const c10::TypePtr& type) {
@@ -217,6 +220,7 @@ inline Napi::Value FindOperator(const Napi::CallbackInfo& info) {
     if (!found) throw ArgumentError("this torch has no such operator");
     auto* op = new Operator{Operator::kTag, fullName, *found, {}};
     op->isEmpty = name.rfind("aten::empty", 0) == 0;
+    op->factors = FactorsOf(name);
     op->writes = !found->schema().returns().empty();
     for (const auto& result : found->schema().returns()) {
       op->writes &= result.alias_info() != nullptr && result.alias_info()->isWrite();

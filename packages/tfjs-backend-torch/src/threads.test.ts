@@ -39,6 +39,18 @@ describe.skipIf(addonPath() === undefined)("the addon in threads and processes o
     }
   })
 
+  it("has all its threads again after what is too little for them, also where it fails", async () => {
+    const script = `const before = [addon.threads(2), addon.threads()]
+      const mm = addon.operator("aten::mm", "")
+      const [a, b, c] = [addon.empty([3, 4], 6, -1), addon.empty([4, 5], 6, -1), addon.empty([6, 5], 6, -1)]
+      addon.call(mm, a, b)
+      let failed = false
+      try { addon.call(mm, a, c) } catch { failed = true }
+      console.log(JSON.stringify([...before, failed, addon.threads()]))`
+    const { stdout } = await promisify(execFile)(process.execPath, ["-e", withAddon(script)])
+    expect(JSON.parse(stdout)).toEqual([2, 2, true, 2])
+  })
+
   it("says nothing of its own on standard error, whatever the processor", async () => {
     const convolution = `const [x, w] = [addon.empty([1, 3, 6, 5], 6, -1), addon.empty([3, 3, 2, 3], 6, -1)]
       addon.call(addon.operator("aten::convolution", ""), x, w, null, [1, 1], [0, 0], [1, 1], false, [0, 0], 1)`
