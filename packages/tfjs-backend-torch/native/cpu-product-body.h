@@ -178,7 +178,7 @@ void MultiplyAll(const Product<Weight>& p) {
   const int64_t blocks = (p.outputs + kBlockWeights - 1) / kBlockWeights;
   const int64_t panels = (p.rows + kPanelRows - 1) / kPanelRows;
   const int64_t work = std::max<int64_t>(1, std::min(p.rows, kPanelRows) * p.inner * kBlockWeights);
-  ParallelFor(0, panels * blocks, std::max<int64_t>(1, kThreadWork / work), [&](int64_t from, int64_t to) {
+  ParallelFor(0, panels * blocks, std::max<int64_t>(1, ThreadWork() / work), [&](int64_t from, int64_t to) {
     while (from < to) {
       const int64_t panel = from / blocks;
       const int64_t end = std::min(to, (panel + 1) * blocks);

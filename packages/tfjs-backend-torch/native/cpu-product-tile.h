@@ -36,8 +36,8 @@ constexpr int64_t kBlockWeights = 48;
 constexpr int64_t kPanelRows = 64;
 /** Numbers of the common axis, about, that are added up before they go to memory: those of a tile stay in the first cache. */
 constexpr int64_t kDepth = 768;
-/** Products of numbers that are worth another thread. */
-constexpr int64_t kThreadWork = 1 << 17;
+/** Products of numbers that are worth another thread; more where it has to be woken, as no team waits for work. */
+inline int64_t ThreadWork() { return Team::Current() == nullptr ? 1 << 19 : 1 << 17; }
 
 /** Bytes of a line of the cache. */
 constexpr int64_t kLine = 64;
