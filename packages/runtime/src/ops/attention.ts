@@ -83,6 +83,7 @@ export const composedAttention = (q: Tensor3D, k: Tensor3D, v: Tensor3D, options
     filled = start + length
   })
   fillTo(tokens)
+  if (pieces.length === 0) return tf.zeros([0, heads, width])
   return pieces.length === 1 ? (pieces[0] as Tensor3D) : (tf.concat(pieces, 0) as Tensor3D)
 }
 

@@ -138,6 +138,16 @@ export const attentionSuite = (): void => {
     })
   })
 
+  it("attention of no tokens is of no tokens", () => {
+    leavesNothing(() => {
+      for (const rows of [spans(), spans([0, 0])]) {
+        const [q, k, v] = sized([0, 0, 4, 2, 3], "none") as [Tensor3D, Tensor3D, Tensor3D]
+        const out = attention(q, k, v, { queries: rows, keys: rows, scale: 1 })
+        expect([out.shape, out.dtype, [...out.dataSync()]]).toEqual([[0, 4, 3], "float32", []])
+      }
+    })
+  })
+
   describe("attention: rows that cannot be", () => {
     const run = (options: AttentionOptions) => () =>
       attention(...(sized([4, 4, 2, 1, 2], "bad") as never as Triple), options)
