@@ -1,5 +1,6 @@
 import { ATTENTION_TILES, QUERIES } from "./attention-tiles.ts"
-import { SQUARE_BYTES, SQUARE_PRODUCTS } from "./square-products.ts"
+import { SQUARE_PRODUCTS } from "./square-products.ts"
+import { SQUARE_BYTES } from "./tensor-cores.ts"
 
 const STAGES = 4
 /** Of queries, slopes, or half a block's keys or values. */
@@ -32,11 +33,6 @@ __device__ inline void copyStatistics(const float* from, void* to, Barrier* b) {
   asm volatile("cp.async.bulk.shared::cluster.global.mbarrier::complete_tx::bytes [%0], [%1], %3, [%2];" ::"r"(shared(to)), "l"(from),
                "r"(shared(b)), "n"(STATISTICS_BYTES) : "memory");
 }
-__device__ inline float powerOf2(float x) {
-  float y;
-  asm("ex2.approx.ftz.f32 %0, %1;" : "=f"(y) : "f"(x));
-  return y;
-}
 __device__ inline void narrow(unsigned (&to)[16], const float (&from)[8][4]) {
   #pragma unroll
   for (int j = 0; j < 16; j++) to[j] = narrow2(from[j / 2][j % 2 * 2], from[j / 2][j % 2 * 2 + 1]);
@@ -48,7 +44,7 @@ attentionGradient(const __grid_constant__ TensorMap mapQ, const __grid_constant_
                   const float* sine, float* sums, bf16* dk, bf16* dv, int rows, int length, int heads, int keyHeads, int together, int step,
                   float scale) {
   extern __shared__ unsigned char raw[];
-  unsigned char* room = (unsigned char*)(((unsigned long long)raw + 1023) & ~1023ull);
+  unsigned char* room = aligned(raw);
   Barrier *full = (Barrier*)(room + ${AT_BARRIERS}), *empty = full + STAGES, *made = empty + STAGES, *used = made + 2, *begun = used + 2;
   if (threadIdx.x == 0) {
     for (int i = 0; i < STAGES; i++) begin(full + i, 1), begin(empty + i, 8);
@@ -83,15 +79,16 @@ attentionGradient(const __grid_constant__ TensorMap mapQ, const __grid_constant_
         copyIn(mapK, room + i * TILE_BYTES, begun, keyHead * HEAD, place.start + place.key + i * 64);
         copyIn(mapV, room + ${AT_VALUES} + i * TILE_BYTES, begun, keyHead * HEAD, place.start + place.key + i * 64);
       }
-      int stage = 0, parity = 1;
+      Turn<STAGES> turn{0, 1};
       forTiles([&](int head, int tile, long long at) {
-        await(empty + stage, parity);
-        expect(full + stage, 2 * TILE_BYTES + STATISTICS_BYTES);
-        unsigned char* to = room + ${AT_STAGES} + stage * 2 * TILE_BYTES;
-        copyIn(mapQ, to, full + stage, head * HEAD, place.start + tile * QUERIES);
-        copyIn(mapDy, to + TILE_BYTES, full + stage, head * HEAD, place.start + tile * QUERIES);
-        copyStatistics(statistics + at * 2 * QUERIES, room + ${AT_STATISTICS} + stage * STATISTICS_BYTES, full + stage);
-        if (++stage == STAGES) stage = 0, parity ^= 1;
+        Barrier* there = full + turn.stage;
+        await(empty + turn.stage, turn.parity);
+        expect(there, 2 * TILE_BYTES + STATISTICS_BYTES);
+        unsigned char* to = room + ${AT_STAGES} + turn.stage * 2 * TILE_BYTES;
+        copyIn(mapQ, to, there, head * HEAD, place.start + tile * QUERIES);
+        copyIn(mapDy, to + TILE_BYTES, there, head * HEAD, place.start + tile * QUERIES);
+        copyStatistics(statistics + at * 2 * QUERIES, room + ${AT_STATISTICS} + turn.stage * STATISTICS_BYTES, there);
+        turn.next();
       });
     }
   } else if (group == 3) {
@@ -126,11 +123,12 @@ attentionGradient(const __grid_constant__ TensorMap mapQ, const __grid_constant_
     const float scale2 = scale * LOG2_E;
     float p[8][4], dp[8][4], dkSums[8][4], dvSums[8][4];
     unsigned narrowP[16], narrowSlopes[16];
-    int stage = 0, parity = 0, tile = first;
+    Turn<STAGES> turn{0, 0};
+    int tile = first;
     await(begun, 0);
     for (int i = 0; i < steps; i++) {
-      const unsigned queries = shared(room + ${AT_STAGES} + stage * 2 * TILE_BYTES), dy = queries + TILE_BYTES;
-      await(full + stage, parity);
+      const unsigned queries = shared(room + ${AT_STAGES} + turn.stage * 2 * TILE_BYTES), dy = queries + TILE_BYTES;
+      await(full + turn.stage, turn.parity);
       beginProducts();
       #pragma unroll
       for (int k = 0; k < HEAD / 16; k++) multiply<0, 0>(p, columnsAt(keys, k), columnsAt(queries, k), k > 0);
@@ -140,8 +138,8 @@ attentionGradient(const __grid_constant__ TensorMap mapQ, const __grid_constant_
       endProducts();
       awaitProducts<1>(p);
       // those of the stage before have ended, too
-      if (i > 0 && lane == 0) arrive(empty + (stage + STAGES - 1) % STAGES);
-      const float2* known = (const float2*)(room + ${AT_STATISTICS} + stage * STATISTICS_BYTES) + lane % 4;
+      if (i > 0 && lane == 0) arrive(empty + (turn.stage + STAGES - 1) % STAGES);
+      const float2* known = (const float2*)(room + ${AT_STATISTICS} + turn.stage * STATISTICS_BYTES) + lane % 4;
       #pragma unroll
       for (int j = 0; j < 8; j++) {
         const float2 normalizer = known[j * 4];
@@ -183,7 +181,7 @@ attentionGradient(const __grid_constant__ TensorMap mapQ, const __grid_constant_
       }
       asm volatile("fence.proxy.async.shared::cta;" ::: "memory");
       arrive(made + i % 2);
-      if (++stage == STAGES) stage = 0, parity ^= 1;
+      turn.next();
       if (++tile == end) tile = first;
     }
     awaitProducts<0>(dkSums);

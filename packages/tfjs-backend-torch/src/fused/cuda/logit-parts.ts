@@ -29,11 +29,6 @@ __device__ inline float slopeOf(float raw, Scale scale) {
   return scale.inverse;
 #endif
 }
-__device__ inline float power(float x) {
-  float y;
-  asm("ex2.approx.ftz.f32 %0, %1;" : "=f"(y) : "f"(x));
-  return y;
-}
 /** What makes probabilities of a row's logits: \`share\` · 2^x, with x powers of two above \`base\`. */
 struct Norm { float base, share; };
 `
@@ -70,7 +65,7 @@ __device__ inline Pack<W> packSlopes(Pack<W> z, int i, int target, Norm norm, fl
   Pack<W> slopes;
   const float share = -factor * norm.share;
   #pragma unroll
-  for (int j = 0; j < W; j++) slopes.v[j] = share * slopeOf(z.v[j], scale) * power(above(z.v[j], norm.base, scale));
+  for (int j = 0; j < W; j++) slopes.v[j] = share * slopeOf(z.v[j], scale) * powerOf2(above(z.v[j], norm.base, scale));
   if ((unsigned)(target - i) < W) {
     #pragma unroll
     for (int j = 0; j < W; j++) {
@@ -91,7 +86,7 @@ __device__ inline State nothing() { return {-3.4e38f, 0.f, 0.f, 2147483647}; }
 /** The same relative to a larger logit. */
 __device__ inline State relativeTo(float most, State state, Scale scale) {
   if (state.sum == 0.f) return {most, 0.f, 0.f, state.pack};
-  const float shift = baseOf(state.most, scale) - baseOf(most, scale), factor = power(shift);
+  const float shift = baseOf(state.most, scale) - baseOf(most, scale), factor = powerOf2(shift);
   return {most, factor * state.sum, factor * fmaf(shift, state.sum, state.product), state.pack};
 }
 /** With a thread's next packs of a row of \`width\`; what lies beyond its end counts as nothing. */
@@ -122,7 +117,7 @@ template <int N> __device__ inline void include(State& state, const Stored (&pac
     for (int j = 0; j < W; j++) {
       const float x = above(z[k].v[j], base, scale);
       // a soft cap brings back what is far below
-      const float e = N > 1 || i + j < width ? power(x) : 0.f;
+      const float e = N > 1 || i + j < width ? powerOf2(x) : 0.f;
       state.sum += e;
       state.product = fmaf(e, x, state.product);
     }

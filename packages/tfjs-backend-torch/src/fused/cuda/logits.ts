@@ -51,6 +51,6 @@ extern "C" __global__ void logitSlopes(T* logits, const int* targets, const floa
   const float factor = factors == nullptr ? 1.f : factors[blockIdx.x];
   // in powers of two a large normalizer is rounded again, by what the share makes good
   const float normalizer = logNormalizer[blockIdx.x], base = __fmul_rn(normalizer, LOG2E);
-  const Norm norm = {base, power(fmaf(-normalizer, LOG2E, base))};
+  const Norm norm = {base, powerOf2(fmaf(-normalizer, LOG2E, base))};
   turnToSlopes(logits + (long long)blockIdx.x * step, width, targets[blockIdx.x], norm, factor, scaleOf(temperature, cap));
 }`

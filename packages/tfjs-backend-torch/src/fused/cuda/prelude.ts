@@ -14,6 +14,13 @@ __device__ inline unsigned narrow2(float low, float high) {
   return bits;
 }
 
+/** 2^x by one instruction. */
+__device__ inline float powerOf2(float x) {
+  float y;
+  asm("ex2.approx.ftz.f32 %0, %1;" : "=f"(y) : "f"(x));
+  return y;
+}
+
 /**
  * The first thing a kernel does: it is launched while the one before may still be at work, and waits for its end. From then
  * on the next one may be launched, which waits in the same way.

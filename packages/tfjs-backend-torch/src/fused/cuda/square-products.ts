@@ -1,8 +1,5 @@
 import { TENSOR_CORES, times } from "./tensor-cores.ts"
 
-/** Of 64 × 64 numbers. */
-export const SQUARE_BYTES = 64 * 64 * 2
-
 const SUMS = 32
 const sums = times(SUMS, (i) => `"+f"(sums[${Math.floor(i / 4)}][${i % 4}])`)
 
@@ -18,8 +15,6 @@ const wgmma = (given: string, count: number, name: string, last: string) => `
  * under way from one call to the next, in groups.
  */
 export const SQUARE_PRODUCTS = `${TENSOR_CORES}
-constexpr int SQUARE_BYTES = ${SQUARE_BYTES};
-
 template <int TURN_A, int TURN_B>
 __device__ inline void multiply(float (&sums)[8][4], unsigned long long a, unsigned long long b, int adds) {
   asm volatile(${wgmma('"l"(a)', 1, `%${SUMS}`, `%${SUMS + 3}, %${SUMS + 4}`)}, "n"(TURN_A), "n"(TURN_B));
@@ -33,14 +28,9 @@ __device__ inline void multiply(float (&sums)[8][4], const unsigned* a, unsigned
     `%${SUMS + 6}`
   )}, "n"(TURN_B));
 }
-__device__ inline void beginProducts() { asm volatile("wgmma.fence.sync.aligned;" ::: "memory"); }
-__device__ inline void endProducts() { asm volatile("wgmma.commit_group.sync.aligned;" ::: "memory"); }
 /** Waits for all groups of products but the last so many, and has the compiler read these sums after that. */
 template <int BUT> __device__ inline void awaitProducts(float (&sums)[8][4]) {
   asm volatile("wgmma.wait_group.sync.aligned %0;" ::"n"(BUT) : "memory");
   asm volatile("" : ${sums} :: "memory");
 }
-/** 64 × 64 numbers in lines of 128 bytes, from the k-th 16 of their columns, or of their rows, on. */
-__device__ inline unsigned long long columnsAt(unsigned tile, int k) { return matrixAt(tile + k * 32, 16, 1024); }
-__device__ inline unsigned long long rowsAt(unsigned tile, int k) { return matrixAt(tile + k * 2048, SQUARE_BYTES, 1024); }
 `

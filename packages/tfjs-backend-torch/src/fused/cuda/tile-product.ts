@@ -1,9 +1,8 @@
-import { TENSOR_CORES, times } from "./tensor-cores.ts"
+import { SQUARE_BYTES, TENSOR_CORES, times } from "./tensor-cores.ts"
 
 const [TILE_ROWS, TILE_COLUMNS, DEPTH, STAGES] = [128, 256, 64, 4]
 const STAGE_BYTES = (TILE_ROWS + TILE_COLUMNS) * DEPTH * 2
-/** Of 64 × 64 numbers. */
-const BOX_BYTES = 64 * 64 * 2
+const BOX_BYTES = SQUARE_BYTES
 /** Registers of a thread that hold its part of a tile: [32][4]. */
 const SUMS = 128
 
@@ -50,18 +49,12 @@ __device__ inline void multiply(float (&sums)[32][4], unsigned long long x, unsi
   asm volatile(${wgmma});
 }
 
-/** Where in the ring a group is. */
-struct Turn {
-  int stage, parity;
-  __device__ void next() { if (++stage == STAGES) stage = 0, parity ^= 1; }
-};
-
 /** What a block has in shared memory. */
 struct Room {
   unsigned char *stages, *boxes;
   Barrier *full, *empty;
   __device__ explicit Room(unsigned char* raw) {
-    stages = (unsigned char*)(((unsigned long long)raw + 1023) & ~1023ull);
+    stages = aligned(raw);
     boxes = stages + STAGES * STAGE_BYTES;
     full = (Barrier*)(boxes + 4 * BOX_BYTES);
     empty = full + STAGES;
@@ -128,7 +121,7 @@ __device__ inline void forTiles(const TensorMap& mapX, int rows, int columns, in
   if (threadIdx.x < 128) {
     asm volatile("setmaxnreg.dec.sync.aligned.u32 40;");
     if (threadIdx.x == 0) {
-      Turn turn{0, 1};
+      Turn<STAGES> turn{0, 1};
       forEach([&](int row, int column) {
         for (int k = 0; k < steps; k++, turn.next()) {
           Barrier* full = room.full + turn.stage;
@@ -151,7 +144,7 @@ __device__ inline void forTiles(const TensorMap& mapX, int rows, int columns, in
     asm volatile("setmaxnreg.inc.sync.aligned.u32 232;");
     const int index = threadIdx.x / 128 - 1, thread = threadIdx.x % 128;
     Group group{index, thread, room.boxes + index * 2 * BOX_BYTES, 0};
-    Turn turn{0, 0};
+    Turn<STAGES> turn{0, 0};
     float sums[32][4];
     const auto release = [&](int stage) { if (thread < 2) arriveAt(room.empty + stage, thread); };
     forEach([&](int row, int column) {
@@ -160,13 +153,13 @@ __device__ inline void forTiles(const TensorMap& mapX, int rows, int columns, in
         await(room.full + turn.stage, turn.parity);
         const unsigned x = shared(room.stages + turn.stage * STAGE_BYTES) + index * 8192;
         const unsigned w = shared(room.stages + turn.stage * STAGE_BYTES + X_BYTES);
-        asm volatile("wgmma.fence.sync.aligned;" ::: "memory");
+        beginProducts();
         #pragma unroll
         for (int i = 0; i < DEPTH / 16; i++) {
-          multiply(sums, matrixAt(x + i * 32, 16, 1024), ACROSS ? matrixAt(w + i * 2048, 8192, 1024) : matrixAt(w + i * 32, 16, 1024),
-                   k + i > 0);
+          multiply(sums, columnsAt(x, i), ACROSS ? rowsAt(w, i) : columnsAt(w, i), k + i > 0);
         }
-        asm volatile("wgmma.commit_group.sync.aligned;\\nwgmma.wait_group.sync.aligned 1;" ::: "memory");
+        endProducts();
+        asm volatile("wgmma.wait_group.sync.aligned 1;" ::: "memory");
         if (before >= 0) release(before);
         before = turn.stage;
       }
