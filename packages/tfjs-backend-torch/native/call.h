@@ -68,13 +68,18 @@ inline void RebindResult(const c10::IValue& held, const c10::IValue& result) {
   for (size_t i = 0; i < before.size(); i++) Rebind(before[i], after[i]);
 }
 
+inline void Compute(const c10::OperatorHandle& handle, const Factors& factors, torch::jit::Stack& stack) {
+  const OneThread alone(IsSmall(factors, stack));
+  handle.callBoxed(stack);
+}
+
 /** What has just been run becomes a step. Memory without values is taken once and stays. */
 inline void RecordOperator(const Operator& op, const torch::jit::Stack& arguments, const torch::jit::Stack& results, bool isView) {
   for (const auto& result : results) MapTensors(result, Made);
   if (op.isEmpty) return;
-  CurrentRecording()->steps.push_back({op.name, [handle = op.handle, arguments, results] {
+  CurrentRecording()->steps.push_back({op.name, [handle = op.handle, factors = op.factors, arguments, results] {
                                          auto stack = arguments;
-                                         handle.callBoxed(stack);
+                                         Compute(handle, factors, stack);
                                          for (size_t i = 0; i < results.size(); i++) RebindResult(results[i], stack[i]);
                                        }, isView});
 }
@@ -84,8 +89,7 @@ inline bool Run(const Operator& op, torch::jit::Stack& stack) {
   const void* memory = op.mayBeView ? MemoryOf(stack) : nullptr;
   {
     const Stopwatch stopwatch;
-    const OneThread alone(IsSmall(op.factors, stack));
-    op.handle.callBoxed(stack);
+    Compute(op.handle, op.factors, stack);
   }
   const bool view = op.isEmpty || (memory != nullptr && MemoryOf(stack) == memory);
   (view ? CallsOf().views : CallsOf().operators) += 1;

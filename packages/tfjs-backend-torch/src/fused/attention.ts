@@ -66,12 +66,18 @@ const invariantly =
     return [out, path.normalizer(byHead, options, scope)]
   }
 
+/** In one storage. */
+const handlesOf = ({ k, q, v }: Heads, type: number, scope: KernelScope): [Handle, Handle, Handle] => [
+  cast(scope.of(q), type),
+  cast(scope.of(k), type),
+  cast(scope.of(v), type)
+]
+
 /** {q, k, v} → [out, log-normalizers] */
 export const attention: Kernel = replayed(
   { inputs: ["q", "k", "v"], constants: wholeRows },
   (heads: Heads, options: AttentionOptions, scope) => {
-    const type = typeOf(activation(heads.q, scope))
-    const handles = [heads.q, heads.k, heads.v].map((x) => cast(scope.of(x), type)) as [Handle, Handle, Handle]
+    const handles = handlesOf(heads, typeOf(activation(heads.q, scope)), scope)
     const [out, logNormalizer] = attended(heads, handles, options, scope)
     return [scope.out(out, "float32", heads.q.shape), scope.out(logNormalizer, "float32")]
   }
@@ -81,9 +87,8 @@ export const attention: Kernel = replayed(
 export const rotaryAttention: Kernel = replayed(
   { inputs: ["q", "k", "v", "cos", "sin"], constants: wholeRows },
   (inputs: Heads & Angles, options: AttentionOptions, scope) => {
-    const { k, q, v } = inputs
-    const type = typeOf(activation(q, scope))
-    const given = [q, k, v].map((x) => cast(scope.of(x), type)) as [Handle, Handle, Handle]
+    const { k, q } = inputs
+    const given = handlesOf(inputs, typeOf(activation(q, scope)), scope)
     const heads = turnedHeads(given, inputs, false, scope)
     const [out, logNormalizer] = attended(inputs, heads, options, scope)
     const turned = [scope.out(heads[0], "float32", q.shape), scope.out(heads[1], "float32", k.shape)]
@@ -99,37 +104,34 @@ const slopesOf = (
   options: AttentionOptions,
   angles: Angles | undefined,
   scope: KernelScope
-): ReadonlyArray<Handle> => {
-  const { dy, k, logNormalizer, out, q, v } = inputs
-  const type = typeOf(scope.of(out))
-  const handles = [q, k, v].map((x) => cast(scope.of(x), type)) as [Handle, Handle, Handle]
-  const saved = [scope.of(out), scope.of(logNormalizer)] as const
+): Array<TensorInfo> => {
+  const { dy, k, logNormalizer, q, v } = inputs
+  const out = scope.of(inputs.out)
+  const type = typeOf(out)
+  const handles = handlesOf(inputs, type, scope)
+  const saved = [out, scope.of(logNormalizer)] as const
   const above = cast(scope.of(dy), type)
   const path = pathOf(inputs, handles[0], options, scope)
-  if (fitsTiles(inputs, type, options, scope)) {
-    const areWhole = angles?.cos.shape[1] === q.shape[2]! / 2
-    const tiles = { areEqual: path === cudnn, options, angles: areWhole ? wideAngles(angles!, scope) : undefined }
-    const slopes = tilesGradient(tiles, handles, saved, above, scope)
-    return angles === undefined || areWhole ? slopes : turnedHeads(slopes, angles, true, scope)
-  }
-  const slopes = path.gradient(handles, saved, above, options, scope) as [Handle, Handle, Handle]
-  return angles === undefined ? slopes : turnedHeads(slopes, angles, true, scope)
+  const byTiles = fitsTiles(inputs, type, options, scope)
+  // only whole heads are turned back on the way
+  const tileAngles = byTiles && angles?.cos.shape[1] === q.shape[2]! / 2 ? wideAngles(angles!, scope) : undefined
+  const slopes = byTiles
+    ? tilesGradient({ areEqual: path === cudnn, options, angles: tileAngles }, handles, saved, above, scope)
+    : (path.gradient(handles, saved, above, options, scope) as [Handle, Handle, Handle])
+  const isDone = angles === undefined || tileAngles !== undefined
+  return (isDone ? slopes : turnedHeads(slopes, angles, true, scope)).map((slope, i) =>
+    scope.out(slope, "float32", [q, k, v][i]!.shape)
+  )
 }
 
 /** {q, k, v, out, logNormalizer, dy} → [dq, dk, dv] */
 export const attentionGradient: Kernel = replayed(
   { inputs: ["q", "k", "v", "out", "logNormalizer", "dy"], constants: wholeRows },
-  (inputs: Saved, options: AttentionOptions, scope) => {
-    const shapes = [inputs.q.shape, inputs.k.shape, inputs.v.shape]
-    return slopesOf(inputs, options, undefined, scope).map((slopes, i) => scope.out(slopes, "float32", shapes[i]!))
-  }
+  (inputs: Saved, options: AttentionOptions, scope) => slopesOf(inputs, options, undefined, scope)
 )
 
 /** {turned q, turned k, v, cos, sin, out, logNormalizer, dy} → [dq, dk, dv], of q and k as they were; on CUDA columns of one matrix */
 export const rotaryAttentionGradient: Kernel = replayed(
   { inputs: ["q", "k", "v", "cos", "sin", "out", "logNormalizer", "dy"], constants: wholeRows },
-  (inputs: Saved & Angles, options: AttentionOptions, scope) => {
-    const shapes = [inputs.q.shape, inputs.k.shape, inputs.v.shape]
-    return slopesOf(inputs, options, inputs, scope).map((slopes, i) => scope.out(slopes, "float32", shapes[i]!))
-  }
+  (inputs: Saved & Angles, options: AttentionOptions, scope) => slopesOf(inputs, options, inputs, scope)
 )
