@@ -4,16 +4,14 @@ import { beforeAll, describe, expect, it } from "vitest"
 import { ModelRuntime, type ModelRuntimeShape } from "../model-runtime.ts"
 import { attention, type AttentionOptions, composedAttention, rotaryAttention } from "../ops/attention.ts"
 import { composedRotary, rotaryAngles } from "../ops/rotary.ts"
-import { gradientsOf, leavesNothing, noise, type Op } from "../testing/tensors.ts"
+import { distance, gradientsOf, leavesNothing, noise, norm, type Op, representable } from "../testing/tensors.ts"
 import { tf, type Tensor, type Tensor3D } from "../tf.ts"
 
 const HEAD = 64
 
-/** Nearest below of what bfloat16 holds. */
-const representable = (x: Tensor): Tensor => {
-  const bits = new Uint32Array((x.dataSync() as Float32Array).slice().buffer)
-  return tf.tensor(new Float32Array(bits.map((each) => each & 0xffff0000).buffer), x.shape)
-}
+/** Random numbers that bfloat16 holds. */
+const narrowNoise = (shape: ReadonlyArray<number>, name: string): Tensor =>
+  tf.tensor(representable(noise(shape, name).dataSync() as Float32Array), [...shape])
 
 const rowsOf = (lengths: ReadonlyArray<number>) => {
   const starts = lengths.map((_, row) => lengths.slice(0, row).reduce((sum, length) => sum + length, 0))
@@ -21,8 +19,6 @@ const rowsOf = (lengths: ReadonlyArray<number>) => {
 }
 
 const total = (lengths: ReadonlyArray<number>) => lengths.reduce((sum, length) => sum + length, 0)
-
-const norm = (values: Iterable<number>) => Math.sqrt(Array.from(values, (x) => x * x).reduce((a, b) => a + b, 0))
 
 type Case = readonly [title: string, lengths: ReadonlyArray<number>, heads: number, keyHeads: number]
 
@@ -57,12 +53,12 @@ const others: ReadonlyArray<readonly [title: string, options: Omit<AttentionOpti
 })()
 
 const inputsOf = (tokens: number, heads: number, keyHeads: number): ReadonlyArray<Tensor> =>
-  [heads, keyHeads, keyHeads].map((count, i) => representable(noise([tokens, count, HEAD], `heads ${i}`)))
+  [heads, keyHeads, keyHeads].map((count, i) => narrowNoise([tokens, count, HEAD], `heads ${i}`))
 
 /** Of the gradients of q, k and v: how far each is from what the composition in float32 has. */
 const distances = (tokens: number, heads: number, keyHeads: number, options: AttentionOptions) => {
   const inputs = inputsOf(tokens, heads, keyHeads)
-  const dy = representable(noise([tokens, heads, HEAD], "slopes"))
+  const dy = narrowNoise([tokens, heads, HEAD], "slopes")
   const of =
     (attend: typeof attention): Op =>
     (q: Tensor3D, k: Tensor3D, v: Tensor3D) =>
@@ -89,7 +85,7 @@ const turnedDistances = (
     Float32Array.from({ length: turned / 2 }, (_, i) => 100 ** (-i / turned))
   )
   const inputs = inputsOf(total(lengths), heads, keyHeads)
-  const dy = representable(noise([total(lengths), heads, HEAD], "slopes"))
+  const dy = narrowNoise([total(lengths), heads, HEAD], "slopes")
   const fused: Op = (q: Tensor3D, k: Tensor3D, v: Tensor3D) => rotaryAttention({ q, k, v }, angles, options)
   const composed: Op = (q: Tensor3D, k: Tensor3D, v: Tensor3D) =>
     composedAttention(composedRotary(q, angles), composedRotary(k, angles), v, options)
@@ -97,10 +93,7 @@ const turnedDistances = (
     op(...(inputs as unknown as Array<never>)),
     ...gradientsOf(op, inputs, dy)
   ])
-  return seen!.map((values, i) => {
-    const [found, exact] = [values.dataSync(), wanted![i]!.dataSync()]
-    return norm(exact.map((value, j) => found[j]! - value)) / norm(exact)
-  })
+  return seen!.map((values, i) => distance(values.dataSync(), wanted![i]!.dataSync()))
 }
 
 const layer = (deterministic: boolean) =>

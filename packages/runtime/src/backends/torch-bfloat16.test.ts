@@ -17,7 +17,7 @@ import { bfloat16Backends } from "../testing/backends.ts"
 import type { FusedCase } from "../testing/fused-case.ts"
 import { fusedCases } from "../testing/random-suite.ts"
 import { routingSuite } from "../testing/routing-suite.ts"
-import { gradientsOf, leavesNothing, noise, type Op, wave } from "../testing/tensors.ts"
+import { gradientsOf, leavesNothing, noise, norm, type Op, wave } from "../testing/tensors.ts"
 import { tf, type Tensor, type Tensor1D, type Tensor2D } from "../tf.ts"
 
 const start = (layer: typeof ModelRuntime.layerCpu) => Effect.runPromise(Effect.provide(ModelRuntime, layer))
@@ -28,10 +28,9 @@ const start = (layer: typeof ModelRuntime.layerCpu) => Effect.runPromise(Effect.
  * The inputs are numbers of about 1.
  */
 const distance = (a: ArrayLike<number>, b: ArrayLike<number>): number => {
-  const root = (values: ReadonlyArray<number>) => Math.sqrt(values.reduce((sum, value) => sum + value * value, 0))
   const wanted = Array.from(b)
-  const difference = root(wanted.map((value, i) => a[i]! - value))
-  return difference === 0 ? 0 : difference / Math.max(root(wanted), 0.1 * Math.sqrt(wanted.length))
+  const difference = norm(wanted.map((value, i) => a[i]! - value))
+  return difference === 0 ? 0 : difference / Math.max(norm(wanted), 0.1 * Math.sqrt(wanted.length))
 }
 
 /** The same numbers in the storage that activations have inside a model. */

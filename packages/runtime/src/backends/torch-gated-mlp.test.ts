@@ -5,7 +5,7 @@ import { ModelRuntime } from "../model-runtime.ts"
 import { gatedActivation, type GateFunction } from "../ops/activation.ts"
 import { fusesGatedMlp, gatedMlp } from "../ops/gated-mlp.ts"
 import { linear, linears } from "../ops/linear.ts"
-import { gradientsOf, leavesNothing, noise, type Op, wave } from "../testing/tensors.ts"
+import { distance, gradientsOf, leavesNothing, noise, type Op, wave } from "../testing/tensors.ts"
 import { tf, type Tensor, type Tensor2D } from "../tf.ts"
 import { batchInvariance } from "./torch.ts"
 
@@ -20,11 +20,6 @@ const composed =
     ])
     return linear(gatedActivation(gates!, ups!, activation), down)
   }
-
-const root = (values: ReadonlyArray<number>) => Math.sqrt(values.reduce((sum, value) => sum + value * value, 0))
-
-const distance = (a: ArrayLike<number>, b: ArrayLike<number>): number =>
-  root(Array.from(b, (value, i) => a[i]! - value)) / root(Array.from(b))
 
 /** Tokens, width, width of the MLP: whole tiles; odd ends of all that may have them; fewer tokens than a tile; many tiles. */
 const shapes: ReadonlyArray<readonly [number, number, number]> = [

@@ -3,18 +3,13 @@ import { Effect } from "effect"
 import { beforeAll, describe, expect, it } from "vitest"
 import { ModelRuntime } from "../model-runtime.ts"
 import { tokenLogProbs } from "../ops/token-log-probs.ts"
-import { expectClose, gradientsOf, leavesNothing, noise } from "../testing/tensors.ts"
+import { distance, expectClose, gradientsOf, leavesNothing, noise, representable } from "../testing/tensors.ts"
 import { tf, type Tensor2D } from "../tf.ts"
 
 /** Vocabularies of which a row takes one block, two, four, eight, and more than these hold; with and without odd ends. */
 const vocabularies = [5, 1030, 50_257, 60_000, 128_256, 250_007, 320_000]
 
-/** Nearest below of what bfloat16 holds, so that logits are the weights times 1, 2 or −1 exactly. */
-const representable = (values: Float32Array): Float32Array => {
-  const bits = new Uint32Array(values.slice().buffer)
-  return new Float32Array(bits.map((each) => each & 0xffff0000).buffer)
-}
-
+// logits are the weights times 1, 2 or −1 exactly, as those are representable
 const factors = [1, 2, -1]
 
 /** In float64: what the row of logits comes to, and the gradient of the target's log-prob by each. */
@@ -76,8 +71,7 @@ describe.skipIf(!hasCuda()).each(tolerances)(
         const expected = Float64Array.from(weights, (_, v) =>
           factors.reduce((total, factor, i) => total + factor * wanted[i]!.slopes[v]!, 0)
         )
-        const far = norm(expected.map((value, v) => gradient[v]! - value))
-        expect(far / norm(expected)).toBeLessThan(tolerance)
+        expect(distance(gradient, expected)).toBeLessThan(tolerance)
         weight.dispose()
       })
     })
@@ -113,5 +107,3 @@ describe.skipIf(!hasCuda()).each(tolerances)(
     })
   }
 )
-
-const norm = (values: Float64Array): number => Math.sqrt(values.reduce((sum, value) => sum + value * value, 0))

@@ -21,6 +21,22 @@ export const noise = <T extends Tensor>(shape: ReadonlyArray<number>, name: stri
   ) as T
 }
 
+/** Nearest below, by size, of what bfloat16 holds. */
+export const representable = (values: Float32Array): Float32Array => {
+  const bits = new Uint32Array(values.slice().buffer)
+  return new Float32Array(bits.map((each) => each & 0xffff0000).buffer)
+}
+
+export const norm = (values: Iterable<number>): number => {
+  let squares = 0
+  for (const value of values) squares += value * value
+  return Math.sqrt(squares)
+}
+
+/** Of what was found from what is exact, relative to that. */
+export const distance = (found: ArrayLike<number>, exact: ArrayLike<number>): number =>
+  norm(Array.from(exact, (value, i) => found[i]! - value)) / norm(Array.from(exact))
+
 /** Every element within `tolerance` of the expected one, absolutely or relative to it. */
 export const expectClose = (actual: Tensor, expected: ReadonlyArray<number> | Tensor, tolerance = 2e-6): void => {
   const wanted = Array.isArray(expected) ? expected : [...(expected as Tensor).dataSync()]
